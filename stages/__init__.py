@@ -1,0 +1,1 @@
+"""Verbs: one thin module per DVC stage, run as ``python -m stages.<name>``."""

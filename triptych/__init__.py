@@ -1,0 +1,1 @@
+"""Triptych: documentation in; a tuned retriever, with proof, out."""

@@ -1,0 +1,1 @@
+"""Sources and readers, near-duplicates, splits: from files to a corpus that does not leak."""

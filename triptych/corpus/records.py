@@ -1,0 +1,123 @@
+"""The records of a corpus and their tables: chunk, link, query."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One passage of documentation, the unit that is retrieved."""
+
+    chunk_id: str
+    category: str
+    filename: str
+    header_path: tuple[str, ...]
+    title: str
+    content: str
+    source: str  # file and record it came from
+    cluster_id: int = -1  # near-duplicate cluster, set by split
+    document_id: int = -1  # what is never divided between train and test, set by split
+    split: str = ""  # train, dev or test, set by split
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cross-reference: an author's judgment that the target answers the text."""
+
+    from_chunk_id: str
+    to_chunk_id: str
+    text: str  # the link's words
+    context: str  # the sentence around it
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question with its kind, its category, and the chunks its ranking leaves out."""
+
+    query_id: str
+    text: str
+    kind: str  # user, crossref
+    category: str
+    exclude: tuple[str, ...] = field(default=())
+
+
+_CHUNKS = pa.schema(
+    [
+        ("chunk_id", pa.string()),
+        ("category", pa.string()),
+        ("filename", pa.string()),
+        ("header_path", pa.list_(pa.string())),
+        ("title", pa.string()),
+        ("content", pa.string()),
+        ("source", pa.string()),
+        ("cluster_id", pa.int32()),
+        ("document_id", pa.int32()),
+        ("split", pa.string()),
+    ]
+)
+_LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
+
+
+def write_chunks(path: Path, chunks: list[Chunk]) -> None:
+    """Write chunks as Parquet in the order given."""
+    write_table(path, pa.Table.from_pylist([asdict(chunk) for chunk in chunks], schema=_CHUNKS))
+
+
+def read_chunks(path: Path, made_by: str) -> list[Chunk]:
+    """Read the chunks that the stage ``made_by`` wrote."""
+    rows = read_table(path, made_by).to_pylist()
+    return [replace(Chunk(**row), header_path=tuple(row["header_path"])) for row in rows]
+
+
+def write_links(path: Path, links: list[Link]) -> None:
+    """Write links as Parquet in the order given."""
+    write_table(path, pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS))
+
+
+def read_links(path: Path, made_by: str) -> list[Link]:
+    """Read the links that the stage ``made_by`` wrote."""
+    return [Link(**row) for row in read_table(path, made_by).to_pylist()]
+
+
+Qrels = dict[str, dict[str, int]]
+
+
+def write_queries(folder: Path, queries: list[Query], qrels: dict[str, Qrels]) -> None:
+    """Write queries and qrels in BEIR's format: ``queries.jsonl`` and ``qrels/<split>.tsv``."""
+
+    def row(query: Query) -> dict[str, Any]:
+        metadata = {"kind": query.kind, "category": query.category, "exclude": list(query.exclude)}
+        return {"_id": query.query_id, "text": query.text, "metadata": metadata}
+
+    write_jsonl(folder / "queries.jsonl", (row(query) for query in queries))
+    for split, judged in qrels.items():
+        write_qrels(folder / "qrels" / f"{split}.tsv", judged)
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """Write relevance judgments as BEIR's tab-separated table."""
+    rows = [f"{query}\t{chunk}\t{score}" for query, judged in qrels.items() for chunk, score in judged.items()]
+    write_text(path, "\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n")
+
+
+def read_queries(folder: Path, made_by: str) -> dict[str, Query]:
+    """Read ``queries.jsonl`` by query id."""
+    found = {}
+    for row in read_jsonl(folder / "queries.jsonl", made_by):
+        meta = row["metadata"]
+        found[row["_id"]] = Query(row["_id"], row["text"], meta["kind"], meta["category"], tuple(meta["exclude"]))
+    return found
+
+
+def read_qrels(path: Path) -> Qrels:
+    """Read one qrels table: query id → chunk id → grade."""
+    qrels: Qrels = {}
+    for line in path.read_text(encoding="utf-8").splitlines()[1:]:
+        query, chunk, score = line.split("\t")
+        qrels.setdefault(query, {})[chunk] = int(score)
+    return qrels

@@ -1,0 +1,1 @@
+"""Measures, significance, verdict. Knows runs and qrels, and no model."""

@@ -1,0 +1,1 @@
+"""The token store: each distinct text tokenized once."""

@@ -1,0 +1,1 @@
+"""The model, its losses, and the trainer that runs on the token store."""

@@ -1,0 +1,1 @@
+"""Views, tiers of negatives, and the mix: from a corpus to training examples."""
