@@ -84,7 +84,8 @@ def read_links(path: Path, made_by: str) -> list[Link]:
     return [Link(**row) for row in read_table(path, made_by).to_pylist()]
 
 
-Qrels = dict[str, dict[str, int]]
+Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
+Run = dict[str, dict[str, float]]  # query id -> chunk id -> score
 
 
 def write_queries(folder: Path, queries: list[Query], qrels: dict[str, Qrels]) -> None:

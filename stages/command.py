@@ -1,0 +1,33 @@
+"""What every stage's command line shares: path flags, a closing line, errors without a traceback."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from triptych.errors import UserError
+
+
+def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse one required ``--<name>`` path for each name."""
+    parser = argparse.ArgumentParser(description=description)
+    for name in names:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args(argv)
+
+
+def say(line: str) -> None:
+    """Write the stage's closing line."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage; a user's mistake becomes one message and exit code 1."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        main()
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from None

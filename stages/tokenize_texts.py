@@ -1,0 +1,52 @@
+"""Tokenize each distinct text once and choose ``max_length``.
+
+``python -m stages.tokenize_texts --texts data/triplets/texts --round data/triplets/round0 --tokens data/tokens
+--base models/base``
+"""
+
+from stages.command import paths, run, say
+from triptych.artifacts import writing
+from triptych.params import load_params
+from triptych.tokens.lengths import statistics
+from triptych.tokens.store import write_store
+from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
+from triptych.training.base import describe, load_base
+from triptych.training.rounds import Round, write_round_record
+from triptych.triplets.examples import read_examples, read_texts
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the token store with its metadata, and the record of the base model that rounds start from."""
+    args = paths(__doc__, "texts", "round", "tokens", "base", argv=argv)
+    params = load_params()
+    roles, texts = read_texts(args.texts)
+    examples = read_examples(args.round / "examples.parquet", "triplets")
+    model = load_base(params.model)
+    prompts = {"query": params.model.query_prompt, "passage": params.model.passage_prompt}
+    rows = tokenize(model.tokenizer, [prompts[role] + text for role, text in zip(roles, texts, strict=True)], params.tokenize)
+    max_length = choose_max_length(rows, params.tokenize.max_length, model.max_seq_length)
+    base = describe(params.model, model)
+    metadata = statistics(rows, [one.anchor for one in examples], max_length) | {
+        "tokenizer": params.model.base,
+        "tokenizer_sha256": base["tokenizer_sha256"],
+        "max_length": max_length,
+        "padding": params.tokenize.padding,
+        "padding_side": model.tokenizer.padding_side,
+        "pad_token_id": model.tokenizer.pad_token_id,
+        "num_proc": params.tokenize.num_proc,
+        "batch_size": params.tokenize.batch_size,
+        "num_examples": len(examples),
+        "num_texts": len(texts),
+    }
+    with writing(args.tokens) as out:
+        write_store(out, truncate(model.tokenizer, rows, max_length), metadata)
+    with writing(args.base) as out:
+        write_round_record(out, Round("base", base, max_length, strength=0.0))
+    say(
+        f"tokenize: {len(texts)} distinct texts, max_length {max_length}, {metadata['share_truncated']:.1%} truncated,"
+        f" p95 {metadata['p95_length']} tokens; {args.tokens}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

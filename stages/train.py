@@ -1,0 +1,71 @@
+"""Train one round and choose its strength on dev.
+
+``python -m stages.train --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
+--round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
+--curve metrics/train/round0.csv``
+"""
+
+from stages.command import paths, run, say
+from triptych.artifacts import write_json, write_text, writing
+from triptych.corpus.records import read_chunks, read_links
+from triptych.params import load_params
+from triptych.tokens.store import open_store
+from triptych.training.adapter import Blend, difference, make_trainable, save_trained
+from triptych.training.base import describe, load_base
+from triptych.training.batches import Collator, schedule
+from triptych.training.judging import choose_strength, load_judging
+from triptych.training.rounds import Round, read_round_record, write_round_record
+from triptych.training.trainer import train
+from triptych.triplets.examples import read_examples, read_passages
+from triptych.triplets.relations import Relations
+from triptych.triplets.sampling import sample, tier_shares
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the trained weights with the strength that is best on dev."""
+    names = ("corpus", "texts", "tokens", "round", "previous", "model", "metrics", "curve")
+    args = paths(__doc__, *names, argv=argv)
+    params = load_params()
+    model = load_base(params.model)
+    base = describe(params.model, model)
+    store = open_store(args.tokens, base["tokenizer_sha256"])
+    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
+    relations = Relations(chunks, read_links(args.corpus / "links.parquet", "split"))
+    examples = read_examples(args.round / "examples.parquet", "mine" if args.round.name != "round0" else "triplets")
+    settings = params.train
+    number = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
+    # A seed of its own for each round, so that rounds draw different negatives.
+    seed = settings.seed + list(settings.rounds).index(args.model.name)
+    triplets = sample(examples, params.triplets.views, params.triplets.mix, number, seed)
+
+    previous = read_round_record(args.previous)
+    make_trainable(model, settings, args.previous if previous.method != "base" else None)
+    rows = schedule(triplets, read_passages(args.texts), settings)
+    curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings)
+    with writing(args.model) as out:
+        save_trained(model, settings, out)
+        fresh = load_base(params.model)
+        judging = load_judging(args.corpus, args.texts, "dev", store, settings.precision)
+        strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging)
+        max_length = int(store.metadata["max_length"])
+        write_round_record(out, Round(settings.method, base, max_length, strength))
+    write_json(
+        args.metrics,
+        {
+            "triplets": len(triplets),
+            "mix": tier_shares(triplets),
+            "strength": strength,
+            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()}},
+            "final_loss": curve[-1].loss if curve else None,
+        },
+    )
+    lines = [f"{point.step},{point.loss:.6f}" for point in curve]
+    write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
+    say(
+        f"train {args.model.name}: {settings.steps} steps, {len(triplets)} triplets; dev mrr@10"
+        f" {dev[0.0]:.3f} → {dev[strength]:.3f} at strength {strength:g}; {args.model}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

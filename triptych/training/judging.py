@@ -1,0 +1,71 @@
+"""Rank all chunks for the queries of a split with a model; choose the strength of tuning on dev."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from triptych.corpus.records import Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
+from triptych.evaluation.measures import mean_measure
+from triptych.retrieval.dense import search
+from triptych.retrieval.runs import deepest, to_run
+from triptych.tokens.store import TokenStore
+from triptych.training.adapter import Blend
+from triptych.training.base import device
+from triptych.training.encoding import encode
+from triptych.training.precision import Precision, resolve_precision
+from triptych.triplets.examples import read_passages, read_query_texts
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Queries of one split with what their ranking needs: all chunks, in tokens."""
+
+    chunks: list[Chunk]
+    passages: np.ndarray  # text id of each chunk
+    queries: list[Query]
+    query_texts: np.ndarray  # text id of each query
+    qrels: Qrels
+    store: TokenStore
+    precision: Precision
+
+    def dense_run(self, model: SentenceTransformer, depth: int, label: str) -> Run:
+        """Rank all chunks for each query with a model; ``depth`` hits are kept."""
+        vectors = encode(model, self.store, self.passages, self.precision, label)
+        questions = encode(model, self.store, self.query_texts, self.precision, label)
+        rows, scores = search(questions, vectors, deepest(self.queries, depth))
+        return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
+
+
+def load_judging(corpus: Path, texts: Path, split: str, store: TokenStore, precision: str) -> Judging:
+    """Read what ranking the queries of a split needs."""
+    qrels = read_qrels(corpus / "qrels" / f"{split}.tsv")
+    queries = read_queries(corpus, "split")
+    text_ids = read_query_texts(texts)
+    return Judging(
+        chunks=read_chunks(corpus / "chunks.parquet", "split"),
+        passages=np.array(read_passages(texts)),
+        queries=[queries[query_id] for query_id in qrels],
+        query_texts=np.array([text_ids[query_id] for query_id in qrels]),
+        qrels=qrels,
+        store=store,
+        precision=resolve_precision(precision, device()),
+    )
+
+
+def choose_strength(blend: Blend, strengths: list[float], judging: Judging) -> tuple[float, dict[float, float]]:
+    """Return the strength with the best mrr@10 on dev and the mrr@10 of each; of equals the weaker.
+
+    0, the base model, is always among them, so that on dev a choice is never worse than the base.
+    """
+    measure: Callable[[Qrels, Run], float] = partial(mean_measure, "mrr@10")
+    found = {}
+    for strength in sorted({0.0, *strengths}):
+        run = judging.dense_run(blend.at(strength), 10, f"dev, strength {strength:g}")
+        found[strength] = measure(judging.qrels, run)
+    best = max(found, key=lambda strength: (found[strength], -strength))
+    blend.at(best)
+    return best, found

@@ -1,0 +1,70 @@
+"""Losses over one encoding of each distinct text, in float32 whatever the model computes in."""
+
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, normalize
+
+Features = list[dict[str, Tensor]]
+
+
+class ContrastiveLoss(nn.Module):
+    """Encodes the distinct queries and passages of a batch once and hands unit vectors to a loss.
+
+    ``features`` are those of the queries and of the passages; ``rows`` says where anchors (B,), positives (B,)
+    and negatives (B,) stand among them, and which passages (P,) are related to each positive: bool (B, P).
+    """
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Features, rows: dict[str, Tensor]) -> Tensor:
+        """Return the scalar loss of a batch."""
+        queries, passages = (self.model(one)["sentence_embedding"] for one in features)
+        # Outside autocast: with a temperature of 0.05 half precision loses what tells candidates apart.
+        with torch.autocast(queries.device.type, enabled=False):
+            return self.of_vectors(normalize(queries.float(), dim=-1), normalize(passages.float(), dim=-1), rows)
+
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+        """Return the loss of unit vectors (Q, d) and (P, d)."""
+        raise NotImplementedError
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """Return what the model card shows."""
+        return {}
+
+
+class TripletLoss(ContrastiveLoss):
+    """Cosine triplet loss: max(0, margin - cos(a, p) + cos(a, n)) (Schroff et al. 2015, with cosine distance)."""
+
+    def __init__(self, model: SentenceTransformer, margin: float) -> None:
+        super().__init__(model)
+        self.margin = margin
+
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+        """Return the mean over the batch's triplets."""
+        anchors = queries[rows["anchor"]]
+        positive = (anchors * passages[rows["positive"]]).sum(dim=-1)
+        negative = (anchors * passages[rows["negative"]]).sum(dim=-1)
+        return torch.relu(self.margin - positive + negative).mean()
+
+
+class SoftmaxLoss(ContrastiveLoss):
+    """Cross-entropy of the positive among all passages of the batch (InfoNCE, van den Oord et al. 2018).
+
+    Passages related to an anchor's positive are taken out of its denominator: they are no negatives.
+    """
+
+    def __init__(self, model: SentenceTransformer, temperature: float) -> None:
+        super().__init__(model)
+        self.temperature = temperature
+
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+        """Return the mean over the batch's anchors."""
+        scores = queries[rows["anchor"]] @ passages.T / self.temperature
+        own = torch.zeros_like(rows["related"]).scatter_(1, rows["positive"][:, None], True)
+        scores = scores.masked_fill(rows["related"] & ~own, float("-inf"))
+        return cross_entropy(scores, rows["positive"])

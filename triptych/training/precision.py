@@ -1,0 +1,53 @@
+"""Precision and optimizer: what is asked for, what this machine has, and a line where they differ."""
+
+import importlib.util
+import logging
+from typing import Literal
+
+import torch
+
+Precision = Literal["fp32", "fp16", "bf16"]
+log = logging.getLogger(__name__)
+
+
+def resolve_precision(wanted: str, device: torch.device) -> Precision:
+    """Return the precision to compute in.
+
+    ``auto`` is bf16 where the device computes in it, else fp16 on CUDA, else fp32. fp16 needs a GradScaler and
+    with it CUDA; elsewhere, and for bf16 without hardware, the next best is taken and said.
+    """
+    has_bf16 = _has_bf16(device)
+    if wanted == "auto":
+        if has_bf16:
+            return "bf16"
+        return "fp16" if device.type == "cuda" else "fp32"
+    if wanted == "fp16" and device.type != "cuda":
+        log.warning("train.precision: fp16 needs CUDA; computing in %s", "bf16" if has_bf16 else "fp32")
+        return "bf16" if has_bf16 else "fp32"
+    if wanted == "bf16" and not has_bf16 and device.type == "cuda":
+        log.warning("train.precision: this GPU has no bf16; computing in fp16")
+        return "fp16"
+    return wanted  # type: ignore[return-value]
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return the autocast context of a precision; for fp32 one that does nothing."""
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
+def resolve_optimizer(wanted: str) -> str:
+    """Return the trainer's name of the optimizer; 8-bit AdamW needs bitsandbytes, else plain AdamW, and says so."""
+    if wanted == "adamw_8bit":
+        if importlib.util.find_spec("bitsandbytes") is not None:
+            return "adamw_bnb_8bit"
+        log.warning("train.optimizer: bitsandbytes is not installed; using adamw instead of adamw_8bit")
+    return "adamw_torch"
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # Without these instructions bf16 is emulated and slower than fp32.
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -1,0 +1,54 @@
+"""What a round leaves behind: the trained weights and ``round.json``, which says what they are."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+
+from triptych.artifacts import read_json, write_json
+from triptych.errors import UserError
+from triptych.params import Model
+from triptych.training.adapter import Blend, difference
+from triptych.training.base import describe, load_base
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A trained round, or the base model itself (method ``base``)."""
+
+    method: str
+    base: dict[str, Any]
+    max_length: int
+    strength: float  # chosen on dev; 0 is the base model
+
+
+def write_round_record(folder: Path, record: Round) -> None:
+    """Write ``round.json`` into an existing folder."""
+    write_json(folder / "round.json", asdict(record))
+
+
+def read_round_record(folder: Path) -> Round:
+    """Read ``round.json``; a missing one is the user's to mend."""
+    stage = "tokenize" if folder.name == "base" else f"train@{folder.name}"
+    return Round(**read_json(folder / "round.json", stage))
+
+
+def load_round(folder: Path, model: Model) -> tuple[Blend, Round]:
+    """Load the base model with what a round changed, set to the strength that was chosen."""
+    record = read_round_record(folder)
+    base = load_base(model)
+    if describe(model, base) != record.base:
+        raise UserError(
+            f"{folder} was trained from {record.base['base']}, params.yaml names {model.base};"
+            " `dvc repro` trains it anew"
+        )
+    base.max_seq_length = record.max_length
+    blend = Blend(base, {} if record.method == "base" else difference(base, folder))
+    blend.at(record.strength)
+    return blend, record
+
+
+def load_model(folder: Path, model: Model) -> SentenceTransformer:
+    """Load the embedder that a round gives, at its chosen strength."""
+    return load_round(folder, model)[0].model

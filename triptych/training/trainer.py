@@ -1,0 +1,119 @@
+"""Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
+
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.sampler import DefaultBatchSampler
+from torch.utils.data import SequentialSampler
+from transformers import TrainerCallback
+
+from triptych.errors import UserError
+from triptych.params import Train
+from triptych.training.batches import Collator
+from triptych.training.losses import ContrastiveLoss, SoftmaxLoss, TripletLoss
+from triptych.training.precision import resolve_optimizer, resolve_precision
+
+_LOG_EVERY = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LossPoint:
+    """Mean loss of the steps since the last point."""
+
+    step: int
+    loss: float
+
+
+class _Curve(TrainerCallback):
+    """Collects the loss curve and stops a run that has become NaN, which the trainer would hide."""
+
+    def __init__(self) -> None:
+        self.points: list[LossPoint] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
+        """Keep the loss of a training log line."""
+        if logs is None or "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"training: the loss is {logs['loss']} at step {state.global_step}; lower train.learning_rate,"
+                " or set train.precision: fp32"
+            )
+        self.points.append(LossPoint(state.global_step, logs["loss"]))
+
+
+def train(
+    model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train
+) -> list[LossPoint]:
+    """Train a prepared model on scheduled rows, in their order; return the loss curve."""
+    place = torch.device(model.device)
+    precision = resolve_precision(params.precision, place)
+    if not params.dropout:
+        _without_dropout(model)
+    datasets.disable_caching()
+    curve = _Curve()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = SentenceTransformerTrainer(
+            model=model,
+            args=_arguments(Path(scratch), params, precision, place),
+            train_dataset=datasets.Dataset.from_dict(rows),
+            data_collator=collator,
+            loss=make_loss(model, params),
+            callbacks=[curve],
+        )
+        trainer.train()
+    model.eval()
+    return curve.points
+
+
+def make_loss(model: SentenceTransformer, params: Train) -> ContrastiveLoss:
+    """Return the loss that the params name."""
+    if params.loss == "softmax":
+        return SoftmaxLoss(model, params.temperature)
+    return TripletLoss(model, params.margin)
+
+
+def _arguments(
+    scratch: Path, params: Train, precision: str, place: torch.device
+) -> SentenceTransformerTrainingArguments:
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(scratch),
+        max_steps=params.steps,
+        per_device_train_batch_size=params.batch_size,
+        gradient_accumulation_steps=params.gradient_accumulation_steps,
+        learning_rate=params.learning_rate,
+        warmup_steps=params.warmup_share,
+        weight_decay=params.weight_decay,
+        optim=resolve_optimizer(params.optimizer),
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=place.type == "cpu",
+        dataloader_pin_memory=place.type == "cuda",
+        dataloader_drop_last=True,
+        batch_sampler=_in_order,  # the schedule is the order
+        logging_steps=_LOG_EVERY,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        seed=params.seed,
+    )
+
+
+def _in_order(dataset: datasets.Dataset, batch_size: int, drop_last: bool, **_: Any) -> DefaultBatchSampler:
+    return DefaultBatchSampler(SequentialSampler(dataset), batch_size=batch_size, drop_last=drop_last)
+
+
+def _without_dropout(model: SentenceTransformer) -> None:
+    """Set every dropout of the base model to 0; on a CPU it would also take attention off its fast path."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and "lora" not in name:
+            module.p = 0.0
+        for attribute in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, attribute, None), float):
+                setattr(module, attribute, 0.0)

@@ -1,0 +1,126 @@
+"""Views: the ways to find an anchor and a positive in documentation."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from random import Random
+
+from triptych.corpus.records import Chunk, Qrels, Query
+from triptych.corpus.texts import normalized, sentence_spans
+from triptych.params import Triplets
+
+VIEWS = ("query", "crossref", "heading", "lead", "sentence", "sibling")
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """An anchor with its positive: the chunk it belongs to, and the text that is embedded for it."""
+
+    text: str
+    positive: int  # row of the chunk in the corpus
+    positive_text: str
+    view: str
+
+
+def passage(chunk: Chunk, template: str) -> str:
+    """Return the text of a chunk that is embedded and searched."""
+    header_path = " > ".join(chunk.header_path)
+    text = template.format(
+        category=chunk.category, header_path=header_path, title=chunk.title, content=chunk.content
+    )
+    return text.strip()
+
+
+def anchors(
+    chunks: list[Chunk], queries: dict[str, Query], train: Qrels, forbidden: set[str], params: Triplets
+) -> list[Anchor]:
+    """Return the anchors of every view whose share is above zero, all of them of the train split.
+
+    ``forbidden`` holds the normalized dev and test queries; an anchor that repeats one is left out. One chunk
+    gives at most ``anchors_per_chunk`` anchors of a view made from its own text.
+    """
+    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
+    found: list[Anchor] = []
+    for query_id, relevant in train.items():
+        query = queries[query_id]
+        view = "query" if query.kind == "user" else "crossref"
+        if getattr(params.views, view) > 0:
+            found += [
+                Anchor(query.text, row[one], passage(chunks[row[one]], params.text_template), view) for one in relevant
+            ]
+    siblings = _by_parent(chunks)
+    for index, chunk in enumerate(chunks):
+        if chunk.split != "train":
+            continue
+        for view, make in _FROM_CHUNK.items():
+            if getattr(params.views, view) > 0:
+                random = Random(f"{params.seed}:{view}:{chunk.chunk_id}")
+                made = list(make(index, chunks, siblings, params.text_template))
+                found += random.sample(made, min(len(made), params.anchors_per_chunk))
+    return [anchor for anchor in found if normalized(anchor.text) not in forbidden]
+
+
+Siblings = dict[tuple[str, ...], list[int]]
+
+
+def _by_parent(chunks: list[Chunk]) -> Siblings:
+    groups: Siblings = defaultdict(list)
+    for index, chunk in enumerate(chunks):
+        if chunk.split == "train":
+            groups[(chunk.category, *chunk.header_path[:-1])].append(index)
+    return groups
+
+
+def _headings(index: int, chunks: list[Chunk], _siblings: Siblings, _template: str) -> Iterator[Anchor]:
+    """Pair the last two headings with the content, which does not repeat the header path."""
+    chunk = chunks[index]
+    heading = " ".join(chunk.header_path[-2:]) or chunk.title
+    if heading:
+        yield Anchor(heading, index, chunk.content, "heading")
+
+
+def _leads(index: int, chunks: list[Chunk], _siblings: Siblings, template: str) -> Iterator[Anchor]:
+    """Pair the first sentence with the whole chunk: the decisive words stay in the passage."""
+    chunk = chunks[index]
+    for start, end in sentence_spans(chunk.content):
+        sentence = " ".join(chunk.content[start:end].split())
+        if _is_prose(sentence, at_least=3):
+            yield Anchor(sentence, index, passage(chunk, template), "lead")
+            return
+
+
+def _sentences(index: int, chunks: list[Chunk], _siblings: Siblings, template: str) -> Iterator[Anchor]:
+    """Pair each later sentence of prose with its chunk without that sentence."""
+    chunk = chunks[index]
+    for start, end in sentence_spans(chunk.content)[1:]:
+        sentence = " ".join(chunk.content[start:end].split())
+        if _is_prose(sentence, at_least=5):
+            rest = chunk.content[:start] + chunk.content[end:]
+            without = Chunk(chunk.chunk_id, chunk.category, chunk.filename, chunk.header_path, chunk.title, rest, chunk.source)
+            yield Anchor(sentence, index, passage(without, template), "sentence")
+
+
+def _same_header(index: int, chunks: list[Chunk], siblings: Siblings, template: str) -> Iterator[Anchor]:
+    """Pair a chunk with the other chunks under its parent header."""
+    chunk = chunks[index]
+    for other in siblings[(chunk.category, *chunk.header_path[:-1])]:
+        if other != index:
+            yield Anchor(passage(chunk, template), other, passage(chunks[other], template), "sibling")
+
+
+_FROM_CHUNK: dict[str, Callable[[int, list[Chunk], Siblings, str], Iterator[Anchor]]] = {
+    "heading": _headings,
+    "lead": _leads,
+    "sentence": _sentences,
+    "sibling": _same_header,
+}
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+
+
+def _is_prose(sentence: str, at_least: int) -> bool:
+    """Tell a sentence that a person might type from code, tables and parameter lists."""
+    words = sentence.split()
+    letters = sum(map(len, _WORDS.findall(sentence)))
+    code = ">>>" in sentence or "----" in sentence or ".. " in sentence or "::" in sentence
+    return not code and at_least <= len(words) <= 40 and letters >= 0.65 * len(sentence)
