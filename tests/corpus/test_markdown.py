@@ -129,6 +129,10 @@ def test_front_matter_that_is_not_yaml_is_left_out_all_the_same(tmp_path):
     assert (chunk.title, chunk.content) == ("a", "Intro.")
 
 
+def test_empty_front_matter_is_no_text(tmp_path):
+    assert [one.content for one in read(tmp_path, a="---\n---\nIntro.\n").chunks] == ["Intro."]
+
+
 def test_rulers_around_prose_are_no_front_matter(tmp_path):
     assert "Some prose." in read(tmp_path, a="---\n\nSome prose.\n\n---\nIntro.\n").chunks[0].content
 
@@ -165,11 +169,11 @@ def test_single_file_is_a_source_too(tmp_path):
         ("gone.md", None),
         ("#", None),
         ("https://example.org/b.md", None),
-        ("//example.org/b.md", None),
+        ("//example.org/other%20file.md", None),
         ("mailto:b.md", None),
         ("../../outside.md", None),
         ("%2e%2e/%2e%2e/outside.md", None),
-        ("http://[", None),
+        ("<//[::g]>", None),
     ],
 )
 def test_link_resolves_to_a_chunk_of_the_folder(tmp_path, destination, target):
@@ -205,7 +209,7 @@ def test_link_of_reference_style_resolves(tmp_path):
 
 def test_links_in_tables_and_lists_are_found(tmp_path):
     text = "| a | b |\n|---|---|\n| [one](b.md) | x |\n\n- [two](b.md)\n"
-    assert [one.text for one in read(tmp_path, a=text, b="text").links] == ["one", "two"]
+    assert [one.context for one in read(tmp_path, a=text, b="text").links] == ["one", "two"]
 
 
 def test_link_belongs_to_the_section_that_holds_it(tmp_path):

@@ -52,9 +52,9 @@ def test_parts_keep_path_title_and_source():
 @pytest.mark.parametrize(
     ("text", "max_chars", "parts"),
     [
-        ("One two.\nThree.\n\nFour five.", 18, ["One two.\nThree.", "Four five."]),
-        ("One two. Three.\nFour five.", 18, ["One two. Three.", "Four five."]),
-        ("One two three. Four five six.", 18, ["One two three.", "Four five six."]),
+        ("One.\n\nTwo two.\nThree three.", 21, ["One.", "Two two.\nThree three."]),
+        ("One.\nTwo two. Three three.", 21, ["One.", "Two two. Three three."]),
+        ("One two three. Four five six.", 20, ["One two three.", "Four five six."]),
         ("one two three four five", 10, ["one two", "three four", "five"]),
     ],
     ids=["paragraphs", "lines", "sentences", "words"],
@@ -69,15 +69,19 @@ def test_parts_are_filled_as_far_as_they_hold():
 
 def test_fenced_code_is_not_cut_at_a_blank_line():
     code = "```py\na = 1\n\nb = 2\n```"
-    assert contents(f"Some words before.\n{code}\nSome words after.", 24) == [
-        "Some words before.",
-        code,
-        "Some words after.",
-    ]
+    assert contents(f"Before.\n{code}\nBehind.", 24) == ["Before.", code, "Behind."]
+
+
+def test_fenced_code_is_found_behind_a_lone_carriage_return():
+    assert contents("a\rb\n```\nc\n\nd\n```", 14) == ["a\rb", "```\nc\n\nd\n```"]
 
 
 def test_fenced_code_that_alone_is_too_long_is_cut():
     assert contents("```\none\n\ntwo\n\nthree\n```", 12) == ["```\none\n\ntwo", "three\n```"]
+
+
+def test_blank_lines_at_the_start_make_no_part():
+    assert contents("   \n\none two\n", 4) == ["one", "two"]
 
 
 def test_indent_of_a_part_is_kept():

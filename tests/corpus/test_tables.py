@@ -113,6 +113,7 @@ def test_ids_become_text_on_one_line(tmp_path, given, kept):
     [
         ({"content": None}, "missing field", "content: null"),
         ({"content": " \n\t"}, "empty content", "content: ' \\n\\t'"),
+        ({"title": True}, "wrong type", "title: expected text or a number, got True"),
         ({"content": 12}, "wrong type", "content: expected text, got 12"),
         ({"chunk_id": ["x"]}, "wrong type", "chunk_id: expected text or a number, got ['x']"),
         (
@@ -176,9 +177,13 @@ def test_content_is_normalized(tmp_path, raw, kept):
     assert unicodedata.is_normalized("NFC", content)
 
 
-def test_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
-    chunks = read(tmp_path, b"\xef\xbb\xbfchunk_id,content\ns1,Sorts.\n", "csv").chunks
-    assert [(one.chunk_id, one.content) for one in chunks] == [("s1", "Sorts.")]
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("csv", "chunk_id,content\ns1,Sorts.\n"), ("jsonl", json.dumps(SORT)), ("json", json.dumps([SORT]))],
+)
+def test_byte_order_mark_is_no_part_of_the_text(tmp_path, kind, text):
+    chunks = read(tmp_path, b"\xef\xbb\xbf" + text.encode(), kind).chunks
+    assert [one.chunk_id for one in chunks] == ["s1"]
 
 
 def test_csv_cells_stay_text(tmp_path):
@@ -198,14 +203,6 @@ def test_csv_cells_stay_text(tmp_path):
 def test_csv_header_path_may_be_a_list_in_a_cell(tmp_path, cell, path):
     frame = pd.DataFrame([{"content": "Sorts.", "header_path": cell}])
     assert read(tmp_path, frame.to_csv(index=False), "csv").chunks[0].header_path == path
-
-
-def test_parquet_folder_name_is_no_column(tmp_path):
-    folder = tmp_path / "category=wrong"
-    folder.mkdir()
-    pd.DataFrame([SORT]).to_parquet(folder / "docs.parquet")
-    reading = read_records(folder / "docs.parquet", "parquet", FIELDS, None)
-    assert [one.reason for one in reading.rejected] == ["no category"]
 
 
 def test_bad_line_is_rejected_with_its_number(tmp_path):

@@ -218,7 +218,7 @@ def _target(name: str, destination: str, pages: dict[str, _Page]) -> str | None:
     """
     try:
         parts = urlsplit(destination)
-    except ValueError:  # "http://["
+    except ValueError:  # "//[::g]"
         return None
     path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment)).lower()
     if parts.scheme or parts.netloc or not (path or anchor):

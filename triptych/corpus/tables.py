@@ -214,8 +214,7 @@ def _load_csv(path: Path, fields: Fields) -> list[Any]:
 
 def _load_parquet(path: Path, fields: Fields) -> list[Any]:
     try:
-        # Not read_table: it takes a folder called category=x for a column.
-        return pq.ParquetFile(path).read().to_pylist()
+        return pq.read_table(path).to_pylist()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}; check ingest.sources in params.yaml") from error
     except (pa.ArrowException, ValueError) as error:
