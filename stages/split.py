@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     placed, moved = place(judged, chunks)
     found = leaks(chunks, placed)
     if any(found.values()):
-        raise UserError(f"the splits leak: {found}; this is a fault of Triptych, please report it with your params.yaml")
+        raise UserError(
+            f"the splits leak: {found}; this is a fault of Triptych, please report it with your params.yaml"
+        )
     _refuse_thin(chunks, placed, params)
     with writing(args.corpus) as out:
         write_chunks(out / "chunks.parquet", chunks)

@@ -23,7 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     examples = read_examples(args.round / "examples.parquet", "triplets")
     model = load_base(params.model)
     prompts = {"query": params.model.query_prompt, "passage": params.model.passage_prompt}
-    rows = tokenize(model.tokenizer, [prompts[role] + text for role, text in zip(roles, texts, strict=True)], params.tokenize)
+    rows = tokenize(
+        model.tokenizer,
+        [prompts[role] + text for role, text in zip(roles, texts, strict=True)],
+        params.tokenize,
+    )
     max_length = choose_max_length(rows, params.tokenize.max_length, model.max_seq_length)
     base = describe(params.model, model)
     metadata = statistics(rows, [one.anchor for one in examples], max_length) | {

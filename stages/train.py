@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
-        judging = load_judging(args.corpus, args.texts, "dev", store, settings.precision)
+        judging = load_judging(args.corpus, args.texts, ["dev"], store, settings.precision)
         strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging)
         max_length = int(store.metadata["max_length"])
         write_round_record(out, Round(settings.method, base, max_length, strength))

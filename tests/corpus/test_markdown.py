@@ -80,15 +80,11 @@ def test_indent_of_the_first_line_is_kept(tmp_path):
 def test_section_with_a_heading_only_is_rejected(tmp_path):
     reading = read(tmp_path, a="# Top\n\n## Inner\n\ntext\n")
     assert [one.chunk_id for one in reading.chunks] == ["a.md#inner"]
-    assert [(one.source, one.reason, one.detail) for one in reading.rejected] == [
-        ("a.md:1", "empty section", "Top")
-    ]
+    assert [(one.source, one.reason, one.detail) for one in reading.rejected] == [("a.md:1", "empty section", "Top")]
 
 
 def test_file_without_text_is_rejected(tmp_path):
-    assert [(one.source, one.reason) for one in read(tmp_path, a="\n").rejected] == [
-        ("a.md:1", "empty section")
-    ]
+    assert [(one.source, one.reason) for one in read(tmp_path, a="\n").rejected] == [("a.md:1", "empty section")]
 
 
 def test_heading_inside_a_list_cuts_nothing(tmp_path):
@@ -202,9 +198,7 @@ def test_link_carries_its_words_and_its_sentence(tmp_path):
 
 
 def test_link_of_reference_style_resolves(tmp_path):
-    assert targets(read(tmp_path, a="See [it][1].\n\n# More\n\ntext\n\n[1]: b.md", b="text")) == [
-        ("a.md", "b.md")
-    ]
+    assert targets(read(tmp_path, a="See [it][1].\n\n# More\n\ntext\n\n[1]: b.md", b="text")) == [("a.md", "b.md")]
 
 
 def test_links_in_tables_and_lists_are_found(tmp_path):

@@ -9,9 +9,7 @@ from triptych.evaluation.significance import paired_bootstrap
 
 def interval(differences, clusters, samples=2000, confidence=0.95, seed=7):
     differences = np.asarray(differences, dtype=np.float64)
-    return paired_bootstrap(
-        differences, np.zeros_like(differences), np.asarray(clusters), samples, confidence, seed
-    )
+    return paired_bootstrap(differences, np.zeros_like(differences), np.asarray(clusters), samples, confidence, seed)
 
 
 def test_two_clusters_by_hand():

@@ -17,8 +17,7 @@ def test_a_sure_rise_without_a_fall_is_promoted():
     assert verdict.promoted
     assert verdict.reasons == [
         "mrr@10 rises by 0.112 [0.081, 0.143] over 312 queries",
-        "no category falls by more than the tolerated 0.000; "
-        "the weakest, pandas, rises by 0.034 over 20 queries",
+        "no category falls by more than the tolerated 0.000; the weakest, pandas, rises by 0.034 over 20 queries",
     ]
 
 
@@ -43,8 +42,7 @@ def test_the_base_model_against_itself_stays_the_same():
     assert not verdict.promoted
     assert verdict.reasons == [
         "mrr@10 stays the same [0.000, 0.000] over 312 queries, and the interval includes zero",
-        "no category falls by more than the tolerated 0.000; "
-        "the weakest, numpy, stays the same over 312 queries",
+        "no category falls by more than the tolerated 0.000; the weakest, numpy, stays the same over 312 queries",
     ]
 
 

@@ -26,9 +26,7 @@ def test_values_by_hand():
 def test_scale_and_offset_of_a_system_do_not_matter():
     dense, lexical = {"q": {"a": 0.9, "b": 0.7, "c": 0.2}}, {"q": {"b": 5.0, "c": 1.0}}
     moved = {"q": {chunk: 40.0 * score + 3.0 for chunk, score in lexical["q"].items()}}
-    assert zscore_fusion(dense, moved, 0.5, 9)["q"] == pytest.approx(
-        zscore_fusion(dense, lexical, 0.5, 9)["q"]
-    )
+    assert zscore_fusion(dense, moved, 0.5, 9)["q"] == pytest.approx(zscore_fusion(dense, lexical, 0.5, 9)["q"])
 
 
 def test_the_ends_of_the_weight_are_the_systems():
@@ -52,9 +50,7 @@ def test_ties_go_to_the_smaller_id_and_depth_cuts():
 
 
 def test_queries_of_either_run_are_kept():
-    fused = zscore_fusion(
-        {"left": {"a": 2.0, "b": 1.0}, "none": {}}, {"right": {"c": 5.0, "d": 1.0}}, 0.25, 9
-    )
+    fused = zscore_fusion({"left": {"a": 2.0, "b": 1.0}, "none": {}}, {"right": {"c": 5.0, "d": 1.0}}, 0.25, 9)
     assert fused == {"left": {"a": 0.25, "b": -0.25}, "none": {}, "right": {"c": 0.75, "d": -0.75}}
 
 

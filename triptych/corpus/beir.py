@@ -108,9 +108,7 @@ def _read_qrels(path: Path) -> Qrels:
         if not query or not chunk:
             raise UserError(f"{path}:{line}: empty query-id or corpus-id; fill it or remove the line")
         if qrels.setdefault(query, {}).setdefault(chunk, grade) != grade:
-            raise UserError(
-                f"{path}:{line}: {query!r} and {chunk!r} are judged twice, differently; keep one line"
-            )
+            raise UserError(f"{path}:{line}: {query!r} and {chunk!r} are judged twice, differently; keep one line")
     return qrels
 
 

@@ -76,9 +76,7 @@ def read_markdown(folder: Path, category: str | None) -> Reading:
         for one in page.sections:
             source = f"{name}:{one.line}"
             if one.content:
-                reading.chunks.append(
-                    Chunk(one.chunk_id, own, name, one.header_path, one.title, one.content, source)
-                )
+                reading.chunks.append(Chunk(one.chunk_id, own, name, one.header_path, one.title, one.content, source))
             else:
                 reading.rejected.append(Rejected(source, "empty section", " > ".join(one.header_path)))
     reading.links = list(dict.fromkeys(link for name in pages for link in _links(name, pages)))
@@ -102,9 +100,7 @@ def _page(name: str, raw: str) -> _Page:
     tokens = _PARSER.parse(text)
     titles = [_flat(inline)[0] for token, inline in pairwise(tokens) if token.type == "heading_open"]
     slugs = _slugs(titles)
-    headings = list(
-        zip((token for token in tokens if token.type == "heading_open"), titles, slugs, strict=True)
-    )
+    headings = list(zip((token for token in tokens if token.type == "heading_open"), titles, slugs, strict=True))
     # Headings inside lists and quotes cut nothing, but have anchors.
     cuts = [one for one in headings if one[0].level == 0]
     ends = [_span(token)[0] for token, _, _ in cuts] + [len(lines)]

@@ -47,7 +47,7 @@ def cluster(texts: list[str], params: NearDuplicates) -> np.ndarray:
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:
-    """Number groups 0, 1, … in the order in which they first appear; int32."""
+    """Return groups numbered 0, 1, … in the order in which they first appear; int32."""
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)

@@ -61,11 +61,11 @@ def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]
 
 def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, Any]]:
     """Yield the public attributes that the package's own classes define, not what builtins hand down."""
-    own = [base for base in cls.__mro__ if base.__module__.split(".")[0] == package]
+    own = [base for base in cls.__mro__ if f"{base.__module__}.".startswith(f"{package}.")]
     for attribute in sorted({key for base in own for key in vars(base) if not key.startswith("_")}):
         try:
             yield f"{path}.{attribute}", getattr(cls, attribute)
-        except Exception:  # noqa: BLE001, PERF203 — class properties may raise anything; their static form has the docstring
+        except Exception:
             yield f"{path}.{attribute}", inspect.getattr_static(cls, attribute)
 
 

@@ -39,9 +39,7 @@ def cut(chunk: Chunk, max_chars: int) -> list[Chunk]:
         return [chunk]
     parts = _filled(_pieces(chunk.content, max_chars), max_chars)
     return [
-        replace(
-            chunk, chunk_id=f"{chunk.chunk_id}#part{number}" if number > 1 else chunk.chunk_id, content=part
-        )
+        replace(chunk, chunk_id=f"{chunk.chunk_id}#part{number}" if number > 1 else chunk.chunk_id, content=part)
         for number, part in enumerate(parts, start=1)
     ] or [chunk]
 

@@ -61,7 +61,12 @@ def join(readings: list[tuple[Source, Reading]]) -> Reading:
         taken |= set(rename.values()) or ids
         joined.chunks += [replace(one, chunk_id=rename.get(one.chunk_id, one.chunk_id)) for one in reading.chunks]
         joined.links += [
-            Link(rename.get(one.from_chunk_id, one.from_chunk_id), rename.get(one.to_chunk_id, one.to_chunk_id), one.text, one.context)
+            Link(
+                rename.get(one.from_chunk_id, one.from_chunk_id),
+                rename.get(one.to_chunk_id, one.to_chunk_id),
+                one.text,
+                one.context,
+            )
             for one in reading.links
         ]
         joined.rejected += reading.rejected

@@ -17,10 +17,8 @@ from triptych.params import Fractions
 SPLITS = ("train", "dev", "test")
 
 
-def documents(
-    chunks: list[Chunk], clusters: np.ndarray, judged: list[Judged], group_titles: bool
-) -> np.ndarray:
-    """Number what must stay on one side: int32 of shape (chunks,).
+def documents(chunks: list[Chunk], clusters: np.ndarray, judged: list[Judged], group_titles: bool) -> np.ndarray:
+    """Return the number of the document each chunk belongs to, which stays on one side: int32 of shape (chunks,).
 
     Chunks are joined by file, by near-duplicate cluster, by a query that has several of them as answers and,
     where titles name things (``numpy.max``, ``DataFrame.max``), by equal title.
@@ -45,9 +43,10 @@ def assign(
 ) -> list[str]:
     """Return the split of each chunk.
 
-    Each document goes where chunks and queries of its categories are furthest below their share, large ones
-    first; the order depends on the seed and on ids, not on rows. Splits that the user gave to queries come
-    first: a document that answers a test query is test, else dev, else train.
+    Documents come in an order that seed and ids decide, not rows and not size: large documents are the ones
+    with look-alikes, and a split that got them all would be harder than the others. Each goes where chunks and
+    queries of its categories are furthest below their share. Splits that the user gave to queries have
+    precedence: a document that answers a test query is test, else dev, else train.
     """
     row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
     names = sorted({chunk.category for chunk in chunks})
@@ -62,19 +61,18 @@ def assign(
         content[document, len(names) + names.index(item.query.category)] += 1
         if item.split is not None:
             given[document] = max(item.split, given.get(document, ""), key=("", *_BY_CLAIM).index)
-    digest = {d: sha256(f"{seed}:{key}".encode()).hexdigest() for d, key in enumerate(keys)}
-    # Documents with queries are the scarce ones: placed first, they can be balanced best.
-    order = sorted(digest, key=lambda d: (-content[d, len(names) :].sum(), -content[d].sum(), digest[d]))
+    order = sorted(range(len(keys)), key=lambda document: sha256(f"{seed}:{keys[document]}".encode()).digest())
     totals = np.maximum(content.sum(axis=0), 1)
     wanted = np.array([[getattr(fractions, split)] for split in SPLITS]) * totals
     have = np.zeros_like(wanted)
+    empty = wanted.sum(axis=1) == 0
     chosen = np.zeros(len(content), dtype=np.int64)
     for document in order:
         if document in given:
             side = SPLITS.index(given[document])
         else:
-            room = ((wanted - have) / totals * (content[document] > 0)).sum(axis=1)
-            side = int(np.argmax(np.where(wanted.sum(axis=1) > 0, room, -np.inf)))
+            room = ((1 - have / np.maximum(wanted, 1)) * content[document] / totals).sum(axis=1)
+            side = int(np.argmax(np.where(empty, -np.inf, room)))
         chosen[document] = side
         have[side] += content[document]
     return [SPLITS[side] for side in chosen[document_ids]]

@@ -45,8 +45,7 @@ def per_query(qrels: Qrels, run: Run) -> PerQuery:
     for one in ir_measures.pytrec_eval.iter_calc(others, qrels, full):
         found[one.measure, one.query_id] = one.value
     return {
-        name: {query_id: float(found[measure, query_id]) for query_id in ranked}
-        for name, measure in _PROVIDED.items()
+        name: {query_id: float(found[measure, query_id]) for query_id in ranked} for name, measure in _PROVIDED.items()
     }
 
 

@@ -47,9 +47,7 @@ def paired_bootstrap(
     return Interval(difference, float(low), float(high), int(differences.size), int(members.size))
 
 
-def _resampled_means(
-    sums: np.ndarray, counts: np.ndarray, samples: int, generator: np.random.Generator
-) -> np.ndarray:
+def _resampled_means(sums: np.ndarray, counts: np.ndarray, samples: int, generator: np.random.Generator) -> np.ndarray:
     """Draw as many clusters as there are, ``samples`` times, and return each resample's mean."""
     clusters = sums.size
     block = max(1, _BLOCK_CELLS // clusters)
@@ -61,18 +59,14 @@ def _resampled_means(
     return means
 
 
-def _check(
-    system: np.ndarray, baseline: np.ndarray, clusters: np.ndarray, samples: int, confidence: float
-) -> None:
+def _check(system: np.ndarray, baseline: np.ndarray, clusters: np.ndarray, samples: int, confidence: float) -> None:
     if system.ndim != 1 or not system.shape == baseline.shape == clusters.shape:
         shapes = f"{system.shape}, {baseline.shape} and {clusters.shape}"
         raise ValueError(f"system, baseline and clusters must be of one shape (queries,), got {shapes}")
     if not system.size:
         raise ValueError("zero queries: there is nothing to compare")
     if np.unique(clusters).size < 2:
-        raise ValueError(
-            f"all {system.size} queries are of one cluster: an interval needs two documents or more"
-        )
+        raise ValueError(f"all {system.size} queries are of one cluster: an interval needs two documents or more")
     if not (np.isfinite(system).all() and np.isfinite(baseline).all()):
         raise ValueError("values of a measure must be finite")
     if samples < 1 or not 0.0 < confidence < 1.0:

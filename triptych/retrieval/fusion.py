@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from triptych.corpus.records import Qrels, Run
 
 
-
-
 def zscore_fusion(dense: Run, lexical: Run, dense_weight: float, depth: int) -> Run:
     """Add the standardized scores of two runs, weighted, and keep the best ``depth`` of each query.
 
@@ -41,9 +39,7 @@ def choose_weight(
     if not weights:
         raise ValueError("there must be at least one dense weight to choose from")
     # Uncut, so that no measure depends on a depth given here.
-    means = {
-        weight: measure(qrels, zscore_fusion(dense, lexical, weight, depth=sys.maxsize)) for weight in weights
-    }
+    means = {weight: measure(qrels, zscore_fusion(dense, lexical, weight, depth=sys.maxsize)) for weight in weights}
     return max(means, key=lambda weight: (means[weight], weight)), means
 
 
@@ -53,8 +49,7 @@ def _fused(
     near, words = _standardized(dense), _standardized(lexical)
     no_near, no_words = min(near.values(), default=0.0), min(words.values(), default=0.0)
     scores = {
-        chunk_id: dense_weight * near.get(chunk_id, no_near)
-        + (1.0 - dense_weight) * words.get(chunk_id, no_words)
+        chunk_id: dense_weight * near.get(chunk_id, no_near) + (1.0 - dense_weight) * words.get(chunk_id, no_words)
         for chunk_id in near.keys() | words.keys()
     }
     best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:depth]

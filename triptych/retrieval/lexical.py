@@ -33,9 +33,7 @@ class LexicalIndex:
     def __init__(self, chunk_ids: Sequence[str], texts: Sequence[str]) -> None:
         """Index ``texts[i]`` as chunk ``chunk_ids[i]``; raise ValueError if they do not pair or are empty."""
         if not chunk_ids or len(chunk_ids) != len(texts):
-            raise ValueError(
-                f"expected one text for each chunk, at least one, got {len(chunk_ids)} and {len(texts)}"
-            )
+            raise ValueError(f"expected one text for each chunk, at least one, got {len(chunk_ids)} and {len(texts)}")
         self.chunk_ids = list(chunk_ids)
         # The splitter lowers the case itself: camelCase is seen only before that.
         self._tokenizer = Tokenizer(lower=False, splitter=terms, stopwords="english")

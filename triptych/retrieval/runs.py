@@ -7,11 +7,7 @@ import numpy as np
 from triptych.corpus.records import Query, Run
 
 
-
-
-def to_run(
-    queries: Sequence[Query], chunk_ids: Sequence[str], rows: np.ndarray, scores: np.ndarray, depth: int
-) -> Run:
+def to_run(queries: Sequence[Query], chunk_ids: Sequence[str], rows: np.ndarray, scores: np.ndarray, depth: int) -> Run:
     """Keep the best ``depth`` hits of each query after leaving out what it excludes.
 
     ``rows`` and ``scores`` are of shape (queries, hits) as the indexes return them. Ask an index for
@@ -20,7 +16,9 @@ def to_run(
     run: Run = {}
     for query, hits, values in zip(queries, rows.tolist(), scores.tolist(), strict=True):
         excluded = set(query.exclude)
-        kept = [(chunk_ids[row], score) for row, score in zip(hits, values, strict=True) if chunk_ids[row] not in excluded]
+        kept = [
+            (chunk_ids[row], score) for row, score in zip(hits, values, strict=True) if chunk_ids[row] not in excluded
+        ]
         run[query.query_id] = dict(kept[:depth])
     return run
 

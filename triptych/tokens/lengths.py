@@ -14,7 +14,10 @@ def statistics(rows: Sequence[Sequence[int]], anchors: Sequence[int], max_length
     """
     lengths = np.array([len(row) for row in rows])
     figures: dict[str, Any] = {"share_truncated": float((lengths > max_length).mean())}
-    for name, chosen in (("anchor_length", lengths[np.asarray(anchors, dtype=np.int64)]), ("length", lengths)):
+    for name, chosen in (
+        ("anchor_length", lengths[np.asarray(anchors, dtype=np.int64)]),
+        ("length", lengths),
+    ):
         figures[f"avg_{name}"] = float(chosen.mean())
         figures[f"p90_{name}"] = int(np.percentile(chosen, 90, method="higher"))
         figures[f"p95_{name}"] = int(np.percentile(chosen, 95, method="higher"))

@@ -24,7 +24,11 @@ def encode(
     vectors = np.empty((len(distinct), model.get_embedding_dimension()), dtype=np.float32)
     place = model.device
     model.eval()
-    with torch.inference_mode(), autocast(precision, place), tqdm(total=len(distinct), desc=label, leave=False) as bar:
+    with (
+        torch.inference_mode(),
+        autocast(precision, place),
+        tqdm(total=len(distinct), desc=label, leave=False) as bar,
+    ):
         for rows in _batches(store.lengths[distinct]):
             input_ids, mask = store.pad(distinct[rows])
             features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}

@@ -1,6 +1,6 @@
 """Rank all chunks for the queries of a split with a model; choose the strength of tuning on dev."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,15 +9,18 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.records import Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
-from triptych.evaluation.measures import mean_measure
+from triptych.evaluation.comparison import ALL
+from triptych.evaluation.measures import mean_measure, triplet_measures
 from triptych.retrieval.dense import search
+from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.runs import deepest, to_run
 from triptych.tokens.store import TokenStore
 from triptych.training.adapter import Blend
 from triptych.training.base import device
 from triptych.training.encoding import encode
 from triptych.training.precision import Precision, resolve_precision
-from triptych.triplets.examples import read_passages, read_query_texts
+from triptych.triplets.examples import Example, read_passages, read_query_texts
+from triptych.triplets.tiers import TIERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,42 @@ class Judging:
         rows, scores = search(questions, vectors, deepest(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
+    def lexical_run(self, passages: list[str], depth: int) -> Run:
+        """Rank all chunks for each query by BM25; chunks without a term of the query are no hits."""
+        ids = [chunk.chunk_id for chunk in self.chunks]
+        index = LexicalIndex(ids, passages)
+        rows, scores = index.search([query.text for query in self.queries], deepest(self.queries, depth))
+        run = to_run(self.queries, ids, rows, scores, depth)
+        return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}
 
-def load_judging(corpus: Path, texts: Path, split: str, store: TokenStore, precision: str) -> Judging:
-    """Read what ranking the queries of a split needs."""
-    qrels = read_qrels(corpus / "qrels" / f"{split}.tsv")
+
+def heldout_measures(
+    model: SentenceTransformer, judging: Judging, examples: list[Example]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return triplet measures of a model: category → tier → measure, with all categories and tiers together."""
+    rows = [(example, negative) for example in examples for negative in example.negatives]
+    anchors, positives = ([getattr(one, role) for one, _ in rows] for role in ("anchor", "positive"))
+    negatives = judging.passages[[one.chunk for _, one in rows]]
+    text_ids = np.concatenate([anchors, positives, negatives])
+    vectors = encode(model, judging.store, text_ids, judging.precision, "triplets")
+    anchor, positive, negative = np.split(vectors, 3)
+    near, far = (anchor * positive).sum(axis=1), (anchor * negative).sum(axis=1)
+    category = np.array([example.category for example, _ in rows])
+    tier = np.array([one.tier for _, one in rows])
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name in [ALL, *sorted(set(category.tolist()))]:
+        for level in [ALL, *TIERS]:
+            chosen = ((category == name) | (name == ALL)) & ((tier == level) | (level == ALL))
+            if chosen.any():
+                found.setdefault(name, {})[level] = triplet_measures(near[chosen], far[chosen])
+    return found
+
+
+def load_judging(corpus: Path, texts: Path, splits: Sequence[str], store: TokenStore, precision: str) -> Judging:
+    """Read what ranking the queries of some splits needs."""
+    qrels = {
+        query: judged for split in splits for query, judged in read_qrels(corpus / "qrels" / f"{split}.tsv").items()
+    }
     queries = read_queries(corpus, "split")
     text_ids = read_query_texts(texts)
     return Judging(

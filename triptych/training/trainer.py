@@ -8,7 +8,11 @@ from typing import Any
 
 import datasets
 import torch
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
@@ -48,9 +52,7 @@ class _Curve(TrainerCallback):
         self.points.append(LossPoint(state.global_step, logs["loss"]))
 
 
-def train(
-    model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train
-) -> list[LossPoint]:
+def train(model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train) -> list[LossPoint]:
     """Train a prepared model on scheduled rows, in their order; return the loss curve."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)

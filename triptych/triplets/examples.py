@@ -59,7 +59,10 @@ def write_texts(folder: Path, table: TextTable, passages: list[int], queries: di
     write_table(folder / "texts.parquet", pa.table({"role": table.roles, "text": table.texts}))
     write_table(folder / "passages.parquet", pa.table({"text_id": pa.array(passages, pa.int32())}))
     ids = pa.array(list(queries.values()), pa.int32())
-    write_table(folder / "queries.parquet", pa.table({"query_id": pa.array(list(queries), pa.string()), "text_id": ids}))
+    write_table(
+        folder / "queries.parquet",
+        pa.table({"query_id": pa.array(list(queries), pa.string()), "text_id": ids}),
+    )
 
 
 def read_texts(folder: Path) -> tuple[list[str], list[str]]:

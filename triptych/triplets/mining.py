@@ -48,7 +48,12 @@ def remine(
         found: list[Negative] = []
         related = relations.related(np.array([example.positive_chunk]), neighbors.chunks[number])
         for rank, (chunk, score, is_related) in enumerate(
-            zip(neighbors.chunks[number].tolist(), neighbors.scores[number].tolist(), related.tolist(), strict=True)
+            zip(
+                neighbors.chunks[number].tolist(),
+                neighbors.scores[number].tolist(),
+                related.tolist(),
+                strict=True,
+            )
         ):
             if chunk != example.positive_chunk:
                 ratios.append(score / max(float(neighbors.positive[number]), 1e-6))

@@ -22,11 +22,13 @@ class Relations:
             _codes((chunk.filename, chunk.header_path) for chunk in chunks),
             _codes(normalized(chunk.title) or chunk.chunk_id for chunk in chunks),
         )
-        pairs = np.array(
-            [(row[link.from_chunk_id], row[link.to_chunk_id]) for link in links], dtype=np.int64
-        ).reshape(-1, 2)
+        pairs = np.array([(row[link.from_chunk_id], row[link.to_chunk_id]) for link in links], dtype=np.int64).reshape(
+            -1, 2
+        )
         self._size = len(chunks)
-        self._linked = np.unique(np.concatenate([self._keys(pairs[:, 0], pairs[:, 1]), self._keys(pairs[:, 1], pairs[:, 0])]))
+        self._linked = np.unique(
+            np.concatenate([self._keys(pairs[:, 0], pairs[:, 1]), self._keys(pairs[:, 1], pairs[:, 0])])
+        )
 
     def related(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return, with NumPy's broadcasting, whether the chunks in rows ``left`` and ``right`` are related.
@@ -43,6 +45,6 @@ class Relations:
 
 
 def _codes(values: Iterable[Hashable]) -> np.ndarray:
-    """Number distinct values in order of appearance; int32."""
+    """Return distinct values numbered in order of appearance; int32."""
     seen: dict[Hashable, int] = {}
     return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)

@@ -30,25 +30,25 @@ class Negative:
 
 
 class Pools:
-    """Draws pools of negatives from the train side; candidates come from buckets and BM25, never from all pairs."""
+    """Draws pools of negatives from one split; candidates come from buckets and BM25, never from all pairs."""
 
-    def __init__(self, chunks: list[Chunk], relations: Relations, params: Triplets) -> None:
+    def __init__(self, chunks: list[Chunk], split: str, relations: Relations, params: Triplets) -> None:
         self._chunks, self._relations, self._params = chunks, relations, params
-        self._train = [index for index, chunk in enumerate(chunks) if chunk.split == "train"]
-        texts = {index: passage(chunks[index], params.text_template) for index in self._train}
+        self._rows = [index for index, chunk in enumerate(chunks) if chunk.split == split]
+        texts = {index: passage(chunks[index], params.text_template) for index in self._rows}
         self._words = {index: frozenset(_WORD.findall(text.casefold())) for index, text in texts.items()}
-        self._lexical = LexicalIndex([chunks[index].chunk_id for index in self._train], list(texts.values()))
+        self._lexical = LexicalIndex([chunks[index].chunk_id for index in self._rows], list(texts.values()))
         self._by_prefix: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._outside: dict[str, list[int]] = {}
-        for index in self._train:
+        for index in self._rows:
             path = chunks[index].header_path
             for depth in range(1, len(path) + 1):
                 self._by_prefix[path[:depth]].append(index)
         for category in {chunk.category for chunk in chunks}:
-            self._outside[category] = [index for index in self._train if chunks[index].category != category]
+            self._outside[category] = [index for index in self._rows if chunks[index].category != category]
 
     def draw(self, anchors: list[Anchor]) -> list[list[Negative]]:
-        """Return the pool of each anchor: at most ``negatives_per_anchor`` of each tier, none related to the positive."""
+        """Return each anchor's pool: at most ``negatives_per_anchor`` of each tier, none related to the positive."""
         hits, _ = self._lexical.search([anchor.text for anchor in anchors], _HITS)
         quota = self._params.cross_category_hard * self._params.negatives_per_anchor
         pools = []
@@ -56,7 +56,7 @@ class Pools:
             random = Random(f"{self._params.seed}:{number}:{anchor.text}")
             # A running quota: the share holds over all anchors even where one pool cannot be divided so.
             cross = int((number + 1) * quota) - int(number * quota)
-            pools.append(self._pool(anchor.positive, [self._train[row] for row in rows], cross, random))
+            pools.append(self._pool(anchor.positive, [self._rows[row] for row in rows], cross, random))
         return pools
 
     def _pool(self, positive: int, hits: list[int], cross: int, random: Random) -> list[Negative]:
@@ -95,10 +95,16 @@ class Pools:
 
         outside = self._outside[home]
         take("easy", "other_category", self._sample(positive, outside, random), missing("easy"), {})
-        anywhere = self._sample(positive, self._train, random)
+        anywhere = self._sample(positive, self._rows, random)
         other = [i for i in anywhere if self._path_overlap(positive, i) == 0 and self._chunks[i].filename != name]
         take("easy", "other_heading", other, missing("easy"), {})
-        take("easy", "other_file", [i for i in anywhere if self._chunks[i].filename != name], missing("easy"), {})
+        take(
+            "easy",
+            "other_file",
+            [i for i in anywhere if self._chunks[i].filename != name],
+            missing("easy"),
+            {},
+        )
         take("easy", "random", anywhere, missing("easy"), {})
         return pool
 
@@ -131,6 +137,6 @@ class Pools:
         return shared / max(len(one), len(other), 1)
 
     def _lexical_overlap(self, left: int, right: int) -> float:
-        """Return the overlap coefficient of the word sets (Szymkiewicz–Simpson)."""
+        """Return the overlap coefficient of the word sets (Szymkiewicz and Simpson)."""
         one, other = self._words[left], self._words[right]
         return len(one & other) / max(min(len(one), len(other)), 1)

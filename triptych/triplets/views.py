@@ -26,9 +26,7 @@ class Anchor:
 def passage(chunk: Chunk, template: str) -> str:
     """Return the text of a chunk that is embedded and searched."""
     header_path = " > ".join(chunk.header_path)
-    text = template.format(
-        category=chunk.category, header_path=header_path, title=chunk.title, content=chunk.content
-    )
+    text = template.format(category=chunk.category, header_path=header_path, title=chunk.title, content=chunk.content)
     return text.strip()
 
 
@@ -40,15 +38,8 @@ def anchors(
     ``forbidden`` holds the normalized dev and test queries; an anchor that repeats one is left out. One chunk
     gives at most ``anchors_per_chunk`` anchors of a view made from its own text.
     """
-    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
-    found: list[Anchor] = []
-    for query_id, relevant in train.items():
-        query = queries[query_id]
-        view = "query" if query.kind == "user" else "crossref"
-        if getattr(params.views, view) > 0:
-            found += [
-                Anchor(query.text, row[one], passage(chunks[row[one]], params.text_template), view) for one in relevant
-            ]
+    asked = question_anchors(chunks, queries, train, params.text_template)
+    found = [anchor for anchor in asked if getattr(params.views, anchor.view) > 0]
     siblings = _by_parent(chunks)
     for index, chunk in enumerate(chunks):
         if chunk.split != "train":
@@ -59,6 +50,21 @@ def anchors(
                 made = list(make(index, chunks, siblings, params.text_template))
                 found += random.sample(made, min(len(made), params.anchors_per_chunk))
     return [anchor for anchor in found if normalized(anchor.text) not in forbidden]
+
+
+def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrels, template: str) -> list[Anchor]:
+    """Return an anchor for every judgment: what people asked, and the chunk that answers."""
+    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
+    return [
+        Anchor(
+            queries[query_id].text,
+            row[one],
+            passage(chunks[row[one]], template),
+            "query" if queries[query_id].kind == "user" else "crossref",
+        )
+        for query_id, relevant in qrels.items()
+        for one in relevant
+    ]
 
 
 Siblings = dict[tuple[str, ...], list[int]]
@@ -97,7 +103,15 @@ def _sentences(index: int, chunks: list[Chunk], _siblings: Siblings, template: s
         sentence = " ".join(chunk.content[start:end].split())
         if _is_prose(sentence, at_least=5):
             rest = chunk.content[:start] + chunk.content[end:]
-            without = Chunk(chunk.chunk_id, chunk.category, chunk.filename, chunk.header_path, chunk.title, rest, chunk.source)
+            without = Chunk(
+                chunk.chunk_id,
+                chunk.category,
+                chunk.filename,
+                chunk.header_path,
+                chunk.title,
+                rest,
+                chunk.source,
+            )
             yield Anchor(sentence, index, passage(without, template), "sentence")
 
 

@@ -1,0 +1,53 @@
+# make help lists the targets. Everything runs in .venv; nothing needs to be activated.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help setup repro test lint types unit test-slow test-gpu fix lock
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/installed  ## make .venv from the lock
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Triptych needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 setup")'
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+repro: setup  ## run the whole DAG, then show the result
+	dvc repro
+	triptych results
+
+test: setup lint types unit  ## lint, types, tests
+
+lint: setup
+	ruff check .
+	ruff format --check .
+
+types: setup
+	mypy
+
+unit: setup
+	python -m pytest -q
+
+test-slow: setup  ## the tests that take minutes
+	python -m pytest -q -m slow
+
+test-gpu: setup  ## the tests that need an accelerator
+	python -m pytest -q -m gpu
+
+fix: setup  ## let ruff mend what it can
+	ruff check --fix .
+	ruff format .
+
+lock: setup  ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	(echo "# Exact versions of everything but PyTorch's CUDA libraries, which torch itself pins and brings where they belong."; \
+	 echo "# Made by \`make lock\`; installed by \`make setup\`."; \
+	 uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra demo --extra dev pyproject.toml \
+	 | grep -vE '^(nvidia-|cuda-|triton)') > requirements.lock.new
+	mv requirements.lock.new requirements.lock

@@ -1,0 +1,83 @@
+"""Measure BM25, base, tuned and their hybrids on the test queries, and both embedders on held-out triplets.
+
+``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
+--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --recall metrics/recall.csv``
+"""
+
+from functools import partial
+from typing import Any
+
+from stages.command import paths, run, say
+from triptych.artifacts import write_json, write_text
+from triptych.corpus.records import Run, read_qrels
+from triptych.evaluation.comparison import ALL, compare
+from triptych.evaluation.measures import mean_measure
+from triptych.params import load_params
+from triptych.retrieval.fusion import choose_weight, zscore_fusion
+from triptych.tokens.store import open_store
+from triptych.training.base import tokenizer_fingerprint
+from triptych.training.judging import heldout_measures, load_judging
+from triptych.training.rounds import load_round
+from triptych.triplets.examples import read_examples
+from triptych.triplets.views import passage
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write measures, differences with intervals, and what was chosen on dev."""
+    args = paths(__doc__, "corpus", "texts", "heldout", "tokens", "model", "metrics", "recall", argv=argv)
+    params = load_params()
+    blend, record = load_round(args.model, params.model)
+    store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
+    judging = load_judging(args.corpus, args.texts, ["dev", "test"], store, params.train.precision)
+    dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
+    heldout = read_examples(args.heldout / "examples.parquet", "triplets")
+
+    depth = params.evaluate.depth
+    passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
+    runs = {"bm25": judging.lexical_run(passages, depth)}
+    triplets: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"strength": record.strength}
+    for system, hybrid, strength in (("base", "base_hybrid", 0.0), ("tuned", "hybrid", record.strength)):
+        model = blend.at(strength)
+        runs[system] = judging.dense_run(model, depth, f"evaluate: {system}")
+        weight, _ = choose_weight(
+            _only(runs[system], dev),
+            _only(runs["bm25"], dev),
+            params.evaluate.dense_weights,
+            dev,
+            partial(mean_measure, params.promote.measure),
+        )
+        chosen[f"{hybrid}_dense_weight"] = weight
+        runs[hybrid] = zscore_fusion(runs[system], runs["bm25"], weight, depth)
+        triplets[system] = heldout_measures(model, judging, heldout)
+    queries = {query.query_id: query for query in judging.queries}
+    document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
+    compared = compare(
+        {system: _only(found, test) for system, found in runs.items()},
+        test,
+        {query: queries[query].category for query in test},
+        {query: document[min(judged)] for query, judged in test.items()},
+        "base",
+        params.evaluate,
+    )
+    write_json(args.metrics, compared | {"triplets": triplets, "chosen_on_dev": chosen})
+    write_text(args.recall, _recall_table(compared["measures"]))
+    tuned, base = (compared["measures"][ALL][system]["mrr@10"] for system in ("tuned", "base"))
+    say(f"evaluate: {len(test)} test queries; mrr@10 base {base:.3f}, tuned {tuned:.3f}; {args.metrics}")
+
+
+def _only(found: Run, qrels: dict[str, Any]) -> Run:
+    return {query: found.get(query, {}) for query in qrels}
+
+
+def _recall_table(measures: dict[str, Any]) -> str:
+    """Return recall by depth as CSV, one curve for each category and system."""
+    lines = ["category,system,k,recall"]
+    for category, systems in sorted(measures.items()):
+        for system, values in systems.items():
+            lines += [f"{category},{system},{k},{values[f'recall@{k}']:.6f}" for k in (1, 5, 10, 50)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

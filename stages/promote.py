@@ -1,0 +1,67 @@
+"""Give the verdict and publish the winner, which may be the base model.
+
+``python -m stages.promote --evaluation metrics/evaluate.json --model models/round1 --verdict metrics/verdict.json
+--embedder models/embedder``
+"""
+
+from stages.command import paths, run, say
+from triptych.artifacts import read_json, write_json, writing
+from triptych.evaluation.comparison import ALL
+from triptych.evaluation.significance import Interval
+from triptych.evaluation.verdict import judge
+from triptych.params import load_params
+from triptych.training.base import load_base
+from triptych.training.publishing import publish
+from triptych.training.rounds import load_round
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the verdict, and a model that loads with plain sentence-transformers."""
+    args = paths(__doc__, "evaluation", "model", "verdict", "embedder", argv=argv)
+    params = load_params()
+    evaluation = read_json(args.evaluation, "evaluate")
+    measure = params.promote.measure
+    intervals = {
+        category: Interval(**systems["tuned"][measure]) for category, systems in evaluation["difference"].items()
+    }
+    overall = intervals.pop(ALL)
+    verdict = judge(overall, intervals, params.promote.category_tolerance, measure)
+    blend, record = load_round(args.model, params.model)
+    # Strength 0 is the base model: there is nothing to promote, whatever the figures say.
+    promoted = verdict.promoted and record.strength > 0
+    base = load_base(params.model)
+    card = _card(promoted, verdict.reasons, params.model.base)
+    with writing(args.embedder) as out:
+        publish(blend.model if promoted else base, base, out, params.model, card, tuned=promoted)
+    write_json(
+        args.verdict,
+        {
+            "promoted": promoted,
+            "reasons": verdict.reasons,
+            "measure": measure,
+            "strength": record.strength,
+            "published": "tuned" if promoted else "base",
+        },
+    )
+    decision = "the tuned embedder" if promoted else "keep your base model"
+    say(f"promote: {decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
+
+
+def _card(promoted: bool, reasons: list[str], base: str) -> str:
+    lines = [
+        "---",
+        "library_name: sentence-transformers",
+        "pipeline_tag: sentence-similarity",
+        "---",
+        "",
+        "# Embedder " + ("tuned by Triptych" if promoted else "left as it was by Triptych"),
+        "",
+        f"Base model: `{base}`. What decided, on test queries that people wrote:",
+        "",
+        *(f"- {reason}" for reason in reasons),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,123 @@
+"""``dvc.yaml`` tells the truth: about the modules a stage runs, its params, and where it writes."""
+
+import ast
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.repo import Repo
+
+from triptych.params import Params, load_params
+
+ROOT = Path(__file__).parents[1]
+FIRST_PARTY = ("stages", "triptych")
+
+
+def _stages():
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    return {stage.addressing: stage for stage in Repo(str(ROOT)).index.stages if stage.cmd}
+
+
+STAGES = _stages()
+
+
+def _module_file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split("."))
+    for found in (path.with_suffix(".py"), path / "__init__.py"):
+        if found.exists():
+            return found
+    return None
+
+
+def _imports(path: Path, seen: set[Path]) -> set[Path]:
+    if path in seen:
+        return seen
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] in FIRST_PARTY and (found := _module_file(name)):
+                _imports(found, seen)
+    return seen
+
+
+def needed(stage) -> set[str]:
+    module = shlex.split(stage.cmd)[2]
+    files = {path.relative_to(ROOT).as_posix() for path in _imports(_module_file(module), set())}
+    return {file for file in files if not file.endswith("__init__.py")}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_declares_every_module_it_imports_and_no_other(name):
+    declared = {dep.def_path for dep in STAGES[name].deps if str(dep.def_path).endswith(".py")}
+    assert declared == needed(STAGES[name])
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_runs_the_module_of_its_name(name):
+    python, dash_m, module = shlex.split(STAGES[name].cmd)[:3]
+    stem = name.split("@")[0]
+    assert (python, dash_m) == ("python", "-m")
+    assert module == {"tokenize": "stages.tokenize_texts"}.get(stem, f"stages.{stem}")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_writes_only_where_stages_write(name):
+    assert all(str(out.def_path).startswith(("data/", "models/", "metrics/")) for out in STAGES[name].outs)
+
+
+def test_no_out_switches_the_run_cache_off():
+    raw = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    for stage in raw["stages"].values():
+        assert all(isinstance(out, str) for out in stage.get("do", stage).get("outs", []))
+
+
+def _params_used(path: Path) -> set[str]:
+    """Return the params a stage reads, as ``section`` or ``section.key``, from what follows ``load_params()``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+    def chain(node) -> list[str] | None:
+        if isinstance(node, ast.Attribute):
+            before = chain(node.value)
+            return None if before is None else [*before, node.attr]
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load_params":
+            return []
+        return list(bound[node.id]) if isinstance(node, ast.Name) and node.id in bound else None
+
+    bound: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            found = chain(node.value)
+            if found is not None and len(found) <= 1:
+                bound[node.targets[0].id] = found
+    used = set()
+    for node in ast.walk(tree):
+        found = chain(node) if isinstance(node, ast.Attribute) else None
+        if found:
+            keys = Params.model_fields[found[0]].annotation.model_fields
+            used.add(".".join(found[:2]) if len(found) > 1 and found[1] in keys else found[0])
+    return {key for key in used if not any(longer.startswith(f"{key}.") for longer in used)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_stage_tracks_the_params_it_reads(name):
+    tracked = {key for dep in STAGES[name].deps for key in getattr(dep, "params", [])}
+    used = _params_used(_module_file(shlex.split(STAGES[name].cmd)[2]))
+    assert used
+    assert not {key for key in used if key not in tracked and key.split(".")[0] not in tracked}
+
+
+def test_each_section_of_params_is_a_stage_or_the_model():
+    load_params(ROOT / "params.yaml")
+    assert set(Params.model_fields) == {name.split("@")[0] for name in STAGES} | {"model"}
+
+
+if __name__ == "__main__":  # prints what each stage should declare
+    for name, stage in STAGES.items():
+        print(name, *(f"      - {file}" for file in sorted(needed(stage))), sep="\n")

@@ -1,0 +1,44 @@
+"""The command line: ``triptych <command>``."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from triptych.errors import UserError
+from triptych.report.table import show_results
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.callback()
+def _triptych() -> None:
+    """Tune a retriever to documentation, and prove what it is worth."""
+
+
+@app.command()
+def results(
+    metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
+    embedder: Annotated[Path, typer.Option(help="where promote publishes")] = Path("models/embedder"),
+) -> None:
+    """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
+    try:
+        evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    # Wide enough for the table where the output is no terminal (a log, a pipe).
+    console = Console(width=None if Console().is_terminal else 120)
+    show_results(console, evaluation, verdict, embedder.as_posix())
+
+
+def _read(path: Path) -> Any:
+    if not path.exists():
+        raise UserError(f"{path} is missing; `dvc repro` makes it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    app()
