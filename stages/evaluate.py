@@ -1,16 +1,19 @@
 """Measure BM25, base, tuned and their hybrids on the test queries, and both embedders on held-out triplets.
 
 ``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
---tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --recall metrics/recall.csv``
+--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate``
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_text
 from triptych.corpus.records import Run, read_qrels
-from triptych.evaluation.comparison import ALL, compare
+from triptych.evaluation.comparison import ALL, compare, write_intervals
 from triptych.evaluation.measures import mean_measure
 from triptych.params import load_params
 from triptych.retrieval.fusion import choose_weight, zscore_fusion
@@ -24,7 +27,7 @@ from triptych.triplets.views import passage
 
 def main(argv: list[str] | None = None) -> None:
     """Write measures, differences with intervals, and what was chosen on dev."""
-    args = paths(__doc__, "corpus", "texts", "heldout", "tokens", "model", "metrics", "recall", argv=argv)
+    args = paths(__doc__, "corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", argv=argv)
     params = load_params()
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
@@ -35,8 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     depth = params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
     runs = {"bm25": judging.lexical_run(passages, depth)}
-    triplets: dict[str, Any] = {}
-    chosen: dict[str, Any] = {"strength": record.strength}
+    triplets: list[dict[str, Any]] = []
+    chosen: dict[str, float] = {"strength": record.strength}
     for system, hybrid, strength in (("base", "base_hybrid", 0.0), ("tuned", "hybrid", record.strength)):
         model = blend.at(strength)
         runs[system] = judging.dense_run(model, depth, f"evaluate: {system}")
@@ -49,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         chosen[f"{hybrid}_dense_weight"] = weight
         runs[hybrid] = zscore_fusion(runs[system], runs["bm25"], weight, depth)
-        triplets[system] = heldout_measures(model, judging, heldout)
+        triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
     queries = {query.query_id: query for query in judging.queries}
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
     compared = compare(
@@ -60,9 +63,11 @@ def main(argv: list[str] | None = None) -> None:
         "base",
         params.evaluate,
     )
-    write_json(args.metrics, compared | {"triplets": triplets, "chosen_on_dev": chosen})
-    write_text(args.recall, _recall_table(compared["measures"]))
-    tuned, base = (compared["measures"][ALL][system]["mrr@10"] for system in ("tuned", "base"))
+    write_json(args.metrics, {"measures": compared.measures, "chosen_on_dev": chosen})
+    write_intervals(args.tables / "intervals.csv", compared.intervals)
+    _write_csv(args.tables / "heldout_triplets.csv", triplets)
+    _write_csv(args.tables / "recall.csv", _recall(compared.measures))
+    tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
     say(f"evaluate: {len(test)} test queries; mrr@10 base {base:.3f}, tuned {tuned:.3f}; {args.metrics}")
 
 
@@ -70,13 +75,18 @@ def _only(found: Run, qrels: dict[str, Any]) -> Run:
     return {query: found.get(query, {}) for query in qrels}
 
 
-def _recall_table(measures: dict[str, Any]) -> str:
-    """Return recall by depth as CSV, one curve for each category and system."""
-    lines = ["category,system,k,recall"]
-    for category, systems in sorted(measures.items()):
-        for system, values in systems.items():
-            lines += [f"{category},{system},{k},{values[f'recall@{k}']:.6f}" for k in (1, 5, 10, 50)]
-    return "\n".join(lines) + "\n"
+def _recall(measures: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """Return recall by depth, one curve for each category and system."""
+    return [
+        {"category": category, "system": system, "k": k, "recall": values[f"recall@{k}"]}
+        for category, systems in measures.items()
+        for system, values in systems.items()
+        for k in (1, 5, 10, 50)
+    ]
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import asdict
+from pathlib import Path
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_jsonl, writing
@@ -36,6 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         "parts_added": len(chunks) - len(corpus.chunks),
         "links": {"found": found, "kept": len(corpus.links), "target_unknown": found - len(corpus.links)},
     }
+    for source in params.sources:
+        if source.format != "package" and not Path(source.path).resolve().is_relative_to(Path("data/raw").resolve()):
+            say(f"ingest: `dvc repro` does not see changes in {source.path}; it does under data/raw")
     with writing(args.chunks) as out:
         write_chunks(out / "chunks.parquet", chunks)
         write_links(out / "links.parquet", corpus.links)

@@ -1,13 +1,12 @@
 """Give the verdict and publish the winner, which may be the base model.
 
-``python -m stages.promote --evaluation metrics/evaluate.json --model models/round1 --verdict metrics/verdict.json
---embedder models/embedder``
+``python -m stages.promote --intervals metrics/evaluate/intervals.csv --model models/round1
+--verdict metrics/verdict.json --embedder models/embedder``
 """
 
 from stages.command import paths, run, say
-from triptych.artifacts import read_json, write_json, writing
-from triptych.evaluation.comparison import ALL
-from triptych.evaluation.significance import Interval
+from triptych.artifacts import write_json, writing
+from triptych.evaluation.comparison import ALL, read_intervals
 from triptych.evaluation.verdict import judge
 from triptych.params import load_params
 from triptych.training.base import load_base
@@ -17,12 +16,13 @@ from triptych.training.rounds import load_round
 
 def main(argv: list[str] | None = None) -> None:
     """Write the verdict, and a model that loads with plain sentence-transformers."""
-    args = paths(__doc__, "evaluation", "model", "verdict", "embedder", argv=argv)
+    args = paths(__doc__, "intervals", "model", "verdict", "embedder", argv=argv)
     params = load_params()
-    evaluation = read_json(args.evaluation, "evaluate")
     measure = params.promote.measure
     intervals = {
-        category: Interval(**systems["tuned"][measure]) for category, systems in evaluation["difference"].items()
+        one.category: one.interval
+        for one in read_intervals(args.intervals)
+        if (one.system, one.measure) == ("tuned", measure)
     }
     overall = intervals.pop(ALL)
     verdict = judge(overall, intervals, params.promote.category_tolerance, measure)
@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> None:
         {
             "promoted": promoted,
             "reasons": verdict.reasons,
+            "difference": overall.difference,
+            "low": overall.low,
+            "high": overall.high,
             "measure": measure,
             "strength": record.strength,
             "published": "tuned" if promoted else "base",

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from triptych.errors import UserError
+from triptych.evaluation.comparison import read_intervals
 from triptych.report.table import show_results
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -26,12 +27,13 @@ def results(
     """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
     try:
         evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
+        intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     # Wide enough for the table where the output is no terminal (a log, a pipe).
     console = Console(width=None if Console().is_terminal else 120)
-    show_results(console, evaluation, verdict, embedder.as_posix())
+    show_results(console, evaluation, intervals, verdict, embedder.as_posix())
 
 
 def _read(path: Path) -> Any:

@@ -36,7 +36,7 @@ def test_only_a_single_word_is_longer_than_allowed(text, max_chars):
 @given(TEXTS, st.integers(1, 60))
 def test_ids_are_distinct_and_begin_with_the_chunks_own(text, max_chars):
     ids = [one.chunk_id for one in cut(chunk(text), max_chars)]
-    assert ids == ["a.md#x", *(f"a.md#x#part{number}" for number in range(2, len(ids) + 1))]
+    assert ids == ["a.md#x", *(f"a.md#x::part{number}" for number in range(2, len(ids) + 1))]
 
 
 def test_short_chunk_is_the_same_chunk():

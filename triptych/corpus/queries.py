@@ -27,7 +27,11 @@ def crossref_queries(chunks: list[Chunk], links: list[Link], min_words: int) -> 
     hold the link are excluded from the query's ranking: they quote it.
     """
     by_id = {chunk.chunk_id: chunk for chunk in chunks}
-    targets, origins = defaultdict(set), defaultdict(set)
+    parts: dict[object, set[str]] = defaultdict(set)  # the link may stand in any part of a section that was cut
+    for chunk in chunks:
+        parts[chunk.filename, chunk.header_path].add(chunk.chunk_id)
+    targets: dict[str, set[str]] = defaultdict(set)
+    origins: dict[str, set[str]] = defaultdict(set)
     wording: dict[str, str] = {}
     count: Counter[str] = Counter()
     for link in links:
@@ -35,7 +39,8 @@ def crossref_queries(chunks: list[Chunk], links: list[Link], min_words: int) -> 
         count[text] += 1
         wording.setdefault(text, link.text)
         targets[text].add(link.to_chunk_id)
-        origins[text].add(link.from_chunk_id)
+        origin = by_id[link.from_chunk_id]
+        origins[text] |= parts[origin.filename, origin.header_path]
     found: list[Judged] = []
     dropped: Counter[str] = Counter()
     for text, words in wording.items():

@@ -33,13 +33,13 @@ _FENCES = MarkdownIt("commonmark").disable("inline")  # blocks are all we ask fo
 def cut(chunk: Chunk, max_chars: int) -> list[Chunk]:
     """Cut a chunk into parts of at most ``max_chars``; only a single longer word makes a longer part.
 
-    The first part keeps the id, the others get ``#part2``, ``#part3`` appended.
+    The first part keeps the id, the others get ``::part2``, ``::part3`` appended.
     """
     if len(chunk.content) <= max_chars:
         return [chunk]
     parts = _filled(_pieces(chunk.content, max_chars), max_chars)
     return [
-        replace(chunk, chunk_id=f"{chunk.chunk_id}#part{number}" if number > 1 else chunk.chunk_id, content=part)
+        replace(chunk, chunk_id=f"{chunk.chunk_id}::part{number}" if number > 1 else chunk.chunk_id, content=part)
         for number, part in enumerate(parts, start=1)
     ] or [chunk]
 

@@ -1,17 +1,38 @@
 """Systems side by side: every measure for each category, and differences with intervals."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from triptych.artifacts import write_text
 from triptych.corpus.records import Qrels, Run
+from triptych.errors import UserError
 from triptych.evaluation.measures import MEASURES, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, paired_bootstrap
 from triptych.params import Evaluate
 
 ALL = "all"  # the name under which all categories together are reported
+
+
+@dataclass(frozen=True, slots=True)
+class NamedInterval:
+    """The difference of a system to the baseline in one measure and category."""
+
+    category: str
+    system: str
+    measure: str
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Measures by category and system, and how far each system is from the baseline."""
+
+    measures: dict[str, dict[str, dict[str, float]]]
+    intervals: list[NamedInterval]
 
 
 def compare(
@@ -21,8 +42,8 @@ def compare(
     document_of: Mapping[str, int],
     baseline: str,
     params: Evaluate,
-) -> dict[str, Any]:
-    """Return ``measures`` and ``difference``: category → system → measure, over all queries and per category.
+) -> Comparison:
+    """Compare systems over all queries and per category.
 
     ``category_of`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its
     interval by paired bootstrap, where whole documents are drawn; of a category whose queries all lie in one
@@ -32,24 +53,44 @@ def compare(
     groups = {ALL: sorted(qrels)}
     for query_id in groups[ALL]:
         groups.setdefault(category_of[query_id], []).append(query_id)
-    measures: dict[str, Any] = {}
-    difference: dict[str, Any] = {}
+    measures: dict[str, dict[str, dict[str, float]]] = {}
+    intervals: list[NamedInterval] = []
     for category, query_ids in groups.items():
         measures[category] = {
             system: {measure: mean(found[measure], query_ids) for measure in MEASURES} | {"queries": len(query_ids)}
             for system, found in values.items()
         }
         clusters = np.array([document_of[query_id] for query_id in query_ids])
-        if len(set(clusters.tolist())) > 1:
-            difference[category] = {
-                system: {
-                    measure: asdict(_interval(found, values[baseline], measure, query_ids, clusters, params))
-                    for measure in MEASURES
-                }
-                for system, found in values.items()
-                if system != baseline
-            }
-    return {"measures": measures, "difference": difference}
+        if len(set(clusters.tolist())) == 1:
+            continue
+        for system, found in values.items():
+            if system != baseline:
+                intervals += [
+                    NamedInterval(
+                        category, system, name, _interval(found, values[baseline], name, query_ids, clusters, params)
+                    )
+                    for name in MEASURES
+                ]
+    return Comparison(measures, intervals)
+
+
+def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
+    """Write intervals as CSV, a row each."""
+    rows = [asdict(one) for one in intervals]
+    table = pd.DataFrame([{**row, **row.pop("interval")} for row in rows])
+    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+
+
+def read_intervals(path: Path) -> list[NamedInterval]:
+    """Read what `write_intervals` wrote."""
+    if not path.exists():
+        raise UserError(f"{path} is missing; `dvc repro evaluate` makes it")
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    fields = ("difference", "low", "high", "queries", "clusters")
+    return [
+        NamedInterval(row["category"], row["system"], row["measure"], Interval(*(row[name] for name in fields)))
+        for row in rows
+    ]
 
 
 def _interval(

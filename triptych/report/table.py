@@ -5,7 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from triptych.evaluation.comparison import ALL
+from triptych.evaluation.comparison import ALL, NamedInterval
+from triptych.evaluation.significance import Interval
 
 SYSTEMS = {
     "bm25": "BM25",
@@ -17,9 +18,16 @@ SYSTEMS = {
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 
 
-def show_results(console: Console, evaluation: dict[str, Any], verdict: dict[str, Any], embedder: str) -> None:
+def show_results(
+    console: Console,
+    evaluation: dict[str, Any],
+    intervals: list[NamedInterval],
+    verdict: dict[str, Any],
+    embedder: str,
+) -> None:
     """Print, per category, each system's measures, its difference to base with the interval, and the verdict."""
     measure = verdict["measure"]
+    against = {(one.category, one.system): one.interval for one in intervals if one.measure == measure}
     table = Table(title="Test queries that people wrote", title_justify="left")
     table.add_column("category (queries)")
     table.add_column("system")
@@ -33,7 +41,7 @@ def show_results(console: Console, evaluation: dict[str, Any], verdict: dict[str
             first = f"{category} ({values['queries']})" if system == "bm25" else ""
             figures = [f"{values[name]:.3f}" for name in dict.fromkeys([*_SHOWN, measure])]
             style = "bold" if system == "tuned" else None
-            table.add_row(first, label, *figures, _against(evaluation, category, system, measure), style=style)
+            table.add_row(first, label, *figures, _against(against.get((category, system))), style=style)
         table.add_section()
     console.print(table)
     chosen = evaluation["chosen_on_dev"]
@@ -49,9 +57,7 @@ def show_results(console: Console, evaluation: dict[str, Any], verdict: dict[str
     )
 
 
-def _against(evaluation: dict[str, Any], category: str, system: str, measure: str) -> str:
-    found = evaluation["difference"].get(category, {}).get(system)
-    if found is None:
+def _against(interval: Interval | None) -> str:
+    if interval is None:
         return ""
-    one = found[measure]
-    return f"{one['difference']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]"
+    return f"{interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -51,10 +52,8 @@ class Judging:
         return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}
 
 
-def heldout_measures(
-    model: SentenceTransformer, judging: Judging, examples: list[Example]
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Return triplet measures of a model: category → tier → measure, with all categories and tiers together."""
+def heldout_measures(model: SentenceTransformer, judging: Judging, examples: list[Example]) -> list[dict[str, Any]]:
+    """Return triplet measures of a model: a row for each category and tier, with all of each together."""
     rows = [(example, negative) for example in examples for negative in example.negatives]
     anchors, positives = ([getattr(one, role) for one, _ in rows] for role in ("anchor", "positive"))
     negatives = judging.passages[[one.chunk for _, one in rows]]
@@ -64,12 +63,13 @@ def heldout_measures(
     near, far = (anchor * positive).sum(axis=1), (anchor * negative).sum(axis=1)
     category = np.array([example.category for example, _ in rows])
     tier = np.array([one.tier for _, one in rows])
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    found: list[dict[str, Any]] = []
     for name in [ALL, *sorted(set(category.tolist()))]:
         for level in [ALL, *TIERS]:
             chosen = ((category == name) | (name == ALL)) & ((tier == level) | (level == ALL))
             if chosen.any():
-                found.setdefault(name, {})[level] = triplet_measures(near[chosen], far[chosen])
+                measures = triplet_measures(near[chosen], far[chosen])
+                found.append({"category": name, "tier": level, "triplets": int(chosen.sum())} | measures)
     return found
 
 
