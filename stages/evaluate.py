@@ -1,7 +1,7 @@
 """Measure BM25, base, tuned and their hybrids on the test queries, and both embedders on held-out triplets.
 
-``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
---tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate``
+``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
+--tables metrics/evaluate``
 """
 
 from functools import partial
@@ -27,13 +27,14 @@ from triptych.triplets.views import passage
 
 def main(argv: list[str] | None = None) -> None:
     """Write measures, differences with intervals, and what was chosen on dev."""
-    args = paths(__doc__, "corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", argv=argv)
+    args = paths(__doc__, "tokens", "model", "metrics", "tables", argv=argv)
     params = load_params()
+    corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
-    judging = load_judging(args.corpus, args.texts, ["dev", "test"], store, params.train.precision)
-    dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
-    heldout = read_examples(args.heldout / "examples.parquet", "triplets")
+    judging = load_judging(corpus, texts, ["dev", "test"], store, params.train.precision)
+    dev, test = (read_qrels(corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
+    heldout = read_examples(args.tokens / "heldout" / "examples.parquet", "triplets")
 
     depth = params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]

@@ -1,6 +1,6 @@
 """Mine hard negatives with the model just trained; only ids change.
 
-``python -m stages.mine --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
+``python -m stages.mine --tokens data/tokens
 --round data/triplets/round0 --model models/round0 --mined data/triplets/round1 --metrics metrics/mine/round1.json``
 """
 
@@ -24,14 +24,15 @@ from triptych.triplets.relations import Relations
 
 def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
-    args = paths(__doc__, "corpus", "texts", "tokens", "round", "model", "mined", "metrics", argv=argv)
+    args = paths(__doc__, "tokens", "round", "model", "mined", "metrics", argv=argv)
     params = load_params()
+    corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
-    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
-    relations = Relations(chunks, read_links(args.corpus / "links.parquet", "split"))
-    passages = np.array(read_passages(args.texts))
+    chunks = read_chunks(corpus / "chunks.parquet", "split")
+    relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
+    passages = np.array(read_passages(texts))
     examples = read_examples(args.round / "examples.parquet", "triplets")
 
     train_rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
@@ -51,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     mined, figures = remine(examples, neighbors, chunks, relations, params.triplets.negatives_per_anchor, params.mine)
     with writing(args.mined) as out:
-        written = write_round(out, mined, read_texts(args.texts)[1], passages.tolist(), params.triplets)
+        written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), params.triplets)
     write_json(args.metrics, figures | written)
     say(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(train_rows)} train chunks;"

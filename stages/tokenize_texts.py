@@ -1,8 +1,12 @@
 """Tokenize each distinct text once and choose ``max_length``.
 
-``python -m stages.tokenize_texts --texts data/triplets/texts --round data/triplets/round0 --tokens data/tokens
---base models/base``
+``python -m stages.tokenize_texts --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
+--examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0 --base models/base``
+
+What it writes is all that training, mining and evaluation need, so that another machine can start from here.
 """
+
+import shutil
 
 from stages.command import paths, run, say
 from triptych.artifacts import writing
@@ -17,10 +21,11 @@ from triptych.triplets.examples import read_examples, read_texts
 
 def main(argv: list[str] | None = None) -> None:
     """Write the token store with its metadata, and the record of the base model that rounds start from."""
-    args = paths(__doc__, "texts", "round", "tokens", "base", argv=argv)
+    names = ("corpus", "texts", "heldout", "examples", "tokens", "round", "base")
+    args = paths(__doc__, *names, argv=argv)
     params = load_params()
     roles, texts = read_texts(args.texts)
-    examples = read_examples(args.round / "examples.parquet", "triplets")
+    examples = read_examples(args.examples / "examples.parquet", "triplets")
     model = load_base(params.model)
     prompts = {"query": params.model.query_prompt, "passage": params.model.passage_prompt}
     rows = tokenize(
@@ -44,6 +49,10 @@ def main(argv: list[str] | None = None) -> None:
     }
     with writing(args.tokens) as out:
         write_store(out, truncate(model.tokenizer, rows, max_length), metadata)
+        for folder in (args.corpus, args.texts, args.heldout):
+            shutil.copytree(folder, out / folder.name, copy_function=shutil.copyfile)
+    with writing(args.round) as out:
+        shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:
         write_round_record(out, Round("base", base, max_length, strength=0.0))
     say(

@@ -1,6 +1,6 @@
 """Train one round and choose its strength on dev.
 
-``python -m stages.train --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
+``python -m stages.train --tokens data/tokens
 --round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
 --curve metrics/train/round0.csv``
 """
@@ -23,14 +23,15 @@ from triptych.triplets.sampling import sample, tier_shares
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
-    names = ("corpus", "texts", "tokens", "round", "previous", "model", "metrics", "curve")
+    names = ("tokens", "round", "previous", "model", "metrics", "curve")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
+    corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_base(params.model)
     base = describe(params.model, model)
     store = open_store(args.tokens, base["tokenizer_sha256"])
-    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
-    relations = Relations(chunks, read_links(args.corpus / "links.parquet", "split"))
+    chunks = read_chunks(corpus / "chunks.parquet", "split")
+    relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
     examples = read_examples(args.round / "examples.parquet", "mine" if args.round.name != "round0" else "triplets")
     settings = params.train
     number = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
@@ -40,12 +41,12 @@ def main(argv: list[str] | None = None) -> None:
 
     previous = read_round_record(args.previous)
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    rows = schedule(triplets, read_passages(args.texts), settings)
+    rows = schedule(triplets, read_passages(texts), settings)
     curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings)
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
-        judging = load_judging(args.corpus, args.texts, ["dev"], store, settings.precision)
+        judging = load_judging(corpus, texts, ["dev"], store, settings.precision)
         strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging)
         max_length = int(store.metadata["max_length"])
         write_round_record(out, Round(settings.method, base, max_length, strength))

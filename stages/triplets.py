@@ -1,6 +1,6 @@
 """Make anchors, positives and all three tiers of negatives in one pass.
 
-``python -m stages.triplets --corpus data/corpus --texts data/triplets/texts --round data/triplets/round0
+``python -m stages.triplets --corpus data/corpus --texts data/triplets/texts --round data/triplets/heuristic
 --heldout data/triplets/heldout --metrics metrics/triplets.json``
 """
 

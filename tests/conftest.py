@@ -1,0 +1,104 @@
+"""Shared material: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from triptych.corpus.near_duplicates import cluster
+from triptych.corpus.packages import read_package
+from triptych.corpus.queries import Judged, crossref_queries
+from triptych.corpus.records import Chunk, Link
+from triptych.corpus.sources import join
+from triptych.corpus.splits import assign, documents, place
+from triptych.params import Source, load_params
+
+ROOT = Path(__file__).parents[1]
+
+
+class Corpus(NamedTuple):
+    """Chunks with clusters, documents and splits, their links, and the link texts as queries of each split."""
+
+    chunks: list[Chunk]
+    links: list[Link]
+    judged: dict[str, list[Judged]]
+
+
+@pytest.fixture(scope="session")
+def write_params():
+    """Write params.yaml with dotted keys changed: ``write_params(folder, **{"train.steps": 2})``."""
+
+    def write(folder: Path, **changes) -> Path:
+        raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            section = raw
+            for name in sections:
+                section = section[name]
+            section[last] = value
+        path = folder / "params.yaml"
+        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def params_with(tmp_path_factory, write_params):
+    """Load the project's params with dotted keys changed."""
+
+    def load(**changes):
+        return load_params(write_params(tmp_path_factory.mktemp("params"), **changes))
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(params_with):
+    """The documentation of numpy.fft and numpy.linalg as ``ingest`` and ``split`` leave it."""
+    params = params_with()
+    names = {"numpy.fft": "fft", "numpy.linalg": "linalg"}
+    sources = [Source(path=name, format="package", category=category) for name, category in names.items()]
+    joined = join([(source, read_package(source.path, source.category)) for source in sources])
+    judged, _ = crossref_queries(joined.chunks, joined.links, params.ingest.min_link_words)
+    clusters = cluster([chunk.content for chunk in joined.chunks], params.split.near_duplicates)
+    document_ids = documents(joined.chunks, clusters, judged, group_titles=True)
+    sides = assign(joined.chunks, document_ids, judged, params.split.fractions, params.split.seed)
+    chunks = [
+        replace(chunk, cluster_id=int(near), document_id=int(document), split=side)
+        for chunk, near, document, side in zip(joined.chunks, clusters, document_ids, sides, strict=True)
+    ]
+    return Corpus(chunks, joined.links, place(judged, chunks)[0])
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory, tiny_corpus):
+    """A folder with a SentenceTransformer of two small layers and a vocabulary of the corpus' own words."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    words = sorted({word for chunk in tiny_corpus.chunks for word in chunk.content.lower().split() if word.isalpha()})
+    letters = sorted({letter for chunk in tiny_corpus.chunks for letter in chunk.content.lower() if letter.strip()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]
+    place = tmp_path_factory.mktemp("tiny")
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    torch.manual_seed(7)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,  # texts must differ in more than rounding
+    )
+    BertModel(config).eval().save_pretrained(place / "bert")
+    BertTokenizerFast(vocab=vocabulary, do_lower_case=True, model_max_length=64).save_pretrained(place / "bert")
+    transformer = Transformer(str(place / "bert"), max_seq_length=64)
+    modules = [transformer, Pooling(config.hidden_size, "mean"), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(place / "model"), create_model_card=False)
+    return place / "model"

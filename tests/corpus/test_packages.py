@@ -1,0 +1,143 @@
+"""An installed package's API documentation as chunks and links."""
+
+import importlib
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from triptych.corpus.packages import read_package
+from triptych.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def fft():
+    return read_package("numpy.fft", "signals")
+
+
+@pytest.fixture(scope="module")
+def random():
+    return read_package("numpy.random", None)
+
+
+@pytest.fixture()
+def package(monkeypatch):
+    """Install a module of the given functions and classes for one test."""
+
+    def install(**members):
+        module = types.ModuleType("toybox")
+        module.__all__ = sorted(members)
+        for name, member in members.items():
+            member.__module__ = "toybox"
+            setattr(module, name, member)
+        monkeypatch.setitem(sys.modules, "toybox", module)
+        return "toybox"
+
+    return install
+
+
+def documented(doc, name="f"):
+    def f():
+        pass
+
+    f.__doc__, f.__name__, f.__qualname__ = doc, name, name
+    return f
+
+
+def test_every_public_function_is_a_chunk_by_its_dotted_name(fft):
+    functions = {f"numpy.fft.{name}" for name in np.fft.__all__}
+    assert {chunk.chunk_id for chunk in fft.chunks} == functions | {"numpy.fft"}
+
+
+def test_chunk_says_where_it_stands(fft):
+    chunk = next(one for one in fft.chunks if one.chunk_id == "numpy.fft.ifft2")
+    assert (chunk.category, chunk.header_path, chunk.title) == ("signals", ("numpy", "fft", "ifft2"), "ifft2")
+    assert "Compute the 2-dimensional inverse discrete Fourier Transform." in chunk.content
+    assert chunk.source == "numpy.fft:numpy.fft.ifft2"
+
+
+def test_category_is_the_package_where_none_is_given(random):
+    assert {chunk.category for chunk in random.chunks} == {"numpy.random"}
+
+
+def test_see_also_is_not_in_the_text_it_would_answer_its_own_queries(fft):
+    assert "See Also" in np.fft.fft.__doc__
+    assert [chunk.chunk_id for chunk in fft.chunks if "See Also" in chunk.content] == []
+    assert all("Frequency bins for given FFT parameters" not in chunk.content for chunk in fft.chunks)
+
+
+def test_see_also_becomes_links_to_chunks(fft):
+    found = {(link.to_chunk_id, link.text) for link in fft.links if link.from_chunk_id == "numpy.fft.fft"}
+    assert ("numpy.fft.fftfreq", "Frequency bins for given FFT parameters.") in found
+    assert ("numpy.fft", "for definition of the DFT and conventions used.") in found
+    assert {link.to_chunk_id for link in fft.links} <= {chunk.chunk_id for chunk in fft.chunks}
+
+
+def test_see_also_resolves_to_the_nearest_namespace(random):
+    spawned = {link.to_chunk_id for link in random.links if link.from_chunk_id == "numpy.random.BitGenerator.spawn"}
+    assert spawned == {"numpy.random.Generator.spawn", "numpy.random.SeedSequence.spawn"}
+
+
+def test_link_to_an_alias_goes_to_the_chunk_that_holds_its_text(package):
+    sort = documented("Sort in place.", "sort")
+    find = documented("Find a value.\n\nSee Also\n--------\norder : Put a list in order.\n", "find")
+    (link,) = read_package(package(sort=sort, order=sort, find=find), None).links
+    assert (link.from_chunk_id, link.to_chunk_id) == ("toybox.find", "toybox.sort")
+
+
+def test_see_also_without_a_description_is_no_link(package):
+    find = documented("Find a value.\n\nSee Also\n--------\nsort\n", "find")
+    assert read_package(package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
+
+
+def test_names_of_one_object_are_one_chunk_under_its_own_name(package):
+    sort = documented("Sort in place.", "sort")
+    reading = read_package(package(a=sort, sort=sort, zz=sort), None)
+    assert [chunk.chunk_id for chunk in reading.chunks] == ["toybox.sort"]
+    assert reading.merged == 2
+
+
+def test_members_of_a_class_are_chunks_but_not_what_builtins_hand_down(package):
+    class Bag(dict):
+        """A bag."""
+
+        def shake(self):
+            """Shake the bag."""
+
+        def _hidden(self):
+            """Hidden."""
+
+    found = [chunk.chunk_id for chunk in read_package(package(Bag=Bag), None).chunks]
+    assert found == ["toybox.Bag", "toybox.Bag.shake"]
+
+
+@pytest.mark.parametrize("name", ["numpy.fft", "numpy.linalg", "numpy.random"])
+def test_records_read_are_kept_merged_or_rejected(name):
+    module = importlib.import_module(name)
+    reading = read_package(name, None)
+    assert reading.read == len(reading.chunks) + reading.merged + len(reading.rejected)
+    assert reading.read >= 1 + sum(not isinstance(getattr(module, one), types.ModuleType) for one in module.__all__)
+    assert len({chunk.chunk_id for chunk in reading.chunks}) == len(reading.chunks)
+
+
+def test_object_without_a_docstring_is_rejected_by_name(package):
+    reading = read_package(package(sort=documented("Sort in place."), bare=documented("  ")), None)
+    assert [(one.reason, one.detail) for one in reading.rejected] == [
+        ("no docstring", "toybox"),
+        ("no docstring", "toybox.bare"),
+    ]
+    assert reading.read == 3
+
+
+def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package):
+    twice = documented("Sort.\n\nNotes\n-----\na\n\nNotes\n-----\nb\n")
+    reading = read_package(package(sort=twice, order=twice, find=documented("Find a value.")), None)
+    refused = [(one.source, one.reason) for one in reading.rejected if one.reason != "no docstring"]
+    assert refused == [("toybox:toybox.order", "not numpydoc"), ("toybox:toybox.sort", "not numpydoc")]
+    assert reading.merged == 0
+
+
+def test_package_that_is_not_installed_is_refused():
+    with pytest.raises(UserError, match="package 'no_such_package' cannot be imported .*; install it or change path"):
+        read_package("no_such_package", None)

@@ -1,0 +1,206 @@
+"""The real DAG on a small slice of real documentation, with a tiny model: repro, edits, sharing, byte stability."""
+
+import filecmp
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from sentence_transformers import SentenceTransformer
+
+ROOT = Path(__file__).parents[1]
+SLICE = {
+    "ingest.sources": [
+        {"path": "numpy.fft", "format": "package", "category": "fft"},
+        {"path": "numpy.ma", "format": "package", "category": "ma"},
+    ],
+    "split.min_queries": 2,
+    "model.base": "./data/raw/tiny",
+    "tokenize.max_length": "auto",
+    "train.steps": 3,
+    "train.batch_size": 8,
+    "train.precision": "fp32",
+    "evaluate.bootstrap_samples": 200,
+}
+
+
+def _environment(**more: str) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "DVC_NO_ANALYTICS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"} | more
+
+
+def run(folder: Path, *command: str, **more: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, env=_environment(**more), capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def set_params(folder: Path, **changes: object) -> None:
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        *sections, last = key.split("__")
+        section = params
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def seed_project(tmp_path_factory, tiny_model) -> Path:
+    """A fresh checkout with the slice's params, committed; nothing has run."""
+    project = tmp_path_factory.mktemp("dag") / "project"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in tracked:
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, project / name)
+    shutil.copytree(tiny_model, project / "data" / "raw" / "tiny")
+    set_params(project, **{key.replace(".", "__"): value for key, value in SLICE.items()})
+    for command in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "a"], ["add", "-A"]):
+        run(project, "git", *command)
+    run(project, "git", "commit", "-qm", "Start")
+    return project
+
+
+@pytest.fixture(scope="module")
+def project(seed_project) -> Path:
+    """The project after `dvc repro`."""
+    done = seed_project.with_name("done")
+    run(seed_project.parent, "git", "clone", "-q", str(seed_project), str(done))
+    output = run(done, "dvc", "repro")
+    (done.parent / "first.log").write_text(output, encoding="utf-8")
+    return done
+
+
+def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(project):
+    verdict = json.loads((project / "metrics" / "verdict.json").read_text(encoding="utf-8"))
+    assert verdict["published"] == ("tuned" if verdict["promoted"] else "base")
+    vectors = SentenceTransformer(str(project / "models" / "embedder")).encode(["inverse transform", "masked array"])
+    assert vectors.shape == (2, 32)
+    measures = json.loads((project / "metrics" / "evaluate.json").read_text(encoding="utf-8"))["measures"]
+    assert set(measures) == {"all", "fft", "ma"}
+    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "hybrid"}
+    metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
+    assert metadata["max_length"] % 8 == 0
+    assert {
+        "avg_anchor_length",
+        "p90_anchor_length",
+        "p95_anchor_length",
+        "avg_length",
+        "p90_length",
+        "p95_length",
+        "tokenizer",
+        "padding",
+        "num_proc",
+        "batch_size",
+        "share_truncated",
+        "num_examples",
+    } <= set(metadata)
+
+
+def test_the_table_shows_every_system_and_where_the_model_lies(project):
+    shown = run(project, sys.executable, "-m", "triptych.cli", "results")
+    for expected in ("BM25", "base + BM25", "tuned + BM25", "fft", "ma", "Verdict", "models/embedder"):
+        assert expected in shown
+
+
+def test_every_category_keeps_the_promised_mix_of_tiers(project):
+    metrics = json.loads((project / "metrics" / "triplets.json").read_text(encoding="utf-8"))
+    size = metrics["triplets"]
+    for shares in metrics["mix"].values():
+        assert shares == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=2 / size + 0.01)
+
+
+def test_a_second_repro_runs_nothing(project):
+    assert ran(run(project, "dvc", "repro")) == []
+    assert "up to date" in run(project, "dvc", "status")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "stages"),
+    [
+        ("promote__category_tolerance", 0.5, ["promote"]),
+        ("evaluate__seed", 99, ["evaluate", "promote"]),
+        ("mine__depth", 20, ["mine@round1", "train@round1", "evaluate", "promote"]),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it_and_nothing_more(project, key, value, stages):
+    before = (project / "params.yaml").read_text(encoding="utf-8")
+    set_params(project, **{key: value})
+    found = ran(run(project, "dvc", "repro"))
+    assert found  # a prefix: a stage that gives the same as before spares those after it
+    assert found == stages[: len(found)]
+    (project / "params.yaml").write_text(before, encoding="utf-8")
+    assert ran(run(project, "dvc", "repro")) == []  # what was made before comes back from the run cache
+
+
+def test_metrics_diff_names_category_system_and_measure(project):
+    run(project, "git", "add", "-A")
+    run(project, "git", "commit", "-qm", "Run")
+    path = project / "metrics" / "evaluate.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["measures"]["fft"]["tuned"]["mrr@10"] += 0.125
+    before = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(json.dumps(found), encoding="utf-8")
+        assert "measures.fft.tuned.mrr@10" in run(project, "dvc", "metrics", "diff")
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def test_tokens_made_on_one_machine_are_trained_on_by_another(seed_project, tmp_path):
+    remote, origin = tmp_path / "remote", tmp_path / "origin.git"
+    run(tmp_path, "git", "clone", "-q", "--bare", str(seed_project), str(origin))
+    one, two = tmp_path / "one", tmp_path / "two"
+    run(tmp_path, "git", "clone", "-q", str(origin), str(one))
+    run(one, "git", "config", "user.email", "a@b.c")
+    run(one, "git", "config", "user.name", "a")
+    run(one, "dvc", "remote", "add", "--default", "shared", str(remote))
+    run(one, "dvc", "repro", "tokenize")
+    run(one, "dvc", "push", "tokenize")
+    run(one, "git", "add", "-A")
+    run(one, "git", "commit", "-qm", "Tokenize")
+    run(one, "git", "push", "-q")
+
+    run(tmp_path, "git", "clone", "-q", str(origin), str(two))
+    output = run(two, "dvc", "repro", "--pull", "--allow-missing", "train@round0")
+    assert ran(output) == ["train@round0"]
+    assert filecmp.cmp(one / "data" / "tokens" / "ids.npy", two / "data" / "tokens" / "ids.npy", shallow=False)
+    assert (two / "models" / "round0" / "adapter_model.safetensors").exists()
+
+
+def test_data_stages_are_byte_stable_under_other_hash_seeds_and_thread_counts(project, tmp_path):
+    same = [path for path in _produced(project) if path.parts[0] == "data"]
+    assert same
+    for stage in ("ingest", "split", "triplets", "tokenize", "mine@round1"):
+        command = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
+        again = re.sub(r"(--\w+) (data/|models/base|metrics/)", r"\1 \2", command)
+        for out in yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["outs"]:
+            again = again.replace(f" {out['path']}", f" {tmp_path.as_posix()}/{out['path']}")
+        run(project, sys.executable, *again.split()[1:], PYTHONHASHSEED="7", OMP_NUM_THREADS="1")
+    for path in same:
+        assert filecmp.cmp(project / path, tmp_path / path, shallow=False), path
+
+
+def _produced(project: Path) -> list[Path]:
+    folders = ("data/chunks", "data/corpus", "data/triplets", "data/tokens")
+    return [path.relative_to(project) for folder in folders for path in (project / folder).rglob("*") if path.is_file()]

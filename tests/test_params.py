@@ -1,0 +1,132 @@
+"""params.yaml: what is wrong with it is said at once, by key, with a remedy."""
+
+import pytest
+
+from triptych.errors import UserError
+from triptych.params import load_params
+
+
+@pytest.fixture()
+def message(tmp_path, write_params):
+    def of(**changes) -> str:
+        path = write_params(tmp_path, **changes)
+        with pytest.raises(UserError) as error:
+            load_params(path)
+        return str(error.value)
+
+    return of
+
+
+def test_the_params_that_come_with_the_project_are_valid(params_with):
+    assert params_with().train.rounds.keys() == {"round0", "round1"}
+
+
+def test_all_problems_are_reported_at_once_with_their_keys(message):
+    lines = message(**{"train.steps": "many", "split.seed": 1.5, "model.revison": "x", "evaluate.round": "final"})
+    for key in ("train.steps", "split.seed", "model.revison", "evaluate.round"):
+        assert f"\n  {key}: " in lines
+
+
+def test_message_begins_with_the_file(message, tmp_path):
+    assert message(**{"train.steps": 0}).startswith(f"{tmp_path / 'params.yaml'}:\n")
+
+
+def test_message_gives_the_value_that_was_refused(message):
+    assert "train.steps: input should be greater than or equal to 1, got 0" in message(**{"train.steps": 0})
+
+
+def test_number_that_yaml_reads_as_text_comes_with_a_hint(tmp_path, write_params):
+    path = write_params(tmp_path)
+    text = path.read_text(encoding="utf-8").replace("learning_rate: 0.001", "learning_rate: 2e-4")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"train\.learning_rate: .*got '2e-4' \(.*2\.0e-4\)"):
+        load_params(path)
+
+
+def test_text_is_not_taken_for_a_number_and_a_number_not_for_a_truth(message):
+    assert "tokenize.batch_size" in message(**{"tokenize.batch_size": "1000"})
+    assert "train.dropout" in message(**{"train.dropout": 1})
+
+
+@pytest.mark.parametrize(
+    ("key", "near"), [("train.stepz", "steps"), ("split.near_duplicates.treshold", "threshold"), ("minee", "mine")]
+)
+def test_unknown_key_is_refused_with_the_nearest_known_one(message, key, near):
+    assert f"{key}: unknown key, did you mean {near!r}?" in message(**{key: 1})
+
+
+def test_unknown_key_like_no_other_is_refused_without_a_guess(message):
+    assert message(**{"train.xyzzy": 1}).endswith("train.xyzzy: unknown key")
+
+
+def test_missing_key_is_named(tmp_path):
+    (tmp_path / "params.yaml").write_text("train: {seed: 1}\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        load_params(tmp_path / "params.yaml")
+    assert "train.batch_size: missing" in str(error.value)
+    assert "mine: missing" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "sum_of"),
+    [
+        ("split.fractions.train", "split.fractions: train + dev + test must sum to 1, got 1.35"),
+        ("triplets.mix.easy", "triplets.mix: easy + medium + hard must sum to 1, got 1.6"),
+        ("triplets.views.lead", "triplets.views: "),
+    ],
+)
+def test_shares_must_sum_to_one(message, key, sum_of):
+    assert sum_of in message(**{key: 0.9})
+
+
+def test_thirds_count_as_a_whole(params_with):
+    third = round(1 / 3, 7)
+    params_with(**{"triplets.mix": {"easy": third, "medium": third, "hard": third}})
+
+
+@pytest.mark.parametrize("template", ["{contents}", "{header_path}", "{content", "{0} {content}", "{content:d}"])
+def test_template_that_could_not_be_filled_or_has_no_content_is_refused(message, template):
+    assert "triplets: text_template: " in message(**{"triplets.text_template": template})
+
+
+def test_rounds_must_continue_one_another(message):
+    rounds = {"round0": {"previous": "base"}, "round1": {"previous": "base"}}
+    assert "train.rounds.round1.previous: expected 'round0', got 'base'" in message(**{"train.rounds": rounds})
+
+
+def test_first_round_must_continue_the_base_model(message):
+    rounds = {"round0": {"previous": "round9"}, "round1": {"previous": "round0"}}
+    assert "train.rounds.round0.previous: expected 'base'" in message(**{"train.rounds": rounds})
+
+
+def test_every_round_but_the_first_must_be_mined(message):
+    assert "mine.rounds: must repeat train.rounds without the first (round1)" in message(**{"mine.rounds": {}})
+
+
+def test_a_third_round_takes_a_line_in_train_and_one_in_mine(params_with):
+    line = {"previous": "round1"}
+    params = params_with(**{"train.rounds.round2": line, "mine.rounds.round2": line, "evaluate.round": "round2"})
+    assert list(params.train.rounds) == ["round0", "round1", "round2"]
+
+
+def test_round_to_judge_must_be_trained(message):
+    wrong = message(**{"evaluate.round": "round7"})
+    assert "evaluate.round: 'round7' is not one of train.rounds (round0, round1)" in wrong
+
+
+def test_file_that_is_not_yaml_is_refused(tmp_path):
+    (tmp_path / "params.yaml").write_text("train: [", encoding="utf-8")
+    with pytest.raises(UserError, match=r"params\.yaml is not YAML: .*"):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "- train\n", "train\n"])
+def test_file_without_sections_is_refused(tmp_path, text):
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="dictionary"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(UserError, match="run from the root of the project"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,89 @@
+"""Token ids as the model's own tokenizer gives them, and where they are cut."""
+
+import pytest
+from transformers import AutoTokenizer
+
+from triptych.tokens.lengths import statistics
+from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
+from triptych.training.base import load_base, tokenizer_fingerprint
+
+TEXTS = ["Compute the inverse of a matrix.", "", "Return the discrete Fourier transform of a real array", "sort"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_model):
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def rows_of(*lengths):
+    return [[0] * length for length in lengths]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_ids_are_those_of_the_tokenizer_in_order(tokenizer, params_with, batch_size):
+    settings = params_with(**{"tokenize.batch_size": batch_size}).tokenize
+    assert tokenize(tokenizer, TEXTS, settings) == [tokenizer(text)["input_ids"] for text in TEXTS]
+
+
+def test_long_texts_are_not_cut_before_they_are_measured(tokenizer, params_with):
+    (row,) = tokenize(tokenizer, ["matrix " * 300], params_with().tokenize)
+    assert len(row) == 302
+
+
+def test_text_that_is_cut_keeps_its_first_tokens_and_the_special_one_that_closes_it(tokenizer):
+    row = tokenizer("compute the inverse of a matrix and its norm")["input_ids"]
+    (cut,) = truncate(tokenizer, [row], 8)
+    assert cut == row[:7] + [tokenizer.sep_token_id]
+
+
+def test_cut_is_that_of_the_tokenizer_itself(tokenizer):
+    rows = [tokenizer(text)["input_ids"] for text in TEXTS]
+    own = [tokenizer(text, truncation=True, max_length=8)["input_ids"] for text in TEXTS]
+    assert truncate(tokenizer, rows, 8) == own
+    assert own != rows
+
+
+def test_text_of_the_very_length_is_not_cut(tokenizer):
+    row = tokenizer("compute the inverse of a matrix")["input_ids"]
+    assert truncate(tokenizer, [row], len(row)) == [row]
+
+
+def test_tokenizer_without_special_tokens_is_cut_plainly(tokenizer):
+    class Bare:
+        def __call__(self, text, add_special_tokens):
+            return tokenizer(text, add_special_tokens=False)
+
+    assert truncate(Bare(), [[5, 6, 7, 8, 9]], 3) == [[5, 6, 7]]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [([10] * 94 + [33] * 6, 40), ([10] * 96 + [500] * 4, 16), ([16] * 100, 16)]
+)
+def test_auto_is_the_95th_percentile_rounded_up_to_eight(lengths, expected):
+    assert choose_max_length(rows_of(*lengths), "auto", 512) == expected
+
+
+def test_length_is_never_more_than_the_model_takes():
+    assert choose_max_length(rows_of(400), "auto", 256) == 256
+    assert choose_max_length(rows_of(400), 512, 256) == 256
+    assert choose_max_length(rows_of(400), 512, None) == 512
+
+
+def test_length_that_is_given_is_taken():
+    assert choose_max_length(rows_of(10, 400), 64, 512) == 64
+
+
+def test_statistics_by_hand():
+    figures = statistics(rows_of(4, 6, 10, 20), anchors=[0, 0, 1], max_length=10)
+    assert figures["share_truncated"] == 0.25
+    assert (figures["avg_length"], figures["p90_length"], figures["p95_length"]) == (10.0, 20, 20)
+    assert (figures["avg_anchor_length"], figures["p95_anchor_length"]) == (pytest.approx(14 / 3), 6)
+
+
+def test_fingerprint_does_not_change_with_use_but_with_the_vocabulary(tiny_model, params_with):
+    model = load_base(params_with(**{"model.base": str(tiny_model)}).model)
+    before = tokenizer_fingerprint(model)
+    model.encode(["a long text " * 20, "short"])
+    assert tokenizer_fingerprint(model) == before
+    model.tokenizer.add_tokens(["ndarray"])
+    assert tokenizer_fingerprint(model) != before

@@ -1,0 +1,147 @@
+"""The schedule of a run and its batches."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from triptych.corpus.records import Chunk, Link
+from triptych.params import Tiers, Views
+from triptych.tokens.store import open_store, write_store
+from triptych.training.batches import COLUMNS, Collator, schedule
+from triptych.triplets.examples import Example
+from triptych.triplets.relations import Relations
+from triptych.triplets.sampling import Triplet, sample
+from triptych.triplets.tiers import TIERS, Negative
+
+PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
+ROWS = [
+    {"anchor": 1, "positive": 100, "negative": 101, "positive_chunk": 0, "negative_chunk": 1},
+    {"anchor": 1, "positive": 100, "negative": 102, "positive_chunk": 0, "negative_chunk": 2},
+    {"anchor": 0, "positive": 102, "negative": 100, "positive_chunk": 2, "negative_chunk": 0},
+    {"anchor": 2, "positive": 50, "negative": 103, "positive_chunk": 3, "negative_chunk": 3},
+]
+
+
+def triplet(number, tier):
+    negative = Negative(number % len(PASSAGES), tier, "made", 0.0)
+    return Triplet(Example(number, 200 + number, 0, "lead", "api", (negative,)), negative)
+
+
+@pytest.fixture()
+def triplets():
+    return [triplet(number, TIERS[number % 3]) for number in range(90)]
+
+
+@pytest.fixture()
+def tiers_of(params_with):
+    def order(triplets, **changes):
+        settings = params_with(**{f"train.{key}": value for key, value in changes.items()}).train
+        tier = {one.example.anchor: one.negative.tier for one in triplets}
+        return [tier[anchor] for anchor in schedule(triplets, PASSAGES, settings)["anchor"]]
+
+    return order
+
+
+@pytest.fixture()
+def collate(tmp_path):
+    def make(links=(), fixed=False):
+        metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
+        write_store(tmp_path, [[7] * (number % 5) + [1000 + number] for number in range(110)], metadata)
+        chunks = [
+            Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
+        ]
+        relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
+        return Collator(open_store(tmp_path, "abc"), relations, fixed)
+
+    return make
+
+
+def text_ids(batch, role):
+    """Read the text ids back from the padded tokens: each text's last token is 1000 + its id."""
+    last = batch[f"{role}_attention_mask"].sum(dim=1) - 1
+    return (batch[f"{role}_input_ids"].gather(1, last[:, None])[:, 0] - 1000).tolist()
+
+
+def test_strict_curriculum_goes_from_easy_to_hard(triplets, tiers_of):
+    order = tiers_of(triplets, curriculum_overlap=0.0)
+    assert order == ["easy"] * 30 + ["medium"] * 30 + ["hard"] * 30
+
+
+def test_overlap_blurs_the_curriculum_but_keeps_its_direction(triplets, tiers_of):
+    order = tiers_of(triplets, curriculum_overlap=1.0)
+    place = {tier: np.mean([row for row, one in enumerate(order) if one == tier]) for tier in TIERS}
+    assert place["easy"] < place["medium"] < place["hard"]
+    assert order != sorted(order, key=TIERS.index)
+
+
+def test_curriculum_off_shuffles(triplets, tiers_of):
+    order = tiers_of(triplets, curriculum="off")
+    assert {len(set(order[start : start + 30])) for start in (0, 30, 60)} == {3}
+    halves = Counter(order[:45])
+    assert max(halves.values()) <= 22
+
+
+@pytest.mark.parametrize("changes", [{"curriculum": "off"}, {"curriculum_overlap": 0.0}, {"curriculum_overlap": 5.0}])
+def test_order_changes_nothing_of_the_mix(triplets, params_with, changes):
+    rows = schedule(triplets, PASSAGES, params_with(**{f"train.{key}": value for key, value in changes.items()}).train)
+    assert Counter(zip(rows["anchor"], rows["negative_chunk"], strict=True)) == Counter(
+        (one.example.anchor, one.negative.chunk) for one in triplets
+    )
+
+
+def test_columns_keep_each_triplet_together(triplets, params_with):
+    rows = schedule(triplets, PASSAGES, params_with().train)
+    assert set(rows) == set(COLUMNS)
+    for row in zip(*(rows[name] for name in COLUMNS), strict=True):
+        anchor, positive, negative, positive_chunk, negative_chunk = row
+        assert (positive, positive_chunk) == (200 + anchor, 0)
+        assert (negative_chunk, negative) == (anchor % 6, PASSAGES[anchor % 6])
+
+
+def test_order_depends_on_the_seed_alone(triplets, tiers_of):
+    assert tiers_of(triplets, seed=1) == tiers_of(triplets, seed=1) != tiers_of(triplets, seed=2)
+
+
+def test_each_distinct_text_stands_once_in_a_batch(collate):
+    batch = collate()(ROWS)
+    assert sorted(text_ids(batch, "query")) == [0, 1, 2]
+    assert sorted(text_ids(batch, "passage")) == [50, 100, 101, 102, 103]
+
+
+def test_places_point_at_the_texts_of_each_row(collate):
+    batch = collate()(ROWS)
+    for column, role in (("anchor", "query"), ("positive", "passage"), ("negative", "passage")):
+        found = [text_ids(batch, role)[place] for place in batch["label"][column].tolist()]
+        assert found == [row[column] for row in ROWS]
+
+
+def test_related_passages_of_a_batch_are_marked(collate):
+    batch = collate(links=[("c0", "c1")])(ROWS)
+    texts = text_ids(batch, "passage")
+    marked = [{texts[place] for place in np.flatnonzero(row)} for row in batch["label"]["related"].numpy()]
+    assert marked == [{100, 101}, {100, 101}, {102}, {50, 103}]
+
+
+@pytest.mark.parametrize(("fixed", "width"), [(False, 8), (True, 16)])
+def test_padding_is_as_params_say(collate, fixed, width):
+    batch = collate(fixed=fixed)(ROWS)
+    assert batch["query_input_ids"].shape == (3, width)
+    assert batch["passage_input_ids"].shape == (5, width)
+
+
+def test_mix_that_was_drawn_is_the_mix_that_is_trained(params_with):
+    pool = tuple(Negative(row, tier, "made", 0.0) for row, tier in enumerate(TIERS))
+    examples = [Example(number, number, 5, "lead", "api", pool) for number in range(20)]
+    shares = Views(query=0.0, crossref=0.0, heading=0.0, lead=1.0, sentence=0.0, sibling=0.0)
+    drawn = sample(examples, shares, Tiers(easy=0.3, medium=0.4, hard=0.3), 100, 5)
+    rows = schedule(drawn, PASSAGES, params_with().train)
+    assert Counter(rows["negative_chunk"]) == {0: 30, 1: 40, 2: 30}
+
+
+def test_stored_negative_is_taken_from_the_triplet_not_the_pool(params_with):
+    one = triplet(4, "hard")
+    more = replace(one.example, negatives=(*one.example.negatives, Negative(1, "hard", "made", 0.0)))
+    rows = schedule([Triplet(more, one.negative)], PASSAGES, params_with().train)
+    assert (rows["negative"], rows["negative_chunk"]) == ([104], [4])
