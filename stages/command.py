@@ -1,8 +1,10 @@
 """What every stage's command line shares: path flags, a closing line, errors without a traceback."""
 
 import argparse
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,9 @@ def say(line: str) -> None:
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a user's mistake becomes one message and exit code 1."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Notes of libraries to their developers, which would bury ours.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         main()
     except UserError as error:

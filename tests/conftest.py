@@ -86,6 +86,7 @@ def tiny_model(tmp_path_factory, tiny_corpus):
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters), *words]
     place = tmp_path_factory.mktemp("tiny")
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    torch.set_num_threads(1)  # on tensors this small, threads only wait for each other
     torch.manual_seed(7)
     config = BertConfig(
         vocab_size=len(vocabulary),

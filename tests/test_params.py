@@ -6,7 +6,7 @@ from triptych.errors import UserError
 from triptych.params import load_params
 
 
-@pytest.fixture()
+@pytest.fixture
 def message(tmp_path, write_params):
     def of(**changes) -> str:
         path = write_params(tmp_path, **changes)

@@ -189,7 +189,7 @@ class Train(Section):
     loss: Literal["triplet", "softmax"]
     margin: Positive
     temperature: Positive
-    curriculum: Literal["off", "tiers"]
+    curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
     rounds: dict[str, Previous]

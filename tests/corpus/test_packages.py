@@ -21,7 +21,7 @@ def random():
     return read_package("numpy.random", None)
 
 
-@pytest.fixture()
+@pytest.fixture
 def package(monkeypatch):
     """Install a module of the given functions and classes for one test."""
 
@@ -86,6 +86,30 @@ def test_link_to_an_alias_goes_to_the_chunk_that_holds_its_text(package):
     assert (link.from_chunk_id, link.to_chunk_id) == ("toybox.find", "toybox.sort")
 
 
+def test_name_in_a_class_means_its_own_member_first(package):
+    class Bag:
+        """A bag."""
+
+        def find(self):
+            """Find in the bag.
+
+            See Also
+            --------
+            sort : Put what it holds in order.
+            """
+
+        def sort(self):
+            """Sort the bag."""
+
+    links = read_package(package(Bag=Bag, sort=documented("Sort a list in place.", "sort")), None).links
+    assert [link.to_chunk_id for link in links] == ["toybox.Bag.sort"]
+
+
+def test_link_to_itself_is_no_link(package):
+    sort = documented("Sort in place.\n\nSee Also\n--------\norder : The same by another name.\n", "sort")
+    assert read_package(package(sort=sort, order=sort), None).links == []
+
+
 def test_see_also_without_a_description_is_no_link(package):
     find = documented("Find a value.\n\nSee Also\n--------\nsort\n", "find")
     assert read_package(package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
@@ -139,5 +163,5 @@ def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package)
 
 
 def test_package_that_is_not_installed_is_refused():
-    with pytest.raises(UserError, match="package 'no_such_package' cannot be imported .*; install it or change path"):
+    with pytest.raises(UserError, match=r"package 'no_such_package' cannot be imported .*; install it or change path"):
         read_package("no_such_package", None)

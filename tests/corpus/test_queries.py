@@ -23,7 +23,7 @@ def crossrefs(*links):
     return crossref_queries(CHUNKS, list(links), 3)
 
 
-@pytest.fixture()
+@pytest.fixture
 def questions(tmp_path):
     def write(texts, **qrels):
         (tmp_path / "qrels").mkdir()
@@ -105,7 +105,7 @@ def test_files_named_by_split_give_the_split(questions):
 
 def test_several_files_of_other_names_are_refused(questions):
     folder = questions({"q1": "order"}, test=[("q1", "sort", 1)], gold=[("q1", "sort", 1)])
-    with pytest.raises(UserError, match="expected train, dev and test.tsv, or one file; rename or remove gold"):
+    with pytest.raises(UserError, match=r"expected train, dev and test\.tsv, or one file; rename or remove gold"):
         user_queries(folder, CHUNKS)
 
 

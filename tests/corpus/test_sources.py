@@ -13,7 +13,7 @@ from triptych.params import Fields, Source
 RECORD = {"chunk_id": "a", "title": "Sorting", "content": "Call sort."}
 
 
-@pytest.fixture()
+@pytest.fixture
 def read(params_with):
     fields: Fields = params_with().ingest.fields
     return lambda path, **settings: read_source(Source(path=str(path), **{"category": "api"} | settings), fields)

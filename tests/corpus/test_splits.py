@@ -127,6 +127,11 @@ def test_large_documents_do_not_gather_in_one_split():
         assert mean(per_split[name]) == pytest.approx(overall, rel=0.15)
 
 
+def test_single_large_document_lands_in_each_split_as_often_as_its_share_says():
+    sides = Counter(split(files([1] * 60 + [10]), seed=seed)[-1].split for seed in range(100))
+    assert {name: sides[name] / 100 for name in SPLITS} == pytest.approx(FRACTIONS.model_dump(), abs=0.15)
+
+
 def test_split_of_share_zero_stays_empty():
     done = split(files([1] * 20), fractions=Fractions(train=0.5, dev=0.0, test=0.5))
     assert Counter(one.split for one in done) == {"train": 10, "test": 10}

@@ -9,7 +9,7 @@ from triptych.tokens.store import open_store, write_store
 ROWS = [[2, 7, 3], [2, *range(10, 20), 3], [2, 3], [2, *range(30, 48), 3]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     def make(**changes):
         metadata = {
@@ -67,7 +67,7 @@ def test_rows_stand_in_the_order_asked_for_and_may_repeat(store):
 
 def test_store_of_another_tokenizer_is_refused_with_the_command_that_mends_it(store, tmp_path):
     store()
-    with pytest.raises(UserError, match="made with the tokenizer of my-model.*`dvc repro tokenize` makes it anew"):
+    with pytest.raises(UserError, match=r"made with the tokenizer of my-model.*`dvc repro tokenize` makes it anew"):
         open_store(tmp_path, "def")
 
 

@@ -33,7 +33,7 @@ def test_long_texts_are_not_cut_before_they_are_measured(tokenizer, params_with)
 def test_text_that_is_cut_keeps_its_first_tokens_and_the_special_one_that_closes_it(tokenizer):
     row = tokenizer("compute the inverse of a matrix and its norm")["input_ids"]
     (cut,) = truncate(tokenizer, [row], 8)
-    assert cut == row[:7] + [tokenizer.sep_token_id]
+    assert cut == [*row[:7], tokenizer.sep_token_id]
 
 
 def test_cut_is_that_of_the_tokenizer_itself(tokenizer):

@@ -29,12 +29,12 @@ def triplet(number, tier):
     return Triplet(Example(number, 200 + number, 0, "lead", "api", (negative,)), negative)
 
 
-@pytest.fixture()
+@pytest.fixture
 def triplets():
     return [triplet(number, TIERS[number % 3]) for number in range(90)]
 
 
-@pytest.fixture()
+@pytest.fixture
 def tiers_of(params_with):
     def order(triplets, **changes):
         settings = params_with(**{f"train.{key}": value for key, value in changes.items()}).train
@@ -44,7 +44,7 @@ def tiers_of(params_with):
     return order
 
 
-@pytest.fixture()
+@pytest.fixture
 def collate(tmp_path):
     def make(links=(), fixed=False):
         metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
@@ -64,28 +64,29 @@ def text_ids(batch, role):
     return (batch[f"{role}_input_ids"].gather(1, last[:, None])[:, 0] - 1000).tolist()
 
 
-def test_strict_curriculum_goes_from_easy_to_hard(triplets, tiers_of):
-    order = tiers_of(triplets, curriculum_overlap=0.0)
+def test_curriculum_without_overlap_goes_from_easy_to_hard(triplets, tiers_of):
+    order = tiers_of(triplets, curriculum="easy_first", curriculum_overlap=0.0)
     assert order == ["easy"] * 30 + ["medium"] * 30 + ["hard"] * 30
 
 
 def test_overlap_blurs_the_curriculum_but_keeps_its_direction(triplets, tiers_of):
-    order = tiers_of(triplets, curriculum_overlap=1.0)
+    order = tiers_of(triplets, curriculum="easy_first", curriculum_overlap=1.0)
     place = {tier: np.mean([row for row, one in enumerate(order) if one == tier]) for tier in TIERS}
     assert place["easy"] < place["medium"] < place["hard"]
     assert order != sorted(order, key=TIERS.index)
 
 
-def test_curriculum_off_shuffles(triplets, tiers_of):
-    order = tiers_of(triplets, curriculum="off")
+def test_shuffled_curriculum_mixes_the_tiers(triplets, tiers_of):
+    order = tiers_of(triplets, curriculum="shuffled")
     assert {len(set(order[start : start + 30])) for start in (0, 30, 60)} == {3}
     halves = Counter(order[:45])
     assert max(halves.values()) <= 22
 
 
-@pytest.mark.parametrize("changes", [{"curriculum": "off"}, {"curriculum_overlap": 0.0}, {"curriculum_overlap": 5.0}])
-def test_order_changes_nothing_of_the_mix(triplets, params_with, changes):
-    rows = schedule(triplets, PASSAGES, params_with(**{f"train.{key}": value for key, value in changes.items()}).train)
+@pytest.mark.parametrize(("curriculum", "overlap"), [("shuffled", 0.0), ("easy_first", 0.0), ("easy_first", 5.0)])
+def test_order_changes_nothing_of_the_mix(triplets, params_with, curriculum, overlap):
+    params = params_with(**{"train.curriculum": curriculum, "train.curriculum_overlap": overlap})
+    rows = schedule(triplets, PASSAGES, params.train)
     assert Counter(zip(rows["anchor"], rows["negative_chunk"], strict=True)) == Counter(
         (one.example.anchor, one.negative.chunk) for one in triplets
     )

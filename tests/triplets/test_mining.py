@@ -36,7 +36,7 @@ POOL = (
 EXAMPLE = Example(0, 1, 0, "lead", "lists", POOL)
 
 
-@pytest.fixture()
+@pytest.fixture
 def mined(params_with):
     """Re-mine one example whose neighbors are chunks 0, 1, 2, … with falling scores; 0 is the positive."""
 

@@ -60,6 +60,12 @@ def test_mix_holds_where_some_examples_lack_a_tier():
     assert Counter(one.negative.tier for one in drawn) == {"easy": 120, "medium": 160, "hard": 120}
 
 
+def test_examples_with_one_tier_get_it_before_others_use_it_up():
+    tiers = [("easy",)] * 30 + [TIERS] * 40 + [("hard",)] * 30
+    drawn = sample([example(row, tiers=one) for row, one in enumerate(tiers)], views(lead=1.0), MIX, 100, 5)
+    assert Counter(one.negative.tier for one in drawn) == {"easy": 30, "medium": 40, "hard": 30}
+
+
 def test_tier_that_no_pool_has_makes_the_draw_smaller_but_relabels_nothing():
     easy_and_medium = [example(number, tiers=("easy", "medium")) for number in range(20)]
     drawn = sample(easy_and_medium, views(lead=1.0), MIX, 100, 5)
@@ -78,13 +84,13 @@ def test_views_get_their_shares():
 
 
 def test_view_without_examples_gives_its_share_to_the_others():
-    examples = LEADS + [example(200, view="sentence")]
+    examples = [*LEADS, example(200, view="sentence")]
     drawn = sample(examples, views(query=0.5, lead=0.25, sentence=0.25), MIX, 80, 5)
     assert Counter(one.example.view for one in drawn) == {"lead": 40, "sentence": 40}
 
 
 def test_view_of_share_zero_is_not_drawn():
-    examples = LEADS + [example(200, view="sentence")]
+    examples = [*LEADS, example(200, view="sentence")]
     assert {one.example.view for one in sample(examples, views(lead=1.0), MIX, 80, 5)} == {"lead"}
 
 
@@ -112,6 +118,11 @@ def test_draw_depends_on_the_seed_alone():
 def test_rounds_with_other_seeds_meet_other_negatives():
     one, other = ({row.negative.chunk for row in sample(LEADS, views(lead=1.0), MIX, 20, seed)} for seed in (1, 2))
     assert len(one & other) < 15
+
+
+def test_short_rounds_with_other_seeds_meet_other_examples():
+    one, other = ({row.example.anchor for row in sample(LEADS, views(lead=1.0), MIX, 8, seed)} for seed in (1, 2))
+    assert one != other
 
 
 def test_no_examples_give_no_triplets():

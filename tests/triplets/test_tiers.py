@@ -123,6 +123,16 @@ def test_medium_negatives_come_from_the_file_of_the_positive_where_there_are_som
     assert {one.strategy for one in first} == {"same_file"}
 
 
+def test_chunks_that_share_few_words_are_not_medium(params_with):
+    strangers = [replace(one, content="q" * (row + 3)) for row, one in enumerate(look_alikes(24)) if row >= 12]
+    chunks = look_alikes(12) + strangers
+    settings = {"triplets.overlaps.hard_lexical": 1.0, "triplets.text_template": "{content}"}
+    made = pools(chunks, anchors_of(chunks)[:12], params_of(params_with, **settings))
+    medium = [one for pool in made for one in pool if one.tier == "medium"]
+    assert {one.strategy for one in medium} == {"lexical"}
+    assert max(one.chunk for one in medium) < 12
+
+
 def test_easy_negatives_are_of_another_category_where_there_is_one(drawn):
     for positive, other, negative in drawn:
         if negative.tier == "easy" and negative.strategy == "other_category":
@@ -131,11 +141,15 @@ def test_easy_negatives_are_of_another_category_where_there_is_one(drawn):
 
 
 def test_easy_negatives_of_a_single_category_share_neither_path_nor_file(params_with):
-    chunks = [replace(one, category="lists") for one in look_alikes(12)]
-    made = pools(chunks, anchors_of(chunks), params_of(params_with, **{"triplets.overlaps.hard_lexical": 1.0}))
-    easy = [(row, one) for row, pool in enumerate(made) for one in pool if one.tier == "easy"]
-    assert {one.strategy for _, one in easy} == {"other_heading"}
-    assert all(chunks[row].filename != chunks[one.chunk].filename for row, one in easy)
+    chunks = [
+        replace(one, category="lists", header_path=(f"part{row % 3}", "one", f"head{row}"), filename=f"c{row % 6}.md")
+        for row, one in enumerate(look_alikes(30))
+    ]
+    settings = {"triplets.overlaps.hard_lexical": 1.0, "triplets.overlaps.hard_path": 1.0}
+    made = pools(chunks, anchors_of(chunks), params_of(params_with, **settings))
+    easy = [(chunks[row], chunks[one.chunk]) for row, pool in enumerate(made) for one in pool if one.tier == "easy"]
+    assert len(easy) > 60
+    assert all(one.header_path[0] != other.header_path[0] and one.filename != other.filename for one, other in easy)
 
 
 def test_pool_holds_no_chunk_twice_and_no_more_than_asked(tiny_corpus, params_with):
@@ -166,8 +180,8 @@ def test_share_of_hard_negatives_is_of_another_category(params_with, share):
 
 def test_hard_negatives_are_the_closest_first(params_with):
     chunks = look_alikes(30)
-    near = replace(chunks[20], content=f"{chunks[0].content} extra", category="lists")
-    chunks[20] = near
+    for row in (0, 20):  # of one category, under one heading
+        chunks[row] = replace(chunks[row], header_path=("one heading", f"head{row}"))
     pool = pools(chunks, anchors_of(chunks)[:1], params_of(params_with, **{"triplets.cross_category_hard": 0.0}))[0]
     assert next(one.chunk for one in pool if one.tier == "hard") == 20
 

@@ -25,7 +25,7 @@ CHUNKS = [SORT, FIND, HELD]
 TEMPLATE = "{header_path}\n{content}"
 
 
-@pytest.fixture()
+@pytest.fixture
 def made(params_with):
     def of(view, chunks=CHUNKS, queries=None, train=None, forbidden=frozenset(), **changes):
         shares = {name: float(name == view) for name in VIEWS}
@@ -74,6 +74,12 @@ def test_code_and_parameter_lists_are_not_prose(made):
     texts = [one.text for view in ("lead", "sentence") for one in made(view)]
     assert len(texts) >= 4
     assert [text for text in texts if ">>>" in text or "----" in text or "array(" in text or "axis :" in text] == []
+
+
+def test_formula_and_list_of_values_are_not_prose(made):
+    values = "n = 12, m = 14, k = 16, j = 18, i = 20. (a + b) * (c - d) == 0 or [1, 2, 3]. "
+    chunk = Chunk("a", "api", "a.md", ("a",), "a", values + "Then all of the values are added up.", "", split="train")
+    assert [one.text for one in made("lead", [chunk])] == ["Then all of the values are added up."]
 
 
 def test_real_documentation_gives_no_code_as_an_anchor(made, tiny_corpus):

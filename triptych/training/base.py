@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
 
 from triptych.errors import UserError
 from triptych.params import Model
@@ -53,6 +54,7 @@ def locate(model: Model) -> str:
 def load_base(model: Model) -> SentenceTransformer:
     """Load the base model in float32 on the device at hand, in evaluation mode."""
     place = locate(model)
+    disable_progress_bar()  # weights are read in a moment
     try:
         loaded = SentenceTransformer(
             place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32}

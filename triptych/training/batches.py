@@ -19,11 +19,11 @@ COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk")
 def schedule(triplets: Sequence[Triplet], passages: list[int], train: Train) -> dict[str, list[int]]:
     """Order triplets for training; return columns of ids, row by row as they will be seen.
 
-    With ``curriculum: tiers`` easy rows come first and hard ones last; ``curriculum_overlap`` blurs the order
+    With ``curriculum: easy_first`` easy rows come first and hard ones last; ``curriculum_overlap`` blurs the order
     (0 keeps tiers apart, large values shuffle). The mix over the whole run is that of the triplets.
     """
     random = Random(train.seed)
-    spread = train.curriculum_overlap if train.curriculum == "tiers" else float("inf")
+    spread = train.curriculum_overlap if train.curriculum == "easy_first" else float("inf")
 
     def place(row: int) -> float:
         noise = random.random()

@@ -58,6 +58,7 @@ def train(model: SentenceTransformer, rows: dict[str, list[int]], collator: Coll
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
         _without_dropout(model)
+    model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
     datasets.disable_caching()
     curve = _Curve()
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,0 +1,184 @@
+"""A user's mistake: one message that names the thing and the remedy, exit code 1, nothing half-written."""
+
+import json
+import shutil
+
+import pytest
+
+from stages import evaluate, ingest, mine, split, tokenize_texts, train, triplets
+from stages.command import run
+
+WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau".split()
+
+
+@pytest.fixture()
+def fails(monkeypatch, tmp_path, capsys):
+    """Run a stage's main in ``tmp_path``; return what it says on standard error, after it exited with 1."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(main, *arguments: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            run(lambda: main(list(arguments)))
+        assert stopped.value.code == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "Traceback" not in said
+        return said
+
+    return call
+
+
+def ingest_in(tmp_path) -> list[str]:
+    return ["--chunks", str(tmp_path / "data/chunks"), "--metrics", str(tmp_path / "metrics/ingest.json")]
+
+
+SPLIT = ["--chunks", "data/chunks", "--corpus", "data/corpus", "--metrics", "metrics/split.json"]
+
+
+def write_records(path, categories: dict[str, int]) -> None:
+    records = [
+        {
+            "category": name,
+            "filename": f"{name}{n}.md",
+            "title": f"{name} {n}",
+            "content": f"{WORDS[n % 19]} {n} {name}",
+        }
+        for name, number in categories.items()
+        for n in range(number)
+    ]
+    path.write_text(json.dumps(records), encoding="utf-8")
+
+
+def test_a_missing_source_is_named(fails, tmp_path, write_params):
+    write_params(tmp_path, **{"ingest.sources": [{"path": "nowhere.json", "category": "a"}]})
+    assert "nowhere.json does not exist" in fails(ingest.main, *ingest_in(tmp_path))
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_empty_source_is_named_with_what_was_rejected(fails, tmp_path, write_params):
+    (tmp_path / "empty.jsonl").write_text('{"title": "x", "content": "  "}\n', encoding="utf-8")
+    write_params(tmp_path, **{"ingest.sources": [{"path": "empty.jsonl", "category": "a"}]})
+    said = fails(ingest.main, *ingest_in(tmp_path))
+    assert "empty.jsonl" in said
+    assert "no usable record" in said
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
+    path = write_params(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("learning_rate:", "learning_rat:"), encoding="utf-8")
+    said = fails(ingest.main, *ingest_in(tmp_path))
+    assert "train.learning_rat: unknown key, did you mean 'learning_rate'?" in said
+    assert "train.learning_rate: missing" in said
+
+
+def test_a_category_without_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
+    write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
+    write_params(tmp_path, **{"ingest.sources": [{"path": "chunks.json"}]})
+    ingest.main(ingest_in(tmp_path))
+    said = fails(split.main, *SPLIT)
+    assert "category 'guide' has 0 test queries" in said
+    assert "split.queries" in said
+    assert not (tmp_path / "data/corpus").exists()
+
+
+def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
+    write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
+    folder = tmp_path / "asked"
+    (folder / "qrels").mkdir(parents=True)
+    write_params(
+        tmp_path, **{"ingest.sources": [{"path": "chunks.json"}], "split.queries": "asked", "split.min_queries": 1}
+    )
+    ingest.main(ingest_in(tmp_path))
+    from triptych.corpus.records import read_chunks
+
+    ids = [chunk.chunk_id for chunk in read_chunks(tmp_path / "data/chunks/chunks.parquet", "ingest")]
+    questions = [json.dumps({"_id": str(n), "text": f"question number {n}"}) for n in range(len(ids))]
+    (folder / "queries.jsonl").write_text("\n".join(questions), encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore", *(f"{n}\t{one}\t1" for n, one in enumerate(ids))]
+    (folder / "qrels/all.tsv").write_text("\n".join(rows), encoding="utf-8")
+    said = fails(split.main, *SPLIT)
+    assert "category 'faq' has" in said
+    assert "category 'guide'" not in said
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, write_params, tiny_model):
+    """The slice of the DAG's test up to tokenize, run in one process."""
+    folder = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(tiny_model, folder / "tiny")
+    sources = [{"path": name, "format": "package", "category": name[6:]} for name in ("numpy.fft", "numpy.ma")]
+    write_params(
+        folder,
+        **{
+            "ingest.sources": sources,
+            "split.min_queries": 2,
+            "model.base": "./tiny",
+            "tokenize.max_length": "auto",
+            "train.steps": 2,
+        },
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        ingest.main(["--chunks", "data/chunks", "--metrics", "metrics/ingest.json"])
+        split.main(SPLIT)
+        triplets.main(
+            "--corpus data/corpus --texts data/triplets/texts --round data/triplets/heuristic"
+            " --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
+        )
+        tokenize_texts.main(TOKENIZE)
+    return folder
+
+
+TOKENIZE = (
+    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
+    " --examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0 --base models/base"
+).split()
+TRAIN = (
+    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
+    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv"
+).split()
+
+
+@pytest.fixture()
+def at_prepared(prepared, tmp_path, fails):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize("base", ["./nowhere", "no-such-org/no-such-model", "package:nothing"])
+def test_a_base_model_that_is_not_there_is_named_with_what_is_possible(
+    base, fails, at_prepared, write_params, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    write_params(at_prepared, **{"model.base": base})
+    said = fails(tokenize_texts.main, *TOKENIZE)
+    assert base.removeprefix("package:") in said
+    assert "model.base" in said
+
+
+@pytest.mark.parametrize(("main", "arguments"), [(train.main, TRAIN)])
+def test_missing_tokens_are_named_with_the_command_that_makes_them(main, arguments, fails, at_prepared):
+    shutil.rmtree(at_prepared / "data/tokens")
+    said = fails(main, *arguments)
+    assert "dvc repro tokenize" in said
+    assert "dvc pull tokenize" in said
+    assert not (at_prepared / "models/round0").exists()
+
+
+def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_makes_them_anew(fails, at_prepared):
+    settings = at_prepared / "tiny" / "tokenizer_config.json"
+    changed = json.loads(settings.read_text(encoding="utf-8")) | {"do_lower_case": False}
+    settings.write_text(json.dumps(changed), encoding="utf-8")
+    said = fails(train.main, *TRAIN)
+    assert "was made with the tokenizer of" in said
+    assert "dvc repro tokenize" in said
+    assert not (at_prepared / "models/round0").exists()
+
+
+def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
+    mining = "--tokens data/tokens --round data/triplets/round0 --model models/round0 --mined data/triplets/round1"
+    assert "dvc repro train@round0" in fails(mine.main, *mining.split(), "--metrics", "metrics/mine.json")
+    judging = "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())

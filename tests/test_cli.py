@@ -1,0 +1,102 @@
+"""The command line: what a user sees of a run."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from triptych.cli import app
+from triptych.evaluation.comparison import ALL, compare, write_intervals
+from triptych.params import Evaluate
+
+SYSTEMS = {"bm25": "BM25", "base": "base", "base_hybrid": "base + BM25", "tuned": "tuned", "hybrid": "tuned + BM25"}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write the figures of a small run: the tuned systems find every answer first, the others half of them."""
+    qrels = {f"q{number}": {f"c{number}": 1} for number in range(8)}
+    good = {query: {**judged} for query, judged in qrels.items()}
+    poor = {query: ({**judged} if number % 2 else {"x": 1}) for number, (query, judged) in enumerate(qrels.items())}
+    params = Evaluate(seed=1, depth=100, dense_weights=[0.5], bootstrap_samples=100, confidence=0.95, round="round0")
+    compared = compare(
+        {system: good if system in ("tuned", "hybrid") else poor for system in SYSTEMS},
+        qrels,
+        {query: "numpy" if number < 4 else "pandas" for number, query in enumerate(qrels)},
+        {query: number for number, query in enumerate(qrels)},
+        "base",
+        params,
+    )
+    chosen = {"strength": 0.75, "base_hybrid_dense_weight": 0.5, "hybrid_dense_weight": 0.9}
+
+    def write(promoted=True, measure="mrr@10"):
+        verdict = {
+            "promoted": promoted,
+            "published": "tuned" if promoted else "base",
+            "reasons": ["mrr@10 rises by 0.500", "no category falls"],
+            "measure": measure,
+            "strength": 0.75,
+        }
+        evaluation = {"measures": compared.measures, "chosen_on_dev": chosen}
+        (tmp_path / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
+        write_intervals(tmp_path / "evaluate" / "intervals.csv", compared.intervals)
+        (tmp_path / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def run(metrics, *more):
+    return CliRunner().invoke(app, ["results", "--metrics", str(metrics), *more])
+
+
+def rows(output):
+    """Return the cells of each line of the table."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if "│" in line]
+
+
+def test_results_show_every_system_of_every_category(written):
+    found = run(written())
+    assert found.exit_code == 0
+    table = rows(found.output)
+    assert [row[0] for row in table if row[0]] == [f"{ALL} (8)", "numpy (4)", "pandas (4)"]
+    assert [row[1] for row in table] == list(SYSTEMS.values()) * 3
+
+
+def test_results_show_each_measure_and_the_difference_to_base_with_its_interval(written):
+    tuned = next(row for row in rows(run(written()).output) if row[1] == "tuned")
+    assert tuned[2:6] == ["1.000"] * 4
+    assert tuned[6].startswith("+0.500 [+0.")
+
+
+def test_base_has_no_difference_to_itself(written):
+    assert [row[-1] for row in rows(run(written()).output) if row[1] == "base"] == ["", "", ""]
+
+
+def test_measure_of_the_verdict_is_shown_though_it_is_not_a_usual_one(written):
+    assert "recall@50 against base" in run(written(measure="recall@50")).output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("promoted", "decision", "published"),
+    [(True, "use the tuned embedder", "tuned"), (False, "keep your base model", "base")],
+)
+def test_results_end_with_the_verdict_and_where_the_model_lies(written, promoted, decision, published):
+    output = run(written(promoted), "--embedder", "models/embedder").output
+    assert f"Verdict: {decision}. mrr@10 rises by 0.500; no category falls." in output
+    assert f"The {published} model is in models/embedder: SentenceTransformer('models/embedder')" in output
+
+
+def test_results_say_what_was_chosen_on_dev(written):
+    output = " ".join(run(written()).output.split())
+    assert "strength 0.75; dense weight 0.5 for base + BM25, 0.9 for tuned + BM25" in output
+
+
+@pytest.mark.parametrize("name", ["evaluate.json", "verdict.json", "evaluate/intervals.csv"])
+def test_missing_figures_are_one_message_and_exit_code_one(written, name):
+    folder = written()
+    (folder / name).unlink()
+    found = run(folder)
+    assert found.exit_code == 1
+    assert f"{name} is missing; `dvc repro" in found.stderr
+    assert "Traceback" not in found.output
