@@ -8,10 +8,30 @@ import pytest
 from stages import evaluate, ingest, mine, split, tokenize_texts, train, triplets
 from stages.command import run
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau".split()
+WORDS = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "epsilon",
+    "zeta",
+    "eta",
+    "theta",
+    "iota",
+    "kappa",
+    "lambda",
+    "mu",
+    "nu",
+    "xi",
+    "omicron",
+    "pi",
+    "rho",
+    "sigma",
+    "tau",
+]
 
 
-@pytest.fixture()
+@pytest.fixture
 def fails(monkeypatch, tmp_path, capsys):
     """Run a stage's main in ``tmp_path``; return what it says on standard error, after it exited with 1."""
     monkeypatch.chdir(tmp_path)
@@ -123,24 +143,56 @@ def prepared(tmp_path_factory, write_params, tiny_model):
         ingest.main(["--chunks", "data/chunks", "--metrics", "metrics/ingest.json"])
         split.main(SPLIT)
         triplets.main(
-            "--corpus data/corpus --texts data/triplets/texts --round data/triplets/heuristic"
-            " --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
+            [
+                "--corpus",
+                "data/corpus",
+                "--texts",
+                "data/triplets/texts",
+                "--round",
+                "data/triplets/heuristic",
+                "--heldout",
+                "data/triplets/heldout",
+                "--metrics",
+                "metrics/triplets.json",
+            ]
         )
         tokenize_texts.main(TOKENIZE)
     return folder
 
 
-TOKENIZE = (
-    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-    " --examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0 --base models/base"
-).split()
-TRAIN = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
-    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv"
-).split()
+TOKENIZE = [
+    "--corpus",
+    "data/corpus",
+    "--texts",
+    "data/triplets/texts",
+    "--heldout",
+    "data/triplets/heldout",
+    "--examples",
+    "data/triplets/heuristic",
+    "--tokens",
+    "data/tokens",
+    "--round",
+    "data/triplets/round0",
+    "--base",
+    "models/base",
+]
+TRAIN = [
+    "--tokens",
+    "data/tokens",
+    "--round",
+    "data/triplets/round0",
+    "--previous",
+    "models/base",
+    "--model",
+    "models/round0",
+    "--metrics",
+    "metrics/train/round0.json",
+    "--curve",
+    "metrics/train/round0.csv",
+]
 
 
-@pytest.fixture()
+@pytest.fixture
 def at_prepared(prepared, tmp_path, fails):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     return tmp_path

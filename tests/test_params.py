@@ -123,10 +123,32 @@ def test_file_that_is_not_yaml_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "- train\n", "train\n"])
 def test_file_without_sections_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="dictionary"):
+    with pytest.raises(UserError, match="must hold sections"):
         load_params(tmp_path / "params.yaml")
 
 
 def test_missing_file_says_where_to_run(tmp_path):
     with pytest.raises(UserError, match="run from the root of the project"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_template_with_an_attribute_is_refused_without_a_traceback(tmp_path, write_params):
+    path = write_params(tmp_path, **{"triplets.text_template": "{content.text}"})
+    with pytest.raises(UserError, match="text_template"):
+        load_params(path)
+
+
+def test_bounds_of_a_medium_path_in_the_wrong_order_are_refused(tmp_path, write_params):
+    with pytest.raises(UserError, match="medium_path"):
+        load_params(write_params(tmp_path, **{"triplets.overlaps.medium_path": [0.5, 0.2]}))
+
+
+def test_key_of_a_problem_is_the_key_in_the_file(tmp_path, write_params):
+    with pytest.raises(UserError, match=r"train\.lora\.target_modules: "):
+        load_params(write_params(tmp_path, **{"train.lora.target_modules": 3}))
+
+
+def test_unknown_key_of_a_source_is_refused_with_the_nearest_known_one(tmp_path, write_params):
+    source = {"path": "numpy", "formt": "package"}
+    with pytest.raises(UserError, match="did you mean 'format'"):
+        load_params(write_params(tmp_path, **{"ingest.sources": [source]}))

@@ -3,7 +3,7 @@
 import difflib
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -118,10 +118,17 @@ class Tiers(Shares):
 class Overlaps(Section):
     """What makes a candidate medium or hard."""
 
-    medium_path: list[Share] = Field(min_length=2, max_length=2)
+    medium_path: list[Share] = Field(min_length=2, max_length=2)  # low, high
     hard_path: Share
     hard_lexical: Share
     path_weight: Share
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Self:
+        low, high = self.medium_path
+        if low > high:
+            raise ValueError(f"medium_path: must go from low to high, got [{low:g}, {high:g}]")
+        return self
 
 
 class Triplets(Section):
@@ -140,8 +147,10 @@ class Triplets(Section):
     def _template_has_content(self) -> Self:
         try:
             self.text_template.format(category="", header_path="", title="", content="")
-        except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"text_template: {error} is not one of category, header_path, title, content") from error
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"text_template: takes {{category}}, {{header_path}}, {{title}}, {{content}}; {error}"
+            ) from error
         if "{content}" not in self.text_template:
             raise ValueError("text_template: must hold {content}")
         return self
@@ -246,6 +255,8 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold sections ({', '.join(Params.model_fields)}), it holds {raw!r:.40}")
     problems = _round_problems(raw)
     try:
         params = Params.model_validate(raw)
@@ -282,9 +293,13 @@ def _round_problems(raw: Any) -> list[str]:
     return problems
 
 
+# pydantic names the member of a union in the location; no key of ours begins so.
+_UNION_MEMBERS = ("literal[", "constrained-", "list[", "function-")
+
+
 def _problems(error: Any) -> list[str]:
     """Turn one of pydantic's errors into lines that name the key, the value and the remedy."""
-    key = ".".join(str(part) for part in error["loc"] if part not in ("literal['auto']", "constrained-int"))
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(_UNION_MEMBERS))
     kind, value = error["type"], error.get("input")
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), _siblings(error["loc"][:-1]), n=1)
@@ -304,7 +319,8 @@ def _siblings(location: tuple[Any, ...]) -> list[str]:
     """Return the keys that exist where an unknown one was found."""
     section: Any = Params
     for part in location:
-        field = getattr(section, "model_fields", {}).get(part)
-        if field is not None:
+        if isinstance(part, int):  # an item of a list
+            section = get_args(section)[0]
+        elif (field := getattr(section, "model_fields", {}).get(part)) is not None:
             section = field.annotation
     return list(getattr(section, "model_fields", {}))

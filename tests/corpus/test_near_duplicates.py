@@ -92,3 +92,19 @@ def test_order_of_the_texts_does_not_matter(seed):
 def test_equal_texts_always_share_a_cluster(texts):
     found = cluster(texts * 2, PARAMS)
     assert found[: len(texts)].tolist() == found[len(texts) :].tolist()
+
+
+def test_near_duplicates_among_many_look_alikes_are_found_in_any_order():
+    words = [f"w{number}" for number in range(4000)]
+    base = random.Random(1).sample(words, 60)
+    texts = []
+    for seed in range(200):
+        draw, text = random.Random(seed), list(base)
+        for place in draw.sample(range(60), 2):
+            text[place] = draw.choice(words)
+        texts.append(" ".join(text))
+    params = NearDuplicates(shingle_words=3, threshold=0.8, permutations=128)
+    order = random.Random(0).sample(range(200), 200)
+    found = cluster(texts, params)
+    shuffled = cluster([texts[row] for row in order], params)
+    assert np.array_equal(renumber(found[order]), renumber(shuffled))

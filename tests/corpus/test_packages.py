@@ -165,3 +165,9 @@ def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package)
 def test_package_that_is_not_installed_is_refused():
     with pytest.raises(UserError, match=r"package 'no_such_package' cannot be imported .*; install it or change path"):
         read_package("no_such_package", None)
+
+
+@pytest.mark.parametrize("name", ["./docs", "docs/api"])
+def test_path_given_as_a_package_is_refused_without_a_traceback(name):
+    with pytest.raises(UserError):
+        read_package(name, None)

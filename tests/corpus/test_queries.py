@@ -113,7 +113,7 @@ def test_judgments_that_lead_nowhere_are_counted_by_reason(questions):
     rows = [("q1", "sort", 2), ("q1", "gone", 1), ("q2", "gone", 1), ("q3", "sort", 1), ("q4", "find", 0)]
     found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), CHUNKS)
     assert [(item.query.text, item.relevant) for item in found] == [("order", {"sort": 2})]
-    assert dropped == {"unknown_chunk": 2, "nothing_relevant": 2, "unknown_query": 1}
+    assert dropped == {"unknown_chunk": 2, "grade_zero": 1, "nothing_relevant": 2, "unknown_query": 1}
 
 
 def test_answer_of_grade_zero_is_no_answer(questions):

@@ -89,15 +89,15 @@ def test_sources_are_joined_in_order_with_all_their_counts():
     assert (joined.read, joined.merged, len(joined.rejected)) == (6, 2, 1)
 
 
-def test_ids_of_two_sources_are_kept_apart_by_the_name_of_the_later():
+def test_ids_of_two_sources_are_kept_apart_by_the_path_of_the_later():
     joined = join(sources(one=reading("a", "b"), two=reading("b", "c")))
-    assert [chunk.chunk_id for chunk in joined.chunks] == ["a", "b", "two:b", "two:c"]
+    assert [chunk.chunk_id for chunk in joined.chunks] == ["a", "b", "docs/two:b", "docs/two:c"]
     assert [chunk.content for chunk in joined.chunks][1:3] == ["Text of b.", "Text of b."]
 
 
 def test_links_follow_the_ids_of_their_own_source():
     joined = join(sources(one=reading("a", "b", links=[("a", "b")]), two=reading("a", "b", links=[("b", "a")])))
-    assert [(one.from_chunk_id, one.to_chunk_id) for one in joined.links] == [("a", "b"), ("two:b", "two:a")]
+    assert [(one.from_chunk_id, one.to_chunk_id) for one in joined.links] == [("a", "b"), ("docs/two:b", "docs/two:a")]
 
 
 def test_link_into_another_source_is_kept_and_one_to_nowhere_left_out():
@@ -105,7 +105,13 @@ def test_link_into_another_source_is_kept_and_one_to_nowhere_left_out():
     assert [(one.from_chunk_id, one.to_chunk_id) for one in joined.links] == [("a", "c")]
 
 
-def test_source_that_would_collide_even_with_its_name_is_refused():
-    same = [(Source(path="docs/one"), reading("a"))] * 3
+def test_source_listed_twice_is_refused():
+    same = [(Source(path="docs/one"), reading("a"))] * 2
     with pytest.raises(UserError, match="docs/one is listed twice; remove one of the entries"):
         join(same)
+
+
+def test_three_folders_of_one_name_are_not_one_source_listed_twice():
+    chunk = Chunk("README.md", "api", "api.md", ("a",), "a", "Text.", "api.md:1")
+    joined = join([(Source(path=f"{team}/docs"), Reading([chunk])) for team in "abc"])
+    assert len({one.chunk_id for one in joined.chunks}) == 3

@@ -52,7 +52,7 @@ def test_fp16_without_cuda_falls_back_and_says_so(machine, has_bf16, expected):
 def test_bf16_on_an_old_gpu_falls_back_to_fp16_and_says_so(machine):
     found, said = machine("bf16", CUDA, has_bf16=False)
     assert found == "fp16"
-    assert "this GPU has no bf16; computing in fp16" in said
+    assert "this CUDA has no bf16; computing in fp16" in said
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])

@@ -159,3 +159,20 @@ def test_candidate_outside_train_stops_the_stage(mined, split):
     strange = [*CHUNKS[:7], replace(CHUNKS[7], split=split), *CHUNKS[8:]]
     with pytest.raises(AssertionError, match="only train may be searched"):
         mined(chunks=strange)
+
+
+def test_candidate_closer_than_a_positive_of_negative_similarity_is_not_mined(params_with):
+    chunks = [
+        Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"t{row}", "", "", cluster_id=row, split="train")
+        for row in range(3)
+    ]
+    neighbors = Neighbors(
+        chunks=np.array([[1, 0, 2]]),
+        scores=np.array([[-0.49, -0.5, -0.9]], dtype=np.float32),
+        positive=np.array([-0.5], dtype=np.float32),
+        pooled=[np.empty(0, dtype=np.float32)],
+    )
+    (new,), _ = remine(
+        [Example(0, 1, 0, "lead", "api", ())], neighbors, chunks, Relations(chunks, []), 2, params_with().mine
+    )
+    assert [one.chunk for one in new.negatives] == [2]

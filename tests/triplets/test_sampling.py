@@ -145,3 +145,16 @@ def test_apportion_gives_whole_parts_that_sum_up_and_are_off_by_less_than_one(sh
     total = sum(shares.values())
     assert sum(parts.values()) == number
     assert all(abs(parts[key] - number * share / total) < 1 + 1e-9 for key, share in shares.items())
+
+
+def _example(number, tiers):
+    pool = tuple(Negative(10 * number + place, tier, "made", 0.0) for place, tier in enumerate(tiers))
+    return Example(number, number, number, "lead", "api", pool)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_mix_is_met_whenever_the_pools_allow_it(seed):
+    third = 1 / 3
+    examples = [_example(0, ["easy", "hard"]), _example(1, ["easy", "medium"]), _example(2, ["easy", "hard"])]
+    views = Views(**(dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}))
+    assert len(sample(examples, views, Tiers(easy=third, medium=third, hard=third), 3, seed)) == 3

@@ -2,12 +2,12 @@
 
 import re
 from collections import defaultdict
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 from rensa import RMinHash
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.cluster.hierarchy import DisjointSet
 
 from triptych.params import NearDuplicates
 
@@ -27,8 +27,7 @@ def cluster(texts: list[str], params: NearDuplicates) -> np.ndarray:
 
     Candidate pairs share a band of their MinHash signatures (Broder 1997; Leskovec et al., *Mining of Massive
     Datasets*, ch. 3); a pair is joined when the exact Jaccard similarity of its shingles reaches the threshold,
-    so that texts which differ in the decisive word are not merged by hash luck. Cost is linear in the texts but
-    for the pairs within a band's bucket, of which only neighbors are compared.
+    so that texts which differ in the decisive word are not merged by hash luck.
     """
     sets = [shingles(text, params.shingle_words) for text in texts]
     # Sorted: the signature does not depend on order, but the bytes handed over should not depend on the hash seed.
@@ -36,14 +35,15 @@ def cluster(texts: list[str], params: NearDuplicates) -> np.ndarray:
         [digest for digest in RMinHash.digests_from_token_sets([sorted(one) for one in sets], params.permutations, 42)],
         dtype=np.uint32,
     ).reshape(len(texts), params.permutations)
-    rows, columns = [], []
-    for left, right in sorted(_candidates(signatures, params.threshold)):
-        shared = len(sets[left] & sets[right])
-        if shared >= params.threshold * (len(sets[left]) + len(sets[right]) - shared):
-            rows.append(left)
-            columns.append(right)
-    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(len(texts), len(texts)))
-    return renumber(connected_components(graph, directed=False)[1])
+    joined = DisjointSet(range(len(texts)))
+    for bucket in _buckets(signatures, params.threshold):
+        for left, right in combinations(bucket, 2):
+            if joined.connected(left, right):
+                continue  # copies of one text are compared once, not pair by pair
+            shared = len(sets[left] & sets[right])
+            if shared >= params.threshold * (len(sets[left]) + len(sets[right]) - shared):
+                joined.merge(left, right)
+    return renumber(np.array([joined[row] for row in range(len(texts))], dtype=np.int64))
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:
@@ -54,18 +54,15 @@ def renumber(labels: np.ndarray) -> np.ndarray:
     return rank[inverse]
 
 
-def _candidates(signatures: np.ndarray, threshold: float) -> set[tuple[int, int]]:
-    """Pair each text with the next one in its bucket, for every band of the signature."""
+def _buckets(signatures: np.ndarray, threshold: float) -> Iterator[list[int]]:
+    """Yield the texts that share a band of the signature, for every band, where there are several."""
     permutations = signatures.shape[1]
     width = _band_width(permutations, threshold)
-    pairs: set[tuple[int, int]] = set()
     for start in range(0, permutations - width + 1, width):
         buckets: dict[bytes, list[int]] = defaultdict(list)
         for row, band in enumerate(np.ascontiguousarray(signatures[:, start : start + width])):
             buckets[band.tobytes()].append(row)
-        for members in buckets.values():
-            pairs.update(pairwise(members))
-    return pairs
+        yield from (members for members in buckets.values() if len(members) > 1)
 
 
 def _band_width(permutations: int, threshold: float) -> int:

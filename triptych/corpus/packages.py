@@ -26,6 +26,8 @@ def read_package(name: str, category: str | None) -> Reading:
     define. Objects with the same docstring are one chunk under the name that their definition gives; the others
     are merged. Raises `UserError` when the package cannot be imported.
     """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"ingest.sources: {name!r} is no package; format: package takes a name such as numpy.linalg")
     try:
         package = importlib.import_module(name)
     except ImportError as error:

@@ -78,7 +78,8 @@ def user_queries(folder: Path, chunks: list[Chunk]) -> tuple[list[Judged], dict[
     for split, judged in sorted(qrels.items()):
         for query_id, grades in judged.items():
             relevant = {chunk: grade for chunk, grade in grades.items() if grade > 0 and chunk in by_id}
-            dropped["unknown_chunk"] += sum(1 for chunk in grades if chunk not in by_id)
+            dropped["unknown_chunk"] += sum(chunk not in by_id for chunk in grades)
+            dropped["grade_zero"] += sum(grade <= 0 for grade in grades.values())
             if query_id not in texts:
                 dropped["unknown_query"] += 1
             elif not relevant:

@@ -1,5 +1,6 @@
 """From the sources in ``params.yaml`` to one list of chunks with unique ids, nothing lost silently."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -45,19 +46,18 @@ def read_source(source: Source, fields: Fields) -> Reading:
 
 
 def join(readings: list[tuple[Source, Reading]]) -> Reading:
-    """Join readings into one; ids that two sources share are prefixed with the later source's name.
+    """Join readings into one; ids that two sources share are prefixed with the later source's path.
 
     Links whose target is no chunk are left out; their number is the difference to the readings' links.
     """
+    twice = [path for path, number in Counter(source.path for source, _ in readings).items() if number > 1]
+    if twice:
+        raise UserError(f"ingest.sources: {twice[0]} is listed twice; remove one of the entries")
     joined = Reading()
     taken: set[str] = set()
     for source, reading in readings:
         ids = {chunk.chunk_id for chunk in reading.chunks}
-        rename: dict[str, str] = {}
-        if ids & taken:
-            rename = {one: f"{Path(source.path).name}:{one}" for one in ids}
-            if set(rename.values()) & taken:
-                raise UserError(f"ingest.sources: {source.path} is listed twice; remove one of the entries")
+        rename = {one: f"{source.path}:{one}" for one in ids} if ids & taken else {}
         taken |= set(rename.values()) or ids
         joined.chunks += [replace(one, chunk_id=rename.get(one.chunk_id, one.chunk_id)) for one in reading.chunks]
         joined.links += [

@@ -46,8 +46,8 @@ def compare(
     """Compare systems over all queries and per category.
 
     ``category_of`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its
-    interval by paired bootstrap, where whole documents are drawn; of a category whose queries all lie in one
-    document no interval can be given, and the difference is left out.
+    interval by paired bootstrap, where whole documents are drawn; where all queries lie in one document it is
+    the widest there is, [-1, 1].
     """
     values = {system: per_query(qrels, run) for system, run in runs.items()}
     groups = {ALL: sorted(qrels)}
@@ -61,8 +61,6 @@ def compare(
             for system, found in values.items()
         }
         clusters = np.array([document_of[query_id] for query_id in query_ids])
-        if len(set(clusters.tolist())) == 1:
-            continue
         for system, found in values.items():
             if system != baseline:
                 intervals += [
@@ -102,4 +100,6 @@ def _interval(
     params: Evaluate,
 ) -> Interval:
     ours, theirs = (np.array([found[measure][one] for one in query_ids]) for found in (system, baseline))
+    if len(set(clusters.tolist())) == 1:  # nothing to draw: the difference is known, its interval is anything
+        return Interval(float(np.mean(ours - theirs)), -1.0, 1.0, len(query_ids), 1)
     return paired_bootstrap(ours, theirs, clusters, params.bootstrap_samples, params.confidence, params.seed)

@@ -24,9 +24,10 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
     if wanted == "fp16" and device.type != "cuda":
         log.warning("train.precision: fp16 needs CUDA; computing in %s", "bf16" if has_bf16 else "fp32")
         return "bf16" if has_bf16 else "fp32"
-    if wanted == "bf16" and not has_bf16 and device.type == "cuda":
-        log.warning("train.precision: this GPU has no bf16; computing in fp16")
-        return "fp16"
+    if wanted == "bf16" and not has_bf16:
+        instead: Precision = "fp16" if device.type == "cuda" else "fp32"
+        log.warning("train.precision: this %s has no bf16; computing in %s", device.type.upper(), instead)
+        return instead
     return wanted  # type: ignore[return-value]
 
 

@@ -29,9 +29,9 @@ def publish(
     Raises AssertionError when the loaded model's vectors differ from those in memory, or when a tuned model
     gives the base model's vectors: both have happened to others when adapters were merged.
     """
-    prompts = {"query": params.query_prompt, "document": params.passage_prompt}
-    if any(prompts.values()):
-        model.prompts = prompts
+    # The prompts it was judged with, which may be none; a default prompt would be put before every text.
+    model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
+    model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
     write_text(folder / "README.md", card)
     loaded = SentenceTransformer(str(folder), device=str(model.device)).eval()

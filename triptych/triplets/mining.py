@@ -44,7 +44,8 @@ def remine(
     cross_quota = params.prefer_other_category * size
     for number, example in enumerate(examples):
         random = Random(f"{params.seed}:{number}")
-        limit = params.relative_margin * float(neighbors.positive[number])
+        score = float(neighbors.positive[number])
+        limit = score - (1 - params.relative_margin) * abs(score)  # below the positive, whatever its sign
         found: list[Negative] = []
         related = relations.related(np.array([example.positive_chunk]), neighbors.chunks[number])
         for rank, (chunk, score, is_related) in enumerate(

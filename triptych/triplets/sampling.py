@@ -5,6 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
 from triptych.params import Tiers, Views
 from triptych.triplets.examples import Example
 from triptych.triplets.tiers import TIERS, Negative
@@ -74,32 +78,64 @@ def _cycle(examples: list[Example], number: int, random: Random) -> list[Example
 
 
 def _with_negatives(chosen: list[Example], mix: Tiers, random: Random) -> list[Triplet]:
-    """Give each drawn example a tier and a negative of it.
-
-    Rows that have fewest tiers choose first, each the tier that is furthest from its quota; so the mix is met
-    whenever the pools allow it, and never by renaming a tier.
-    """
+    """Give each drawn example a tier and a negative of it; where tiers are missing, as many as the mix allows."""
     pools = {id(example): _by_tier(example) for example in chosen}
-    left = apportion({tier: getattr(mix, tier) for tier in TIERS}, len(chosen))
-    order = random.sample(range(len(chosen)), len(chosen))
-    order.sort(key=lambda row: len(pools[id(chosen[row])]))
-    tiers: dict[int, str] = {}
-    for row in order:
-        options = [tier for tier in pools[id(chosen[row])] if left[tier] > 0]
-        if options:
-            weights = [left[tier] for tier in options]
-            tiers[row] = random.choices(options, weights)[0]
-            left[tiers[row]] -= 1
-    used: dict[tuple[int, str], list[Negative]] = defaultdict(list)
+    queues: dict[tuple[int, str], list[Negative]] = defaultdict(list)
     triplets = []
-    for row, tier in sorted(tiers.items()):
+    for row, tier in sorted(_tiers([frozenset(pools[id(one)]) for one in chosen], mix, random).items()):
         example = chosen[row]
-        queue = used[(id(example), tier)]
+        queue = queues[id(example), tier]
         if not queue:
             pool = pools[id(example)][tier]
             queue += random.sample(pool, len(pool))
         triplets.append(Triplet(example, queue.pop()))
     return triplets
+
+
+def _tiers(available: list[frozenset[str]], mix: Tiers, random: Random) -> dict[int, str]:
+    """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → tier.
+
+    Rows with the same tiers at hand are alike, so this is a flow through at most eight kinds of rows into three
+    tiers. The largest number of rows is found by bisection.
+    """
+    rows: dict[frozenset[str], list[int]] = defaultdict(list)
+    for row in random.sample(range(len(available)), len(available)):
+        rows[available[row]].append(row)
+    kinds = sorted(rows, key=sorted)
+    most, least = len(available), 0
+    best = _flow([len(rows[kind]) for kind in kinds], kinds, mix, most)
+    if best is None:
+        while most - least > 1:
+            number = (most + least) // 2
+            found = _flow([len(rows[kind]) for kind in kinds], kinds, mix, number)
+            best, least, most = (found, number, most) if found is not None else (best, least, number)
+    assigned: dict[int, str] = {}
+    for kind, counts in zip(kinds, best if best is not None else [], strict=False):
+        waiting = list(rows[kind])
+        for tier, number in zip(TIERS, counts, strict=True):
+            assigned |= {waiting.pop(): tier for _ in range(number)}
+    return assigned
+
+
+def _flow(sizes: list[int], kinds: list[frozenset[str]], mix: Tiers, number: int) -> list[list[int]] | None:
+    """Return how many rows of each kind go to each tier so that ``number`` rows follow the mix, or None.
+
+    A tier that no row has is left out; its rows are missing from the draw, the others are not made more.
+    """
+    quota = apportion({tier: getattr(mix, tier) for tier in TIERS}, number)
+    quota = {tier: wanted * any(tier in kind for kind in kinds) for tier, wanted in quota.items()}
+    source, sink = len(kinds) + len(TIERS), len(kinds) + len(TIERS) + 1
+    capacity = np.zeros((sink + 1, sink + 1), dtype=np.int32)
+    for index, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
+        capacity[source, index] = size
+        for place, tier in enumerate(TIERS):
+            capacity[index, len(kinds) + place] = size if tier in kind else 0
+    for place, tier in enumerate(TIERS):
+        capacity[len(kinds) + place, sink] = quota[tier]
+    result = maximum_flow(csr_array(capacity), source, sink)
+    if result.flow_value < sum(quota.values()):
+        return None
+    return result.flow.toarray()[: len(kinds), len(kinds) : len(kinds) + len(TIERS)].tolist()
 
 
 def _by_tier(example: Example) -> dict[str, list[Negative]]:

@@ -86,25 +86,21 @@ class Pools:
 
         low, high = overlaps.medium_path
         name = self._chunks[positive].filename
-        same_file = [i for i in unrelated if self._chunks[i].filename == name]
-        shuffled = random.sample(unrelated, len(unrelated))
+        too_close = set(hard)
+        rest = [i for i in random.sample(unrelated, len(unrelated)) if i not in too_close]
+        same_file = [i for i in rest if self._chunks[i].filename == name]
+        moderate = [i for i in rest if lexical[i] >= 0.5 * overlaps.hard_lexical]
         take("medium", "same_file", same_file, missing("medium"), path)
-        take("medium", "header_path", [i for i in shuffled if low <= path[i] <= high], missing("medium"), path)
-        moderate = [i for i in shuffled if 0.5 * overlaps.hard_lexical <= lexical[i] <= overlaps.hard_lexical]
+        take("medium", "header_path", [i for i in rest if low <= path[i] <= high], missing("medium"), path)
         take("medium", "lexical", moderate, missing("medium"), lexical)
 
-        outside = self._outside[home]
-        take("easy", "other_category", self._sample(positive, outside, random), missing("easy"), {})
-        anywhere = self._sample(positive, self._rows, random)
-        other = [i for i in anywhere if self._path_overlap(positive, i) == 0 and self._chunks[i].filename != name]
-        take("easy", "other_heading", other, missing("easy"), {})
-        take(
-            "easy",
-            "other_file",
-            [i for i in anywhere if self._chunks[i].filename != name],
-            missing("easy"),
-            {},
-        )
+        outside = self._far(positive, self._outside[home], random)
+        anywhere = self._far(positive, self._rows, random)
+        other_file = [i for i in anywhere if self._chunks[i].filename != name]
+        other_heading = [i for i in other_file if self._path_overlap(positive, i) == 0]
+        take("easy", "other_category", outside, missing("easy"), {})
+        take("easy", "other_heading", other_heading, missing("easy"), {})
+        take("easy", "other_file", other_file, missing("easy"), {})
         take("easy", "random", anywhere, missing("easy"), {})
         return pool
 
@@ -117,8 +113,15 @@ class Pools:
             found += random.sample(bucket, min(_DRAWS, len(bucket)))
         return found
 
-    def _sample(self, positive: int, rows: list[int], random: Random) -> list[int]:
-        return self._unrelated(positive, random.sample(rows, min(_DRAWS, len(rows))))
+    def _far(self, positive: int, rows: list[int], random: Random) -> list[int]:
+        """Return some chunks that are neither related to the positive nor close enough to be hard."""
+        drawn = self._unrelated(positive, random.sample(rows, min(_DRAWS, len(rows))))
+        return [
+            index
+            for index in drawn
+            if self._path_overlap(positive, index) <= self._params.overlaps.hard_path
+            and self._lexical_overlap(positive, index) <= self._params.overlaps.hard_lexical
+        ]
 
     def _unrelated(self, positive: int, rows: list[int]) -> list[int]:
         if not rows:
