@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     chunks = read_chunks(corpus / "chunks.parquet", "split")
     relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
     passages = np.array(read_passages(texts))
-    examples = read_examples(args.round / "examples.parquet", "triplets")
+    examples = read_examples(args.round / "examples.parquet", "tokenize")
 
     train_rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
     vectors = encode(model, store, passages[train_rows], precision, "mine: chunks")

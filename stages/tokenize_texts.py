@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.round) as out:
         shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:
-        write_round_record(out, Round("base", base, max_length, strength=0.0))
+        write_round_record(out, Round("base", base, max_length, strength=0.0, trained_in="base", dev=None))
     say(
         f"tokenize: {len(texts)} distinct texts, max_length {max_length}, {metadata['share_truncated']:.1%} truncated,"
         f" p95 {metadata['p95_length']} tokens; {args.tokens}"

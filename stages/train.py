@@ -5,6 +5,8 @@
 --curve metrics/train/round0.csv``
 """
 
+import shutil
+
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
@@ -32,7 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     store = open_store(args.tokens, base["tokenizer_sha256"])
     chunks = read_chunks(corpus / "chunks.parquet", "split")
     relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
-    examples = read_examples(args.round / "examples.parquet", "mine" if args.round.name != "round0" else "triplets")
+    examples = read_examples(
+        args.round / "examples.parquet", "tokenize" if args.previous.name == "base" else f"mine@{args.round.name}"
+    )
     settings = params.train
     number = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
     # A seed of its own for each round, so that rounds draw different negatives.
@@ -43,28 +47,35 @@ def main(argv: list[str] | None = None) -> None:
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     rows = schedule(triplets, read_passages(texts), settings)
     curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings)
+    max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
         judging = load_judging(corpus, texts, ["dev"], store, settings.precision)
         strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging)
-        max_length = int(store.metadata["max_length"])
-        write_round_record(out, Round(settings.method, base, max_length, strength))
+        record = Round(settings.method, base, max_length, strength, args.model.name, dev[strength])
+        kept = previous if previous.dev is not None and previous.dev >= dev[strength] else record
+        if kept is previous:  # a round that is no better than the one before leaves things as they were
+            shutil.rmtree(out)
+            shutil.copytree(args.previous, out, copy_function=shutil.copyfile)
+        write_round_record(out, kept)
     write_json(
         args.metrics,
         {
             "triplets": len(triplets),
             "mix": tier_shares(triplets),
-            "strength": strength,
-            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()}},
+            "strength": kept.strength,
+            "trained_in": kept.trained_in,
+            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
             "final_loss": curve[-1].loss if curve else None,
         },
     )
     lines = [f"{point.step},{point.loss:.6f}" for point in curve]
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
+    choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {settings.steps} steps, {len(triplets)} triplets; dev mrr@10"
-        f" {dev[0.0]:.3f} → {dev[strength]:.3f} at strength {strength:g}; {args.model}"
+        f"train {args.model.name}: {settings.steps} steps, {len(triplets)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
+        f" this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 
 

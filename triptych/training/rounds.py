@@ -21,6 +21,8 @@ class Round:
     base: dict[str, Any]
     max_length: int
     strength: float  # chosen on dev; 0 is the base model
+    trained_in: str  # the round whose weights these are; an earlier one if this round was no better on dev
+    dev: float | None  # mrr@10 on dev at that strength; None where nothing was measured
 
 
 def write_round_record(folder: Path, record: Round) -> None:
