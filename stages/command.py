@@ -10,6 +10,11 @@ from pathlib import Path
 
 from triptych.errors import UserError
 
+# Notes of libraries to their developers, some of them written on import, which would bury ours.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
     """Parse one required ``--<name>`` path for each name."""
@@ -27,10 +32,6 @@ def say(line: str) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a user's mistake becomes one message and exit code 1."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Notes of libraries to their developers, which would bury ours.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         main()
     except UserError as error:

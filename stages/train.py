@@ -6,6 +6,7 @@
 """
 
 import shutil
+from zlib import crc32
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_text, writing
@@ -38,15 +39,16 @@ def main(argv: list[str] | None = None) -> None:
         args.round / "examples.parquet", "tokenize" if args.previous.name == "base" else f"mine@{args.round.name}"
     )
     settings = params.train
-    number = settings.steps * settings.batch_size * settings.gradient_accumulation_steps
+    turn = params.rounds.train[args.model.name]
+    number = turn.steps * settings.batch_size * settings.gradient_accumulation_steps
     # A seed of its own for each round, so that rounds draw different negatives.
-    seed = settings.seed + list(settings.rounds).index(args.model.name)
+    seed = settings.seed + crc32(args.model.name.encode())
     triplets = sample(examples, params.triplets.views, params.triplets.mix, number, seed)
 
     previous = read_round_record(args.previous)
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     rows = schedule(triplets, read_passages(texts), settings)
-    curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings)
+    curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings, turn)
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
@@ -74,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {settings.steps} steps, {len(triplets)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
+        f"train {args.model.name}: {turn.steps} steps, {len(triplets)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
         f" this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 

@@ -1,5 +1,6 @@
 """Shared material: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +29,7 @@ class Corpus(NamedTuple):
 
 @pytest.fixture(scope="session")
 def write_params():
-    """Write params.yaml with dotted keys changed: ``write_params(folder, **{"train.steps": 2})``."""
+    """Write params.yaml with dotted keys changed: ``write_params(folder, **{"train.batch_size": 2})``."""
 
     def write(folder: Path, **changes) -> Path:
         raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -103,3 +104,41 @@ def tiny_model(tmp_path_factory, tiny_corpus):
     modules = [transformer, Pooling(config.hidden_size, "mean"), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(place / "model"), create_model_card=False)
     return place / "model"
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, write_params, tiny_model):
+    """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
+    from stages import ingest, split, tokenize_texts, triplets
+
+    folder = tmp_path_factory.mktemp("prepared")
+    shutil.copytree(tiny_model, folder / "tiny")
+    changes = {
+        "ingest.sources": [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")],
+        "split.min_queries": 2,
+        "model.base": "./tiny",
+        "tokenize.max_length": "auto",
+        "rounds.train.round0.steps": 2,
+        "train.batch_size": 8,
+        "train.precision": "fp32",
+    }
+    write_params(folder, **changes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for stage, line in (
+            (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
+            (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
+            (
+                triplets,
+                "--corpus data/corpus --texts data/triplets/texts --round data/triplets/heuristic"
+                " --heldout data/triplets/heldout --metrics metrics/triplets.json",
+            ),
+            (
+                tokenize_texts,
+                "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
+                " --examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0"
+                " --base models/base",
+            ),
+        ):
+            stage.main(line.split())
+    return folder

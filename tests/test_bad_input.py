@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from stages import evaluate, ingest, mine, split, tokenize_texts, train, triplets
+from stages import evaluate, ingest, mine, split, tokenize_texts, train
 from stages.command import run
 
 WORDS = [
@@ -86,10 +86,10 @@ def test_an_empty_source_is_named_with_what_was_rejected(fails, tmp_path, write_
 
 def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     path = write_params(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace("learning_rate:", "learning_rat:"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("batch_size: 32", "batch_siz: 32"), encoding="utf-8")
     said = fails(ingest.main, *ingest_in(tmp_path))
-    assert "train.learning_rat: unknown key, did you mean 'learning_rate'?" in said
-    assert "train.learning_rate: missing" in said
+    assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in said
+    assert "train.batch_size: missing" in said
 
 
 def test_a_category_without_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
@@ -120,44 +120,6 @@ def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
     said = fails(split.main, *SPLIT)
     assert "category 'faq' has" in said
     assert "category 'guide'" not in said
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory, write_params, tiny_model):
-    """The slice of the DAG's test up to tokenize, run in one process."""
-    folder = tmp_path_factory.mktemp("prepared")
-    shutil.copytree(tiny_model, folder / "tiny")
-    sources = [{"path": name, "format": "package", "category": name[6:]} for name in ("numpy.fft", "numpy.ma")]
-    write_params(
-        folder,
-        **{
-            "ingest.sources": sources,
-            "split.min_queries": 2,
-            "model.base": "./tiny",
-            "tokenize.max_length": "auto",
-            "train.steps": 2,
-        },
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        ingest.main(["--chunks", "data/chunks", "--metrics", "metrics/ingest.json"])
-        split.main(SPLIT)
-        triplets.main(
-            [
-                "--corpus",
-                "data/corpus",
-                "--texts",
-                "data/triplets/texts",
-                "--round",
-                "data/triplets/heuristic",
-                "--heldout",
-                "data/triplets/heldout",
-                "--metrics",
-                "metrics/triplets.json",
-            ]
-        )
-        tokenize_texts.main(TOKENIZE)
-    return folder
 
 
 TOKENIZE = [

@@ -18,28 +18,28 @@ def message(tmp_path, write_params):
 
 
 def test_the_params_that_come_with_the_project_are_valid(params_with):
-    assert params_with().train.rounds.keys() == {"round0", "round1"}
+    assert params_with().rounds.train.keys() == {"round0", "round1"}
 
 
 def test_all_problems_are_reported_at_once_with_their_keys(message):
-    lines = message(**{"train.steps": "many", "split.seed": 1.5, "model.revison": "x", "evaluate.round": "final"})
-    for key in ("train.steps", "split.seed", "model.revison", "evaluate.round"):
+    lines = message(**{"train.batch_size": "many", "split.seed": 1.5, "model.revison": "x", "evaluate.round": "final"})
+    for key in ("train.batch_size", "split.seed", "model.revison", "evaluate.round"):
         assert f"\n  {key}: " in lines
 
 
 def test_message_begins_with_the_file(message, tmp_path):
-    assert message(**{"train.steps": 0}).startswith(f"{tmp_path / 'params.yaml'}:\n")
+    assert message(**{"train.batch_size": 0}).startswith(f"{tmp_path / 'params.yaml'}:\n")
 
 
 def test_message_gives_the_value_that_was_refused(message):
-    assert "train.steps: input should be greater than or equal to 1, got 0" in message(**{"train.steps": 0})
+    assert "train.batch_size: input should be greater than or equal to 2, got 0" in message(**{"train.batch_size": 0})
 
 
 def test_number_that_yaml_reads_as_text_comes_with_a_hint(tmp_path, write_params):
     path = write_params(tmp_path)
-    text = path.read_text(encoding="utf-8").replace("learning_rate: 0.001", "learning_rate: 2e-4")
+    text = path.read_text(encoding="utf-8").replace("weight_decay: 0.01", "weight_decay: 2e-4")
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"train\.learning_rate: .*got '2e-4' \(.*2\.0e-4\)"):
+    with pytest.raises(UserError, match=r"train\.weight_decay: .*got '2e-4' \(.*2\.0e-4\)"):
         load_params(path)
 
 
@@ -49,7 +49,8 @@ def test_text_is_not_taken_for_a_number_and_a_number_not_for_a_truth(message):
 
 
 @pytest.mark.parametrize(
-    ("key", "near"), [("train.stepz", "steps"), ("split.near_duplicates.treshold", "threshold"), ("minee", "mine")]
+    ("key", "near"),
+    [("train.batch_siz", "batch_size"), ("split.near_duplicates.treshold", "threshold"), ("minee", "mine")],
 )
 def test_unknown_key_is_refused_with_the_nearest_known_one(message, key, near):
     assert f"{key}: unknown key, did you mean {near!r}?" in message(**{key: 1})
@@ -91,27 +92,28 @@ def test_template_that_could_not_be_filled_or_has_no_content_is_refused(message,
 
 def test_rounds_must_continue_one_another(message):
     rounds = {"round0": {"previous": "base"}, "round1": {"previous": "base"}}
-    assert "train.rounds.round1.previous: expected 'round0', got 'base'" in message(**{"train.rounds": rounds})
+    assert "rounds.train.round1.previous: expected 'round0', got 'base'" in message(**{"rounds.train": rounds})
 
 
 def test_first_round_must_continue_the_base_model(message):
     rounds = {"round0": {"previous": "round9"}, "round1": {"previous": "round0"}}
-    assert "train.rounds.round0.previous: expected 'base'" in message(**{"train.rounds": rounds})
+    assert "rounds.train.round0.previous: expected 'base'" in message(**{"rounds.train": rounds})
 
 
 def test_every_round_but_the_first_must_be_mined(message):
-    assert "mine.rounds: must repeat train.rounds without the first (round1)" in message(**{"mine.rounds": {}})
+    assert "rounds.mine: must repeat rounds.train without the first (round1)" in message(**{"rounds.mine": {}})
 
 
 def test_a_third_round_takes_a_line_in_train_and_one_in_mine(params_with):
     line = {"previous": "round1"}
-    params = params_with(**{"train.rounds.round2": line, "mine.rounds.round2": line, "evaluate.round": "round2"})
-    assert list(params.train.rounds) == ["round0", "round1", "round2"]
+    turn = line | {"steps": 5, "learning_rate": 1.0e-4}
+    params = params_with(**{"rounds.train.round2": turn, "rounds.mine.round2": line, "evaluate.round": "round2"})
+    assert list(params.rounds.train) == ["round0", "round1", "round2"]
 
 
 def test_round_to_judge_must_be_trained(message):
     wrong = message(**{"evaluate.round": "round7"})
-    assert "evaluate.round: 'round7' is not one of train.rounds (round0, round1)" in wrong
+    assert "evaluate.round: 'round7' is not one of rounds.train (round0, round1)" in wrong
 
 
 def test_file_that_is_not_yaml_is_refused(tmp_path):

@@ -174,12 +174,6 @@ class Lora(Section):
     target_modules: Literal["all-linear"] | list[str]
 
 
-class Previous(Section):
-    """The round a round continues from."""
-
-    previous: str
-
-
 class Train(Section):
     """Stage ``train``."""
 
@@ -188,12 +182,10 @@ class Train(Section):
     lora: Lora
     precision: Literal["auto", "fp32", "fp16", "bf16"]
     optimizer: Literal["adamw", "adamw_8bit"]
-    learning_rate: Positive
     warmup_share: Share
     weight_decay: float = Field(ge=0.0)
     batch_size: int = Field(ge=2)
     gradient_accumulation_steps: Count
-    steps: Count
     dropout: bool
     loss: Literal["triplet", "softmax"]
     margin: Positive
@@ -201,7 +193,6 @@ class Train(Section):
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
-    rounds: dict[str, Previous]
 
 
 class Mine(Section):
@@ -212,7 +203,27 @@ class Mine(Section):
     skip_top: int = Field(ge=0)
     relative_margin: Positive
     prefer_other_category: Share
-    rounds: dict[str, Previous]
+
+
+class TrainRound(Section):
+    """How one round trains, and the round it continues from (``base`` for the first)."""
+
+    previous: str
+    steps: Count
+    learning_rate: Positive
+
+
+class MineRound(Section):
+    """The round whose model mines for this one."""
+
+    previous: str
+
+
+class Rounds(Section):
+    """The chain of rounds; a section of its own, so that adding a round leaves the others as they are."""
+
+    train: dict[str, TrainRound] = Field(min_length=1)
+    mine: dict[str, MineRound]
 
 
 class Evaluate(Section):
@@ -243,6 +254,7 @@ class Params(Section):
     tokenize: Tokenize
     train: Train
     mine: Mine
+    rounds: Rounds
     evaluate: Evaluate
     promote: Promote
 
@@ -272,7 +284,7 @@ def _round_problems(raw: Any) -> list[str]:
 
     def rounds(stage: str) -> dict[str, str] | None:
         try:
-            return {str(name): str(entry["previous"]) for name, entry in raw[stage]["rounds"].items()}
+            return {str(name): str(entry["previous"]) for name, entry in raw["rounds"][stage].items()}
         except (KeyError, TypeError, AttributeError):
             return None  # its own section reports what is wrong with it
 
@@ -282,14 +294,14 @@ def _round_problems(raw: Any) -> list[str]:
     problems, known = [], ["base"]
     for name, previous in train.items():
         if previous != known[-1]:
-            problems.append(f"train.rounds.{name}.previous: expected {known[-1]!r}, got {previous!r}")
+            problems.append(f"rounds.train.{name}.previous: expected {known[-1]!r}, got {previous!r}")
         known.append(name)
     wanted = {name: previous for name, previous in train.items() if previous != "base"}
     if mine != wanted:
-        problems.append(f"mine.rounds: must repeat train.rounds without the first ({', '.join(wanted) or 'none'})")
+        problems.append(f"rounds.mine: must repeat rounds.train without the first ({', '.join(wanted) or 'none'})")
     judged = raw.get("evaluate", {}).get("round") if isinstance(raw.get("evaluate"), dict) else None
     if isinstance(judged, str) and judged not in train:
-        problems.append(f"evaluate.round: {judged!r} is not one of train.rounds ({', '.join(known[1:])})")
+        problems.append(f"evaluate.round: {judged!r} is not one of rounds.train ({', '.join(known[1:])})")
     return problems
 
 

@@ -51,7 +51,14 @@ def mined(params_with):
         )
         example = Example(0, 1, 0, "lead", "lists", pool)
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
-        (new,), figures = remine([example], neighbors, chunks, relations, size, params_with(**settings).mine)
+        (new,), figures = remine(
+            [example],
+            neighbors,
+            chunks,
+            relations,
+            size,
+            params_with(**({"mine.relative_margin": 0.95} | settings)).mine,
+        )
         return new, figures
 
     return run

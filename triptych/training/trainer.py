@@ -18,7 +18,7 @@ from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 
 from triptych.errors import UserError
-from triptych.params import Train
+from triptych.params import Train, TrainRound
 from triptych.training.batches import Collator
 from triptych.training.losses import ContrastiveLoss, SoftmaxLoss, TripletLoss
 from triptych.training.precision import resolve_optimizer, resolve_precision
@@ -46,13 +46,15 @@ class _Curve(TrainerCallback):
             return
         if not math.isfinite(logs["loss"]):
             raise UserError(
-                f"training: the loss is {logs['loss']} at step {state.global_step}; lower train.learning_rate,"
-                " or set train.precision: fp32"
+                f"training: the loss is {logs['loss']} at step {state.global_step};"
+                " lower learning_rate in rounds.train, or set train.precision: fp32"
             )
         self.points.append(LossPoint(state.global_step, logs["loss"]))
 
 
-def train(model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train) -> list[LossPoint]:
+def train(
+    model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train, turn: TrainRound
+) -> list[LossPoint]:
     """Train a prepared model on scheduled rows, in their order; return the loss curve."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
@@ -64,7 +66,7 @@ def train(model: SentenceTransformer, rows: dict[str, list[int]], collator: Coll
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SentenceTransformerTrainer(
             model=model,
-            args=_arguments(Path(scratch), params, precision, place),
+            args=_arguments(Path(scratch), params, turn, precision, place),
             train_dataset=datasets.Dataset.from_dict(rows),
             data_collator=collator,
             loss=make_loss(model, params),
@@ -83,14 +85,14 @@ def make_loss(model: SentenceTransformer, params: Train) -> ContrastiveLoss:
 
 
 def _arguments(
-    scratch: Path, params: Train, precision: str, place: torch.device
+    scratch: Path, params: Train, turn: TrainRound, precision: str, place: torch.device
 ) -> SentenceTransformerTrainingArguments:
     return SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
-        max_steps=params.steps,
+        max_steps=turn.steps,
         per_device_train_batch_size=params.batch_size,
         gradient_accumulation_steps=params.gradient_accumulation_steps,
-        learning_rate=params.learning_rate,
+        learning_rate=turn.learning_rate,
         warmup_steps=params.warmup_share,
         weight_decay=params.weight_decay,
         optim=resolve_optimizer(params.optimizer),
