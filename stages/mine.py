@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> None:
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(corpus / "chunks.parquet", "split")
-    relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
+    links = read_links(corpus / "links.parquet", "split")
+    relations = Relations(chunks, links, params.triplets.exclude_linked)
     passages = np.array(read_passages(texts))
     examples = read_examples(args.round / "examples.parquet", "tokenize")
 

@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     base = describe(params.model, model)
     store = open_store(args.tokens, base["tokenizer_sha256"])
     chunks = read_chunks(corpus / "chunks.parquet", "split")
-    relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
+    links = read_links(corpus / "links.parquet", "split")
+    relations = Relations(chunks, links, params.triplets.exclude_linked)
     examples = read_examples(
         args.round / "examples.parquet", "tokenize" if args.previous.name == "base" else f"mine@{args.round.name}"
     )

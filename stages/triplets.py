@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError(
             f"no anchor found in views {shares}; raise the share of heading, lead or sentence in triplets.views"
         )
-    relations = Relations(chunks, links)
+    relations = Relations(chunks, links, params.exclude_linked)
     examples = _examples(found, chunks, Pools(chunks, "train", relations, params), table)
     asked = question_anchors(chunks, queries, judged["test"], params.text_template)
     heldout = _examples(asked, chunks, Pools(chunks, "test", relations, params), table)

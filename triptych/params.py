@@ -141,6 +141,7 @@ class Triplets(Section):
     anchors_per_chunk: Count
     negatives_per_anchor: Count
     cross_category_hard: Share
+    exclude_linked: bool
     overlaps: Overlaps
 
     @model_validator(mode="after")

@@ -16,8 +16,8 @@ def chunk(number, **changes):
     )
 
 
-def related(left, right, links=()):
-    found = Relations([left, right], [Link(*link, "how to sort", "") for link in links])
+def related(left, right, links=(), exclude_linked=True):
+    found = Relations([left, right], [Link(*link, "how to sort", "") for link in links], exclude_linked)
     one, other = found.related(np.array([0, 1]), np.array([1, 0])).tolist()
     assert one == other
     return one
@@ -49,6 +49,11 @@ def test_parts_of_one_section_are_related_but_not_all_of_a_file():
 @pytest.mark.parametrize("link", [("c0", "c1"), ("c1", "c0")])
 def test_linked_chunks_are_related_in_both_directions(link):
     assert related(chunk(0), chunk(1), [link])
+
+
+def test_linked_chunks_may_be_negatives_where_the_user_says_so():
+    assert not related(chunk(0), chunk(1), [("c0", "c1")], exclude_linked=False)
+    assert related(chunk(0), chunk(1, title="c0"), [("c0", "c1")], exclude_linked=False)
 
 
 def test_links_are_not_transitive():

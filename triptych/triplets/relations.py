@@ -11,20 +11,20 @@ from triptych.corpus.texts import normalized
 class Relations:
     """Knows which chunks may never be each other's negatives.
 
-    Related are chunks of one near-duplicate cluster, of one document section, with equal titles, and chunks of
-    which one links to the other. Chunks are named by their row in the corpus.
+    Related are chunks of one near-duplicate cluster, of one document section, with equal titles, and, if
+    ``exclude_linked``, chunks of which one links to the other. Chunks are named by their row in the corpus.
     """
 
-    def __init__(self, chunks: list[Chunk], links: list[Link]) -> None:
+    def __init__(self, chunks: list[Chunk], links: list[Link], exclude_linked: bool = True) -> None:
         row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
         self._codes = (
             np.array([chunk.cluster_id for chunk in chunks], dtype=np.int32),
             _codes((chunk.filename, chunk.header_path) for chunk in chunks),
             _codes(normalized(chunk.title) or chunk.chunk_id for chunk in chunks),
         )
-        pairs = np.array([(row[link.from_chunk_id], row[link.to_chunk_id]) for link in links], dtype=np.int64).reshape(
-            -1, 2
-        )
+        pairs = np.array(
+            [(row[link.from_chunk_id], row[link.to_chunk_id]) for link in links if exclude_linked], dtype=np.int64
+        ).reshape(-1, 2)
         self._size = len(chunks)
         self._linked = np.unique(
             np.concatenate([self._keys(pairs[:, 0], pairs[:, 1]), self._keys(pairs[:, 1], pairs[:, 0])])
