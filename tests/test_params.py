@@ -71,7 +71,7 @@ def test_missing_key_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("key", "sum_of"),
     [
-        ("split.fractions.train", "split.fractions: train + dev + test must sum to 1, got 1.35"),
+        ("split.fractions.train", "split.fractions: train + dev + test must sum to 1, got 1.2"),
         ("triplets.mix.easy", "triplets.mix: easy + medium + hard must sum to 1, got 1.6"),
         ("triplets.views.lead", "triplets.views: "),
     ],
