@@ -75,7 +75,7 @@ def compare(
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
     """Write intervals as CSV, a row each."""
     rows = [asdict(one) for one in intervals]
-    table = pd.DataFrame([{**row, **row.pop("interval")} for row in rows])
+    table = pd.DataFrame([row | row.pop("interval") for row in rows])
     write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
