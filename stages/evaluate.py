@@ -15,7 +15,7 @@ from triptych.artifacts import write_json, write_text
 from triptych.corpus.records import Run, read_qrels
 from triptych.evaluation.comparison import ALL, compare, write_intervals
 from triptych.evaluation.measures import mean_measure
-from triptych.params import load_params
+from triptych.params_file import load_params
 from triptych.retrieval.fusion import choose_weight, zscore_fusion
 from triptych.tokens.store import open_store
 from triptych.training.base import tokenizer_fingerprint

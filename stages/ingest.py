@@ -11,7 +11,7 @@ from triptych.artifacts import write_json, write_jsonl, writing
 from triptych.corpus.records import write_chunks, write_links
 from triptych.corpus.sectioning import cut
 from triptych.corpus.sources import join, read_source
-from triptych.params import load_params
+from triptych.params_file import load_params
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -8,7 +8,7 @@ from stages.command import paths, run, say
 from triptych.artifacts import write_json, writing
 from triptych.evaluation.comparison import ALL, read_intervals
 from triptych.evaluation.verdict import judge
-from triptych.params import load_params
+from triptych.params_file import load_params
 from triptych.training.base import load_base
 from triptych.training.publishing import publish
 from triptych.training.rounds import load_round

@@ -14,7 +14,8 @@ from triptych.corpus.queries import Judged, crossref_queries, user_queries
 from triptych.corpus.records import Chunk, read_chunks, read_links, write_chunks, write_links, write_queries
 from triptych.corpus.splits import SPLITS, assign, documents, leaks, place
 from triptych.errors import UserError
-from triptych.params import Split, load_params
+from triptych.params import Split
+from triptych.params_file import load_params
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Tokenize each distinct text once and choose ``max_length``.
 
 ``python -m stages.tokenize_texts --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
---examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0 --base models/base``
+--examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0 --base models/base``
 
 What it writes is all that training, mining and evaluation need, so that another machine can start from here.
 """
@@ -10,7 +10,7 @@ import shutil
 
 from stages.command import paths, run, say
 from triptych.artifacts import writing
-from triptych.params import load_params
+from triptych.params_file import load_params
 from triptych.tokens.lengths import statistics
 from triptych.tokens.store import write_store
 from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     max_length = choose_max_length(rows, params.tokenize.max_length, model.max_seq_length)
     base = describe(params.model, model)
-    metadata = statistics(rows, [one.anchor for one in examples], max_length) | {
+    metadata = statistics(rows, examples.anchor.tolist(), max_length) | {
         "tokenizer": params.model.base,
         "tokenizer_sha256": base["tokenizer_sha256"],
         "max_length": max_length,

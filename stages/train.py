@@ -11,17 +11,17 @@ from zlib import crc32
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
-from triptych.params import load_params
+from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
 from triptych.training.batches import Collator, schedule
 from triptych.training.judging import choose_strength, load_judging
-from triptych.training.rounds import Round, read_round_record, write_round_record
+from triptych.training.rounds import Round, maker_of, read_round_record, write_round_record
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples, read_passages
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import sample, tier_shares
+from triptych.triplets.sampling import draw_for_run, tier_shares
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,19 +36,17 @@ def main(argv: list[str] | None = None) -> None:
     chunks = read_chunks(corpus / "chunks.parquet", "split")
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(chunks, links, params.triplets.exclude_linked)
-    examples = read_examples(
-        args.round / "examples.parquet", "tokenize" if args.previous.name == "base" else f"mine@{args.round.name}"
-    )
+    examples = read_examples(args.round / "examples.parquet", maker_of(args.round))
     settings = params.train
     turn = params.rounds.train[args.model.name]
     number = turn.steps * settings.batch_size * settings.gradient_accumulation_steps
     # A seed of its own for each round, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
-    triplets = sample(examples, params.triplets.views, params.triplets.mix, number, seed)
+    draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
 
     previous = read_round_record(args.previous)
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    rows = schedule(triplets, read_passages(texts), settings)
+    rows = schedule(examples, draw, read_passages(texts), settings)
     curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings, turn)
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
@@ -65,8 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     write_json(
         args.metrics,
         {
-            "triplets": len(triplets),
-            "mix": tier_shares(triplets),
+            "triplets": len(draw.example),
+            "mix": tier_shares(examples, draw),
             "strength": kept.strength,
             "trained_in": kept.trained_in,
             "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
@@ -77,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {turn.steps} steps, {len(triplets)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
+        f"train {args.model.name}: {turn.steps} steps, {len(draw.example)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
         f" this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 

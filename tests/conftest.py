@@ -14,7 +14,8 @@ from triptych.corpus.queries import Judged, crossref_queries
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.sources import join
 from triptych.corpus.splits import assign, documents, place
-from triptych.params import Source, load_params
+from triptych.params import Source
+from triptych.params_file import load_params
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,13 +131,13 @@ def prepared(tmp_path_factory, write_params, tiny_model):
             (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
             (
                 triplets,
-                "--corpus data/corpus --texts data/triplets/texts --round data/triplets/heuristic"
-                " --heldout data/triplets/heldout --metrics metrics/triplets.json",
+                "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
+                " --reranker data/triplets/reranker --heldout data/triplets/heldout --metrics metrics/triplets.json",
             ),
             (
                 tokenize_texts,
                 "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-                " --examples data/triplets/heuristic --tokens data/tokens --round data/triplets/round0"
+                " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
                 " --base models/base",
             ),
         ):

@@ -130,7 +130,7 @@ TOKENIZE = [
     "--heldout",
     "data/triplets/heldout",
     "--examples",
-    "data/triplets/heuristic",
+    "data/triplets/embedder",
     "--tokens",
     "data/tokens",
     "--round",

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from triptych.params import Params, load_params
+from triptych.params import Params
+from triptych.params_file import load_params
 
 ROOT = Path(__file__).parents[1]
 FIRST_PARTY = ("stages", "triptych")

@@ -1,14 +1,9 @@
-"""Typed ``params.yaml``: one section per stage, every problem reported at once with its key."""
+"""The sections of ``params.yaml``, typed: one for each stage."""
 
-import difflib
 import math
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from triptych.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -105,6 +100,7 @@ class Views(Shares):
     lead: Share
     sentence: Share
     sibling: Share
+    imported: Share
 
 
 class Tiers(Shares):
@@ -115,20 +111,78 @@ class Tiers(Shares):
     hard: Share
 
 
-class Overlaps(Section):
-    """What makes a candidate medium or hard."""
+class EasyStrategies(Shares):
+    """Shares of the five ways to find an easy negative."""
 
-    medium_path: list[Share] = Field(min_length=2, max_length=2)  # low, high
-    hard_path: Share
-    hard_lexical: Share
+    other_domain: Share
+    other_file: Share
+    other_path: Share
+    low_lexical: Share
+    random: Share
+
+
+class Easy(Section):
+    """Cross-topic negatives."""
+
+    strategies: EasyStrategies
+    lexical_max: Share
+
+
+class Medium(Section):
+    """Neighbors: overlaps from low to high."""
+
+    path: list[Share] = Field(min_length=2, max_length=2)
+    lexical: list[Share] = Field(min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def _from_low_to_high(self) -> Self:
+        for name in ("path", "lexical"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"{name}: must go from low to high, got [{low:g}, {high:g}]")
+        return self
+
+
+class Hard(Section):
+    """Confusing overlap, of path or words."""
+
+    path_min: Share
+    lexical_min: Share
+    lexical_max: Share
     path_weight: Share
 
     @model_validator(mode="after")
     def _from_low_to_high(self) -> Self:
-        low, high = self.medium_path
-        if low > high:
-            raise ValueError(f"medium_path: must go from low to high, got [{low:g}, {high:g}]")
+        if self.lexical_min > self.lexical_max:
+            raise ValueError(f"lexical_min: must not pass lexical_max, got {self.lexical_min:g}, {self.lexical_max:g}")
         return self
+
+
+class TierRules(Section):
+    """What makes a candidate easy, medium or hard."""
+
+    easy: Easy
+    medium: Medium
+    hard: Hard
+
+
+class Candidates(Section):
+    """How many chunks are looked at for each anchor."""
+
+    lexical: Count
+    per_prefix: Count
+    distant: Count
+    postings: Count
+
+
+class Profiles(Section):
+    """The mix of tiers for each model."""
+
+    embedder: Tiers
+    reranker: Tiers
+
+
+PROFILES = tuple(Profiles.model_fields)
 
 
 class Triplets(Section):
@@ -136,13 +190,20 @@ class Triplets(Section):
 
     seed: int
     text_template: str
+    imported: str | None
     views: Views
-    mix: Tiers
     anchors_per_chunk: Count
+    same_source_positives: Share
+    balance: Literal["equal", "proportional", "sqrt"]
+    min_triplets_per_category: Count
+    profiles: Profiles
     negatives_per_anchor: Count
+    cap_per_anchor: Count
+    cap_per_negative: Count
     cross_category_hard: Share
     exclude_linked: bool
-    overlaps: Overlaps
+    tiers: TierRules
+    candidates: Candidates
 
     @model_validator(mode="after")
     def _template_has_content(self) -> Self:
@@ -156,6 +217,12 @@ class Triplets(Section):
             raise ValueError("text_template: must hold {content}")
         return self
 
+    @model_validator(mode="after")
+    def _imported_has_a_share(self) -> Self:
+        if (self.imported is not None) != (self.views.imported > 0):
+            raise ValueError("imported: name a file and give views.imported a share, or neither")
+        return self
+
 
 class Tokenize(Section):
     """Stage ``tokenize``."""
@@ -164,6 +231,15 @@ class Tokenize(Section):
     padding: Literal["dynamic", "fixed"]
     batch_size: Count
     num_proc: Count
+
+
+class Rate(Section):
+    """Stage ``rate``."""
+
+    seed: int
+    anchors: Count
+    suspect: Positive
+    shown: Count
 
 
 class Lora(Section):
@@ -253,87 +329,9 @@ class Params(Section):
     split: Split
     triplets: Triplets
     tokenize: Tokenize
+    rate: Rate
     train: Train
     mine: Mine
     rounds: Rounds
     evaluate: Evaluate
     promote: Promote
-
-
-def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check ``params.yaml``; raise one `UserError` that lists every problem with its key."""
-    if not path.exists():
-        raise UserError(f"{path} is missing; run from the root of the project")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path} must hold sections ({', '.join(Params.model_fields)}), it holds {raw!r:.40}")
-    problems = _round_problems(raw)
-    try:
-        params = Params.model_validate(raw)
-    except ValidationError as error:
-        problems = [line for one in error.errors() for line in _problems(one)] + problems
-    if problems:
-        raise UserError("\n".join([f"{path}:", *(f"  {line}" for line in problems)]))
-    return params
-
-
-def _round_problems(raw: Any) -> list[str]:
-    """Check what no section can check alone: that the rounds of train, mine and evaluate fit together."""
-
-    def rounds(stage: str) -> dict[str, str] | None:
-        try:
-            return {str(name): str(entry["previous"]) for name, entry in raw["rounds"][stage].items()}
-        except (KeyError, TypeError, AttributeError):
-            return None  # its own section reports what is wrong with it
-
-    train, mine = rounds("train"), rounds("mine")
-    if train is None or mine is None:
-        return []
-    problems, known = [], ["base"]
-    for name, previous in train.items():
-        if previous != known[-1]:
-            problems.append(f"rounds.train.{name}.previous: expected {known[-1]!r}, got {previous!r}")
-        known.append(name)
-    wanted = {name: previous for name, previous in train.items() if previous != "base"}
-    if mine != wanted:
-        problems.append(f"rounds.mine: must repeat rounds.train without the first ({', '.join(wanted) or 'none'})")
-    judged = raw.get("evaluate", {}).get("round") if isinstance(raw.get("evaluate"), dict) else None
-    if isinstance(judged, str) and judged not in train:
-        problems.append(f"evaluate.round: {judged!r} is not one of rounds.train ({', '.join(known[1:])})")
-    return problems
-
-
-# pydantic names the member of a union in the location; no key of ours begins so.
-_UNION_MEMBERS = ("literal[", "constrained-", "list[", "function-")
-
-
-def _problems(error: Any) -> list[str]:
-    """Turn one of pydantic's errors into lines that name the key, the value and the remedy."""
-    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(_UNION_MEMBERS))
-    kind, value = error["type"], error.get("input")
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _siblings(error["loc"][:-1]), n=1)
-        return [f"{key}: unknown key" + (f", did you mean {near[0]!r}?" if near else "")]
-    if kind == "missing":
-        return [f"{key}: missing"]
-    if kind == "value_error":
-        lines = str(error["ctx"]["error"]).splitlines()
-        return [f"{key}: {line}" if key else line for line in lines]
-    hint = ""
-    if isinstance(value, str) and kind.startswith(("float", "int")):
-        hint = " (write numbers without quotes and exponents with a point: 2.0e-4)"
-    return [f"{key}: {error['msg'][0].lower()}{error['msg'][1:]}, got {value!r}{hint}"]
-
-
-def _siblings(location: tuple[Any, ...]) -> list[str]:
-    """Return the keys that exist where an unknown one was found."""
-    section: Any = Params
-    for part in location:
-        if isinstance(part, int):  # an item of a list
-            section = get_args(section)[0]
-        elif (field := getattr(section, "model_fields", {}).get(part)) is not None:
-            section = field.annotation
-    return list(getattr(section, "model_fields", {}))

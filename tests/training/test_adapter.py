@@ -118,7 +118,7 @@ def test_adapter_is_equal_bytes_under_any_hash_seed(base, settings, tiny_model, 
     code = """
 import sys, torch
 from pathlib import Path
-from triptych.params import load_params
+from triptych.params_file import load_params
 from triptych.training.adapter import make_trainable, save_trained
 from triptych.training.base import load_base
 params = load_params(Path(sys.argv[1]))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from triptych.triplets.tiers import TIERS, Negative
 
 from triptych.corpus.records import Chunk, Link
 from triptych.params import Tiers, Views
@@ -13,7 +14,6 @@ from triptych.training.batches import COLUMNS, Collator, schedule
 from triptych.triplets.examples import Example
 from triptych.triplets.relations import Relations
 from triptych.triplets.sampling import Triplet, sample
-from triptych.triplets.tiers import TIERS, Negative
 
 PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
 ROWS = [

@@ -7,7 +7,8 @@ import torch
 
 from triptych.corpus.records import read_chunks, read_links
 from triptych.errors import UserError
-from triptych.params import TrainRound, load_params
+from triptych.params import TrainRound
+from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import load_base, tokenizer_fingerprint

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from triptych.triplets.tiers import Negative
 
 from triptych.corpus.records import Chunk, Link
 from triptych.triplets.examples import Example
 from triptych.triplets.mining import Neighbors, remine
 from triptych.triplets.relations import Relations
-from triptych.triplets.tiers import Negative
 
 SCORES = [1.0, 0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
 CHUNKS = [

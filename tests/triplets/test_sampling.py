@@ -5,11 +5,11 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from triptych.triplets.tiers import TIERS, Negative
 
 from triptych.params import Tiers, Views
 from triptych.triplets.examples import Example
 from triptych.triplets.sampling import apportion, sample, tier_shares
-from triptych.triplets.tiers import TIERS, Negative
 from triptych.triplets.views import VIEWS
 
 MIX = Tiers(easy=0.3, medium=0.4, hard=0.3)

@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from triptych.triplets.tiers import TIERS, Pools
 
 from triptych.corpus.records import Chunk, Link
 from triptych.triplets.relations import Relations
-from triptych.triplets.tiers import TIERS, Pools
 from triptych.triplets.views import Anchor, anchors, passage
 
 COMMON = "array axis element order memory value shape copy index type"

@@ -10,6 +10,8 @@ from markdown_it import MarkdownIt
 from triptych.corpus.records import Chunk
 from triptych.corpus.texts import sentence_spans
 
+PART = "::part"  # ends the id that the parts of one chunk share
+
 Boundary = Callable[[str], list[int]]  # where a text may be cut: behind white space and nowhere else
 
 
@@ -39,7 +41,7 @@ def cut(chunk: Chunk, max_chars: int) -> list[Chunk]:
         return [chunk]
     parts = _filled(_pieces(chunk.content, max_chars), max_chars)
     return [
-        replace(chunk, chunk_id=f"{chunk.chunk_id}::part{number}" if number > 1 else chunk.chunk_id, content=part)
+        replace(chunk, chunk_id=f"{chunk.chunk_id}{PART}{number}" if number > 1 else chunk.chunk_id, content=part)
         for number, part in enumerate(parts, start=1)
     ] or [chunk]
 

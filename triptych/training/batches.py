@@ -1,7 +1,5 @@
 """From drawn triplets to batches: the schedule as data, and a collator over the token store."""
 
-from collections.abc import Sequence
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -9,34 +7,31 @@ import torch
 
 from triptych.params import Train
 from triptych.tokens.store import TokenStore
+from triptych.triplets.examples import Examples
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import Triplet
-from triptych.triplets.tiers import TIERS
+from triptych.triplets.sampling import Draw
 
 COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk")
 
 
-def schedule(triplets: Sequence[Triplet], passages: list[int], train: Train) -> dict[str, list[int]]:
-    """Order triplets for training; return columns of ids, row by row as they will be seen.
+def schedule(examples: Examples, draw: Draw, passages: list[int], train: Train) -> dict[str, list[int]]:
+    """Order drawn triplets for training; return columns of ids, row by row as they will be seen.
 
     With ``curriculum: easy_first`` easy rows come first and hard ones last; ``curriculum_overlap`` blurs the order
     (0 keeps tiers apart, large values shuffle). The mix over the whole run is that of the triplets.
     """
-    random = Random(train.seed)
-    spread = train.curriculum_overlap if train.curriculum == "easy_first" else float("inf")
-
-    def place(row: int) -> float:
-        noise = random.random()
-        return noise if spread == float("inf") else TIERS.index(triplets[row].negative.tier) / 2 + spread * noise
-
-    order = sorted(range(len(triplets)), key=place)
-    return {
-        "anchor": [triplets[row].example.anchor for row in order],
-        "positive": [triplets[row].example.positive for row in order],
-        "negative": [passages[triplets[row].negative.chunk] for row in order],
-        "positive_chunk": [triplets[row].example.positive_chunk for row in order],
-        "negative_chunk": [triplets[row].negative.chunk for row in order],
+    tier, noise = examples.pool.tier[draw.negative], np.random.default_rng(train.seed).random(len(draw.negative))
+    blurred = train.curriculum == "easy_first"
+    order = np.argsort(tier / 2 + train.curriculum_overlap * noise if blurred else noise, kind="stable")
+    example, chunk = draw.example[order], examples.pool.chunk[draw.negative[order]]
+    columns = {
+        "anchor": examples.anchor[example],
+        "positive": examples.positive[example],
+        "negative": np.array(passages)[chunk],
+        "positive_chunk": examples.positive_chunk[example],
+        "negative_chunk": chunk,
     }
+    return {name: column.tolist() for name, column in columns.items()}
 
 
 class Collator:

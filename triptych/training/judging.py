@@ -20,8 +20,11 @@ from triptych.training.adapter import Blend
 from triptych.training.base import device
 from triptych.training.encoding import encode
 from triptych.training.precision import Precision, resolve_precision
-from triptych.triplets.examples import Example, read_passages, read_query_texts
-from triptych.triplets.tiers import TIERS
+from triptych.triplets.examples import Examples, read_passages, read_query_texts
+from triptych.triplets.negatives import TIERS
+from triptych.triplets.quality import Similarities
+
+_ROWS = 65_536  # pairs multiplied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +55,40 @@ class Judging:
         return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}
 
 
-def heldout_measures(model: SentenceTransformer, judging: Judging, examples: list[Example]) -> list[dict[str, Any]]:
+def similarities(
+    model: SentenceTransformer, store: TokenStore, passages: np.ndarray, precision: Precision, *profiles: Examples
+) -> list[Similarities]:
+    """Encode the distinct texts of some examples and their pools, and compare each anchor to positive and negatives."""
+    wanted = [np.concatenate([one.anchor, one.positive, passages[one.pool.chunk]]) for one in profiles]
+    text_ids, places = np.unique(np.concatenate(wanted), return_inverse=True)
+    vectors = encode(model, store, text_ids, precision, "triplets")
+
+    def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        blocks = (slice(start, start + _ROWS) for start in range(0, len(left), _ROWS))
+        found = [np.einsum("ij,ij->i", vectors[left[rows]], vectors[right[rows]]) for rows in blocks]
+        return np.concatenate([np.empty(0, np.float32), *found])
+
+    made = []
+    for one, own in zip(profiles, np.split(places, np.cumsum([len(texts) for texts in wanted])[:-1]), strict=True):
+        anchors, positives, negatives = np.split(own, [len(one), 2 * len(one)])
+        made.append(Similarities(cosine(anchors, positives), cosine(anchors[one.pool.anchors], negatives)))
+    return made
+
+
+def heldout_measures(model: SentenceTransformer, judging: Judging, examples: Examples) -> list[dict[str, Any]]:
     """Return triplet measures of a model: a row for each category and tier, with all of each together."""
-    rows = [(example, negative) for example in examples for negative in example.negatives]
-    anchors, positives = ([getattr(one, role) for one, _ in rows] for role in ("anchor", "positive"))
-    negatives = judging.passages[[one.chunk for _, one in rows]]
-    text_ids = np.concatenate([anchors, positives, negatives])
-    vectors = encode(model, judging.store, text_ids, judging.precision, "triplets")
-    anchor, positive, negative = np.split(vectors, 3)
-    near, far = (anchor * positive).sum(axis=1), (anchor * negative).sum(axis=1)
-    category = np.array([example.category for example, _ in rows])
-    tier = np.array([one.tier for _, one in rows])
-    found: list[dict[str, Any]] = []
-    for name in [ALL, *sorted(set(category.tolist()))]:
+    pool = examples.pool
+    (found,) = similarities(model, judging.store, judging.passages, judging.precision, examples)
+    near, far = found.positive[pool.anchors], found.negative
+    category, tier = np.array(examples.categories)[examples.category[pool.anchors]], np.array(TIERS)[pool.tier]
+    rows: list[dict[str, Any]] = []
+    for name in [ALL, *examples.categories]:
         for level in [ALL, *TIERS]:
             chosen = ((category == name) | (name == ALL)) & ((tier == level) | (level == ALL))
             if chosen.any():
                 measures = triplet_measures(near[chosen], far[chosen])
-                found.append({"category": name, "tier": level, "triplets": int(chosen.sum())} | measures)
-    return found
+                rows.append({"category": name, "tier": level, "triplets": int(chosen.sum())} | measures)
+    return rows
 
 
 def load_judging(corpus: Path, texts: Path, splits: Sequence[str], store: TokenStore, precision: str) -> Judging:

@@ -36,6 +36,11 @@ def read_round_record(folder: Path) -> Round:
     return Round(**read_json(folder / "round.json", stage))
 
 
+def maker_of(round_folder: Path) -> str:
+    """Return the stage that makes a round's examples: ``round0`` is what tokenize hands on, others are mined."""
+    return "tokenize" if round_folder.name == "round0" else f"mine@{round_folder.name}"
+
+
 def load_round(folder: Path, model: Model) -> tuple[Blend, Round]:
     """Load the base model with what a round changed, set to the strength that was chosen."""
     record = read_round_record(folder)

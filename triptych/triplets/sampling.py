@@ -1,49 +1,79 @@
-"""Draw triplets from the pools so that the promised mix holds: views, categories, tiers."""
+"""Draw triplets from the pools so that the promised mix holds: views, categories, tiers, and caps, in every epoch."""
 
+import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from triptych.params import Tiers, Views
-from triptych.triplets.examples import Example
-from triptych.triplets.tiers import TIERS, Negative
+from triptych.params import Triplets
+from triptych.triplets.examples import Examples
+from triptych.triplets.negatives import TIERS
 from triptych.triplets.views import VIEWS
+
+_WEIGHTS: dict[str, Callable[[int], float]] = {
+    "equal": lambda anchors: 1.0,
+    "proportional": float,
+    "sqrt": lambda anchors: anchors**0.5,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Triplet:
-    """One row of training: an example with the negative drawn for it."""
+class Draw:
+    """Triplets of one epoch: rows of the examples, and for each the place of its negative in the pool."""
 
-    example: Example
-    negative: Negative
+    example: np.ndarray  # int64, shape (triplets,)
+    negative: np.ndarray  # int64, shape (triplets,)
+    short: dict[str, dict[str, int]]  # category → why rows that were wanted are missing: rows without a tier, by cause
 
 
-def sample(examples: Sequence[Example], views: Views, mix: Tiers, number: int, seed: int) -> list[Triplet]:
-    """Draw ``number`` triplets, fewer only where a tier has no candidate anywhere in a category.
+def sample(examples: Examples, params: Triplets, profile: str, epoch: int, seed: int, size: int | None = None) -> Draw:
+    """Draw one epoch; a pure function of its arguments. See `epochs`."""
+    return next(islice(epochs(examples, params, profile, seed, size), epoch, None))
 
-    Views get their shares (those without examples give theirs to the others), categories equal parts within a
-    view, and the tiers of each category follow the mix to the nearest row. Within a view and category no example
-    comes back before all were drawn, and no negative of a pool's tier before all of them were.
+
+def draw_for_run(examples: Examples, params: Triplets, profile: str, number: int, seed: int) -> Draw:
+    """Draw the triplets of a whole run: ``number`` of them in epochs of equal size, none larger than the examples."""
+    turns = max(math.ceil(number / max(len(examples), 1)), 1)
+    drawn = list(islice(epochs(examples, params, profile, seed, math.ceil(number / turns)), turns))
+    return Draw(
+        np.concatenate([one.example for one in drawn])[:number],
+        np.concatenate([one.negative for one in drawn])[:number],
+        {category: why for one in drawn for category, why in one.short.items()},
+    )
+
+
+def epochs(examples: Examples, params: Triplets, profile: str, seed: int, size: int | None = None) -> Iterator[Draw]:
+    """Yield epoch after epoch of ``size`` triplets (as many as there are examples, if None), each with other negatives.
+
+    Views get their shares (those without examples give theirs to the others), categories theirs by
+    ``params.balance`` within a view, and the tiers of each category follow the profile's mix to the nearest row.
+    Within a view and category no example comes back before all were drawn, and no negative of a pool's tier before
+    all of them were, over epochs too. An epoch is smaller only where tiers run out of candidates, or caps are met.
     """
-    cells: dict[str, dict[str, list[Example]]] = {view: defaultdict(list) for view in VIEWS}
-    for example in examples:
-        cells[example.view][example.category].append(example)
-    present = {view: getattr(views, view) for view in VIEWS if cells[view] and getattr(views, view) > 0}
-    rows: dict[str, list[Example]] = defaultdict(list)
-    for view, wanted in apportion(present, number).items():
-        equal = dict.fromkeys(sorted(cells[view]), 1.0)
-        for category, part in apportion(equal, wanted).items():
-            random = Random(f"{seed}:{view}:{category}")
-            rows[category] += _cycle(cells[view][category], part, random)
-    drawn: list[Triplet] = []
-    for category, chosen in sorted(rows.items()):
-        drawn += _with_negatives(chosen, mix, Random(f"{seed}:{category}"))
-    return drawn
+    cells: dict[str, dict[str, list[int]]] = {view: defaultdict(list) for view in VIEWS}
+    for row, (view, category) in enumerate(zip(examples.view.tolist(), examples.category.tolist(), strict=True)):
+        cells[VIEWS[view]][examples.categories[category]].append(row)
+    shares = params.views.model_dump()
+    present = {view: shares[view] for view in VIEWS if cells[view] and shares[view] > 0}
+    turns = {
+        (view, category): _turns(rows, Random(f"{seed}:{view}:{category}"))
+        for view in present
+        for category, rows in cells[view].items()
+    }
+    dealer = _Dealer(examples, params, profile, seed)
+    while True:
+        rows: dict[str, list[int]] = defaultdict(list)
+        for view, wanted in apportion(present, len(examples) if size is None else size).items():
+            weights = {name: _WEIGHTS[params.balance](len(found)) for name, found in sorted(cells[view].items())}
+            for category, part in apportion(weights, wanted).items():
+                rows[category] += islice(turns[view, category], part)
+        yield dealer.deal(dict(sorted(rows.items())))
 
 
 def apportion(shares: dict[str, float], number: int) -> dict[str, int]:
@@ -59,87 +89,153 @@ def apportion(shares: dict[str, float], number: int) -> dict[str, int]:
     return parts
 
 
-def tier_shares(triplets: Sequence[Triplet]) -> dict[str, dict[str, float]]:
+def tier_shares(examples: Examples, draw: Draw) -> dict[str, dict[str, float]]:
     """Return category → tier → share, as drawn."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in triplets:
-        counts[one.example.category][one.negative.tier] += 1
-    return {
-        category: {tier: found[tier] / found.total() for tier in TIERS} for category, found in sorted(counts.items())
-    }
+    category, tier = examples.category[draw.example], examples.pool.tier[draw.negative]
+    for one, level in zip(category.tolist(), tier.tolist(), strict=True):
+        counts[examples.categories[one]][TIERS[level]] += 1
+    return {name: {tier: found[tier] / found.total() for tier in TIERS} for name, found in sorted(counts.items())}
 
 
-def _cycle(examples: list[Example], number: int, random: Random) -> list[Example]:
-    """Go round a list, shuffled anew each time, until ``number`` are drawn."""
-    drawn: list[Example] = []
-    while len(drawn) < number:
-        drawn += random.sample(examples, len(examples))[: number - len(drawn)]
-    return drawn
+def _turns(rows: list[int], random: Random) -> Iterator[int]:
+    """Go round a list for ever, shuffled anew each time."""
+    while True:
+        yield from random.sample(rows, len(rows))
 
 
-def _with_negatives(chosen: list[Example], mix: Tiers, random: Random) -> list[Triplet]:
-    """Give each drawn example a tier and a negative of it; where tiers are missing, as many as the mix allows."""
-    pools = {id(example): _by_tier(example) for example in chosen}
-    queues: dict[tuple[int, str], list[Negative]] = defaultdict(list)
-    triplets = []
-    for row, tier in sorted(_tiers([frozenset(pools[id(one)]) for one in chosen], mix, random).items()):
-        example = chosen[row]
-        queue = queues[id(example), tier]
-        if not queue:
-            pool = pools[id(example)][tier]
-            queue += random.sample(pool, len(pool))
-        triplets.append(Triplet(example, queue.pop()))
-    return triplets
+class _Dealer:
+    """Gives rows their tiers and negatives, and remembers which negatives of a pool were used."""
+
+    def __init__(self, examples: Examples, params: Triplets, profile: str, seed: int) -> None:
+        self._mix = getattr(params.profiles, profile).model_dump()
+        self._params, self._examples, self._random = params, examples, Random(f"{seed}:deal")
+        self._seed = seed
+        pool = examples.pool
+        kinds = pool.anchors * len(TIERS) + pool.tier
+        self._order = np.argsort(kinds, kind="stable")  # negatives by example and tier
+        self._starts = np.searchsorted(kinds[self._order], np.arange(len(TIERS) * len(examples) + 1)).tolist()
+        self._positive = examples.positive_chunk.tolist()
+        self._chunk = pool.chunk.tolist()
+        self._used: dict[int, int] = {}  # example and tier → negatives used so far, over all epochs
+
+    def deal(self, rows: dict[str, list[int]]) -> Draw:
+        """Deal one epoch; where a cap is met, that tier is closed to the row, and tiers are assigned anew."""
+        drawn: list[tuple[int, int]] = []
+        short: dict[str, dict[str, int]] = {}
+        of_positive: Counter[tuple[int, int]] = Counter()
+        of_negative: Counter[int] = Counter()
+        for category, chosen in rows.items():
+            tiers_at_hand = [self._at_hand(example) for example in chosen]
+            capped: Counter[str] = Counter()
+            while True:
+                found = self._try(chosen, tiers_at_hand, of_positive.copy(), of_negative.copy())
+                if not found.stuck:
+                    break
+                for row, tier in found.stuck:
+                    tiers_at_hand[row] = tiers_at_hand[row] - {tier}
+                    capped[f"{TIERS[tier]}_capped"] += 1
+            self._used |= found.used
+            of_positive, of_negative = found.of_positive, found.of_negative
+            drawn += found.pairs
+            if len(found.pairs) < len(chosen):
+                empty = Counter(f"{TIERS[t]}_empty" for e in chosen for t in {0, 1, 2} - self._at_hand(e))
+                short[category] = {"missing": len(chosen) - len(found.pairs)} | dict(sorted((empty + capped).items()))
+        pairs = np.array(drawn, np.int64).reshape(-1, 2)
+        return Draw(pairs[:, 0], pairs[:, 1], short)
+
+    def _at_hand(self, example: int) -> frozenset[int]:
+        first = len(TIERS) * example
+        return frozenset(t for t in range(len(TIERS)) if self._starts[first + t + 1] > self._starts[first + t])
+
+    def _try(
+        self,
+        chosen: list[int],
+        tiers_at_hand: list[frozenset[int]],
+        of_positive: Counter[tuple[int, int]],
+        of_negative: Counter[int],
+    ) -> "_Trial":
+        trial = _Trial([], [], {}, of_positive, of_negative)
+        for row, tier in sorted(assign(tiers_at_hand, self._mix, self._random).items()):
+            example = chosen[row]
+            place = (self._positive[example], tier)
+            negative = None
+            if of_positive[place] < self._params.cap_per_anchor:
+                negative = self._next(len(TIERS) * example + tier, trial)
+            if negative is None:
+                trial.stuck.append((row, tier))
+                continue
+            of_positive[place] += 1
+            of_negative[self._chunk[negative]] += 1
+            trial.pairs.append((example, negative))
+        return trial
+
+    def _next(self, key: int, trial: "_Trial") -> int | None:
+        """Return the next negative of an example's tier that is not at its cap; each once before any comes back."""
+        start, size = self._starts[key], self._starts[key + 1] - self._starts[key]
+        used = trial.used.get(key, self._used.get(key, 0))
+        for place in range(used, used + size):
+            cycle, step = divmod(place, size)
+            order = Random(f"{self._seed}:{key}:{cycle}").sample(range(size), size) if size > 1 else [0]
+            negative = int(self._order[start + order[step]])
+            if trial.of_negative[self._chunk[negative]] < self._params.cap_per_negative:
+                trial.used[key] = place + 1
+                return negative
+        return None
 
 
-def _tiers(available: list[frozenset[str]], mix: Tiers, random: Random) -> dict[int, str]:
-    """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → tier.
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What came of dealing one category: triplets, rows that met a cap, and the counts with them."""
+
+    pairs: list[tuple[int, int]]
+    stuck: list[tuple[int, int]]
+    used: dict[int, int]
+    of_positive: Counter[tuple[int, int]]
+    of_negative: Counter[int]
+
+
+def assign(tiers_at_hand: list[frozenset[int]], mix: dict[str, float], random: Random) -> dict[int, int]:
+    """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → place in TIERS.
 
     Rows with the same tiers at hand are alike, so this is a flow through at most eight kinds of rows into three
     tiers. The largest number of rows is found by bisection.
     """
-    rows: dict[frozenset[str], list[int]] = defaultdict(list)
-    for row in random.sample(range(len(available)), len(available)):
-        rows[available[row]].append(row)
+    rows: dict[frozenset[int], list[int]] = defaultdict(list)
+    for row in random.sample(range(len(tiers_at_hand)), len(tiers_at_hand)):
+        rows[tiers_at_hand[row]].append(row)
     kinds = sorted(rows, key=sorted)
-    most, least = len(available), 0
-    best = _flow([len(rows[kind]) for kind in kinds], kinds, mix, most)
+    sizes = [len(rows[kind]) for kind in kinds]
+    most, least = len(tiers_at_hand), 0
+    best = _flow(sizes, kinds, mix, most)
     if best is None:
         while most - least > 1:
             number = (most + least) // 2
-            found = _flow([len(rows[kind]) for kind in kinds], kinds, mix, number)
+            found = _flow(sizes, kinds, mix, number)
             best, least, most = (found, number, most) if found is not None else (best, least, number)
-    assigned: dict[int, str] = {}
+    assigned: dict[int, int] = {}
     for kind, counts in zip(kinds, best if best is not None else [], strict=False):
         waiting = list(rows[kind])
-        for tier, number in zip(TIERS, counts, strict=True):
+        for tier, number in enumerate(counts):
             assigned |= {waiting.pop(): tier for _ in range(number)}
     return assigned
 
 
-def _flow(sizes: list[int], kinds: list[frozenset[str]], mix: Tiers, number: int) -> list[list[int]] | None:
+def _flow(sizes: list[int], kinds: list[frozenset[int]], mix: dict[str, float], number: int) -> list[list[int]] | None:
     """Return how many rows of each kind go to each tier so that ``number`` rows follow the mix, or None.
 
     A tier that no row has is left out; its rows are missing from the draw, the others are not made more.
     """
-    quota = apportion({tier: getattr(mix, tier) for tier in TIERS}, number)
-    quota = {tier: wanted * any(tier in kind for kind in kinds) for tier, wanted in quota.items()}
+    quota = apportion(mix, number)
+    wanted = [quota[name] * any(tier in kind for kind in kinds) for tier, name in enumerate(TIERS)]
     source, sink = len(kinds) + len(TIERS), len(kinds) + len(TIERS) + 1
     capacity = np.zeros((sink + 1, sink + 1), dtype=np.int32)
     for index, (size, kind) in enumerate(zip(sizes, kinds, strict=True)):
         capacity[source, index] = size
-        for place, tier in enumerate(TIERS):
-            capacity[index, len(kinds) + place] = size if tier in kind else 0
-    for place, tier in enumerate(TIERS):
-        capacity[len(kinds) + place, sink] = quota[tier]
+        for tier in kind:
+            capacity[index, len(kinds) + tier] = size
+    capacity[len(kinds) : source, sink] = wanted
     result = maximum_flow(csr_array(capacity), source, sink)
-    if result.flow_value < sum(quota.values()):
+    if result.flow_value < sum(wanted):
         return None
-    return result.flow.toarray()[: len(kinds), len(kinds) : len(kinds) + len(TIERS)].tolist()
-
-
-def _by_tier(example: Example) -> dict[str, list[Negative]]:
-    found: dict[str, list[Negative]] = defaultdict(list)
-    for negative in example.negatives:
-        found[negative.tier].append(negative)
-    return dict(found)
+    return result.flow.toarray()[: len(kinds), len(kinds) : source].tolist()

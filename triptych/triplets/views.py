@@ -3,14 +3,14 @@
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
-from triptych.corpus.records import Chunk, Qrels, Query
+from triptych.corpus.records import Chunk, Link, Qrels, Query
 from triptych.corpus.texts import normalized, sentence_spans
 from triptych.params import Triplets
 
-VIEWS = ("query", "crossref", "heading", "lead", "sentence", "sibling")
+VIEWS = ("query", "crossref", "heading", "lead", "sentence", "sibling", "imported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,12 @@ def passage(chunk: Chunk, template: str) -> str:
 
 
 def anchors(
-    chunks: list[Chunk], queries: dict[str, Query], train: Qrels, forbidden: set[str], params: Triplets
+    chunks: list[Chunk],
+    links: list[Link],
+    queries: dict[str, Query],
+    train: Qrels,
+    forbidden: set[str],
+    params: Triplets,
 ) -> list[Anchor]:
     """Return the anchors of every view whose share is above zero, all of them of the train split.
 
@@ -40,15 +45,16 @@ def anchors(
     """
     asked = question_anchors(chunks, queries, train, params.text_template)
     found = [anchor for anchor in asked if getattr(params.views, anchor.view) > 0]
-    siblings = _by_parent(chunks)
     for index, chunk in enumerate(chunks):
         if chunk.split != "train":
             continue
         for view, make in _FROM_CHUNK.items():
             if getattr(params.views, view) > 0:
                 random = Random(f"{params.seed}:{view}:{chunk.chunk_id}")
-                made = list(make(index, chunks, siblings, params.text_template))
+                made = list(make(index, chunk, params.text_template))
                 found += random.sample(made, min(len(made), params.anchors_per_chunk))
+    if params.views.sibling > 0:
+        found += _siblings(chunks, links, params)
     return [anchor for anchor in found if normalized(anchor.text) not in forbidden]
 
 
@@ -67,28 +73,15 @@ def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrel
     ]
 
 
-Siblings = dict[tuple[str, ...], list[int]]
-
-
-def _by_parent(chunks: list[Chunk]) -> Siblings:
-    groups: Siblings = defaultdict(list)
-    for index, chunk in enumerate(chunks):
-        if chunk.split == "train":
-            groups[(chunk.category, *chunk.header_path[:-1])].append(index)
-    return groups
-
-
-def _headings(index: int, chunks: list[Chunk], _siblings: Siblings, _template: str) -> Iterator[Anchor]:
+def _headings(index: int, chunk: Chunk, _template: str) -> Iterator[Anchor]:
     """Pair the last two headings with the content, which does not repeat the header path."""
-    chunk = chunks[index]
     heading = " ".join(chunk.header_path[-2:]) or chunk.title
     if heading:
         yield Anchor(heading, index, chunk.content, "heading")
 
 
-def _leads(index: int, chunks: list[Chunk], _siblings: Siblings, template: str) -> Iterator[Anchor]:
+def _leads(index: int, chunk: Chunk, template: str) -> Iterator[Anchor]:
     """Pair the first sentence with the whole chunk: the decisive words stay in the passage."""
-    chunk = chunks[index]
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
         if _is_prose(sentence, at_least=3):
@@ -96,38 +89,49 @@ def _leads(index: int, chunks: list[Chunk], _siblings: Siblings, template: str) 
             return
 
 
-def _sentences(index: int, chunks: list[Chunk], _siblings: Siblings, template: str) -> Iterator[Anchor]:
+def _sentences(index: int, chunk: Chunk, template: str) -> Iterator[Anchor]:
     """Pair each later sentence of prose with its chunk without that sentence."""
-    chunk = chunks[index]
     for start, end in sentence_spans(chunk.content)[1:]:
         sentence = " ".join(chunk.content[start:end].split())
         if _is_prose(sentence, at_least=5):
             rest = chunk.content[:start] + chunk.content[end:]
-            without = Chunk(
-                chunk.chunk_id,
-                chunk.category,
-                chunk.filename,
-                chunk.header_path,
-                chunk.title,
-                rest,
-                chunk.source,
-            )
-            yield Anchor(sentence, index, passage(without, template), "sentence")
+            yield Anchor(sentence, index, passage(replace(chunk, content=rest), template), "sentence")
 
 
-def _same_header(index: int, chunks: list[Chunk], siblings: Siblings, template: str) -> Iterator[Anchor]:
-    """Pair a chunk with the other chunks under its parent header."""
-    chunk = chunks[index]
-    for other in siblings[(chunk.category, *chunk.header_path[:-1])]:
-        if other != index:
-            yield Anchor(passage(chunk, template), other, passage(chunks[other], template), "sibling")
+def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[Anchor]:
+    """Pair chunks with those under the same parent header, and with those of another category that they link to.
+
+    ``same_source_positives`` of the pairs stay within a category; where there are too few links across categories,
+    which only a person can draw, there are fewer pairs of that kind, and none are made up.
+    """
+    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks) if chunk.split == "train"}
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index in row.values():
+        groups[(chunks[index].category, *chunks[index].header_path[:-1])].append(index)
+    same: list[tuple[int, int]] = []
+    for index in row.values():
+        group = groups[(chunks[index].category, *chunks[index].header_path[:-1])]
+        random = Random(f"{params.seed}:sibling:{chunks[index].chunk_id}")
+        drawn = random.sample(group, min(len(group), params.anchors_per_chunk + 1))
+        same += [(index, other) for other in drawn if other != index][: params.anchors_per_chunk]
+    ends = ((row.get(one.from_chunk_id), row.get(one.to_chunk_id)) for one in links)
+    across = {(a, b) for a, b in ends if a is not None and b is not None and chunks[a].category != chunks[b].category}
+    share = params.same_source_positives
+    wanted = len(across) if share == 0 else round(len(same) * (1 - share) / share)
+    random = Random(f"{params.seed}:sibling")
+    linked = random.sample(sorted(across), min(wanted, len(across)))
+    return [
+        Anchor(
+            passage(chunks[one], params.text_template), other, passage(chunks[other], params.text_template), "sibling"
+        )
+        for one, other in [*(same if share > 0 else []), *linked]
+    ]
 
 
-_FROM_CHUNK: dict[str, Callable[[int, list[Chunk], Siblings, str], Iterator[Anchor]]] = {
+_FROM_CHUNK: dict[str, Callable[[int, Chunk, str], Iterator[Anchor]]] = {
     "heading": _headings,
     "lead": _leads,
     "sentence": _sentences,
-    "sibling": _same_header,
 }
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 
