@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     table: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     said: dict[str, list[str]] = {}
+    sampling = params.rate.anchors, params.rate.seed
     profiles = [
         read_examples(getattr(args, name) / "examples.parquet", "triplets").sampled(
             params.rate.anchors, params.rate.seed
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     ratings = similarities(model, store, judging.passages, judging.precision, *profiles)
     for profile, examples, found in zip(PROFILES, profiles, ratings, strict=True):
         rows = rate(examples, found, params.train.margin, params.rate.suspect)
-        said[profile] = judgment(rows)
+        said[profile] = judgment(rows, profile)
         table += [{"profile": profile} | row for row in rows]
         read = readable(examples, found, texts, judging.passages.tolist(), params.rate.shown, params.rate.seed)
         shown += [{"profile": profile} | row for row in read]

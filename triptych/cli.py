@@ -10,6 +10,7 @@ from rich.console import Console
 from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
 from triptych.report.table import show_results
+from triptych.triplets.exchange import export as write_flat
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -34,6 +35,20 @@ def results(
     # Wide enough for the table where the output is no terminal (a log, a pipe).
     console = Console(width=None if Console().is_terminal else 120)
     show_results(console, evaluation, intervals, verdict, embedder.as_posix())
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="a .csv, a .parquet, or a folder for datasets.load_from_disk")],
+    triplets: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
+) -> None:
+    """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
+    try:
+        number = write_flat(triplets, out)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"export: {number} triplets of {triplets.as_posix()}; {out.as_posix()}")
 
 
 def _read(path: Path) -> Any:

@@ -60,13 +60,16 @@ def _shares(positive: np.ndarray, negative: np.ndarray, margin: float, suspect: 
 
 
 _CALMER = {
-    "easy": "give other_domain a larger share of triplets.tiers.easy.strategies",
-    "medium": "lower the upper ends of triplets.tiers.medium.path and .lexical",
-    "hard": "lower triplets.tiers.hard.lexical_max, or let mine cut them (mine.relative_margin)",
+    "embedder": {
+        "easy": "give other_domain a larger share of triplets.tiers.easy.strategies",
+        "medium": "lower the upper ends of triplets.tiers.medium.path and .lexical",
+        "hard": "lower triplets.tiers.hard.lexical_max, or leave it to mine (mine.relative_margin)",
+    },
+    "reranker": dict.fromkeys(TIERS, "lower triplets.tiers.hard.lexical_max"),
 }
 
 
-def judgment(rows: list[dict[str, Any]]) -> list[str]:
+def judgment(rows: list[dict[str, Any]], profile: str) -> list[str]:
     """Return what a person can act on: a sentence for each tier, all categories together."""
     said = []
     for row in rows:
@@ -75,7 +78,7 @@ def judgment(rows: list[dict[str, Any]]) -> list[str]:
         tier = row["tier"]
         sentence = f"{tier} tier: {row['suspected_false']:.0%} suspected false negatives, {row['active']:.0%} active"
         if row["suspected_false"] >= _WORTH_A_WORD:
-            sentence += f"; {_CALMER[tier]}"
+            sentence += f"; {_CALMER[profile][tier]}"
         elif tier == "hard" and row["active"] < _TOO_EASY:
             sentence += "; these teach little: raise triplets.tiers.hard.lexical_min, or mine more rounds"
         said.append(sentence)
