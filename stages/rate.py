@@ -32,12 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     shown: list[dict[str, Any]] = []
     said: dict[str, list[str]] = {}
     sampling = params.rate.anchors, params.rate.seed
-    profiles = [
-        read_examples(getattr(args, name) / "examples.parquet", "triplets").sampled(
-            params.rate.anchors, params.rate.seed
-        )
-        for name in PROFILES
-    ]
+    made = [read_examples(getattr(args, profile) / "examples.parquet", "triplets") for profile in PROFILES]
+    profiles = [examples.sampled(*sampling) for examples in made]
     ratings = similarities(model, store, judging.passages, judging.precision, *profiles)
     for profile, examples, found in zip(PROFILES, profiles, ratings, strict=True):
         rows = rate(examples, found, params.train.margin, params.rate.suspect)
