@@ -93,23 +93,11 @@ def main() -> None:
         return
     rows = []
     for size in [10_000, 30_000] if args.quick else args.sizes:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.triplets_scale",
-            "--one",
-            str(size),
-            "--anchors",
-            str(args.anchors),
-        ]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1])
+        command = f"-m benchmarks.triplets_scale --one {size} --anchors {args.anchors}".split()
+        root = Path(__file__).parents[1]
+        done = subprocess.run([sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True, cwd=root)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-        print(
-            ", ".join(
-                f"{key} {value:,.3g}" if isinstance(value, float) else f"{key} {value:,}"
-                for key, value in rows[-1].items()
-            )
-        )
+        print("  ".join(f"{key} {value:,.4g}" for key, value in rows[-1].items()), flush=True)
     ratio = rows[-1]["ms_per_anchor"] / rows[0]["ms_per_anchor"]
     print(json.dumps({"sizes": rows, "ratio_cost_per_anchor": ratio}))
 
