@@ -15,11 +15,11 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
-from triptych.training.batches import Collator, schedule
 from triptych.training.judging import choose_strength, load_judging
-from triptych.training.rounds import Round, maker_of, read_round_record, write_round_record
+from triptych.training.material import contrastive, distilled, resolve_loss
+from triptych.training.rounds import Round, load_model, maker_of, read_round_record, write_round_record
 from triptych.training.trainer import train
-from triptych.triplets.examples import read_examples, read_passages
+from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.relations import Relations
 from triptych.triplets.sampling import draw_for_run, tier_shares
 
@@ -39,15 +39,21 @@ def main(argv: list[str] | None = None) -> None:
     examples = read_examples(args.round / "examples.parquet", maker_of(args.round))
     settings = params.train
     turn = params.rounds.train[args.model.name]
-    number = turn.steps * settings.batch_size * settings.gradient_accumulation_steps
+    loss = resolve_loss(settings.loss, examples, params.triplets.views)
+    number = turn.steps * settings.rows_per_step(loss) * settings.gradient_accumulation_steps
     # A seed of its own for each round, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
 
     previous = read_round_record(args.previous)
+    passages = read_passages(texts)
+    if loss == "distill":
+        teaching = load_model(args.previous, params.model)
+        material = distilled(examples, draw, store, passages, chunks, read_texts(texts)[1], teaching, params)
+    else:
+        material = contrastive(examples, draw, store, passages, relations, params, loss)
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    rows = schedule(examples, draw, read_passages(texts), settings)
-    curve = train(model, rows, Collator(store, relations, params.tokenize.padding == "fixed"), settings, turn)
+    curve = train(model, material, settings, turn)
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
@@ -63,6 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     write_json(
         args.metrics,
         {
+            "loss": loss,
             "triplets": len(draw.example),
             "mix": tier_shares(examples, draw),
             "strength": kept.strength,
@@ -75,8 +82,8 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {turn.steps} steps, {len(draw.example)} triplets; dev mrr@10 base {dev[0.0]:.3f},"
-        f" this round {dev[strength]:.3f}: {choice}; {args.model}"
+        f"train {args.model.name}: {turn.steps} steps, {len(draw.example)} rows, loss {loss};"
+        f" dev mrr@10 base {dev[0.0]:.3f}, this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 
 

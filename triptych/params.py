@@ -251,6 +251,17 @@ class Lora(Section):
     target_modules: Literal["all-linear"] | list[str]
 
 
+class Distill(Section):
+    """The teacher of loss ``distill``, and what of its ranking is taught."""
+
+    batch_size: int = Field(ge=2)
+    dense_weight: Share
+    depth: Count
+    candidates: Count
+    random: Count
+    temperature: Positive
+
+
 class Train(Section):
     """Stage ``train``."""
 
@@ -264,12 +275,17 @@ class Train(Section):
     batch_size: int = Field(ge=2)
     gradient_accumulation_steps: Count
     dropout: bool
-    loss: Literal["triplet", "softmax"]
+    loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
     temperature: Positive
+    distill: Distill
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
+
+    def rows_per_step(self, loss: str) -> int:
+        """Return how many anchors one device sees in a step; of lessons fewer, since each has many passages."""
+        return self.distill.batch_size if loss == "distill" else self.batch_size
 
 
 class Mine(Section):

@@ -1,7 +1,7 @@
 """Lexical search: BM25 over words and identifiers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import bm25s
@@ -54,18 +54,24 @@ class LexicalIndex:
         """
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        found = self._tokenizer.tokenize(
-            list(queries), update_vocab=False, show_progress=False, return_as="ids", allow_empty=False
-        )
         width = min(depth, len(self.chunk_ids))
-        rows = np.empty((len(found), width), dtype=np.int64)
-        scores = np.empty((len(found), width), dtype=np.float32)
-        for number, term_ids in enumerate(found):
+        rows = np.empty((len(queries), width), dtype=np.int64)
+        scores = np.empty((len(queries), width), dtype=np.float32)
+        for number, of_chunks in enumerate(self._score(queries)):
             # Not bm25s' own retrieve: its partition leaves equal scores in an order of its own.
-            of_chunks = self._scorer.get_scores_from_ids(term_ids)
             rows[number] = _best(of_chunks, width)
             scores[number] = of_chunks[rows[number]]
         return rows, scores
+
+    def scores(self, queries: Sequence[str]) -> np.ndarray:
+        """Return the score of every chunk for each query, float32 of shape (queries, chunks)."""
+        return np.stack(list(self._score(queries))) if queries else np.empty((0, len(self.chunk_ids)), np.float32)
+
+    def _score(self, queries: Sequence[str]) -> Iterator[np.ndarray]:
+        found = self._tokenizer.tokenize(
+            list(queries), update_vocab=False, show_progress=False, return_as="ids", allow_empty=False
+        )
+        return map(self._scorer.get_scores_from_ids, found)
 
 
 @lru_cache(maxsize=1 << 16)  # few terms make up most of any text

@@ -50,11 +50,7 @@ class Collator:
         passages, first, place = np.unique(both, return_index=True, return_inverse=True)
         chunks = np.concatenate([column["positive_chunk"], column["negative_chunk"]])[first]
         related = self._relations.related(column["positive_chunk"][:, None], chunks[None, :])
-        batch: dict[str, Any] = {}
-        for role, text_ids in (("query", queries), ("passage", passages)):
-            input_ids, mask = self._store.pad(text_ids, self._fixed)
-            batch[f"{role}_input_ids"] = torch.from_numpy(input_ids)
-            batch[f"{role}_attention_mask"] = torch.from_numpy(mask)
+        batch = padded(self._store, {"query": queries, "passage": passages}, self._fixed)
         batch["label"] = {
             "anchor": torch.from_numpy(anchor),
             "positive": torch.from_numpy(place[: len(rows)]),
@@ -62,3 +58,12 @@ class Collator:
             "related": torch.from_numpy(related),
         }
         return batch
+
+
+def padded(store: TokenStore, text_ids: dict[str, np.ndarray], fixed: bool) -> dict[str, Any]:
+    """Return padded ids and masks of the texts of each role, int64, as ``<role>_input_ids`` and so on."""
+    batch = {}
+    for role, ids in text_ids.items():
+        input_ids, mask = store.pad(ids, fixed)
+        batch[f"{role}_input_ids"], batch[f"{role}_attention_mask"] = map(torch.from_numpy, (input_ids, mask))
+    return batch

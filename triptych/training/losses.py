@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 Features = list[dict[str, Tensor]]
 
@@ -68,3 +68,24 @@ class SoftmaxLoss(ContrastiveLoss):
         own = torch.zeros_like(rows["related"]).scatter_(1, rows["positive"][:, None], True)
         scores = scores.masked_fill(rows["related"] & ~own, float("-inf"))
         return cross_entropy(scores, rows["positive"])
+
+
+class DistillLoss(ContrastiveLoss):
+    """KL divergence of the student from the teacher over a row's passages (Hinton et al. 2015).
+
+    ``rows`` holds places of the anchors (B,), the teacher's z-scores (B, P), -inf where a passage is not the row's, and
+    the deviation of the base model's cosines (B,), by which the student's are brought to the same scale.
+    """
+
+    def __init__(self, model: SentenceTransformer, temperature: float) -> None:
+        super().__init__(model)
+        self.temperature = temperature
+
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+        """Return the mean over the batch's anchors."""
+        taught = rows["teacher"] > float("-inf")
+        lowest = torch.finfo(queries.dtype).min  # not -inf, whose difference to itself is NaN
+        scores = queries[rows["anchor"]] @ passages.T / rows["scale"][:, None] / self.temperature
+        student = log_softmax(scores.masked_fill(~taught, lowest), dim=-1)
+        teacher = log_softmax((rows["teacher"] / self.temperature).masked_fill(~taught, lowest), dim=-1)
+        return ((teacher - student) * teacher.exp()).masked_fill(~taught, 0.0).sum(dim=-1).mean()

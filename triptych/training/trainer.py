@@ -19,8 +19,8 @@ from transformers import TrainerCallback
 
 from triptych.errors import UserError
 from triptych.params import Train, TrainRound
-from triptych.training.batches import Collator
-from triptych.training.losses import ContrastiveLoss, SoftmaxLoss, TripletLoss
+from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
+from triptych.training.material import Material
 from triptych.training.precision import resolve_optimizer, resolve_precision
 
 _LOG_EVERY = 10
@@ -52,9 +52,7 @@ class _Curve(TrainerCallback):
         self.points.append(LossPoint(state.global_step, logs["loss"]))
 
 
-def train(
-    model: SentenceTransformer, rows: dict[str, list[int]], collator: Collator, params: Train, turn: TrainRound
-) -> list[LossPoint]:
+def train(model: SentenceTransformer, material: Material, params: Train, turn: TrainRound) -> list[LossPoint]:
     """Train a prepared model on scheduled rows, in their order; return the loss curve."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
@@ -66,10 +64,10 @@ def train(
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SentenceTransformerTrainer(
             model=model,
-            args=_arguments(Path(scratch), params, turn, precision, place),
-            train_dataset=datasets.Dataset.from_dict(rows),
-            data_collator=collator,
-            loss=make_loss(model, params),
+            args=_arguments(Path(scratch), params, turn, precision, place, material.loss),
+            train_dataset=datasets.Dataset.from_dict(material.rows),
+            data_collator=material.collator,
+            loss=make_loss(model, params, material.loss),
             callbacks=[curve],
         )
         trainer.train()
@@ -77,20 +75,22 @@ def train(
     return curve.points
 
 
-def make_loss(model: SentenceTransformer, params: Train) -> ContrastiveLoss:
-    """Return the loss that the params name."""
-    if params.loss == "softmax":
-        return SoftmaxLoss(model, params.temperature)
-    return TripletLoss(model, params.margin)
+def make_loss(model: SentenceTransformer, params: Train, loss: str) -> ContrastiveLoss:
+    """Return the loss of a name; raise KeyError on an unknown one."""
+    return {
+        "softmax": lambda: SoftmaxLoss(model, params.temperature),
+        "triplet": lambda: TripletLoss(model, params.margin),
+        "distill": lambda: DistillLoss(model, params.distill.temperature),
+    }[loss]()
 
 
 def _arguments(
-    scratch: Path, params: Train, turn: TrainRound, precision: str, place: torch.device
+    scratch: Path, params: Train, turn: TrainRound, precision: str, place: torch.device, loss: str
 ) -> SentenceTransformerTrainingArguments:
     return SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
         max_steps=turn.steps,
-        per_device_train_batch_size=params.batch_size,
+        per_device_train_batch_size=params.rows_per_step(loss),
         gradient_accumulation_steps=params.gradient_accumulation_steps,
         learning_rate=turn.learning_rate,
         warmup_steps=params.warmup_share,
