@@ -218,6 +218,12 @@ def test_image_alone_is_no_link_text(tmp_path):
     assert read(tmp_path, a="[![logo](x.png)](b.md)", b="text").links == []
 
 
+def test_section_that_pages_repeat_is_merged_into_the_first(tmp_path):
+    reading = read(tmp_path, a="# A\n\nx\n\n# License\n\nMIT", b="# B\n\n[y](#license)\n\n# License\n\nMIT")
+    assert [one.chunk_id for one in reading.chunks] == ["a.md#a", "a.md#license", "b.md#b"]
+    assert (reading.merged, targets(reading)) == (1, [("b.md#b", "a.md#license")])
+
+
 @pytest.mark.parametrize("name", ["gone", "."])
 def test_folder_without_markdown_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"ingest\.sources"):

@@ -2,7 +2,7 @@
 
 import posixpath
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +23,7 @@ class Section:
     line: int  # of the heading, 1-based
     content: str
     flaw: str = ""  # why it is no chunk, if not for want of content
+    merged: bool = False  # into an earlier one of the same title and content, whose chunk id it bears
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +60,61 @@ def read_pages(
 
     Without ``category`` a chunk takes the first folder of its path, or the name of ``folder`` itself.
     """
+    pages = load_pages(folder, suffixes, parse)
+    root = (folder if folder.is_dir() else folder.parent).resolve().name
+    reading = Reading()
+    for name, page in pages.items():
+        own = category or (name.split("/")[0] if "/" in name else root)
+        for one in page.sections:
+            source = f"{name}:{one.line}"
+            if one.merged:
+                reading.merged += 1
+            elif _is_chunk(one):
+                reading.chunks.append(Chunk(one.chunk_id, own, name, one.header_path, one.title, one.content, source))
+            else:
+                reading.rejected.append(Rejected(source, one.flaw or "empty section", " > ".join(one.header_path)))
+    reading.links = list(dict.fromkeys(link for name in pages for link in _links(name, pages)))
+    return reading
+
+
+def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Callable[[str, Path], Page]) -> dict[str, Page]:
+    """Parse every page under a folder, or a single file, by its name; what is said twice is merged.
+
+    A manual repeats its footer and its common options on page after page. Kept, they would be equal answers to one
+    query, and join all their pages to one document.
+    """
     root = folder if folder.is_dir() else folder.parent
     pages: dict[str, Page] = {}
-    reading = Reading()
+    first: dict[tuple[str, str], str] = {}
     for path in _files(folder, suffixes):
         name = cleaned(path.relative_to(root).as_posix())
         page = pages[name] = parse(name, path)
-        own = category or (name.split("/")[0] if "/" in name else root.resolve().name)
-        for one in page.sections:
-            source = f"{name}:{one.line}"
+        for number, one in enumerate(page.sections):
             if _is_chunk(one):
-                reading.chunks.append(Chunk(one.chunk_id, own, name, one.header_path, one.title, one.content, source))
-            else:
-                reason = one.flaw or "empty section"
-                reading.rejected.append(Rejected(source, reason, " > ".join(one.header_path)))
-    reading.links = list(dict.fromkeys(link for name in pages for link in _links(name, pages)))
-    return reading
+                kept = first.setdefault((one.title, one.content), one.chunk_id)
+                if kept != one.chunk_id:
+                    page.sections[number] = replace(one, chunk_id=kept, merged=True)
+    return pages
+
+
+def target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
+    """Find the chunk that a destination names, seen from the file ``name``; None for any other place.
+
+    Only pages that were read are looked up, so no ``..`` leads out of the folder.
+    """
+    try:
+        parts = urlsplit(destination)
+    except ValueError:  # "//[::g]"
+        return None
+    path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+    if parts.scheme or parts.netloc or not (path or anchor):
+        return None
+    folder = "" if path.startswith("/") else posixpath.dirname(name)  # "/" is the root of the documentation
+    page = pages.get(posixpath.normpath(posixpath.join(folder, path.lstrip("/"))) if path else name)
+    if page is None:
+        return None
+    section = page.section_of(anchor) if anchor else 0
+    return None if section is None else page.chunk_at(section)
 
 
 def references(section: int, text: str, links: list[tuple[str, int, int]]) -> Iterator[Reference]:
@@ -113,26 +153,6 @@ def _is_chunk(section: Section) -> bool:
 def _links(name: str, pages: dict[str, Page]) -> Iterator[Link]:
     for one in pages[name].references:
         origin = pages[name].sections[one.section]
-        target = _target(name, one.destination, pages)
-        if target and _is_chunk(origin):
-            yield Link(origin.chunk_id, target, one.text, one.context)
-
-
-def _target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
-    """Find the chunk that a destination names, seen from the file ``name``; None for any other place.
-
-    Only pages that were read are looked up, so no ``..`` leads out of the folder.
-    """
-    try:
-        parts = urlsplit(destination)
-    except ValueError:  # "//[::g]"
-        return None
-    path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
-    if parts.scheme or parts.netloc or not (path or anchor):
-        return None
-    folder = "" if path.startswith("/") else posixpath.dirname(name)  # "/" is the root of the documentation
-    page = pages.get(posixpath.normpath(posixpath.join(folder, path.lstrip("/"))) if path else name)
-    if page is None:
-        return None
-    section = page.section_of(anchor) if anchor else 0
-    return None if section is None else page.chunk_at(section)
+        chunk_id = target(name, one.destination, pages)
+        if chunk_id and _is_chunk(origin):
+            yield Link(origin.chunk_id, chunk_id, one.text, one.context)
