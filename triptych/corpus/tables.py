@@ -62,16 +62,25 @@ def read_records(path: Path, kind: Kind, fields: Fields, category: str | None) -
 
 def read_utf8(path: Path) -> str:
     """Read a text file with or without a BOM; line ends stay as they are."""
+    return decoded(path, read_bytes(path), "utf-8-sig", "save the file as UTF-8")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file that ``ingest.sources`` names or holds."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; check ingest.sources in params.yaml") from error
+
+
+def decoded(path: Path, data: bytes, encoding: str, advice: str) -> str:
+    """Decode what a file holds; refuse it with the line of the first byte that is wrong."""
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        byte = data[error.start]
-        raise UserError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from error
+        name, byte = encoding.removesuffix("-sig").upper(), data[error.start]
+        raise UserError(f"{path}:{line}: byte 0x{byte:02x} is not {name}; {advice}") from error
 
 
 def cleaned(text: str) -> str:
