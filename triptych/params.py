@@ -40,7 +40,7 @@ class Source(Section):
     """Where chunks come from."""
 
     path: str = Field(min_length=1)
-    format: Literal["auto", "json", "jsonl", "csv", "parquet", "beir", "markdown", "package"] = "auto"
+    format: Literal["auto", "json", "jsonl", "csv", "parquet", "beir", "markdown", "html", "package"] = "auto"
     category: str | None = Field(default=None, min_length=1)
 
 

@@ -38,6 +38,8 @@ def sources(**readings):
         ("a.JSONL", json.dumps(RECORD)),
         ("a.csv", "chunk_id,title,content\na,Sorting,Call sort.\n"),
         ("a.md", "# Sorting\n\nCall sort.\n"),
+        ("a.html", "<h1>Sorting</h1><p>Call sort.</p>"),
+        ("a.HTM", "<h1>Sorting</h1><p>Call sort.</p>"),
     ],
 )
 def test_format_goes_by_the_name_of_the_file(read, tmp_path, name, text):
@@ -51,6 +53,14 @@ def test_folder_with_a_corpus_is_beir_and_another_markdown(read, tmp_path):
     assert [chunk.filename for chunk in read(tmp_path).chunks] == ["page.md"]
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "title": "Joining", "text": "Call join."}', encoding="utf-8")
     assert [chunk.title for chunk in read(tmp_path).chunks] == ["Joining"]
+
+
+def test_folder_of_html_is_html_unless_it_holds_markdown(read, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "page.html").write_text("<h1>Sorting</h1>Call sort.", encoding="utf-8")
+    assert [chunk.filename for chunk in read(tmp_path).chunks] == ["sub/page.html"]
+    (tmp_path / "page.md").write_text("# Sorting\n\nCall sort.\n", encoding="utf-8")
+    assert [chunk.filename for chunk in read(tmp_path).chunks] == ["page.md"]
 
 
 def test_format_given_wins_over_the_name(read, tmp_path):

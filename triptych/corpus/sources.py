@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from triptych.corpus.beir import read_beir
+from triptych.corpus.html import SUFFIXES as HTML
+from triptych.corpus.html import read_html
+from triptych.corpus.markdown import SUFFIXES as MARKDOWN
 from triptych.corpus.markdown import read_markdown
 from triptych.corpus.packages import read_package
+from triptych.corpus.pages import holds
 from triptych.corpus.reading import Reading
 from triptych.corpus.records import Link
 from triptych.corpus.tables import read_records
@@ -20,8 +24,8 @@ _BY_SUFFIX = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".parquet": "parquet",
-    ".md": "markdown",
-    ".markdown": "markdown",
+    **dict.fromkeys(MARKDOWN, "markdown"),
+    **dict.fromkeys(HTML, "html"),
 }
 
 
@@ -33,6 +37,7 @@ def read_source(source: Source, fields: Fields) -> Reading:
         "package": lambda: read_package(source.path, source.category),
         "beir": lambda: read_beir(path, source.category),
         "markdown": lambda: read_markdown(path, source.category),
+        "html": lambda: read_html(path, source.category),
     }
     read = readers.get(kind, lambda: read_records(path, kind, fields, source.category))  # type: ignore[arg-type]
     reading = read()
@@ -84,7 +89,9 @@ def _format_of(source: Source) -> str:
     if source.format != "auto":
         return source.format
     if path.is_dir():
-        return "beir" if (path / "corpus.jsonl").exists() else "markdown"
+        if (path / "corpus.jsonl").exists():
+            return "beir"
+        return "html" if holds(path, HTML) and not holds(path, MARKDOWN) else "markdown"
     if path.suffix.lower() in _BY_SUFFIX:
         return _BY_SUFFIX[path.suffix.lower()]
     raise UserError(f"ingest.sources: cannot tell the format of {source.path}; set format in params.yaml")
