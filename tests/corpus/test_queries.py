@@ -11,7 +11,7 @@ from triptych.errors import UserError
 CHUNKS = [
     Chunk("sort", "lists", "lists.md", ("Lists", "sort"), "sort", "Put a list in order, in place.", "lists.md:1"),
     Chunk("find", "lists", "lists.md", ("Lists", "find"), "find", "Look a value up by its key.", "lists.md:9"),
-    Chunk("join", "tables", "tables.md", ("Tables", "join"), "join", "Combine two tables.", "tables.md:1"),
+    Chunk("join", "tables", "tables.md", ("Tables", "Merge of tables"), "join", "Combine two tables.", "tables.md:1"),
 ]
 
 
@@ -65,6 +65,7 @@ def test_same_words_are_one_query_in_the_first_wording():
         ("too_short", [link("ordered lists")]),
         ("several_targets", [link("how lists are ordered"), link("how lists are ordered", "sort", "join")]),
         ("repeats_target", [link("Put a list in order")]),
+        ("repeats_target", [link("merge of tables.", target="join")]),
         ("points_at_itself", [link("how lists are ordered", "sort", "sort")]),
     ],
 )

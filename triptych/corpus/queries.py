@@ -21,7 +21,7 @@ class Judged:
 
 
 def crossref_queries(chunks: list[Chunk], links: list[Link], min_words: int) -> tuple[list[Judged], dict[str, int]]:
-    """Make one query of each distinct link text that has one target and does not repeat the target's text.
+    """Make one query of each distinct link text that has one target and does not repeat the target's text or heading.
 
     Returns the queries and what was dropped, by reason; links = queries + merged + dropped. The chunks that
     hold the link are excluded from the query's ranking: they quote it.
@@ -49,7 +49,7 @@ def crossref_queries(chunks: list[Chunk], links: list[Link], min_words: int) -> 
             dropped["too_short"] += count[text]
         elif len(targets[text]) > 1:
             dropped["several_targets"] += count[text]
-        elif text in normalized(target.content):
+        elif text in normalized(target.content) or text in _headings(target):
             dropped["repeats_target"] += count[text]
         elif not origins[text] - {target.chunk_id}:
             dropped["points_at_itself"] += count[text]
@@ -60,6 +60,11 @@ def crossref_queries(chunks: list[Chunk], links: list[Link], min_words: int) -> 
             query = Query(query_id, words, "crossref", target.category, exclude)
             found.append(Judged(query, {target.chunk_id: 1}))
     return found, dict(sorted(dropped.items()))
+
+
+def _headings(chunk: Chunk) -> set[str]:
+    """Return what a link says that only names its target, as those of Sphinx do."""
+    return {normalized(chunk.title), *(normalized(one) for one in chunk.header_path[-1:])}
 
 
 def user_queries(folder: Path, chunks: list[Chunk]) -> tuple[list[Judged], dict[str, int]]:
