@@ -99,6 +99,7 @@ class Views(Shares):
     heading: Share
     lead: Share
     sentence: Share
+    phrase: Share
     sibling: Share
     imported: Share
 

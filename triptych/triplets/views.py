@@ -10,7 +10,8 @@ from triptych.corpus.records import Chunk, Link, Qrels, Query
 from triptych.corpus.texts import normalized, sentence_spans
 from triptych.params import Triplets
 
-VIEWS = ("query", "crossref", "heading", "lead", "sentence", "sibling", "imported")
+VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
+_PHRASE = (4, 9)  # words
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def anchors(
         for view, make in _FROM_CHUNK.items():
             if getattr(params.views, view) > 0:
                 random = Random(f"{params.seed}:{view}:{chunk.chunk_id}")
-                made = list(make(index, chunk, params.text_template))
+                made = list(make(index, chunk, params.text_template, random))
                 found += random.sample(made, min(len(made), params.anchors_per_chunk))
     if params.views.sibling > 0:
         found += _siblings(chunks, links, params)
@@ -73,14 +74,14 @@ def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrel
     ]
 
 
-def _headings(index: int, chunk: Chunk, _template: str) -> Iterator[Anchor]:
+def _headings(index: int, chunk: Chunk, _template: str, _random: Random) -> Iterator[Anchor]:
     """Pair the last two headings with the content, which does not repeat the header path."""
     heading = " ".join(chunk.header_path[-2:]) or chunk.title
     if heading:
         yield Anchor(heading, index, chunk.content, "heading")
 
 
-def _leads(index: int, chunk: Chunk, template: str) -> Iterator[Anchor]:
+def _leads(index: int, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
     """Pair the first sentence with the whole chunk: the decisive words stay in the passage."""
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
@@ -89,13 +90,24 @@ def _leads(index: int, chunk: Chunk, template: str) -> Iterator[Anchor]:
             return
 
 
-def _sentences(index: int, chunk: Chunk, template: str) -> Iterator[Anchor]:
+def _sentences(index: int, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
     """Pair each later sentence of prose with its chunk without that sentence."""
     for start, end in sentence_spans(chunk.content)[1:]:
         sentence = " ".join(chunk.content[start:end].split())
         if _is_prose(sentence, at_least=5):
             rest = chunk.content[:start] + chunk.content[end:]
             yield Anchor(sentence, index, passage(replace(chunk, content=rest), template), "sentence")
+
+
+def _phrases(index: int, chunk: Chunk, template: str, random: Random) -> Iterator[Anchor]:
+    """Pair a few words in a row out of each sentence of prose with the whole chunk: what a hurried reader types."""
+    for start, end in sentence_spans(chunk.content):
+        sentence = " ".join(chunk.content[start:end].split())
+        words = sentence.split()
+        if _is_prose(sentence, at_least=5):
+            number = min(random.randint(*_PHRASE), len(words))
+            first = random.randint(0, len(words) - number)
+            yield Anchor(" ".join(words[first : first + number]), index, passage(chunk, template), "phrase")
 
 
 def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[Anchor]:
@@ -128,10 +140,11 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
     ]
 
 
-_FROM_CHUNK: dict[str, Callable[[int, Chunk, str], Iterator[Anchor]]] = {
+_FROM_CHUNK: dict[str, Callable[[int, Chunk, str, Random], Iterator[Anchor]]] = {
     "heading": _headings,
     "lead": _leads,
     "sentence": _sentences,
+    "phrase": _phrases,
 }
 _WORDS = re.compile(r"[^\W\d_]{2,}")
 

@@ -1,0 +1,202 @@
+"""What a recipe is worth: train it with several seeds, compare it with the base model on queries that people wrote.
+
+``python -m benchmarks.recipes --project . [--set triplets.views.lead=1 …] [--docs-only] [--judge dev] [--quick]``
+
+``--project`` is a folder with ``params.yaml`` and the ``data/corpus`` that ``dvc repro split`` leaves. Everything else
+is made anew in a temporary folder by the stages themselves, round 0 only.
+
+``--docs-only`` trains as if there were no link and no question: no such view, links are no relation. Since no link is
+trained on, those of the train side are judged too: ones of documents with an even number join dev, the others test.
+``--judge test`` is to be used once for a recipe that is settled.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from contextlib import chdir, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from stages import tokenize_texts, triplets
+from triptych.corpus.records import read_chunks, read_links, read_qrels, write_qrels
+from triptych.evaluation.measures import per_query
+from triptych.evaluation.significance import paired_bootstrap
+from triptych.params import Params
+from triptych.params_file import load_params
+from triptych.tokens.store import open_store
+from triptych.training.adapter import Blend, difference, make_trainable, save_trained
+from triptych.training.base import load_base, tokenizer_fingerprint
+from triptych.training.judging import Judging, load_judging
+from triptych.training.material import contrastive, distilled, resolve_loss
+from triptych.training.trainer import train
+from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.relations import Relations
+from triptych.triplets.sampling import draw_for_run
+
+_MEASURE = "mrr@10"
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all seeds of a recipe share."""
+
+    params: Params
+    folder: Path
+    judging: Judging
+
+
+def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    """Return params with ``section.key=value`` applied; a view that is named alone gets its share and others none."""
+    named = [one.split("=")[0] for one in settings if one.startswith("triplets.views.")]
+    if named:
+        raw["triplets"]["views"] = dict.fromkeys(raw["triplets"]["views"], 0.0)
+    for setting in settings:
+        key, value = setting.split("=", 1)
+        *path, last = key.split(".")
+        section = raw
+        for name in path:
+            section = section[name]
+        if last not in section:
+            sys.exit(f"--set {setting}: params.yaml has no {key}")
+        section[last] = yaml.safe_load(value)
+    return raw
+
+
+def prepare(project: Path, folder: Path, settings: list[str], docs_only: bool, judge: str) -> Material:
+    """Make triplets and tokens of a recipe in ``folder``."""
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    if docs_only:
+        raw["triplets"]["exclude_linked"] = False
+        views = raw["triplets"]["views"] | {"crossref": 0.0, "query": 0.0}
+        raw["triplets"]["views"] = {view: share / sum(views.values()) for view, share in views.items()}
+    raw = changed(raw, settings)
+    base = Path(raw["model"]["base"])
+    if (project / base).exists():
+        raw["model"]["base"] = str((project / base).resolve())
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    shutil.copytree(project / "data/corpus", folder / "data/corpus")
+    _judge(folder / "data/corpus", docs_only, judge)
+    made = "data/triplets/embedder"
+    with chdir(folder), redirect_stdout(sys.stderr):
+        triplets.main(
+            f"--corpus data/corpus --texts data/triplets/texts --embedder {made} --reranker data/triplets/reranker"
+            " --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
+        )
+        tokenize_texts.main(
+            f"--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --examples {made}"
+            " --tokens data/tokens --round data/triplets/round0 --base models/base".split()
+        )
+        params = load_params()
+    store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
+    tokens = folder / "data/tokens"
+    judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
+    return Material(params, folder, judging)
+
+
+def _judge(corpus: Path, docs_only: bool, judge: str) -> None:
+    """Put the queries to be judged into dev, and take them out of train."""
+    judged = {name: read_qrels(corpus / "qrels" / f"{name}.tsv") for name in ("train", "dev", "test")}
+    chosen = judged[judge]
+    if docs_only:
+        document = {chunk.chunk_id: chunk.document_id for chunk in read_chunks(corpus / "chunks.parquet", "split")}
+        odd = judge == "test"
+        chosen |= {query: found for query, found in judged["train"].items() if document[min(found)] % 2 == odd}
+        write_qrels(corpus / "qrels" / "train.tsv", {})
+    write_qrels(corpus / "qrels" / "dev.tsv", chosen)
+
+
+def trained(made: Material, seed: int, place: Path) -> Blend:
+    """Train one seed of a recipe; return its blend with the base."""
+    params, tokens = made.params, made.folder / "data/tokens"
+    torch.manual_seed(seed)
+    chunks, texts = made.judging.chunks, tokens / "texts"
+    passages = read_passages(texts)
+    examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
+    settings = params.train.model_copy(update={"seed": seed})
+    turn = params.rounds.train["round0"]
+    loss = resolve_loss(settings.loss, examples, params.triplets.views)
+    number = turn.steps * settings.rows_per_step(loss)
+    draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
+    model = load_base(params.model)
+    params = params.model_copy(update={"train": settings})
+    if loss == "distill":
+        words = read_texts(texts)[1]
+        material = distilled(examples, draw, made.judging.store, passages, chunks, words, model, params)
+    else:
+        links = read_links(tokens / "corpus" / "links.parquet", "split")
+        relations = Relations(chunks, links, params.triplets.exclude_linked)
+        material = contrastive(examples, draw, made.judging.store, passages, relations, params, loss)
+    make_trainable(model, settings, None)
+    train(model, material, settings, turn)
+    place.mkdir()
+    save_trained(model, settings, place)
+    fresh = load_base(params.model)
+    return Blend(fresh, difference(fresh, place))
+
+
+def main() -> None:
+    """Train and judge; print a row for each strength, and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", type=Path, default=Path())
+    parser.add_argument("--name", default="")
+    parser.add_argument("--set", nargs="*", default=[], dest="settings")
+    parser.add_argument("--docs-only", action="store_true")
+    parser.add_argument("--judge", choices=["dev", "test"], default="dev")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
+    parser.add_argument("--quick", action="store_true", help="five steps, one seed")
+    args = parser.parse_args()
+    settings = [*args.settings, *(["rounds.train.round0.steps=5"] if args.quick else [])]
+    with tempfile.TemporaryDirectory() as scratch:
+        made = prepare(args.project, Path(scratch), settings, args.docs_only, args.judge)
+        queries, qrels = made.judging.queries, made.judging.qrels
+        ids = [query.query_id for query in queries]
+        document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
+        clusters = np.array([document[min(qrels[one])] for one in ids])
+        category = np.array([query.category for query in queries])
+
+        def values(blend: Blend, strength: float) -> np.ndarray:
+            found = per_query(qrels, made.judging.dense_run(blend.at(strength), 10, f"strength {strength:g}"))
+            return np.array([found[_MEASURE][one] for one in ids])
+
+        base = values(Blend(load_base(made.params.model), {}), 0.0)
+        found: dict[float, list[np.ndarray]] = {strength: [] for strength in args.strengths}
+        for seed in args.seeds[:1] if args.quick else args.seeds:
+            blend = trained(made, seed, Path(scratch) / f"seed{seed}")
+            for strength in args.strengths:
+                found[strength].append(values(blend, strength))
+        rows = []
+        for strength, of_seeds in found.items():
+            mean = np.mean(of_seeds, axis=0)
+            interval = paired_bootstrap(mean, base, clusters, 5000, 0.95, 13)
+            rows.append(
+                {
+                    "strength": strength,
+                    "base": float(base.mean()),
+                    _MEASURE: float(mean.mean()),
+                    "difference": interval.difference,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "of_seeds": [float(one.mean() - base.mean()) for one in of_seeds],
+                    "by_category": {
+                        name: float((mean - base)[category == name].mean()) for name in sorted(set(category.tolist()))
+                    },
+                }
+            )
+            print(
+                f"{args.name or ' '.join(args.settings)} | {args.judge}, {len(ids)} queries | strength {strength:g} |"
+                f" {base.mean():.3f} -> {mean.mean():.3f} | {interval.difference:+.3f}"
+                f" [{interval.low:+.3f}, {interval.high:+.3f}] | {rows[-1]['by_category']}"
+            )
+        print(json.dumps({"name": args.name, "settings": settings, "docs_only": args.docs_only, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
