@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from stages import tokenize_texts, triplets
-from triptych.corpus.records import read_chunks, read_links, read_qrels, write_qrels
+from triptych.corpus.records import read_chunks, read_qrels, write_qrels
 from triptych.evaluation.measures import per_query
 from triptych.evaluation.significance import paired_bootstrap
 from triptych.params import Params
@@ -34,17 +34,15 @@ from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import load_base, tokenizer_fingerprint
 from triptych.training.judging import Judging, load_judging
-from triptych.training.material import contrastive, distilled, resolve_loss
+from triptych.training.material import prepare
 from triptych.training.trainer import train
-from triptych.triplets.examples import read_examples, read_passages, read_texts
-from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import draw_for_run
+from triptych.triplets.examples import read_examples
 
 _MEASURE = "mrr@10"
 
 
 @dataclass(frozen=True)
-class Material:
+class Made:
     """What all seeds of a recipe share."""
 
     params: Params
@@ -69,7 +67,7 @@ def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return raw
 
 
-def prepare(project: Path, folder: Path, settings: list[str], docs_only: bool, judge: str) -> Material:
+def make(project: Path, folder: Path, settings: list[str], docs_only: bool, judge: str) -> Made:
     """Make triplets and tokens of a recipe in ``folder``."""
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     if docs_only:
@@ -97,7 +95,7 @@ def prepare(project: Path, folder: Path, settings: list[str], docs_only: bool, j
     store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
     tokens = folder / "data/tokens"
     judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
-    return Material(params, folder, judging)
+    return Made(params, folder, judging)
 
 
 def _judge(corpus: Path, docs_only: bool, judge: str) -> None:
@@ -112,27 +110,15 @@ def _judge(corpus: Path, docs_only: bool, judge: str) -> None:
     write_qrels(corpus / "qrels" / "dev.tsv", chosen)
 
 
-def trained(made: Material, seed: int, place: Path) -> Blend:
+def trained(made: Made, seed: int, place: Path) -> Blend:
     """Train one seed of a recipe; return its blend with the base."""
-    params, tokens = made.params, made.folder / "data/tokens"
     torch.manual_seed(seed)
-    chunks, texts = made.judging.chunks, tokens / "texts"
-    passages = read_passages(texts)
+    settings = made.params.train.model_copy(update={"seed": seed})
+    params = made.params.model_copy(update={"train": settings})
+    tokens, turn = made.folder / "data/tokens", params.rounds.train["round0"]
     examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
-    settings = params.train.model_copy(update={"seed": seed})
-    turn = params.rounds.train["round0"]
-    loss = resolve_loss(settings.loss, examples, params.triplets.views)
-    number = turn.steps * settings.rows_per_step(loss)
-    draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
     model = load_base(params.model)
-    params = params.model_copy(update={"train": settings})
-    if loss == "distill":
-        words = read_texts(texts)[1]
-        material = distilled(examples, draw, made.judging.store, passages, chunks, words, model, params)
-    else:
-        links = read_links(tokens / "corpus" / "links.parquet", "split")
-        relations = Relations(chunks, links, params.triplets.exclude_linked)
-        material = contrastive(examples, draw, made.judging.store, passages, relations, params, loss)
+    material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn.steps, seed)
     make_trainable(model, settings, None)
     train(model, material, settings, turn)
     place.mkdir()
@@ -155,7 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = [*args.settings, *(["rounds.train.round0.steps=5"] if args.quick else [])]
     with tempfile.TemporaryDirectory() as scratch:
-        made = prepare(args.project, Path(scratch), settings, args.docs_only, args.judge)
+        made = make(args.project, Path(scratch), settings, args.docs_only, args.judge)
         queries, qrels = made.judging.queries, made.judging.qrels
         ids = [query.query_id for query in queries]
         document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}

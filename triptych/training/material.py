@@ -1,12 +1,12 @@
 """What a round trains on: scheduled rows, the collator that makes batches of them, and the loss they are for."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sentence_transformers import SentenceTransformer
 
-from triptych.corpus.records import Chunk
+from triptych.corpus.records import read_chunks, read_links
 from triptych.params import Params, Views
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.tokens.store import TokenStore
@@ -15,9 +15,10 @@ from triptych.training.batches import Collator, schedule
 from triptych.training.distilling import LessonCollator, Teacher, lessons
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
-from triptych.triplets.examples import Examples
+from triptych.training.rounds import load_model
+from triptych.triplets.examples import Examples, read_passages, read_texts
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import Draw
+from triptych.triplets.sampling import Draw, draw_for_run
 from triptych.triplets.views import VIEWS
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
@@ -30,6 +31,26 @@ class Material:
     rows: dict[str, list[Any]]
     collator: Collator | LessonCollator
     loss: str
+    draw: Draw
+
+
+def prepare(
+    tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
+) -> Material:
+    """Draw and order what ``steps`` steps train on.
+
+    ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill.
+    """
+    loss = resolve_loss(params.train.loss, examples, params.triplets.views)
+    number = steps * params.train.rows_per_step(loss) * params.train.gradient_accumulation_steps
+    draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
+    if loss == "distill":
+        return Material(*_lessons(tokens, store, examples, draw, previous, params), loss, draw)
+    corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
+    links = read_links(corpus / "links.parquet", "split")
+    relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
+    rows = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
+    return Material(rows, Collator(store, relations, fixed), loss, draw)
 
 
 def resolve_loss(loss: str, examples: Examples, views: Views) -> str:
@@ -43,42 +64,20 @@ def resolve_loss(loss: str, examples: Examples, views: Views) -> str:
     return "softmax" if any(view in present and getattr(views, view) > 0 for view in _JUDGED) else "distill"
 
 
-def contrastive(
-    examples: Examples,
-    draw: Draw,
-    store: TokenStore,
-    passages: list[int],
-    relations: Relations,
-    params: Params,
-    loss: str,
-) -> Material:
-    """Make material of anchors, positives and drawn negatives."""
-    fixed = params.tokenize.padding == "fixed"
-    return Material(schedule(examples, draw, passages, params.train), Collator(store, relations, fixed), loss)
-
-
-def distilled(
-    examples: Examples,
-    draw: Draw,
-    store: TokenStore,
-    passages: list[int],
-    chunks: list[Chunk],
-    texts: list[str],
-    teaching: SentenceTransformer,
-    params: Params,
-) -> Material:
-    """Make material of the drawn anchors and what ``teaching``, fused with BM25, finds near them.
-
-    ``texts`` holds every text by id. Only train chunks are ranked, so nothing of dev and test is learned.
-    """
-    train, precision = params.train, resolve_precision(params.train.precision, device())
+def _lessons(
+    tokens: Path, store: TokenStore, examples: Examples, draw: Draw, previous: Path, params: Params
+) -> tuple[dict[str, list[Any]], LessonCollator]:
+    """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
+    train, model = params.train, load_model(previous, params.model)
+    precision = resolve_precision(train.precision, device())
+    chunks = read_chunks(tokens / "corpus" / "chunks.parquet", "split")
+    passages, texts = np.array(read_passages(tokens / "texts")), read_texts(tokens / "texts")[1]
     rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
-    text_ids = np.array(passages)
-    words = LexicalIndex([chunks[row].chunk_id for row in rows], [texts[passages[row]] for row in rows])
-    teacher = Teacher(rows, encode(teaching, store, text_ids[rows], precision, "teacher: chunks"), words)
+    words = LexicalIndex([chunks[row].chunk_id for row in rows], [texts[one] for one in passages[rows].tolist()])
+    teacher = Teacher(rows, encode(model, store, passages[rows], precision, "teacher: chunks"), words)
     drawn = draw.example[np.random.default_rng(train.seed).permutation(len(draw.example))]
     anchors = examples.anchor[drawn]
-    vectors = encode(teaching, store, anchors, precision, "teacher: anchors")
+    vectors = encode(model, store, anchors, precision, "teacher: anchors")
     asked = [texts[one] for one in anchors.tolist()]
     columns = lessons(teacher, examples.positive_chunk[drawn], anchors, vectors, asked, train.distill, train.seed)
-    return Material(columns, LessonCollator(store, text_ids, params.tokenize.padding == "fixed"), "distill")
+    return columns, LessonCollator(store, passages, params.tokenize.padding == "fixed")

@@ -1,5 +1,6 @@
 """What a round leaves behind: the trained weights and ``round.json``, which says what they are."""
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,17 @@ def read_round_record(folder: Path) -> Round:
     """Read ``round.json``; a missing one is the user's to mend."""
     stage = "tokenize" if folder.name == "base" else f"train@{folder.name}"
     return Round(**read_json(folder / "round.json", stage))
+
+
+def keep_better(folder: Path, record: Round, previous_folder: Path) -> Round:
+    """Write a round's record beside its weights; where the round before is no worse on dev, put that in its place."""
+    previous = read_round_record(previous_folder)
+    if previous.dev is not None and record.dev is not None and previous.dev >= record.dev:
+        shutil.rmtree(folder)
+        shutil.copytree(previous_folder, folder, copy_function=shutil.copyfile)
+        return previous
+    write_round_record(folder, record)
+    return record
 
 
 def maker_of(round_folder: Path) -> str:
