@@ -7,9 +7,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from triptych.artifacts import read_jsonl
 from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
+from triptych.params import PROFILES
 from triptych.report.table import show_results
+from triptych.report.triplets import show_triplets
 from triptych.triplets.exchange import export as write_flat
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
@@ -32,23 +35,42 @@ def results(
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    # Wide enough for the table where the output is no terminal (a log, a pipe).
-    console = Console(width=None if Console().is_terminal else 120)
-    show_results(console, evaluation, intervals, verdict, embedder.as_posix())
+    show_results(_console(), evaluation, intervals, verdict, embedder.as_posix())
+
+
+@app.command()
+def triplets(
+    metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
+    profile: Annotated[str, typer.Option(help="embedder or reranker")] = PROFILES[0],
+) -> None:
+    """Show how hard the triplets are for the base model, and examples of each tier to read."""
+    try:
+        if profile not in PROFILES:
+            raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
+        rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    show_triplets(_console(), rating, examples, profile)
 
 
 @app.command()
 def export(
     out: Annotated[Path, typer.Argument(help="a .csv, a .parquet, or a folder for datasets.load_from_disk")],
-    triplets: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
+    source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
 ) -> None:
     """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
     try:
-        number = write_flat(triplets, out)
+        number = write_flat(source, out)
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"export: {number} triplets of {triplets.as_posix()}; {out.as_posix()}")
+    typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
+
+
+def _console() -> Console:
+    """Return a console that is wide enough for a table where the output is no terminal (a log, a pipe)."""
+    return Console(width=None if Console().is_terminal else 120)
 
 
 def _read(path: Path) -> Any:
