@@ -16,8 +16,6 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.tokens.store import TokenStore
 from triptych.training.batches import padded
 
-_BLOCK = 512  # anchors scored together
-
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
@@ -51,32 +49,30 @@ def lessons(
     """Draw what each anchor is taught; return columns, row by row as they will be seen.
 
     ``own`` holds each anchor's chunk (row of the corpus), ``anchors`` its text id, ``vectors`` and ``texts`` what the
-    teacher sees. A row has the anchor's own chunk, ``candidates`` of the teacher's best ``depth``, and ``random``
-    others.
+    teacher sees. An anchor brings its own chunk, ``candidates`` of the teacher's best ``depth``, and ``random`` others;
+    all anchors of a batch are taught all of its chunks, since each is encoded anyway.
     """
     random = np.random.default_rng(seed)
     place = np.searchsorted(teacher.rows, own)
     columns: dict[str, list[Any]] = {"anchor": anchors.tolist(), "chunks": [], "teacher": [], "scale": []}
-    for start in range(0, len(anchors), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        fused, scale = teacher.scores(vectors[block], texts[block], params.dense_weight)
+    for start in range(0, len(anchors), params.batch_size):
+        batch = slice(start, start + params.batch_size)
+        fused, scale = teacher.scores(vectors[batch], texts[batch], params.dense_weight)
+        chosen = [_chosen(scores, mine, params, random) for scores, mine in zip(fused, place[batch], strict=True)]
+        shared = np.unique(np.concatenate(chosen))
         columns["scale"] += scale.tolist()
-        for scores, mine in zip(fused, place[block].tolist(), strict=True):
-            chosen = _chosen(scores, mine, params, random)
-            columns["chunks"].append(teacher.rows[chosen].tolist())
-            columns["teacher"].append(scores[chosen].tolist())
+        columns["chunks"] += [teacher.rows[shared].tolist()] * len(chosen)
+        columns["teacher"] += fused[:, shared].tolist()
     return columns
 
 
-def _chosen(scores: np.ndarray, own: int, params: Distill, random: np.random.Generator) -> np.ndarray:
+def _chosen(scores: np.ndarray, own: np.int64, params: Distill, random: np.random.Generator) -> np.ndarray:
     depth = min(params.depth + 1, len(scores))
     best = np.argpartition(-scores, depth - 1)[:depth]
     best = best[np.lexsort((best, -scores[best]))]
     best = best[best != own][: params.depth]
     near = random.choice(best, min(params.candidates, len(best)), replace=False)
-    far = random.integers(0, len(scores), params.random)
-    _, first = np.unique(np.r_[own, near, far], return_index=True)
-    return np.r_[own, near, far][np.sort(first)]
+    return np.r_[own, near, random.integers(0, len(scores), params.random)]
 
 
 def _standardized(scores: np.ndarray) -> np.ndarray:
