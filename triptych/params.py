@@ -194,6 +194,7 @@ class Triplets(Section):
     imported: str | None
     views: Views
     anchors_per_chunk: Count
+    repeat_anchors: Count
     same_source_positives: Share
     balance: Literal["equal", "proportional", "sqrt"]
     min_triplets_per_category: Count

@@ -160,7 +160,8 @@ def examples(*views):
     ],
 )
 def test_auto_distills_where_no_person_chose_a_positive(params_with, views, shares, loss):
-    given = params_with().triplets.views.model_copy(update=dict.fromkeys(VIEWS, 0.0) | shares)
+    params = params_with().triplets
+    given = params.model_copy(update={"views": params.views.model_copy(update=dict.fromkeys(VIEWS, 0.0) | shares)})
     assert resolve_loss("auto", examples(*views), given) == loss
     assert resolve_loss("triplet", examples(*views), given) == "triplet"
 

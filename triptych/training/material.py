@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from triptych.corpus.records import read_chunks, read_links
-from triptych.params import Params, Views
+from triptych.params import Params, Triplets
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.tokens.store import TokenStore
 from triptych.training.base import device
@@ -18,10 +18,10 @@ from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
 from triptych.triplets.examples import Examples, read_passages, read_texts
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import Draw, draw_for_run
-from triptych.triplets.views import VIEWS
+from triptych.triplets.sampling import Draw, draw_for_run, view_rows
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
+_ENOUGH = 0.25  # share of the rows that they must make up
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def prepare(
 
     ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill.
     """
-    loss = resolve_loss(params.train.loss, examples, params.triplets.views)
+    loss = resolve_loss(params.train.loss, examples, params.triplets)
     number = steps * params.train.rows_per_step(loss) * params.train.gradient_accumulation_steps
     draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
     if loss == "distill":
@@ -53,15 +53,16 @@ def prepare(
     return Material(rows, Collator(store, relations, fixed), loss, draw)
 
 
-def resolve_loss(loss: str, examples: Examples, views: Views) -> str:
-    """Return the loss to use; ``auto`` is softmax where people chose positives, else distill.
+def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
+    """Return the loss to use; ``auto`` is softmax where people chose enough of the positives, else distill.
 
-    Without a judgment the only positives are a chunk's own words, which teach a contrastive loss to match words.
+    Without judgments the only positives are a chunk's own words, which teach a contrastive loss to match words.
     """
     if loss != "auto":
         return loss
-    present = {VIEWS[view] for view in np.unique(examples.view).tolist()}
-    return "softmax" if any(view in present and getattr(views, view) > 0 for view in _JUDGED) else "distill"
+    rows = view_rows(examples, params, len(examples))
+    judged = sum(rows.get(view, 0) for view in _JUDGED)
+    return "softmax" if judged >= _ENOUGH * sum(rows.values()) else "distill"
 
 
 def _lessons(

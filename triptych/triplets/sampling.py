@@ -51,29 +51,56 @@ def draw_for_run(examples: Examples, params: Triplets, profile: str, number: int
 def epochs(examples: Examples, params: Triplets, profile: str, seed: int, size: int | None = None) -> Iterator[Draw]:
     """Yield epoch after epoch of ``size`` triplets (as many as there are examples, if None), each with other negatives.
 
-    Views get their shares (those without examples give theirs to the others), categories theirs by
-    ``params.balance`` within a view, and the tiers of each category follow the profile's mix to the nearest row.
-    Within a view and category no example comes back before all were drawn, and no negative of a pool's tier before
-    all of them were, over epochs too. An epoch is smaller only where tiers run out of candidates, or caps are met.
+    Views get their shares (see `view_rows`), categories theirs by ``params.balance`` within a view, and the tiers of
+    each category follow the profile's mix to the nearest row. Within a view and category no example comes back before
+    all were drawn, and no negative of a pool's tier before all of them were, over epochs too. An epoch is smaller only
+    where tiers run out of candidates, or caps are met.
     """
-    cells: dict[str, dict[str, list[int]]] = {view: defaultdict(list) for view in VIEWS}
-    for row, (view, category) in enumerate(zip(examples.view.tolist(), examples.category.tolist(), strict=True)):
-        cells[VIEWS[view]][examples.categories[category]].append(row)
-    shares = params.views.model_dump()
-    present = {view: shares[view] for view in VIEWS if cells[view] and shares[view] > 0}
+    cells = _cells(examples)
     turns = {
         (view, category): _turns(rows, Random(f"{seed}:{view}:{category}"))
-        for view in present
-        for category, rows in cells[view].items()
+        for view, found in cells.items()
+        for category, rows in found.items()
     }
     dealer = _Dealer(examples, params, profile, seed)
     while True:
         rows: dict[str, list[int]] = defaultdict(list)
-        for view, wanted in apportion(present, len(examples) if size is None else size).items():
+        for view, wanted in view_rows(examples, params, len(examples) if size is None else size).items():
             weights = {name: _WEIGHTS[params.balance](len(found)) for name, found in sorted(cells[view].items())}
             for category, part in apportion(weights, wanted).items():
                 rows[category] += islice(turns[view, category], part)
         yield dealer.deal(dict(sorted(rows.items())))
+
+
+def view_rows(examples: Examples, params: Triplets, size: int) -> dict[str, int]:
+    """Divide the rows of an epoch among the views that have examples and a share.
+
+    A view whose share would bring its examples back more than ``repeat_anchors`` times gives the rest to the others,
+    unless none of them has room: a handful of questions cannot be the larger part of what is learned.
+    """
+    found = {
+        VIEWS[view]: int(number) for view, number in zip(*np.unique(examples.view, return_counts=True), strict=True)
+    }
+    shares = params.views.model_dump()
+    waiting = {view: shares[view] for view in VIEWS if view in found and shares[view] > 0}
+    rows: dict[str, int] = {}
+    while waiting:
+        parts = apportion(waiting, size - sum(rows.values()))
+        full = {view: params.repeat_anchors * found[view] for view in waiting}
+        over = [view for view in waiting if parts[view] > full[view]]
+        if not over or len(over) == len(waiting):
+            return {view: number for view, number in (rows | parts).items() if number}
+        rows |= {view: full[view] for view in over}
+        waiting = {view: share for view, share in waiting.items() if view not in over}
+    return rows
+
+
+def _cells(examples: Examples) -> dict[str, dict[str, list[int]]]:
+    """Return view → category → rows of the examples."""
+    cells: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row, (view, category) in enumerate(zip(examples.view.tolist(), examples.category.tolist(), strict=True)):
+        cells[VIEWS[view]][examples.categories[category]].append(row)
+    return cells
 
 
 def apportion(shares: dict[str, float], number: int) -> dict[str, int]:
