@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         args.metrics,
         {
             "loss": material.loss,
-            "triplets": len(material.draw.example),
-            "mix": tier_shares(examples, material.draw),
+            "rows": len(material.draw.example),
+            "mix": {} if material.loss == "distill" else tier_shares(examples, material.draw),
             "strength": kept.strength,
             "trained_in": kept.trained_in,
             "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
