@@ -27,10 +27,11 @@ TEMPLATE = "{header_path}\n{content}"
 
 @pytest.fixture
 def made(params_with):
-    def of(view, chunks=CHUNKS, queries=None, train=None, forbidden=frozenset(), **changes):
+    def of(view, chunks=CHUNKS, queries=None, train=None, forbidden=frozenset(), links=(), **changes):
         shares = {name: float(name == view) for name in VIEWS}
         settings = {"triplets.views": shares, "triplets.anchors_per_chunk": 20} | changes
-        return anchors(chunks, queries or {}, train or {}, set(forbidden), params_with(**settings).triplets)
+        params = params_with(**settings).triplets
+        return anchors(chunks, list(links), queries or {}, train or {}, set(forbidden), params)
 
     return of
 
