@@ -1,207 +1,219 @@
-"""Pools of negatives: never related to the positive, each tier as params.yaml defines it."""
+"""The embedder's negatives: each tier as params.yaml defines it, each record true, on real documentation and by hand."""
 
-import re
 from collections import Counter
 from dataclasses import replace
 
 import pytest
-from triptych.triplets.tiers import TIERS, Pools
+from corpora import anchors_of, draw, lexical_overlap, look_alikes, path_overlap, pools
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from triptych.corpus.records import Chunk, Link
-from triptych.triplets.relations import Relations
-from triptych.triplets.views import Anchor, anchors, passage
+from triptych.triplets.negatives import TIERS
+from triptych.triplets.views import anchors
 
-COMMON = "array axis element order memory value shape copy index type"
-
-
-def params_of(params_with, **changes):
-    return params_with(**changes).triplets
-
-
-def pools(chunks, found, params, links=(), split="train"):
-    return Pools(chunks, split, Relations(chunks, list(links)), params).draw(found)
-
-
-def anchors_of(chunks, template="{header_path}\n{content}"):
-    return [
-        Anchor(one.content, row, passage(one, template), "lead")
-        for row, one in enumerate(chunks)
-        if one.split == "train"
-    ]
-
-
-def words(chunk, template):
-    return set(re.findall(r"[^\W\d_]{3,}", passage(chunk, template).casefold()))
-
-
-def path_overlap(left, right):
-    shared = [mine == theirs for mine, theirs in zip(left.header_path, right.header_path, strict=False)]
-    prefix = shared.index(False) if False in shared else len(shared)
-    return prefix / max(len(left.header_path), len(right.header_path))
-
-
-def lexical_overlap(left, right, template):
-    one, other = words(left, template), words(right, template)
-    return len(one & other) / min(len(one), len(other))
-
-
-def look_alikes(number):
-    """Make chunks of two categories that share most of their words and no header."""
-    return [
-        Chunk(
-            f"c{row}",
-            ("lists", "tables")[row % 2],
-            f"c{row}.md",
-            (f"head{row}",),
-            f"title{row}",
-            f"{COMMON} {'x' * (row + 3)} {'y' * (row + 3)}",
-            f"c{row}",
-            cluster_id=row,
-            document_id=row,
-            split="train",
-        )
-        for row in range(number)
-    ]
+ALL_EASY = {"other_domain", "other_file", "other_path", "low_lexical", "random"}
+MEDIUM = {"same_file", "sibling_section", "moderate_lexical"}
+HARD = {"overlap", "cross_category"}
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_corpus, params_with):
-    """Yield (positive, negative) pairs of chunks with the negative's record, from real documentation."""
-    chunks, params = tiny_corpus.chunks, params_of(params_with)
-    links = [link for link in tiny_corpus.links if link.to_chunk_id in {one.chunk_id for one in chunks}]
-    found = anchors(chunks, {}, {}, set(), params)
-    made = pools(chunks, found, params, links)
-    assert len(made) == len(found) > 50
+def made(tiny_corpus, params_with):
+    """Return (positive, negative, record) of every negative of the embedder on real documentation."""
+    chunks, params = tiny_corpus.chunks, params_with().triplets
+    found = anchors(chunks, tiny_corpus.links, {}, {}, set(), params)
+    drawn = pools(chunks, params, tiny_corpus.links, found)
+    assert len(drawn) == len(found) > 50
     return [
         (chunks[anchor.positive], chunks[one.chunk], one)
-        for anchor, pool in zip(found, made, strict=True)
+        for anchor, pool in zip(found, drawn, strict=True)
         for one in pool
     ]
 
 
-def test_every_tier_is_drawn(drawn):
-    assert {negative.tier for _, _, negative in drawn} == set(TIERS)
+def of_tier(made, tier):
+    return [(positive, other, one) for positive, other, one in made if one.tier == tier]
 
 
-def test_no_negative_is_related_to_the_positive(drawn, tiny_corpus):
-    linked = {(one.from_chunk_id, one.to_chunk_id) for one in tiny_corpus.links}
-    for positive, other, _ in drawn:
-        assert positive.chunk_id != other.chunk_id
-        assert positive.cluster_id != other.cluster_id
-        assert positive.title.casefold() != other.title.casefold()
-        assert not {(positive.chunk_id, other.chunk_id), (other.chunk_id, positive.chunk_id)} & linked
+def strategies(drawn, tier):
+    return Counter(one.strategy for pool in drawn for one in pool if one.tier == tier)
 
 
-def test_hard_negatives_share_much_of_the_path_or_of_the_words(drawn, params_with):
-    params = params_of(params_with)
-    for positive, other, negative in drawn:
-        if negative.tier == "hard":
-            path, lexical = path_overlap(positive, other), lexical_overlap(positive, other, params.text_template)
-            assert path > params.overlaps.hard_path or lexical > params.overlaps.hard_lexical
-            assert negative.score == pytest.approx(0.5 * path + 0.5 * lexical, abs=1e-6)
+def test_every_tier_is_drawn(made):
+    assert {one.tier for _, _, one in made} == set(TIERS)
 
 
-def test_medium_negatives_share_some_of_the_path_or_of_the_words(drawn, params_with):
-    params = params_of(params_with)
-    low, high = params.overlaps.medium_path
-    strategies = Counter(negative.strategy for _, _, negative in drawn if negative.tier == "medium")
-    assert strategies["header_path"] > 0
-    for positive, other, negative in drawn:
-        if negative.strategy == "header_path":
-            assert low <= path_overlap(positive, other) <= high
-        if negative.strategy == "lexical":
-            overlap = lexical_overlap(positive, other, params.text_template)
-            assert 0.5 * params.overlaps.hard_lexical <= overlap <= params.overlaps.hard_lexical
+def test_strategy_that_is_recorded_belongs_to_the_tier(made):
+    for tier, known in zip(TIERS, (ALL_EASY, MEDIUM, HARD), strict=True):
+        assert {one.strategy for _, _, one in of_tier(made, tier)} <= known
 
 
-def test_medium_negatives_come_from_the_file_of_the_positive_where_there_are_some(params_with):
-    chunks = [replace(one, filename="one.md") if row < 4 else one for row, one in enumerate(look_alikes(12))]
-    settings = {"triplets.overlaps.hard_lexical": 1.0, "triplets.negatives_per_anchor": 2}
-    made = pools(chunks, anchors_of(chunks), params_of(params_with, **settings))
-    first = [one for one in made[0] if one.tier == "medium"]
-    assert {one.chunk for one in first} <= {1, 2, 3}
-    assert {one.strategy for one in first} == {"same_file"}
+def test_recorded_overlaps_are_those_of_positive_and_negative(made):
+    for positive, other, one in made:
+        assert one.path == pytest.approx(path_overlap(positive, other), abs=1e-6)
+        assert one.lexical == pytest.approx(lexical_overlap(positive, other), abs=1e-6)
 
 
-def test_chunks_that_share_few_words_are_not_medium(params_with):
-    strangers = [replace(one, content="q" * (row + 3)) for row, one in enumerate(look_alikes(24)) if row >= 12]
-    chunks = look_alikes(12) + strangers
-    settings = {"triplets.overlaps.hard_lexical": 1.0, "triplets.text_template": "{content}"}
-    made = pools(chunks, anchors_of(chunks)[:12], params_of(params_with, **settings))
-    medium = [one for pool in made for one in pool if one.tier == "medium"]
-    assert {one.strategy for one in medium} == {"lexical"}
-    assert max(one.chunk for one in medium) < 12
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_recorded_score_is_the_blend_that_params_weigh(tiny_corpus, params_with, weight):
+    params = params_with(**{"triplets.tiers.hard.path_weight": weight}).triplets
+    for pool in pools(tiny_corpus.chunks, params):
+        assert [one.score for one in pool] == pytest.approx(
+            [weight * one.path + (1 - weight) * one.lexical for one in pool], abs=1e-6
+        )
 
 
-def test_easy_negatives_are_of_another_category_where_there_is_one(drawn):
-    for positive, other, negative in drawn:
-        if negative.tier == "easy" and negative.strategy == "other_category":
-            assert positive.category != other.category
-    assert Counter(negative.strategy for _, _, negative in drawn if negative.tier == "easy")["other_category"] > 0
+def test_hard_negatives_share_more_than_half_the_path_or_two_fifths_of_the_words(made):
+    found = of_tier(made, "hard")
+    assert found
+    assert all(one.path > 0.5 or one.lexical > 0.4 for _, _, one in found)
 
 
-def test_easy_negatives_of_a_single_category_share_neither_path_nor_file(params_with):
-    chunks = [
-        replace(one, category="lists", header_path=(f"part{row % 3}", "one", f"head{row}"), filename=f"c{row % 6}.md")
-        for row, one in enumerate(look_alikes(30))
-    ]
-    settings = {"triplets.overlaps.hard_lexical": 1.0, "triplets.overlaps.hard_path": 1.0}
-    made = pools(chunks, anchors_of(chunks), params_of(params_with, **settings))
-    easy = [(chunks[row], chunks[one.chunk]) for row, pool in enumerate(made) for one in pool if one.tier == "easy"]
-    assert len(easy) > 60
-    assert all(one.header_path[0] != other.header_path[0] and one.filename != other.filename for one, other in easy)
+def test_medium_and_easy_negatives_share_less_than_hard_ones(made):
+    assert all(one.path <= 0.5 and one.lexical <= 0.4 + 1e-6 for _, _, one in made if one.tier != "hard")
+
+
+def test_medium_negatives_are_what_their_strategy_says(made):
+    for positive, other, one in of_tier(made, "medium"):
+        if one.strategy == "same_file":
+            assert positive.filename == other.filename
+            assert positive.header_path != other.header_path
+        elif one.strategy == "sibling_section":
+            assert 0.2 <= one.path <= 0.5
+        else:
+            assert 0.2 <= one.lexical <= 0.4
+
+
+def test_easy_negatives_are_what_their_strategy_says(made):
+    for positive, other, one in of_tier(made, "easy"):
+        assert one.strategy != "other_domain" or positive.category != other.category
+        assert one.strategy != "other_file" or positive.filename != other.filename
+        assert one.strategy != "other_path" or one.path == 0
+        assert one.strategy != "low_lexical" or one.lexical <= 0.1
+    assert Counter(one.strategy for _, _, one in of_tier(made, "easy"))["other_domain"] > 0
 
 
 def test_pool_holds_no_chunk_twice_and_no_more_than_asked(tiny_corpus, params_with):
-    params = params_of(params_with, **{"triplets.negatives_per_anchor": 3})
-    for pool in pools(tiny_corpus.chunks, anchors_of(tiny_corpus.chunks), params):
+    params = params_with(**{"triplets.negatives_per_anchor": 3}).triplets
+    for pool in pools(tiny_corpus.chunks, params):
         assert len({one.chunk for one in pool}) == len(pool)
         assert max(Counter(one.tier for one in pool).values()) <= 3
 
 
+@pytest.mark.parametrize("profile", ["embedder", "reranker"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_only_chunks_of_the_split_asked_for_are_drawn(tiny_corpus, params_with, split):
+def test_only_chunks_of_the_split_asked_for_are_drawn(tiny_corpus, params_with, split, profile):
     chunks = tiny_corpus.chunks
-    found = [Anchor(one.content, row, "", "lead") for row, one in enumerate(chunks) if one.split == split]
-    made = pools(chunks, found, params_of(params_with), split=split)
-    assert {chunks[one.chunk].split for pool in made for one in pool} == {split}
+    own = [replace(one, split="train" if one.split == split else "") for one in chunks]
+    pool = draw(chunks, params_with().triplets, found=anchors_of(own), split=split).pools[profile]
+    assert {chunks[one].split for one in pool.chunk.tolist()} == {split}
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_share_of_hard_negatives_is_of_another_category(params_with, share):
-    chunks = look_alikes(40)
-    params = params_of(params_with, **{"triplets.cross_category_hard": share})
-    made = pools(chunks, anchors_of(chunks), params)
-    hard = [(row, one) for row, pool in enumerate(made) for one in pool if one.tier == "hard"]
-    other = sum(chunks[row].category != chunks[one.chunk].category for row, one in hard)
-    assert len(hard) == 40 * params.negatives_per_anchor
-    assert other / len(hard) == pytest.approx(share)
+def test_section_of_the_same_file_is_medium_before_anything_else(params_with):
+    chunks = [replace(one, filename="one.md") if row < 4 else one for row, one in enumerate(look_alikes(12))]
+    changes = {"triplets.tiers.hard.lexical_min": 1.0, "triplets.negatives_per_anchor": 2}
+    first = [one for one in pools(chunks, params_with(**changes).triplets)[0] if one.tier == "medium"]
+    assert {one.chunk for one in first} <= {1, 2, 3}
+    assert [one.strategy for one in first] == ["same_file"] * 2
+
+
+def test_sibling_sections_are_medium_where_the_file_has_no_other(params_with):
+    chunks = [
+        replace(one, header_path=("part", "x", "y", f"h{row}") if row < 4 else (f"h{row}",), content="z" * (row + 3))
+        for row, one in enumerate(look_alikes(12))
+    ]
+    for row in (1, 2, 3):  # one of four levels in common
+        chunks[row] = replace(chunks[row], header_path=("part", f"x{row}", f"h{row}"))
+    params = params_with(**{"triplets.text_template": "{content}"}).triplets
+    medium = [one for one in pools(chunks, params)[0] if one.tier == "medium"]
+    assert {(one.chunk, one.strategy, round(one.path, 2)) for one in medium} == {
+        (row, "sibling_section", 0.25) for row in (1, 2, 3)
+    }
+
+
+def test_moderate_lexical_overlap_is_medium_where_there_is_no_neighbor(params_with):
+    strangers = [replace(one, content="q" * (row + 3)) for row, one in enumerate(look_alikes(24)) if row >= 12]
+    changes = {"triplets.tiers.hard.lexical_min": 0.9, "triplets.tiers.medium.lexical": [0.2, 0.9]}
+    params = params_with(**changes | {"triplets.text_template": "{content}"}).triplets
+    drawn = pools(look_alikes(12) + strangers, params)[:12]
+    assert set(strategies(drawn, "medium")) == {"moderate_lexical"}
+    assert max(one.chunk for pool in drawn for one in pool if one.tier == "medium") < 12
+
+
+def single_category(paths):
+    """Make thirty chunks of one category in six files, with a word of its own each."""
+    return [
+        replace(one, category="lists", header_path=path, filename=f"c{row % 6}.md", content="z" * (row + 3))
+        for row, (one, path) in enumerate(zip(look_alikes(30), paths, strict=True))
+    ]
+
+
+def test_easy_negatives_of_a_single_category_stand_under_another_top_heading(params_with):
+    chunks = single_category([(f"part{row % 3}", "one", f"head{row}") for row in range(30)])
+    only = dict.fromkeys(ALL_EASY, 0.0) | {"other_domain": 1.0}
+    changes = {"triplets.tiers.easy.strategies": only, "triplets.text_template": "{content}"}
+    drawn = pools(chunks, params_with(**changes).triplets)
+    assert strategies(drawn, "easy") == {"other_domain": 30 * 4}
+    easy = [(chunks[row], chunks[one.chunk]) for row, pool in enumerate(drawn) for one in pool if one.tier == "easy"]
+    assert all(one.header_path[0] != other.header_path[0] and one.filename != other.filename for one, other in easy)
+
+
+def test_easy_negatives_are_of_another_category_though_all_chunks_share_a_top_heading(params_with):
+    chunks = [
+        replace(one, header_path=("numpy", one.category, f"h{row}"), content="z" * (row + 3))
+        for row, one in enumerate(look_alikes(30))
+    ]
+    drawn = pools(chunks, params_with(**{"triplets.text_template": "{content}"}).triplets)
+    assert strategies(drawn, "easy") == {"other_domain": 30 * 4}
+
+
+def test_easy_negatives_come_from_another_file_where_there_are_no_headings(params_with):
+    chunks = single_category([()] * 30)
+    drawn = pools(chunks, params_with().triplets)
+    assert strategies(drawn, "easy").total() == 30 * 4
+    assert "other_domain" not in strategies(drawn, "easy")
+    for row, pool in enumerate(drawn):
+        assert all(chunks[row].filename != chunks[one.chunk].filename for one in pool if one.tier == "easy")
+
+
+def test_easy_negatives_are_any_chunk_where_there_is_one_file(params_with):
+    chunks = [replace(one, filename="one.md") for one in single_category([()] * 30)]
+    changes = {"triplets.negatives_per_anchor": 2}  # of 29 chunks two are medium, being of the same file
+    drawn = pools(chunks, params_with(**changes).triplets)
+    assert strategies(drawn, "easy") == {"random": 60}
 
 
 def test_hard_negatives_are_the_closest_first(params_with):
     chunks = look_alikes(30)
     for row in (0, 20):  # of one category, under one heading
         chunks[row] = replace(chunks[row], header_path=("one heading", f"head{row}"))
-    pool = pools(chunks, anchors_of(chunks)[:1], params_of(params_with, **{"triplets.cross_category_hard": 0.0}))[0]
-    assert next(one.chunk for one in pool if one.tier == "hard") == 20
+    changes = {"triplets.cross_category_hard": 0.0}
+    pool = pools(chunks, params_with(**changes).triplets)[0]
+    hard = [one for one in pool if one.tier == "hard"]
+    assert hard[0].chunk == 20
+    assert [one.score for one in hard] == sorted((one.score for one in hard), reverse=True)
 
 
-def test_linked_look_alike_is_left_out(params_with):
-    chunks = look_alikes(6)
-    links = [Link("c0", f"c{row}", "", "") for row in (1, 2, 3)]
-    pool = pools(chunks, anchors_of(chunks), params_of(params_with), links)[0]
-    assert {one.chunk for one in pool} == {4, 5}
+@pytest.mark.parametrize(("weight", "best"), [(0.9, 2), (0.1, 4)])
+def test_weight_decides_between_a_close_path_and_close_words(params_with, weight, best):
+    chunks = [replace(one, category="lists", content="z" * (row + 3)) for row, one in enumerate(look_alikes(8))]
+    chunks[0] = replace(chunks[0], header_path=("a", "b", "c"), content="one two six")
+    chunks[2] = replace(chunks[2], header_path=("a", "b", "d"))
+    chunks[4] = replace(chunks[4], content="one two six zzz")
+    changes = {"triplets.tiers.hard.path_weight": weight, "triplets.negatives_per_anchor": 1}
+    params = params_with(**changes | {"triplets.text_template": "{content}"}).triplets
+    assert [one.chunk for one in pools(chunks, params)[0] if one.tier == "hard"] == [best]
 
 
-def test_anchor_whose_positive_is_related_to_everything_gets_an_empty_pool(params_with):
-    chunks = [replace(one, cluster_id=0) for one in look_alikes(6)]
-    assert pools(chunks, anchors_of(chunks), params_of(params_with)) == [[]] * 6
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(most=st.floats(0.4, 1.0))
+def test_nothing_above_the_highest_lexical_overlap_is_a_negative(tiny_corpus, params_with, most):
+    params = params_with(**{"triplets.tiers.hard.lexical_max": most}).triplets
+    for pool in draw(tiny_corpus.chunks, params).pools.values():
+        assert len(pool.chunk)
+        assert pool.lexical.max() <= most + 1e-6
 
 
 def test_same_seed_draws_the_same_and_another_seed_others(tiny_corpus, params_with):
-    chunks = tiny_corpus.chunks
-    one, same, other = (
-        pools(chunks, anchors_of(chunks), params_of(params_with, **{"triplets.seed": seed})) for seed in (1, 1, 2)
-    )
+    one, same, other = (pools(tiny_corpus.chunks, params_with(**{"triplets.seed": n}).triplets) for n in (1, 1, 2))
     assert one == same
     assert one != other

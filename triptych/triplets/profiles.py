@@ -61,6 +61,7 @@ def _embedder(found: Candidates, numbers: np.ndarray, shuffled: np.ndarray, para
     for strategy, quota in slots(numbers, params).items():
         yield Rule("easy", strategy, masks[strategy], shuffled, quota)
     yield Rule("easy", "other_domain", masks["other_domain"], shuffled, full)
+    yield Rule("easy", "other_domain", ~close & found.other_domain, shuffled, full)  # though both stand under one root
     yield Rule("easy", "other_file", ~close & found.other_file, shuffled, full)
     yield Rule("easy", "random", ~close, shuffled, full)
 
