@@ -115,7 +115,7 @@ def corpora(draw, most=12):
     """Draw a small corpus full of collisions (clusters, titles, sections, files, links) and its links."""
     number = draw(st.integers(2, most))
     path = st.sampled_from([(), ("a",), ("a", "b"), ("a", "b", "c"), ("a", "d"), ("e",), ("e", "f", "g", "h")])
-    word = st.sampled_from("alpha beta gamma delta epsilon zeta eta theta".split())
+    word = st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"])
     chunks = [
         Chunk(
             f"c{row}",
@@ -147,9 +147,7 @@ def example(number, view="lead", category="lists", tiers=TIERS, size=4, positive
         for place, tier in enumerate(tiers)
         for one in range(size)
     ]
-    return Example(
-        number, 10_000 + number, number if positive is None else positive, view, category, tuple(negatives)
-    )
+    return Example(number, 10_000 + number, number if positive is None else positive, view, category, tuple(negatives))
 
 
 def drawn(examples, draw):
@@ -168,8 +166,11 @@ def example_sets(draw, full=False, most=24):
     for number in range(draw(st.integers(1, most))):
         sizes = draw(st.tuples(*[st.integers(int(full), 4)] * 3))
         chunks = iter(draw(st.permutations(range(100, 112))))
-        negatives = [Negative(next(chunks), tier, "random", 0.0) for tier, size in zip(TIERS, sizes, strict=True)
-                     for _ in range(size)]
+        negatives = [
+            Negative(next(chunks), tier, "random", 0.0)
+            for tier, size in zip(TIERS, sizes, strict=True)
+            for _ in range(size)
+        ]
         category = draw(st.sampled_from(["lists", "tables", "maps"]))
         rows.append(Example(number, 500 + number, draw(st.integers(0, 5)), "lead", category, tuple(negatives)))
     return Examples.of(rows)
