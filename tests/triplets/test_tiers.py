@@ -1,4 +1,4 @@
-"""The embedder's negatives: each tier as params.yaml defines it, each record true, on real documentation and by hand."""
+"""The embedder's negatives: each tier as params.yaml defines it, each record true, on real chunks and by hand."""
 
 from collections import Counter
 from dataclasses import replace
