@@ -1,5 +1,6 @@
 """Shared material: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -49,10 +50,14 @@ def write_params():
 
 @pytest.fixture(scope="session")
 def params_with(tmp_path_factory, write_params):
-    """Load the project's params with dotted keys changed."""
+    """Load the project's params with dotted keys changed; the same changes are loaded once, for property tests."""
+    known = {}
 
     def load(**changes):
-        return load_params(write_params(tmp_path_factory.mktemp("params"), **changes))
+        key = json.dumps(changes, sort_keys=True)
+        if key not in known:
+            known[key] = load_params(write_params(tmp_path_factory.mktemp("params"), **changes))
+        return known[key]
 
     return load
 

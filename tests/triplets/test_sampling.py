@@ -2,131 +2,206 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
+from corpora import drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from triptych.triplets.tiers import TIERS, Negative
 
-from triptych.params import Tiers, Views
-from triptych.triplets.examples import Example
-from triptych.triplets.sampling import apportion, sample, tier_shares
-from triptych.triplets.views import VIEWS
+from triptych.params import PROFILES
+from triptych.triplets.examples import Examples
+from triptych.triplets.negatives import TIERS
+from triptych.triplets.pools import Pools
+from triptych.triplets.relations import Relations
+from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares
+from triptych.triplets.views import anchors
 
-MIX = Tiers(easy=0.3, medium=0.4, hard=0.3)
-FEW_EASY = Tiers(easy=0.0, medium=0.25, hard=0.75)
-
-
-def views(**shares):
-    return Views(**(dict.fromkeys(VIEWS, 0.0) | shares))
-
-
-def example(number, view="lead", category="lists", tiers=TIERS, size=4):
-    negatives = [
-        Negative(1000 * number + 10 * place + one, tier, "made", 0.0)
-        for place, tier in enumerate(tiers)
-        for one in range(size)
-    ]
-    return Example(number, 10_000 + number, number, view, category, tuple(negatives))
-
-
+MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
+FEW_EASY = {"easy": 0.0, "medium": 0.25, "hard": 0.75}
 LEADS = [example(number) for number in range(20)]
 TWO = LEADS + [example(100 + number, category="tables") for number in range(5)]
 
 
-@pytest.mark.parametrize("mix", [MIX, FEW_EASY, Tiers(easy=1.0, medium=0.0, hard=0.0)])
+@pytest.fixture
+def dealt(params_with):
+    """Draw an epoch of (example, negative) from a list of examples; no cap is met unless asked for."""
+
+    def run(rows, number=None, mix=MIX, shares=None, seed=5, **changes):
+        free = {"cap_per_anchor": 10**6, "cap_per_negative": 10**6}
+        params = params_with(
+            **{"triplets.views": views(**(shares or {"lead": 1.0})), "triplets.profiles.embedder": mix},
+            **{f"triplets.{key}": value for key, value in (free | changes).items()},
+        ).triplets
+        examples = Examples.of(rows)
+        found = sample(examples, params, "embedder", 0, seed, number)
+        return drawn(examples, found), found
+
+    return run
+
+
+def tiers_of(pairs):
+    return Counter(negative.tier for _, negative in pairs)
+
+
+def categories_of(pairs):
+    return Counter(one.category for one, _ in pairs)
+
+
+@pytest.mark.parametrize("mix", [MIX, FEW_EASY, {"easy": 1.0, "medium": 0.0, "hard": 0.0}])
 @pytest.mark.parametrize("number", [1, 7, 50, 333])
-def test_mix_holds_in_every_category_to_the_nearest_row(mix, number):
-    drawn = sample(TWO, views(lead=1.0), mix, number, 5)
-    assert len(drawn) == number
-    for category in {one.example.category for one in drawn}:
-        tiers = Counter(one.negative.tier for one in drawn if one.example.category == category)
+def test_mix_holds_in_every_category_to_the_nearest_row(dealt, mix, number):
+    pairs, found = dealt(TWO, number, mix)
+    assert len(pairs) == number
+    assert found.short == {}
+    for category in categories_of(pairs):
+        tiers = tiers_of([pair for pair in pairs if pair[0].category == category])
         for tier in TIERS:
-            assert abs(tiers[tier] - getattr(mix, tier) * tiers.total()) < 1
+            assert abs(tiers[tier] - mix[tier] * tiers.total()) < 1
 
 
-def test_shares_that_are_reported_are_those_that_were_drawn():
-    shares = tier_shares(sample(TWO, views(lead=1.0), MIX, 200, 5))
-    assert shares == {name: {"easy": 0.3, "medium": 0.4, "hard": 0.3} for name in ("lists", "tables")}
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(example_sets(), st.integers(1, 60), st.integers(0, 9), st.lists(st.integers(0, 5), min_size=3, max_size=3))
+def test_mix_holds_or_what_is_missing_is_said_with_its_cause(params_with, examples, number, seed, parts):
+    mix = {tier: (part + 1) / sum(one + 1 for one in parts) for tier, part in zip(TIERS, parts, strict=True)}
+    changes = {"triplets.views": views(lead=1.0), "triplets.profiles.reranker": mix}
+    params = params_with(**changes).triplets
+    found = sample(examples, params, "reranker", 0, seed, number)
+    wanted = apportion(dict.fromkeys(examples.categories, 1.0), number)
+    pairs = drawn(examples, found)
+    for category, rows in wanted.items():
+        tiers = tiers_of([pair for pair in pairs if pair[0].category == category])
+        if category not in found.short:
+            assert tiers == Counter({tier: part for tier, part in apportion(mix, rows).items() if part})
+            continue
+        why = found.short[category]
+        assert why["missing"] == rows - tiers.total() > 0
+        assert any(cause.endswith(("_empty", "_capped")) and times > 0 for cause, times in why.items())
+        if len(tiers) == 3:
+            assert tiers == Counter({tier: part for tier, part in apportion(mix, tiers.total()).items() if part})
 
 
-def test_every_negative_is_of_the_examples_own_pool_with_the_tier_it_has_there():
-    for one in sample(TWO, views(lead=1.0), MIX, 400, 5):
-        assert one.negative in one.example.negatives
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(example_sets(full=True), st.integers(100, 400), st.integers(0, 9), st.sampled_from(PROFILES))
+def test_mix_holds_within_one_percentage_point_where_every_pool_has_every_tier(params_with, examples, size, seed, name):
+    changes = {"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 10**6, "triplets.cap_per_negative": 10**6}
+    params = params_with(**changes).triplets
+    found = sample(examples, params, name, 0, seed, size)
+    assert (len(found.example), found.short) == (size, {})
+    for category, shares in tier_shares(examples, found).items():
+        rows = int((examples.category[found.example] == examples.categories.index(category)).sum())
+        for tier, wanted in getattr(params.profiles, name).model_dump().items():
+            assert abs(shares[tier] - wanted) < max(0.01, 1 / rows)
 
 
-def test_mix_holds_where_some_examples_lack_a_tier():
+@pytest.mark.parametrize("profile", PROFILES)
+def test_mix_of_real_documentation_holds_within_one_percentage_point(tiny_corpus, params_with, profile):
+    changes = {"triplets.views": views(lead=0.4, sentence=0.4, heading=0.2), "triplets.cap_per_negative": 200}
+    params = params_with(**changes).triplets
+    found = anchors(tiny_corpus.chunks, tiny_corpus.links, {}, {}, set(), params)
+    pool = Pools(tiny_corpus.chunks, "train", Relations(tiny_corpus.chunks, tiny_corpus.links), params).draw(found)
+    rows = [example(row, one.view, tiny_corpus.chunks[one.positive].category, (), positive=one.positive)
+            for row, one in enumerate(found)]  # fmt: skip
+    examples = Examples.of(rows, pool.pools[profile])
+    draw = sample(examples, params, profile, 0, 1, 500)
+    assert (len(draw.example), draw.short) == (500, {})
+    shares = tier_shares(examples, draw)
+    assert shares.keys() == {"fft", "linalg"}
+    for category in shares:
+        for tier, wanted in getattr(params.profiles, profile).model_dump().items():
+            assert abs(shares[category][tier] - wanted) <= 0.01
+
+
+def test_shares_that_are_reported_are_those_that_were_drawn(params_with):
+    params = params_with(**{"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 100}).triplets
+    examples = Examples.of(TWO)
+    shares = tier_shares(examples, sample(examples, params, "embedder", 0, 5, 200))
+    assert shares == {name: pytest.approx(MIX) for name in ("lists", "tables")}
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(example_sets(), st.integers(1, 80), st.integers(0, 9))
+def test_every_negative_is_of_the_examples_own_pool(params_with, examples, number, seed):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    draw = sample(examples, params, "embedder", 0, seed, number)
+    assert (examples.pool.anchors[draw.negative] == draw.example).all()
+
+
+def test_mix_holds_where_some_examples_lack_a_tier(dealt):
     mixed = [example(number, tiers=TIERS if number % 4 else ("easy", "medium")) for number in range(40)]
-    drawn = sample(mixed, views(lead=1.0), MIX, 400, 5)
-    assert Counter(one.negative.tier for one in drawn) == {"easy": 120, "medium": 160, "hard": 120}
+    assert tiers_of(dealt(mixed, 400)[0]) == {"easy": 120, "medium": 160, "hard": 120}
 
 
-def test_examples_with_one_tier_get_it_before_others_use_it_up():
+def test_examples_with_one_tier_get_it_before_others_use_it_up(dealt):
     tiers = [("easy",)] * 30 + [TIERS] * 40 + [("hard",)] * 30
-    drawn = sample([example(row, tiers=one) for row, one in enumerate(tiers)], views(lead=1.0), MIX, 100, 5)
-    assert Counter(one.negative.tier for one in drawn) == {"easy": 30, "medium": 40, "hard": 30}
+    pairs, _ = dealt([example(row, tiers=one) for row, one in enumerate(tiers)], 100)
+    assert tiers_of(pairs) == {"easy": 30, "medium": 40, "hard": 30}
 
 
-def test_tier_that_no_pool_has_makes_the_draw_smaller_but_relabels_nothing():
-    easy_and_medium = [example(number, tiers=("easy", "medium")) for number in range(20)]
-    drawn = sample(easy_and_medium, views(lead=1.0), MIX, 100, 5)
-    assert Counter(one.negative.tier for one in drawn) == {"easy": 30, "medium": 40}
+@pytest.mark.parametrize("seed", range(10))
+def test_mix_is_met_whenever_the_pools_allow_it(dealt, seed):
+    rows = [
+        example(0, tiers=("easy", "hard")),
+        example(1, tiers=("easy", "medium")),
+        example(2, tiers=("easy", "hard")),
+    ]
+    pairs, _ = dealt(rows, 3, dict.fromkeys(TIERS, 1 / 3), seed=seed)
+    assert tiers_of(pairs) == {"easy": 1, "medium": 1, "hard": 1}
 
 
-def test_categories_get_equal_parts_whatever_their_size():
-    drawn = sample(TWO, views(lead=1.0), MIX, 60, 5)
-    assert Counter(one.example.category for one in drawn) == {"lists": 30, "tables": 30}
+def test_tier_that_no_pool_has_makes_the_draw_smaller_but_relabels_nothing(dealt):
+    pairs, found = dealt([example(number, tiers=("easy", "medium")) for number in range(20)], 100)
+    assert tiers_of(pairs) == {"easy": 30, "medium": 40}
+    assert found.short == {"lists": {"missing": 30, "hard_empty": 100}}
 
 
-def test_views_get_their_shares():
-    examples = LEADS + [example(200 + number, view="sentence") for number in range(3)]
-    drawn = sample(examples, views(lead=0.75, sentence=0.25), MIX, 80, 5)
-    assert Counter(one.example.view for one in drawn) == {"lead": 60, "sentence": 20}
+@pytest.mark.parametrize(
+    ("balance", "lists", "tables"), [("equal", 30, 30), ("proportional", 48, 12), ("sqrt", 40, 20)]
+)
+def test_categories_get_their_parts_by_balance(dealt, balance, lists, tables):
+    assert categories_of(dealt(TWO, 60, balance=balance)[0]) == {"lists": lists, "tables": tables}
 
 
-def test_view_without_examples_gives_its_share_to_the_others():
-    examples = [*LEADS, example(200, view="sentence")]
-    drawn = sample(examples, views(query=0.5, lead=0.25, sentence=0.25), MIX, 80, 5)
-    assert Counter(one.example.view for one in drawn) == {"lead": 40, "sentence": 40}
+@pytest.mark.parametrize("balance", ["equal", "proportional", "sqrt"])
+def test_mix_holds_by_any_balance(dealt, balance):
+    for category in ("lists", "tables"):
+        pairs, _ = dealt(TWO, 300, balance=balance)
+        tiers = tiers_of([pair for pair in pairs if pair[0].category == category])
+        assert all(abs(tiers[tier] / tiers.total() - MIX[tier]) <= 0.01 for tier in TIERS)
 
 
-def test_view_of_share_zero_is_not_drawn():
-    examples = [*LEADS, example(200, view="sentence")]
-    assert {one.example.view for one in sample(examples, views(lead=1.0), MIX, 80, 5)} == {"lead"}
+def test_views_get_their_shares(dealt):
+    rows = LEADS + [example(200 + number, view="sentence") for number in range(3)]
+    pairs, _ = dealt(rows, 80, shares={"lead": 0.75, "sentence": 0.25})
+    assert Counter(one.view for one, _ in pairs) == {"lead": 60, "sentence": 20}
 
 
-def test_no_example_comes_back_before_all_were_drawn():
-    times = Counter(one.example.anchor for one in sample(LEADS, views(lead=1.0), MIX, 50, 5))
-    assert set(times.values()) == {2, 3}
-    assert times.total() == 50
+def test_view_without_examples_gives_its_share_to_the_others(dealt):
+    rows = [*LEADS, example(200, view="sentence")]
+    pairs, _ = dealt(rows, 80, shares={"query": 0.5, "lead": 0.25, "sentence": 0.25})
+    assert Counter(one.view for one, _ in pairs) == {"lead": 40, "sentence": 40}
 
 
-def test_no_negative_comes_back_before_its_tier_is_used_up():
-    (only,) = [example(1, size=5)]
-    drawn = sample([only], views(lead=1.0), Tiers(easy=0.0, medium=0.0, hard=1.0), 15, 5)
-    chunks = [one.negative.chunk for one in drawn]
-    assert len(set(chunks)) == 5
-    assert set(Counter(chunks).values()) == {3}
-    assert len(set(chunks[:5])) == 5
+def test_view_of_share_zero_is_not_drawn(dealt):
+    assert {one.view for one, _ in dealt([*LEADS, example(200, view="sentence")], 80)[0]} == {"lead"}
 
 
-def test_draw_depends_on_the_seed_alone():
-    one, same, other = (sample(TWO, views(lead=1.0), MIX, 60, seed) for seed in (1, 1, 2))
-    assert one == same
-    assert one != other
+def test_no_examples_give_no_triplets(dealt):
+    assert dealt([], 10)[0] == []
 
 
-def test_rounds_with_other_seeds_meet_other_negatives():
-    one, other = ({row.negative.chunk for row in sample(LEADS, views(lead=1.0), MIX, 20, seed)} for seed in (1, 2))
-    assert len(one & other) < 15
+@pytest.mark.parametrize("number", [1, 7, 20, 50, 233])
+def test_run_gets_as_many_triplets_as_it_asks_for(params_with, number):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    examples = Examples.of(LEADS)
+    draw = draw_for_run(examples, params, "embedder", number, 3)
+    assert len(draw.example) == len(draw.negative) == number
+    times = np.bincount(draw.example, minlength=20)
+    assert times.max() - times.min() <= 1
 
 
-def test_short_rounds_with_other_seeds_meet_other_examples():
-    one, other = ({row.example.anchor for row in sample(LEADS, views(lead=1.0), MIX, 8, seed)} for seed in (1, 2))
-    assert one != other
-
-
-def test_no_examples_give_no_triplets():
-    assert sample([], views(lead=1.0), MIX, 10, 5) == []
+def test_caps_of_a_run_hold_for_each_epoch_of_it_not_for_all_together(params_with):
+    params = params_with(**{"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 1}).triplets
+    assert len(draw_for_run(Examples.of(LEADS), params, "embedder", 200, 3).example) == 200
 
 
 def test_apportion_by_hand():
@@ -145,16 +220,3 @@ def test_apportion_gives_whole_parts_that_sum_up_and_are_off_by_less_than_one(sh
     total = sum(shares.values())
     assert sum(parts.values()) == number
     assert all(abs(parts[key] - number * share / total) < 1 + 1e-9 for key, share in shares.items())
-
-
-def _example(number, tiers):
-    pool = tuple(Negative(10 * number + place, tier, "made", 0.0) for place, tier in enumerate(tiers))
-    return Example(number, number, number, "lead", "api", pool)
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_mix_is_met_whenever_the_pools_allow_it(seed):
-    third = 1 / 3
-    examples = [_example(0, ["easy", "hard"]), _example(1, ["easy", "medium"]), _example(2, ["easy", "hard"])]
-    views = Views(**(dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}))
-    assert len(sample(examples, views, Tiers(easy=third, medium=third, hard=third), 3, seed)) == 3
