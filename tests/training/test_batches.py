@@ -1,19 +1,17 @@
 """The schedule of a run and its batches."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from triptych.triplets.tiers import TIERS, Negative
 
 from triptych.corpus.records import Chunk, Link
-from triptych.params import Tiers, Views
 from triptych.tokens.store import open_store, write_store
 from triptych.training.batches import COLUMNS, Collator, schedule
-from triptych.triplets.examples import Example
+from triptych.triplets.examples import Example, Examples
+from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import Triplet, sample
+from triptych.triplets.sampling import Draw, draw_for_run
 
 PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
 ROWS = [
@@ -24,22 +22,26 @@ ROWS = [
 ]
 
 
-def triplet(number, tier):
-    negative = Negative(number % len(PASSAGES), tier, "made", 0.0)
-    return Triplet(Example(number, 200 + number, 0, "lead", "api", (negative,)), negative)
+def triplets_of(examples):
+    """Return examples with a draw that takes the first negative of each, in the order they have."""
+    return examples, Draw(np.arange(len(examples)), examples.pool.offsets[:-1], {})
+
+
+def example(number, tier, *more):
+    negative = Negative(number % len(PASSAGES), tier, "random", 0.0)
+    return Example(number, 200 + number, 0, "lead", "api", (negative, *more))
 
 
 @pytest.fixture
 def triplets():
-    return [triplet(number, TIERS[number % 3]) for number in range(90)]
+    return triplets_of(Examples.of(example(number, TIERS[number % 3]) for number in range(90)))
 
 
 @pytest.fixture
 def tiers_of(params_with):
     def order(triplets, **changes):
         settings = params_with(**{f"train.{key}": value for key, value in changes.items()}).train
-        tier = {one.example.anchor: one.negative.tier for one in triplets}
-        return [tier[anchor] for anchor in schedule(triplets, PASSAGES, settings)["anchor"]]
+        return [TIERS[anchor % 3] for anchor in schedule(*triplets, PASSAGES, settings)["anchor"]]
 
     return order
 
@@ -86,14 +88,14 @@ def test_shuffled_curriculum_mixes_the_tiers(triplets, tiers_of):
 @pytest.mark.parametrize(("curriculum", "overlap"), [("shuffled", 0.0), ("easy_first", 0.0), ("easy_first", 5.0)])
 def test_order_changes_nothing_of_the_mix(triplets, params_with, curriculum, overlap):
     params = params_with(**{"train.curriculum": curriculum, "train.curriculum_overlap": overlap})
-    rows = schedule(triplets, PASSAGES, params.train)
+    rows = schedule(*triplets, PASSAGES, params.train)
     assert Counter(zip(rows["anchor"], rows["negative_chunk"], strict=True)) == Counter(
-        (one.example.anchor, one.negative.chunk) for one in triplets
+        (one.anchor, one.negatives[0].chunk) for one in triplets[0]
     )
 
 
 def test_columns_keep_each_triplet_together(triplets, params_with):
-    rows = schedule(triplets, PASSAGES, params_with().train)
+    rows = schedule(*triplets, PASSAGES, params_with().train)
     assert set(rows) == set(COLUMNS)
     for row in zip(*(rows[name] for name in COLUMNS), strict=True):
         anchor, positive, negative, positive_chunk, negative_chunk = row
@@ -133,16 +135,22 @@ def test_padding_is_as_params_say(collate, fixed, width):
 
 
 def test_mix_that_was_drawn_is_the_mix_that_is_trained(params_with):
-    pool = tuple(Negative(row, tier, "made", 0.0) for row, tier in enumerate(TIERS))
-    examples = [Example(number, number, 5, "lead", "api", pool) for number in range(20)]
-    shares = Views(query=0.0, crossref=0.0, heading=0.0, lead=1.0, sentence=0.0, sibling=0.0)
-    drawn = sample(examples, shares, Tiers(easy=0.3, medium=0.4, hard=0.3), 100, 5)
-    rows = schedule(drawn, PASSAGES, params_with().train)
+    pool = tuple(Negative(row, tier, "random", 0.0) for row, tier in enumerate(TIERS))
+    examples = Examples.of(Example(number, number, 5, "lead", "api", pool) for number in range(20))
+    shares = dict.fromkeys(params_with().triplets.views.model_dump(), 0.0) | {"lead": 1.0}
+    changes = {"triplets.views": shares, "triplets.cap_per_anchor": 100, "triplets.cap_per_negative": 100}
+    params = params_with(**changes)
+    rows = schedule(examples, draw_for_run(examples, params.triplets, "embedder", 100, 5), PASSAGES, params.train)
     assert Counter(rows["negative_chunk"]) == {0: 30, 1: 40, 2: 30}
 
 
-def test_stored_negative_is_taken_from_the_triplet_not_the_pool(params_with):
-    one = triplet(4, "hard")
-    more = replace(one.example, negatives=(*one.example.negatives, Negative(1, "hard", "made", 0.0)))
-    rows = schedule([Triplet(more, one.negative)], PASSAGES, params_with().train)
-    assert (rows["negative"], rows["negative_chunk"]) == ([104], [4])
+def test_stored_negative_is_the_one_that_was_drawn_not_the_first_of_the_pool(params_with):
+    examples = Examples.of([example(2, "easy"), example(4, "hard", Negative(1, "hard", "random", 0.0))])
+    rows = schedule(examples, Draw(np.array([1]), np.array([2]), {}), PASSAGES, params_with().train)
+    assert (rows["anchor"], rows["negative"], rows["negative_chunk"]) == ([4], [101], [1])
+
+
+def test_schedule_of_an_empty_draw_is_empty(params_with):
+    none = np.empty(0, np.int64)
+    rows = schedule(Examples.of([example(2, "easy")]), Draw(none, none, {}), PASSAGES, params_with().train)
+    assert rows == {name: [] for name in COLUMNS}

@@ -12,11 +12,11 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import load_base, tokenizer_fingerprint
-from triptych.training.batches import Collator, schedule
+from triptych.training.material import contrastive
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples, read_passages
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import sample
+from triptych.triplets.sampling import draw_for_run
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(steps=12, learning_rate=0.01, **changes):
-        fixed = {"model.base": "./tiny", "train.batch_size": 8, "train.precision": "fp32"}
+        fixed = {"model.base": "./tiny", "train.batch_size": 8, "train.precision": "fp32", "train.loss": "softmax"}
         params = load_params(
             write_params(tmp_path, **(fixed | {f"train.{key}": value for key, value in changes.items()}))
         )
@@ -36,11 +36,12 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         chunks = read_chunks(corpus / "chunks.parquet", "split")
         relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
-        triplets = sample(examples, params.triplets.views, params.triplets.mix, 96, 1)
+        draw = draw_for_run(examples, params.triplets, "embedder", 96, 1)
         turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate)
         make_trainable(model, params.train, None)
-        rows = schedule(triplets, read_passages(tmp_path / "data/tokens/texts"), params.train)
-        curve = train(model, rows, Collator(store, relations, fixed=False), params.train, turn)
+        passages = read_passages(tmp_path / "data/tokens/texts")
+        material = contrastive(examples, draw, store, passages, relations, params, params.train.loss)
+        curve = train(model, material, params.train, turn)
         out = tmp_path / "out"
         out.mkdir()
         save_trained(model, params.train, out)

@@ -150,6 +150,9 @@ def example(number, view="lead", category="lists", tiers=TIERS, size=4, positive
     return Example(number, 10_000 + number, number if positive is None else positive, view, category, tuple(negatives))
 
 
+LEAD_ROWS = [example(number) for number in range(20)]
+
+
 def drawn(examples, draw):
     """Return (example, negative) as objects, triplet by triplet."""
     pool = examples.pool

@@ -5,7 +5,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from corpora import drawn, example, example_sets, views
+from corpora import LEAD_ROWS, drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling import draw_for_run, epochs, sample, tier_shares
 
-LEADS = Examples.of([example(number) for number in range(20)])
+LEADS = Examples.of(LEAD_ROWS)
 RANDOM = settings(max_examples=50, deadline=None, derandomize=True)
 
 

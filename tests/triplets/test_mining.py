@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from triptych.triplets.tiers import Negative
 
 from triptych.corpus.records import Chunk, Link
-from triptych.triplets.examples import Example
+from triptych.triplets.examples import Example, Examples
 from triptych.triplets.mining import Neighbors, remine
+from triptych.triplets.negatives import Negative
 from triptych.triplets.relations import Relations
 
 SCORES = [1.0, 0.97, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2]
@@ -28,8 +28,8 @@ CHUNKS = [
     for row in range(12)
 ]
 POOL = (
-    Negative(10, "easy", "other_category", 0.0),
-    Negative(6, "medium", "header_path", 0.3),
+    Negative(10, "easy", "other_domain", 0.0),
+    Negative(6, "medium", "sibling_section", 0.3),
     Negative(4, "hard", "overlap", 0.6),
     Negative(5, "hard", "overlap", 0.5),
 )
@@ -47,12 +47,12 @@ def mined(params_with):
             chunks=np.array([rows]),
             scores=np.array([SCORES[: len(rows)] if scores is None else scores], dtype=np.float32),
             positive=np.array([positive], dtype=np.float32),
-            pooled=[np.array([0.1] * len(pool) if pooled is None else pooled, dtype=np.float32)],
+            pooled=np.array([0.1] * len(pool) if pooled is None else pooled, dtype=np.float32),
         )
         example = Example(0, 1, 0, "lead", "lists", pool)
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
         (new,), figures = remine(
-            [example],
+            Examples.of([example]),
             neighbors,
             chunks,
             relations,
@@ -102,10 +102,10 @@ def test_share_of_the_other_category_holds_over_all_anchors(params_with):
         chunks=rows,
         scores=np.tile(np.linspace(0.8, 0.1, 8, dtype=np.float32), (10, 1)),
         positive=np.ones(10, dtype=np.float32),
-        pooled=[np.full(4, 0.1, dtype=np.float32)] * 10,
+        pooled=np.full(40, 0.1, dtype=np.float32),
     )
     params = params_with(**{"mine.prefer_other_category": 0.3}).mine
-    new, _ = remine([EXAMPLE] * 10, neighbors, CHUNKS, Relations(CHUNKS, []), 4, params)
+    new, _ = remine(Examples.of([EXAMPLE] * 10), neighbors, CHUNKS, Relations(CHUNKS, []), 4, params)
     taken = [CHUNKS[chunk].category for one in new for chunk in hard(one)]
     assert (len(taken), taken.count("tables")) == (40, 12)
 
@@ -119,7 +119,11 @@ def test_old_hard_negatives_fill_what_mining_leaves_short(mined):
 
 def test_tiers_that_are_not_hard_stay(mined):
     new, _ = mined()
-    assert [one for one in new.negatives if one.tier != "hard"] == list(POOL[:2])
+    rest = [one for one in new.negatives if one.tier != "hard"]
+    assert [(one.chunk, one.tier, one.strategy) for one in rest] == [
+        (one.chunk, one.tier, one.strategy) for one in POOL[:2]
+    ]
+    assert [one.score for one in rest] == pytest.approx([one.score for one in POOL[:2]])
 
 
 def test_chunk_mined_from_another_tier_is_not_in_the_pool_twice(mined):
@@ -168,6 +172,21 @@ def test_candidate_outside_train_stops_the_stage(mined, split):
         mined(chunks=strange)
 
 
+def test_each_anchor_is_mined_by_its_own_neighbors_and_pool(params_with):
+    examples = Examples.of(
+        [EXAMPLE, replace(EXAMPLE, positive_chunk=7, negatives=POOL[2:]), replace(EXAMPLE, negatives=())]
+    )
+    neighbors = Neighbors(
+        chunks=np.array([[1], [2], [3]]),
+        scores=np.full((3, 1), 0.5, dtype=np.float32),
+        positive=np.ones(3, dtype=np.float32),
+        pooled=np.array([0.1, 0.99, 0.1, 0.99, 0.99, 0.1], dtype=np.float32),
+    )
+    new, figures = remine(examples, neighbors, CHUNKS, Relations(CHUNKS, []), 2, params_with().mine)
+    assert [[one.chunk for one in new.pool[row]] for row in range(3)] == [[1, 4, 10], [2, 5], [3]]
+    assert figures["rejected"]["pool_above_relative_margin"] == 3
+
+
 def test_candidate_closer_than_a_positive_of_negative_similarity_is_not_mined(params_with):
     chunks = [
         Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"t{row}", "", "", cluster_id=row, split="train")
@@ -177,9 +196,14 @@ def test_candidate_closer_than_a_positive_of_negative_similarity_is_not_mined(pa
         chunks=np.array([[1, 0, 2]]),
         scores=np.array([[-0.49, -0.5, -0.9]], dtype=np.float32),
         positive=np.array([-0.5], dtype=np.float32),
-        pooled=[np.empty(0, dtype=np.float32)],
+        pooled=np.empty(0, dtype=np.float32),
     )
     (new,), _ = remine(
-        [Example(0, 1, 0, "lead", "api", ())], neighbors, chunks, Relations(chunks, []), 2, params_with().mine
+        Examples.of([Example(0, 1, 0, "lead", "api", ())]),
+        neighbors,
+        chunks,
+        Relations(chunks, []),
+        2,
+        params_with().mine,
     )
     assert [one.chunk for one in new.negatives] == [2]

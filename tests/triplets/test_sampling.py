@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from corpora import drawn, example, example_sets, views
+from corpora import LEAD_ROWS, drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,8 +18,7 @@ from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
 FEW_EASY = {"easy": 0.0, "medium": 0.25, "hard": 0.75}
-LEADS = [example(number) for number in range(20)]
-TWO = LEADS + [example(100 + number, category="tables") for number in range(5)]
+TWO = LEAD_ROWS + [example(100 + number, category="tables") for number in range(5)]
 
 
 @pytest.fixture
@@ -170,19 +169,19 @@ def test_mix_holds_by_any_balance(dealt, balance):
 
 
 def test_views_get_their_shares(dealt):
-    rows = LEADS + [example(200 + number, view="sentence") for number in range(3)]
+    rows = LEAD_ROWS + [example(200 + number, view="sentence") for number in range(3)]
     pairs, _ = dealt(rows, 80, shares={"lead": 0.75, "sentence": 0.25})
     assert Counter(one.view for one, _ in pairs) == {"lead": 60, "sentence": 20}
 
 
 def test_view_without_examples_gives_its_share_to_the_others(dealt):
-    rows = [*LEADS, example(200, view="sentence")]
+    rows = [*LEAD_ROWS, example(200, view="sentence")]
     pairs, _ = dealt(rows, 80, shares={"query": 0.5, "lead": 0.25, "sentence": 0.25})
     assert Counter(one.view for one, _ in pairs) == {"lead": 40, "sentence": 40}
 
 
 def test_view_of_share_zero_is_not_drawn(dealt):
-    assert {one.view for one, _ in dealt([*LEADS, example(200, view="sentence")], 80)[0]} == {"lead"}
+    assert {one.view for one, _ in dealt([*LEAD_ROWS, example(200, view="sentence")], 80)[0]} == {"lead"}
 
 
 def test_no_examples_give_no_triplets(dealt):
@@ -192,7 +191,7 @@ def test_no_examples_give_no_triplets(dealt):
 @pytest.mark.parametrize("number", [1, 7, 20, 50, 233])
 def test_run_gets_as_many_triplets_as_it_asks_for(params_with, number):
     params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
-    examples = Examples.of(LEADS)
+    examples = Examples.of(LEAD_ROWS)
     draw = draw_for_run(examples, params, "embedder", number, 3)
     assert len(draw.example) == len(draw.negative) == number
     times = np.bincount(draw.example, minlength=20)
@@ -201,7 +200,7 @@ def test_run_gets_as_many_triplets_as_it_asks_for(params_with, number):
 
 def test_caps_of_a_run_hold_for_each_epoch_of_it_not_for_all_together(params_with):
     params = params_with(**{"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 1}).triplets
-    assert len(draw_for_run(Examples.of(LEADS), params, "embedder", 200, 3).example) == 200
+    assert len(draw_for_run(Examples.of(LEAD_ROWS), params, "embedder", 200, 3).example) == 200
 
 
 def test_apportion_by_hand():

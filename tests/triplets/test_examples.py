@@ -1,0 +1,158 @@
+"""Examples and their pools as columns: what goes in comes out, from objects, from files, joined and given first."""
+
+import numpy as np
+import pytest
+from corpora import LEAD_ROWS, example, example_sets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triptych.errors import UserError
+from triptych.triplets.examples import (
+    Example,
+    Examples,
+    TextTable,
+    read_examples,
+    read_passages,
+    read_query_texts,
+    read_texts,
+    write_examples,
+    write_texts,
+)
+from triptych.triplets.negatives import STRATEGIES, TIERS, Negative, Pool
+
+RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
+NEGATIVE = st.builds(
+    Negative,
+    st.integers(0, 9),
+    st.sampled_from(TIERS),
+    st.sampled_from(STRATEGIES),
+    *[st.floats(-1, 1, width=32)] * 3,
+)
+POOLS = st.lists(st.lists(NEGATIVE, max_size=4, unique_by=lambda one: one.chunk).map(tuple), max_size=5)
+
+
+def rows_of(pool):
+    return [pool[row] for row in range(len(pool))]
+
+
+def equal(one, other):
+    names = ("anchor", "positive", "positive_chunk", "view", "category")
+    columns = [(getattr(one, name), getattr(other, name)) for name in names]
+    columns += [(getattr(one.pool, name), getattr(other.pool, name)) for name in Pool.__slots__]
+    same = all(left.dtype == right.dtype and np.array_equal(left, right) for left, right in columns)
+    return same and one.categories == other.categories
+
+
+@RANDOM
+@given(POOLS)
+def test_pool_gives_back_the_negatives_it_was_made_of(rows):
+    pool = Pool.of(rows)
+    assert rows_of(pool) == rows
+    assert pool.anchors.tolist() == [number for number, row in enumerate(rows) for _ in row]
+
+
+@RANDOM
+@given(st.lists(POOLS, min_size=1, max_size=4))
+def test_joined_pools_are_one_after_another(parts):
+    joined = Pool.join([Pool.of(rows) for rows in parts])
+    assert rows_of(joined) == [row for rows in parts for row in rows]
+    assert joined.offsets.dtype == np.int64
+
+
+@RANDOM
+@given(POOLS, POOLS, st.integers(0, 4))
+def test_given_negatives_stand_first_and_the_pool_fills_their_tiers(before, own, size):
+    given_ones = [row[: len(row) // 2] for row in own]
+    found = rows_of(Pool.of([*before, *own]).preferring(given_ones, size))
+    assert found[: len(before)] == before
+    assert len(found) == len(before) + len(own)
+    for row, first, rest in zip(found[len(before) :], given_ones, own, strict=True):
+        assert row[: len(first)] == first
+        assert len({one.chunk for one in row}) == len(row)
+        assert set(row[len(first) :]) <= set(rest)
+        for tier in TIERS:
+            asked, there = (sum(one.tier == tier for one in part) for part in (first, rest))
+            assert sum(one.tier == tier for one in row) == max(asked, min(size, there))
+
+
+def test_given_negative_that_the_pool_has_too_is_there_once_as_it_was_given():
+    own, mine = Negative(3, "easy", "random", 0.1), Negative(3, "hard", "imported", 0.0)
+    assert Pool.of([[own, Negative(4, "easy", "random", 0.1)]]).preferring([[mine]], 4)[0] == (
+        mine,
+        Negative(4, "easy", "random", pytest.approx(0.1)),
+    )
+
+
+def test_nothing_given_changes_nothing():
+    pool = Pool.of([[Negative(3, "easy", "random", 0.1)]])
+    assert pool.preferring([], 4) is pool
+
+
+@RANDOM
+@given(example_sets())
+def test_examples_give_back_the_objects_they_were_made_of(examples):
+    assert equal(Examples.of(list(examples)), examples)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(example_sets())
+def test_examples_that_were_written_are_read_back_equal(tmp_path_factory, examples):
+    path = tmp_path_factory.mktemp("examples") / "examples.parquet"
+    write_examples(path, examples)
+    assert equal(read_examples(path, "triplets"), examples)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [Example(0, 1, 2, "lead", "lists", ())],
+        [Example(0, 1, 2, "imported", "lists", ()), *LEAD_ROWS[:2], Example(3, 4, 5, "query", "maps", ())],
+    ],
+    ids=["no example", "no negative", "some empty pools"],
+)
+def test_empty_pools_are_read_back_as_empty_pools(tmp_path, rows):
+    examples = Examples.of(rows)
+    write_examples(tmp_path / "examples.parquet", examples)
+    found = read_examples(tmp_path / "examples.parquet", "triplets")
+    assert equal(found, examples)
+    assert list(found) == rows
+
+
+def test_more_examples_than_a_row_group_are_read_back_equal(tmp_path):
+    number = 70_000
+    pool = Pool.of([LEAD_ROWS[0].negatives[:2]])
+    offsets = np.minimum(np.arange(number + 1), 2)
+    examples = Examples(
+        *(np.arange(number, dtype=np.int32) for _ in range(3)),
+        np.zeros(number, np.int8),
+        np.zeros(number, np.int16),
+        ("lists",),
+        Pool(offsets, pool.chunk, pool.tier, pool.strategy, pool.score, pool.path, pool.lexical),
+    )
+    write_examples(tmp_path / "examples.parquet", examples)
+    assert equal(read_examples(tmp_path / "examples.parquet", "triplets"), examples)
+
+
+def test_missing_examples_are_named_with_the_stage_that_makes_them(tmp_path):
+    with pytest.raises(UserError, match=r"examples\.parquet is missing; `dvc repro mine@round1` makes it"):
+        read_examples(tmp_path / "examples.parquet", "mine@round1")
+
+
+def test_some_examples_are_chosen_by_seed_and_keep_their_order():
+    examples = Examples.of(LEAD_ROWS)
+    one, same, other = (examples.sampled(8, seed) for seed in (1, 1, 2))
+    assert equal(one, same)
+    assert not equal(one, other)
+    assert one.anchor.tolist() == sorted(set(one.anchor.tolist()))
+    assert [row.negatives for row in one] == [example(number).negatives for number in one.anchor.tolist()]
+    assert equal(examples.sampled(99, 1), examples)
+
+
+def test_text_has_one_id_for_each_role(tmp_path):
+    table = TextTable()
+    assert [table.add(*one) for one in (("query", "a"), ("passage", "a"), ("query", "a"))] == [0, 1, 0]
+    write_texts(tmp_path, table, [1, 1], {"q1": 0})
+    assert read_texts(tmp_path) == (["query", "passage"], ["a", "a"])
+    assert read_passages(tmp_path) == [1, 1]
+    assert read_query_texts(tmp_path) == {"q1": 0}
