@@ -5,18 +5,15 @@ import shutil
 import pytest
 import torch
 
-from triptych.corpus.records import read_chunks, read_links
 from triptych.errors import UserError
 from triptych.params import TrainRound
 from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import load_base, tokenizer_fingerprint
-from triptych.training.material import contrastive
+from triptych.training.material import prepare
 from triptych.training.trainer import train
-from triptych.triplets.examples import read_examples, read_passages
-from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import draw_for_run
+from triptych.triplets.examples import read_examples
 
 
 @pytest.fixture
@@ -32,15 +29,10 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         )
         model = load_base(params.model)
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
-        corpus = tmp_path / "data/tokens/corpus"
-        chunks = read_chunks(corpus / "chunks.parquet", "split")
-        relations = Relations(chunks, read_links(corpus / "links.parquet", "split"))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
-        draw = draw_for_run(examples, params.triplets, "embedder", 96, 1)
         turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate)
         make_trainable(model, params.train, None)
-        passages = read_passages(tmp_path / "data/tokens/texts")
-        material = contrastive(examples, draw, store, passages, relations, params, params.train.loss)
+        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, steps, 1)
         curve = train(model, material, params.train, turn)
         out = tmp_path / "out"
         out.mkdir()

@@ -90,6 +90,16 @@ def test_real_documentation_gives_no_code_as_an_anchor(made, tiny_corpus):
     assert all(3 <= len(text.split()) <= 40 for text in texts)
 
 
+def test_phrase_is_some_words_in_a_row_of_a_sentence_with_the_whole_chunk(made):
+    found = made("phrase", [SORT])
+    assert len(found) > 2
+    for one in found:
+        assert one.text in " ".join(CONTENT.split())
+        assert 4 <= len(one.text.split()) <= 9
+        assert (one.positive, one.positive_text) == (0, passage(SORT, TEMPLATE))
+        assert not {">>>", "----"} & set(one.text.split())
+
+
 def test_heading_is_paired_with_the_content_that_does_not_repeat_it(made):
     found = {CHUNKS[one.positive].chunk_id: one for one in made("heading")}
     assert (found["sort"].text, found["sort"].positive_text) == ("Order sort", CONTENT)
@@ -136,14 +146,14 @@ def test_view_of_share_zero_gives_no_anchor(made):
     assert {one.view for one in made("lead", queries={"user-1": query}, train={"user-1": {"sort": 1}})} == {"lead"}
 
 
-@pytest.mark.parametrize("view", ["heading", "lead", "sentence", "sibling"])
+@pytest.mark.parametrize("view", ["heading", "lead", "sentence", "phrase", "sibling"])
 def test_only_train_chunks_give_anchors_and_positives(made, view, tiny_corpus):
     found = made(view, tiny_corpus.chunks)
     assert found
     assert {tiny_corpus.chunks[one.positive].split for one in found} == {"train"}
 
 
-@pytest.mark.parametrize("view", ["crossref", "lead", "sentence", "heading"])
+@pytest.mark.parametrize("view", ["crossref", "lead", "sentence", "phrase", "heading"])
 def test_anchor_that_repeats_a_held_out_query_is_left_out(made, view):
     query = Query("crossref-1", "How lists are ordered.", "crossref", "api")
     judged = {"queries": {"crossref-1": query}, "train": {"crossref-1": {"sort": 1}}}
