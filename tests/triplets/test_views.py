@@ -1,5 +1,7 @@
 """Anchors and their positives, view by view."""
 
+from dataclasses import replace
+
 import pytest
 
 from triptych.corpus.queries import crossref_queries
@@ -104,6 +106,10 @@ def test_heading_is_paired_with_the_content_that_does_not_repeat_it(made):
     found = {CHUNKS[one.positive].chunk_id: one for one in made("heading")}
     assert (found["sort"].text, found["sort"].positive_text) == ("Order sort", CONTENT)
     assert "Lists > Order" not in found["sort"].positive_text
+
+
+def test_heading_over_no_text_is_no_anchor(made):
+    assert made("heading", [replace(SORT, content="")]) == []
 
 
 def test_sibling_pairs_chunks_under_one_header(made):

@@ -77,7 +77,7 @@ def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrel
 def _headings(index: int, chunk: Chunk, _template: str, _random: Random) -> Iterator[Anchor]:
     """Pair the last two headings with the content, which does not repeat the header path."""
     heading = " ".join(chunk.header_path[-2:]) or chunk.title
-    if heading:
+    if heading and chunk.content.strip():
         yield Anchor(heading, index, chunk.content, "heading")
 
 
