@@ -21,8 +21,10 @@ from triptych.triplets.views import Anchor, passage
 def export(round_folder: Path, out: Path) -> int:
     """Write a round's flat triplets as the suffix of ``out`` says; no suffix is a ``datasets`` folder.
 
-    Return the number of triplets. Raise `UserError` on another suffix.
+    Return the number of triplets. Raise `UserError` on another suffix, or on a folder that holds something else.
     """
+    if out.exists() and (out.is_dir() if out.suffix else not (out / "state.json").exists()):
+        raise UserError(f"{out} exists and is no triplets that were exported before; give another name")
     table = read_table(round_folder / "triplets.parquet", "triplets")
     if out.suffix == ".csv":
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,10 @@ def _read_flat(path: Path) -> pd.DataFrame:
         raise UserError(f"triplets.imported: {path} does not exist; correct its path in params.yaml")
     try:
         if path.is_dir():
-            table = datasets.load_from_disk(str(path)).to_pandas()
+            found = datasets.load_from_disk(str(path))
+            if isinstance(found, datasets.DatasetDict):
+                raise ValueError(f"it holds the splits {', '.join(found)}; name the folder of one")
+            table = found.to_pandas()
         elif path.suffix == ".csv":
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         else:
@@ -124,6 +129,7 @@ def _read_flat(path: Path) -> pd.DataFrame:
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
     texts = table[[name for name in (*FLAT[:4], *IDS) if name in table.columns]].fillna("").astype(str)
+    texts = texts.reset_index(drop=True)  # rows are counted from the top, whatever index the file has
     empty = texts.index[(texts[["anchor", "positive", "negative"]] == "").any(axis=1)]
     if len(empty):
         raise UserError(f"{path}, row {empty[0] + 2}: anchor, positive and negative must not be empty")
