@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from hand_made import PATHS, shares, write_corpus
 
 from triptych.corpus.near_duplicates import cluster
 from triptych.corpus.packages import read_package
@@ -148,3 +149,38 @@ def prepared(tmp_path_factory, write_params, tiny_model):
         ):
             stage.main(line.split())
     return folder
+
+
+@pytest.fixture
+def staged(monkeypatch, tmp_path, write_params, capsys):
+    """Run stage triplets on chunks (and links, questions) with changed params; return its metrics and its lines."""
+    from stages import command, triplets
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(chunks, links=(), questions=(), **changes):
+        write_corpus(tmp_path / "data/corpus", chunks, links, questions)
+        settings = {"views": shares(lead=0.5, sentence=0.5), "min_triplets_per_category": 10}
+        write_params(tmp_path, **{f"triplets.{key}": value for key, value in (settings | changes).items()})
+        command.run(lambda: triplets.main(PATHS))
+        metrics = json.loads((tmp_path / "metrics/triplets.json").read_text(encoding="utf-8"))
+        return metrics, capsys.readouterr().out.splitlines()
+
+    return call
+
+
+@pytest.fixture
+def staging_fails(staged, capsys, tmp_path):
+    """Run stage triplets; return what it says on standard error after it exited with 1 and wrote nothing."""
+
+    def call(*arguments, **changes):
+        with pytest.raises(SystemExit) as stopped:
+            staged(*arguments, **changes)
+        assert stopped.value.code == 1
+        assert not (tmp_path / "data/triplets").exists()
+        assert not (tmp_path / "metrics").exists()
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        return said
+
+    return call

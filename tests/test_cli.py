@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -104,4 +105,33 @@ def test_missing_figures_are_one_message_and_exit_code_one(written, name):
     found = run(folder)
     assert found.exit_code == 1
     assert f"{name} is missing; `dvc repro" in found.stderr
+    assert "Traceback" not in found.output
+
+
+def exported(*arguments):
+    return CliRunner().invoke(app, ["export", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
+def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
+    source, out = prepared / "data/triplets/reranker", tmp_path / name
+    found = exported(out, "--source", source)
+    number = len(pd.read_parquet(source / "triplets.parquet"))
+    assert found.exit_code == 0
+    assert found.stdout == f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}\n"
+    assert out.exists()
+
+
+def test_export_takes_the_profile_of_the_embedder_unless_told_otherwise(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(prepared)
+    assert "of data/triplets/embedder; " in exported(tmp_path / "out.csv").output
+
+
+@pytest.mark.parametrize("arguments", [["out.xlsx"], ["out.csv", "--source", "nowhere"], ["."]])
+def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkeypatch, arguments):
+    monkeypatch.chdir(prepared)
+    found = exported(*arguments)
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: ")
+    assert arguments[-1] in found.stderr
     assert "Traceback" not in found.output

@@ -72,7 +72,9 @@ def test_missing_key_is_named(tmp_path):
     ("key", "sum_of"),
     [
         ("split.fractions.train", "split.fractions: train + dev + test must sum to 1, got 1.2"),
-        ("triplets.mix.easy", "triplets.mix: easy + medium + hard must sum to 1, got 1.6"),
+        ("triplets.profiles.embedder.easy", "triplets.profiles.embedder: easy + medium + hard must sum to 1, got 1.6"),
+        ("triplets.profiles.reranker.hard", "triplets.profiles.reranker: easy + medium + hard must sum to 1, got 1.45"),
+        ("triplets.tiers.easy.strategies.random", "triplets.tiers.easy.strategies: other_domain + other_file + "),
         ("triplets.views.lead", "triplets.views: "),
     ],
 )
@@ -82,7 +84,7 @@ def test_shares_must_sum_to_one(message, key, sum_of):
 
 def test_thirds_count_as_a_whole(params_with):
     third = round(1 / 3, 7)
-    params_with(**{"triplets.mix": {"easy": third, "medium": third, "hard": third}})
+    params_with(**{"triplets.profiles.embedder": {"easy": third, "medium": third, "hard": third}})
 
 
 @pytest.mark.parametrize("template", ["{contents}", "{header_path}", "{content", "{0} {content}", "{content:d}"])
@@ -140,9 +142,47 @@ def test_template_with_an_attribute_is_refused_without_a_traceback(tmp_path, wri
         load_params(path)
 
 
-def test_bounds_of_a_medium_path_in_the_wrong_order_are_refused(tmp_path, write_params):
-    with pytest.raises(UserError, match="medium_path"):
-        load_params(write_params(tmp_path, **{"triplets.overlaps.medium_path": [0.5, 0.2]}))
+@pytest.mark.parametrize("name", ["path", "lexical"])
+def test_bounds_of_the_medium_tier_in_the_wrong_order_are_refused(message, name):
+    said = message(**{f"triplets.tiers.medium.{name}": [0.5, 0.2]})
+    assert f"triplets.tiers.medium: {name}: must go from low to high, got [0.5, 0.2]" in said
+
+
+def test_bounds_of_the_hard_tier_in_the_wrong_order_are_refused(message):
+    changes = {"triplets.tiers.hard.lexical_min": 0.8, "triplets.tiers.hard.lexical_max": 0.6}
+    assert "triplets.tiers.hard: lexical_min: must not pass lexical_max, got 0.8, 0.6" in message(**changes)
+
+
+@pytest.mark.parametrize("key", ["negatives_per_anchor", "anchors_per_chunk", "cap_per_anchor", "cap_per_negative"])
+def test_number_that_must_be_at_least_one_is_refused_below(message, key):
+    assert f"triplets.{key}: input should be greater than or equal to 1, got 0" in message(**{f"triplets.{key}": 0})
+
+
+@pytest.mark.parametrize("key", ["same_source_positives", "cross_category_hard", "tiers.hard.path_min"])
+def test_share_above_one_is_refused(message, key):
+    assert f"triplets.{key}: " in message(**{f"triplets.{key}": 1.1})
+
+
+def test_balance_that_does_not_exist_is_refused_with_those_that_do(message):
+    assert "'equal', 'proportional' or 'sqrt', got 'even'" in message(**{"triplets.balance": "even"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"triplets.imported": "mine.csv"},
+        {"triplets.views.imported": 0.2, "triplets.views.lead": 0.0},
+        {"triplets.imported": "mine.csv", "triplets.views.imported": 0.0},
+    ],
+    ids=["file without a share", "share without a file", "file with a share of zero"],
+)
+def test_imported_triplets_need_a_file_and_a_share(message, changes):
+    assert "triplets: imported: name a file and give views.imported a share, or neither" in message(**changes)
+
+
+def test_imported_triplets_with_a_file_and_a_share_are_taken(params_with):
+    changes = {"triplets.imported": "mine.csv", "triplets.views.imported": 0.2, "triplets.views.lead": 0.0}
+    assert params_with(**changes).triplets.views.imported == 0.2
 
 
 def test_key_of_a_problem_is_the_key_in_the_file(tmp_path, write_params):

@@ -1,0 +1,76 @@
+"""Corpora made by hand for stage triplets, and what tests of it share."""
+
+from dataclasses import replace
+from itertools import product
+from random import Random
+
+from triptych.corpus.records import Chunk, Query, write_chunks, write_links, write_queries
+from triptych.triplets.views import VIEWS
+
+VOCABULARY = ["".join(letters) for letters in product("bdgkmnprst", "aeiou", "lnrsx")]
+OUTS = {
+    "corpus": "data/corpus",
+    "texts": "data/triplets/texts",
+    "embedder": "data/triplets/embedder",
+    "reranker": "data/triplets/reranker",
+    "heldout": "data/triplets/heldout",
+    "metrics": "metrics/triplets.json",
+}
+PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
+
+
+def chunk(row, category="lists", **changes):
+    """Make a chunk of two sentences, half of whose words belong to one of six topics."""
+    random = Random(row)
+    words = random.sample(VOCABULARY[row % 6 * 10 :][:10], 7) + random.sample(VOCABULARY[60:], 7)
+    random.shuffle(words)
+    one = Chunk(
+        f"{category}{row}",
+        category,
+        f"{category}{row % 5}.md",
+        (category[0], f"p{row % 3}", f"h{row}"),
+        f"{category}{row}",
+        f"{' '.join(words[:7]).capitalize()}. {' '.join(words[7:]).capitalize()}.",
+        f"{category}:{row}",
+        cluster_id=row,
+        document_id=row,
+        split="train",
+    )
+    return replace(one, **changes)
+
+
+def two_categories(number=30):
+    """Make chunks of two categories in turn."""
+    return [chunk(row, ("lists", "tables")[row % 2]) for row in range(number)]
+
+
+def shares(**some):
+    """Return shares of views as params hold them."""
+    return dict.fromkeys(VIEWS, 0.0) | some
+
+
+def write_corpus(folder, chunks, links=(), questions=()):
+    """Write what split leaves; questions are (text, chunk id, split)."""
+    queries = [Query(f"q{n}", text, "user", "lists") for n, (text, _, _) in enumerate(questions)]
+    qrels = {
+        split: {f"q{n}": {one: 1} for n, (_, one, side) in enumerate(questions) if side == split}
+        for split in ("train", "dev", "test")
+    }
+    write_chunks(folder / "chunks.parquet", chunks)
+    write_links(folder / "links.parquet", list(links))
+    write_queries(folder, queries, qrels)
+
+
+def warnings(lines):
+    """Return the warnings among the lines that a stage says."""
+    return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+
+
+def check_mix(metrics, but=()):
+    """Assert that the mix holds for every category of both profiles, to the nearest row."""
+    for profile in ("embedder", "reranker"):
+        made = metrics[profile]
+        for category, tiers in made["mix"].items():
+            rows = made["triplets_by_category"][category]
+            for tier, wanted in made["mix_wanted"].items():
+                assert category in but or abs(tiers[tier] - wanted) < max(0.01, 1 / rows), (profile, category)

@@ -1,0 +1,50 @@
+"""Triplets made elsewhere, through the stage: their share, their negatives, and what stops it."""
+
+import pandas as pd
+from hand_made import check_mix, shares, two_categories
+
+from triptych.triplets.examples import read_examples
+
+
+def imported_rows(number=8):
+    ids = [one.chunk_id for one in two_categories()]
+    return pd.DataFrame(
+        {"anchor": f"what does number {n} do", "positive": "P", "negative": "N", "difficulty": ("easy", "hard")[n % 2],
+         "category": "lists", "positive_id": ids[n], "negative_id": ids[n + 9]} for n in range(number)
+    )  # fmt: skip
+
+
+def test_imported_triplets_get_their_share_and_bring_their_negatives(staged, tmp_path):
+    table = pd.concat([imported_rows(), imported_rows(1).assign(negative_id="gone")])
+    table.to_csv(tmp_path / "mine.csv", index=False)
+    metrics, lines = staged(two_categories(), imported="mine.csv", views=shares(lead=0.75, imported=0.25))
+    assert metrics["imported"] == {"kept": 8, "unknown_negative": 1}
+    check_mix(metrics)
+    for profile in ("embedder", "reranker"):
+        made = metrics[profile]
+        assert made["triplets"] == made["examples"] == 38
+        assert made["triplets_by_view"] == {"imported": 10, "lead": 28}
+        assert made["strategies"]["imported"] == 8
+        found = read_examples(tmp_path / f"data/triplets/{profile}/examples.parquet", "triplets")
+        own = [one.negatives[0] for one in found if one.view == "imported"]
+        assert [(one.chunk, one.tier, one.strategy) for one in own] == [
+            (n + 9, ("easy", "hard")[n % 2], "imported") for n in range(8)
+        ]
+    assert "imported 8" in lines[-1]
+
+
+def test_imported_file_that_is_not_there_stops_the_stage(staging_fails):
+    said = staging_fails(two_categories(), imported="nowhere.csv", views=shares(lead=0.75, imported=0.25))
+    assert "triplets.imported: nowhere.csv does not exist" in said
+
+
+def test_imported_row_of_no_tier_stops_the_stage_with_file_row_and_value(staging_fails, tmp_path):
+    imported_rows().assign(difficulty="severe").to_csv(tmp_path / "mine.csv", index=False)
+    said = staging_fails(two_categories(), imported="mine.csv", views=shares(lead=0.75, imported=0.25))
+    assert "mine.csv, row 2: difficulty is 'severe'; expected one of easy, medium, hard" in said
+
+
+def test_imported_triplets_alone_are_enough(staged, tmp_path):
+    imported_rows().to_csv(tmp_path / "mine.csv", index=False)
+    metrics, _ = staged(two_categories(), imported="mine.csv", views=shares(imported=1.0))
+    assert metrics["embedder"]["examples_by_view"] == {"imported": 8}

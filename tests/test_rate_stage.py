@@ -1,0 +1,125 @@
+"""Stage rate on real documentation and a model: figures, sentences and examples, and what they are computed from."""
+
+import json
+import shutil
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages import rate
+from triptych.params_file import load_params
+from triptych.tokens.store import open_store
+from triptych.training.base import load_base, tokenizer_fingerprint
+from triptych.training.judging import heldout_measures, load_judging, similarities
+from triptych.triplets.examples import read_examples, read_texts
+from triptych.triplets.negatives import TIERS
+
+LINE = (
+    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker"
+    " --metrics metrics/rate.json --tables metrics/rate"
+)
+FILES = ("metrics/rate.json", "metrics/rate/tiers.csv", "metrics/rate/examples.jsonl")
+
+
+@pytest.fixture
+def rated(prepared, tmp_path, write_params, monkeypatch):
+    """Run the stage in a copy of the prepared project; return its folder."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+    def run(**changes):
+        fixed = {"model.base": "./tiny", "train.precision": "fp32", "rate.anchors": 60}
+        write_params(tmp_path, **fixed | {f"rate.{key}": value for key, value in changes.items()})
+        rate.main(LINE.split())
+        return tmp_path
+
+    return run
+
+
+def test_every_profile_category_and_tier_has_figures_that_add_up(rated, capsys):
+    folder = rated()
+    table = pd.read_csv(folder / "metrics/rate/tiers.csv")
+    assert set(table["profile"]) == {"embedder", "reranker"}
+    assert set(table["category"]) == {"all", "fft", "ma"}
+    assert set(table["tier"]) == {"all", *TIERS}
+    assert (table["easy"] + table["semi_hard"] + table["hard"]).to_numpy() == pytest.approx(1.0, abs=1e-5)
+    assert table["active"].to_numpy() == pytest.approx((table["semi_hard"] + table["hard"]).to_numpy(), abs=1e-5)
+    nested = json.loads((folder / "metrics/rate.json").read_text(encoding="utf-8"))
+    for row in table.to_dict("records"):
+        found = nested["tiers"][row["profile"]][row["category"]][row["tier"]]
+        assert found == {key: pytest.approx(row[key], abs=1e-6) for key in found}
+    said = capsys.readouterr().out
+    for profile in ("embedder", "reranker"):
+        assert [line.split()[0] for line in nested["judgment"][profile]] == list(TIERS)
+        assert all(f"rate {profile}: {line}" in said for line in nested["judgment"][profile])
+
+
+def test_examples_to_read_are_so_many_of_each_profile_and_tier(rated):
+    lines = (rated(shown=5) / "metrics/rate/examples.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert Counter((row["profile"], row["tier"]) for row in rows) == {
+        (profile, tier): 5 for profile in ("embedder", "reranker") for tier in TIERS
+    }
+    assert all(row["anchor"] and row["positive"] and row["negative"] != row["positive"] for row in rows)
+
+
+def test_same_seed_writes_the_same_bytes_and_another_others(rated):
+    one, same, other = ([(rated(seed=seed) / name).read_bytes() for name in FILES] for seed in (1, 1, 2))
+    assert one == same
+    assert all(left != right for left, right in zip(one, other, strict=True))
+
+
+def test_so_many_anchors_are_looked_at(rated):
+    folder = rated(anchors=7)
+    chosen = read_examples(folder / "data/triplets/embedder/examples.parquet", "triplets").sampled(7, 13)
+    table = pd.read_csv(folder / "metrics/rate/tiers.csv").set_index(["profile", "category", "tier"])
+    assert table.loc[("embedder", "all", "all"), "negatives"] == len(chosen.pool.chunk)
+
+
+@pytest.fixture(scope="module")
+def judged(prepared):
+    """Return the base model, what judging needs, texts and roles of the prepared project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(prepared)
+        params = load_params()
+        model = load_base(params.model)
+        tokens = prepared / "data/tokens"
+        store = open_store(tokens, tokenizer_fingerprint(model))
+        model.max_seq_length = int(store.metadata["max_length"])
+        return model, load_judging(tokens / "corpus", tokens / "texts", ["test"], store, "fp32"), tokens
+
+
+def cosines(model, texts, pairs):
+    vectors = model.encode(texts, show_progress_bar=False)
+    return [float(vectors[left] @ vectors[right]) for left, right in pairs]
+
+
+def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepared, judged):
+    model, judging, tokens = judged
+    texts = read_texts(tokens / "texts")[1]
+    profiles = [
+        read_examples(prepared / f"data/triplets/{name}/examples.parquet", "triplets").sampled(9, 1)
+        for name in ("embedder", "reranker")
+    ]
+    found = similarities(model, judging.store, judging.passages, judging.precision, *profiles)
+    for examples, near in zip(profiles, found, strict=True):
+        rows = list(examples)
+        expected = cosines(model, texts, [(row.anchor, row.positive) for row in rows])
+        assert near.positive == pytest.approx(expected, abs=1e-4)
+        pairs = [(row.anchor, int(judging.passages[one.chunk])) for row in rows for one in row.negatives]
+        assert near.negative == pytest.approx(cosines(model, texts, pairs), abs=1e-4)
+
+
+def test_held_out_triplets_are_measured_for_each_category_and_tier(judged):
+    model, judging, tokens = judged
+    examples = read_examples(tokens / "heldout/examples.parquet", "triplets")
+    rows = {(row["category"], row["tier"]): row for row in heldout_measures(model, judging, examples)}
+    pool, names = examples.pool, np.array(examples.categories)[examples.category[examples.pool.anchors]]
+    for (category, tier), row in rows.items():
+        of_tier = np.array(TIERS)[pool.tier] == tier if tier != "all" else True
+        of_category = names == category if category != "all" else True
+        assert row["triplets"] == int((of_tier & of_category & np.ones(len(names), bool)).sum()) > 0
+    assert rows["all", "all"]["triplets"] == len(pool.chunk)
+    assert {category for category, _ in rows} == {"all", *examples.categories}

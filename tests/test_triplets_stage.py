@@ -1,0 +1,157 @@
+"""Stage triplets on corpora made by hand: what it writes, and what it says of input it can do little with."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from hand_made import VOCABULARY, check_mix, chunk, shares, two_categories, warnings
+
+from triptych.corpus.records import Link
+from triptych.triplets.examples import read_examples
+
+
+def test_both_profiles_of_a_sound_corpus_hold_their_mix_without_a_warning(staged, tmp_path):
+    metrics, lines = staged(two_categories(60))
+    check_mix(metrics)
+    assert warnings(lines) == []
+    assert lines[-1].startswith("triplets: 120 examples (lead 60, sentence 60) over ")
+    for profile in ("embedder", "reranker"):
+        assert metrics[profile]["triplets"] == 120
+        assert metrics[profile]["warnings"] == []
+        flat = pd.read_parquet(tmp_path / f"data/triplets/{profile}/triplets.parquet")
+        counts = Counter(flat["category"])
+        assert counts == metrics[profile]["triplets_by_category"] == {"lists": 60, "tables": 60}
+        found = Counter(zip(flat["category"], flat["difficulty"], strict=True))
+        assert all(found[name, tier] / counts[name] == pytest.approx(share, abs=1e-6)
+                   for name, tiers in metrics[profile]["mix"].items() for tier, share in tiers.items())  # fmt: skip
+
+
+def test_same_corpus_gives_the_same_bytes(staged, tmp_path):
+    written = []
+    for _ in range(2):
+        staged(two_categories())
+        written.append(
+            {path.relative_to(tmp_path): path.read_bytes() for path in (tmp_path / "data/triplets").rglob("*.*")}
+        )
+    assert written[0] == written[1]
+    assert len(written[0]) == 8
+
+
+def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
+    chunks = [*two_categories(), *(chunk(row, split="test") for row in range(40, 50))]
+    staged(chunks, questions=[("where do rows go", "lists40", "test"), ("how do I sort", "lists0", "train")])
+    (one,) = read_examples(tmp_path / "data/triplets/heldout/examples.parquet", "triplets")
+    assert chunks[one.positive_chunk].chunk_id == "lists40"
+    assert one.negatives
+    assert {chunks[negative.chunk].split for negative in one.negatives} == {"test"}
+
+
+def test_question_of_dev_or_test_is_no_anchor(staged):
+    held = [(one.content.split(". ")[0] + ".", "lists30", side) for one, side in zip(two_categories(), ("dev", "test"))]  # noqa: B905
+    chunks = [*two_categories(), chunk(30, split="test")]
+    metrics, _ = staged(chunks, questions=held, views=shares(lead=1.0))
+    assert metrics["embedder"]["examples"] == 30 - 2
+
+
+def test_one_category_takes_its_easy_negatives_from_another_top_heading(staged):
+    chunks = [replace(chunk(row), header_path=(f"top{row % 3}", f"head{row}")) for row in range(40)]
+    metrics, _ = staged(chunks)
+    check_mix(metrics)
+    assert metrics["embedder"]["strategies"]["other_domain"] > 0
+    assert metrics["embedder"]["triplets_by_category"].keys() == {"lists"}
+
+
+def test_chunks_without_a_header_fall_back_to_files_and_words(staged):
+    metrics, _ = staged([replace(one, header_path=()) for one in two_categories(60)])
+    check_mix(metrics)
+    assert metrics["embedder"]["triplets"] > 100
+    assert metrics["embedder"]["strategies"].keys() >= {"same_file", "other_domain", "overlap"}
+    assert metrics["embedder"]["overlap"]["hard"]["path"] == 0
+
+
+def test_no_header_and_one_file_and_one_category_still_give_every_tier(staged):
+    chunks = [replace(chunk(row), header_path=(), filename="all.csv", title="") for row in range(60)]
+    metrics, lines = staged(chunks)
+    check_mix(metrics)
+    assert metrics["embedder"]["strategies"].keys() & {"other_domain", "other_file"} == set()
+    assert warnings(lines) == []
+
+
+def test_chunks_that_are_all_near_duplicates_are_refused_with_the_remedy(staging_fails):
+    said = staging_fails([replace(one, cluster_id=0) for one in two_categories()])
+    assert "no negative for any of 60 anchors: all chunks of the train split are related (near-duplicates," in said
+    assert "raise split.near_duplicates.threshold" in said
+
+
+def test_category_of_near_duplicates_is_named_though_another_has_negatives(staged):
+    # Every chunk of tables is linked to all the others.
+    chunks = two_categories(20)
+    links = [Link(f"tables{a}", one.chunk_id, "", "") for a in range(1, 20, 2) for one in chunks]
+    metrics, lines = staged([*chunks, *(chunk(row, "maps") for row in range(20, 40))], [*links, *(
+        Link(f"tables{a}", f"maps{b}", "", "") for a in range(1, 20, 2) for b in range(20, 40))])  # fmt: skip
+    said = [line for line in warnings(lines) if line.startswith("tables: every candidate is related to its positive")]
+    assert len(said) == 1
+    assert said[0] in metrics["embedder"]["warnings"]
+    assert "tables" not in metrics["embedder"]["mix"]
+    assert metrics["embedder"]["shortfall"]["tables"]["missing"] > 0
+
+
+def test_tier_without_a_candidate_is_reported_and_its_share_left_out(staged):
+    strangers = [
+        chunk(row, header_path=(f"h{row}",), filename=f"{row}.md", content=f"{' '.join(VOCABULARY[row * 10 :][:10])}.")
+        for row in range(24)
+    ]
+    metrics, lines = staged(strangers, views=shares(heading=1.0), anchors_per_chunk=1)
+    made = metrics["embedder"]
+    assert made["pool_size"]["hard"] == made["pool_size"]["medium"] == 0
+    assert made["mix"] == {"lists": {"easy": 1.0, "medium": 0.0, "hard": 0.0}}
+    assert (made["triplets"], made["shortfall"]["lists"]["missing"]) == (7, 17)  # 0.3 of 24 are easy; no other is
+    for tier in ("medium", "hard"):
+        assert any(line.startswith(f"lists: 100% of the anchors have no {tier} negative") for line in warnings(lines))
+    assert any("lists: 17 triplets fewer than wanted" in line for line in warnings(lines))
+
+
+def test_category_of_one_chunk_gives_what_it_can_and_a_warning(staged):
+    metrics, lines = staged([*two_categories(), chunk(40, "faq")], min_triplets_per_category=21)
+    assert metrics["embedder"]["examples_by_category"]["faq"] == 2
+    check_mix(metrics, but=["faq"])
+    (line,) = (one for one in metrics["embedder"]["warnings"] if one.startswith("faq: "))
+    assert line in warnings(lines)
+    assert line.endswith(" or bring more text")
+    assert "distinct triplets of 1 chunks, fewer than 21; raise triplets.anchors_per_chunk" in line
+    assert metrics["embedder"]["triplets_by_category"]["faq"] <= 21
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_corpus_of_a_chunk_or_two_is_refused_or_warned_about(staged, staging_fails, number):
+    chunks = [chunk(row) for row in range(number)]
+    if number == 1:
+        assert "no negative for any of 2 anchors" in staging_fails(chunks)
+    else:
+        assert any("fewer than 10" in line for line in warnings(staged(chunks)[1]))
+
+
+def test_corpus_without_an_anchor_is_refused_with_the_views_there_are(staging_fails):
+    said = staging_fails([replace(one, content=">>> 1 + 1") for one in two_categories()], views=shares(lead=1.0))
+    assert "no anchor found in views lead; raise the share of heading" in said
+
+
+def test_corpus_without_train_chunks_is_refused(staging_fails):
+    assert "no anchor found" in staging_fails([replace(one, split="test") for one in two_categories()])
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"views": shares(lead=0.5, sentence=0.4)}, "triplets.views: "),
+        ({"profiles": {"embedder": {"easy": 0.3, "medium": 0.4, "hard": 0.4},
+                       "reranker": {"easy": 0.2, "medium": 0.35, "hard": 0.45}}}, "triplets.profiles.embedder: "),
+        ({"tiers.easy.strategies": {"other_domain": 0.6, "other_file": 0.1, "other_path": 0.1, "low_lexical": 0.1,
+                                    "random": 0.2}}, "triplets.tiers.easy.strategies: "),
+    ],
+)  # fmt: skip
+def test_shares_that_do_not_sum_to_one_stop_the_stage_with_their_key(staging_fails, changes, key):
+    said = staging_fails(two_categories(), **changes)
+    assert key in said
+    assert "must sum to 1, got " in said
