@@ -13,7 +13,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.pools import Pools
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares
+from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares, view_rows
 from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
@@ -26,7 +26,7 @@ def dealt(params_with):
     """Draw an epoch of (example, negative) from a list of examples; no cap is met unless asked for."""
 
     def run(rows, number=None, mix=MIX, shares=None, seed=5, **changes):
-        free = {"cap_per_anchor": 10**6, "cap_per_negative": 10**6}
+        free = {"cap_per_anchor": 10**6, "cap_per_negative": 10**6, "repeat_anchors": 10**6}
         params = params_with(
             **{"triplets.views": views(**(shares or {"lead": 1.0})), "triplets.profiles.embedder": mix},
             **{f"triplets.{key}": value for key, value in (free | changes).items()},
@@ -182,6 +182,37 @@ def test_view_without_examples_gives_its_share_to_the_others(dealt):
 
 def test_view_of_share_zero_is_not_drawn(dealt):
     assert {one.view for one, _ in dealt([*LEAD_ROWS, example(200, view="sentence")], 80)[0]} == {"lead"}
+
+
+def test_small_view_brings_its_anchors_back_only_so_often_and_gives_its_rest_to_others(dealt):
+    rows = LEAD_ROWS + [example(200 + number, view="query") for number in range(2)]
+    pairs, _ = dealt(rows, 22, shares={"lead": 0.2, "query": 0.8}, repeat_anchors=3)
+    assert Counter(one.view for one, _ in pairs) == {"query": 6, "lead": 16}
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    st.lists(st.integers(0, 9), min_size=4, max_size=4),
+    st.lists(st.integers(0, 5), min_size=4, max_size=4).filter(any),
+    st.integers(1, 6),
+    st.integers(0, 80),
+)
+def test_rows_of_an_epoch_go_to_views_by_share_as_far_as_repeats_allow(params_with, sizes, parts, repeats, size):
+    names = ("query", "crossref", "lead", "sentence")
+    wanted = {name: part / sum(parts) for name, part in zip(names, parts, strict=True)}
+    params = params_with(**{"triplets.views": views(**wanted), "triplets.repeat_anchors": repeats}).triplets
+    held = dict(zip(names, sizes, strict=True))
+    examples = Examples.of(example(n, name, tiers=()) for name in names for n in range(held[name]))
+    rows = view_rows(examples, params, size)
+    usable = {name: number for name, number in held.items() if number and wanted[name]}
+    assert sum(rows.values()) == (size if usable else 0)
+    assert rows.keys() <= usable.keys()
+    if size <= repeats * sum(usable.values()) and usable:
+        at_cap = [name for name in usable if rows.get(name, 0) >= repeats * usable[name]]
+        free = {name: wanted[name] for name in usable if name not in at_cap}
+        left = size - sum(rows.get(name, 0) for name in at_cap)
+        assert all(abs(rows.get(name, 0) - left * share / sum(free.values())) < 2 for name, share in free.items())
+        assert all(number <= repeats * usable[name] for name, number in rows.items())
 
 
 def test_no_examples_give_no_triplets(dealt):
