@@ -257,11 +257,21 @@ class Distill(Section):
     """The teacher of loss ``distill``, and what of its ranking is taught."""
 
     batch_size: int = Field(ge=2)
+    neighborhoods: Count
     dense_weight: Share
     depth: Count
     candidates: Count
     random: Count
     temperature: Positive
+
+    @model_validator(mode="after")
+    def _room_for_neighborhoods(self) -> Self:
+        if self.neighborhoods > self.batch_size:
+            raise ValueError(
+                f"neighborhoods: each begins with an anchor of the batch, so no more than batch_size"
+                f" ({self.batch_size}), got {self.neighborhoods}"
+            )
+        return self
 
 
 class Train(Section):

@@ -7,8 +7,10 @@ from functools import lru_cache
 import bm25s
 import numpy as np
 from bm25s.tokenization import Tokenizer
+from scipy.sparse import csr_array
 
 _TERM = re.compile(r"\w+(?:(?:\.|::)\w+)*")  # a word, or a dotted name such as np.linalg.svd or std::sort
+_K1, _B = 1.5, 0.75  # of BM25
 _JOINT = re.compile(r"\.|::")
 # As in snake_case, camelCase, HTTPError.
 _WORD_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -63,15 +65,25 @@ class LexicalIndex:
             scores[number] = of_chunks[rows[number]]
         return rows, scores
 
-    def scores(self, queries: Sequence[str]) -> np.ndarray:
-        """Return the score of every chunk for each query, float32 of shape (queries, chunks)."""
-        return np.stack(list(self._score(queries))) if queries else np.empty((0, len(self.chunk_ids)), np.float32)
-
     def _score(self, queries: Sequence[str]) -> Iterator[np.ndarray]:
         found = self._tokenizer.tokenize(
             list(queries), update_vocab=False, show_progress=False, return_as="ids", allow_empty=False
         )
         return map(self._scorer.get_scores_from_ids, found)
+
+
+def bm25_weights(counts: csr_array) -> csr_array:
+    """Weigh terms counted in texts, float32 of shape (texts, terms), so that a sum over a query's terms is BM25.
+
+    Robertson et al. 1994 with Lucene's idf, k1 1.5, b 0.75: what `LexicalIndex` computes, for counts that are at hand.
+    """
+    number, lengths = counts.shape[0], counts.sum(axis=1)
+    found_in = np.bincount(counts.indices, minlength=counts.shape[1])
+    idf = np.log1p((number - found_in + 0.5) / (found_in + 0.5)).astype(np.float32)
+    damp = _K1 * (1 - _B + _B * lengths / max(float(lengths.mean()), 1e-9)) if number else lengths
+    texts = np.repeat(np.arange(number), np.diff(counts.indptr))
+    weights = idf[counts.indices] * counts.data / (counts.data + damp[texts].astype(np.float32))
+    return csr_array((weights, counts.indices, counts.indptr), counts.shape)
 
 
 @lru_cache(maxsize=1 << 16)  # few terms make up most of any text

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from triptych.corpus.records import read_chunks, read_links
+from triptych.errors import UserError
 from triptych.params import Params, Triplets
-from triptych.retrieval.lexical import LexicalIndex
 from triptych.tokens.store import TokenStore
 from triptych.training.base import device
 from triptych.training.batches import Collator, schedule
-from triptych.training.distilling import LessonCollator, Teacher, lessons
+from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, lessons, make_teacher, token_counts
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
-from triptych.triplets.examples import Examples, read_passages, read_texts
+from triptych.triplets.examples import Examples, read_passages
 from triptych.triplets.relations import Relations
 from triptych.triplets.sampling import Draw, draw_for_run, view_rows
 
@@ -40,17 +40,19 @@ def prepare(
     """Draw and order what ``steps`` steps train on.
 
     ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill.
+    Raise `UserError` where nothing can be taught.
     """
     loss = resolve_loss(params.train.loss, examples, params.triplets)
-    number = steps * params.train.rows_per_step(loss) * params.train.gradient_accumulation_steps
-    draw = draw_for_run(examples, params.triplets, "embedder", number, seed)
+    steps *= params.train.gradient_accumulation_steps
     if loss == "distill":
-        return Material(*_lessons(tokens, store, examples, draw, previous, params), loss, draw)
+        rows, collator, draw = _lessons(tokens, store, examples, previous, params, steps, seed)
+        return Material(rows, collator, loss, draw)
+    draw = draw_for_run(examples, params.triplets, "embedder", steps * params.train.batch_size, seed)
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
-    rows = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
-    return Material(rows, Collator(store, relations, fixed), loss, draw)
+    scheduled = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
+    return Material(scheduled, Collator(store, relations, fixed), loss, draw)
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
@@ -66,19 +68,27 @@ def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
 
 
 def _lessons(
-    tokens: Path, store: TokenStore, examples: Examples, draw: Draw, previous: Path, params: Params
-) -> tuple[dict[str, list[Any]], LessonCollator]:
+    tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
+) -> tuple[dict[str, list[Any]], LessonCollator, Draw]:
     """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
     train, model = params.train, load_model(previous, params.model)
     precision = resolve_precision(train.precision, device())
     chunks = read_chunks(tokens / "corpus" / "chunks.parquet", "split")
-    passages, texts = np.array(read_passages(tokens / "texts")), read_texts(tokens / "texts")[1]
+    passages = np.array(read_passages(tokens / "texts"))
     rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
-    words = LexicalIndex([chunks[row].chunk_id for row in rows], [texts[one] for one in passages[rows].tolist()])
-    teacher = Teacher(rows, encode(model, store, passages[rows], precision, "teacher: chunks"), words)
-    drawn = draw.example[np.random.default_rng(train.seed).permutation(len(draw.example))]
-    anchors = examples.anchor[drawn]
-    vectors = encode(model, store, anchors, precision, "teacher: anchors")
-    asked = [texts[one] for one in anchors.tolist()]
-    columns = lessons(teacher, examples.positive_chunk[drawn], anchors, vectors, asked, train.distill, train.seed)
-    return columns, LessonCollator(store, passages, params.tokenize.padding == "fixed")
+    counts = token_counts(store, passages[rows], len(model.tokenizer))
+    own = np.searchsorted(rows, examples.positive_chunk)
+    words = token_counts(store, examples.anchor, len(model.tokenizer))
+    able = np.flatnonzero(can_be_seen(words, counts[own]))
+    if not len(able):
+        raise UserError(
+            f"train.loss: none of {len(examples)} anchors stands before the cut at {store.metadata['max_length']} tokens,"
+            " so nothing can be distilled; raise tokenize.max_length or give heading a share of triplets.views"
+        )
+    examples, own = examples.chosen(able), own[able]
+    draw = draw_for_run(examples, params.triplets, "embedder", steps * train.distill.neighborhoods, seed)
+    pupils = Pupils(examples.anchor, own, encode(model, store, examples.anchor, precision, "anchors"), words[able])
+    teacher = make_teacher(rows, encode(model, store, passages[rows], precision, "chunks"), counts)
+    seeds = draw.example[np.random.default_rng(train.seed).permutation(len(draw.example))]
+    columns = lessons(teacher, pupils, seeds, train.distill, train.seed)
+    return columns, LessonCollator(store, passages, params.tokenize.padding == "fixed"), draw

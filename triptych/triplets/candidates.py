@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
+from triptych.retrieval.lexical import bm25_weights
+
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_K1, _B = 1.5, 0.75  # of BM25
 _PREFIXES = 8  # levels of a header path that are looked at
 _NONE = -1
 
@@ -16,7 +17,7 @@ _NONE = -1
 class WordIndex:
     """Words of each chunk, and inverted lists cut to the chunks where a word weighs most.
 
-    Weights are BM25's (Robertson et al. 1994, with Lucene's idf). The cut makes a look-up cost the same in any
+    Weights are BM25's. The cut makes a look-up cost the same in any
     corpus; what it loses are chunks in which a frequent word weighs little.
     """
 
@@ -25,7 +26,7 @@ class WordIndex:
         counts = self._count(texts, grow=True)
         self.words = csr_array((np.ones_like(counts.data, np.float32), counts.indices, counts.indptr), counts.shape)
         self.sizes = np.diff(counts.indptr)
-        self._lists = _heaviest(_bm25(counts), postings)
+        self._lists = _heaviest(bm25_weights(counts), postings)
 
     def hits(self, texts: Sequence[str], number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the chunks that match each text best: (text, chunk) pairs as two int64 arrays, best first."""
@@ -62,16 +63,6 @@ class WordIndex:
         counts = csr_array((np.ones(len(indices), np.float32), indices, indptr), shape)
         counts.sum_duplicates()
         return counts
-
-
-def _bm25(counts: csr_array) -> csr_array:
-    number, lengths = counts.shape[0], counts.sum(axis=1)
-    documents = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log1p((number - documents + 0.5) / (documents + 0.5)).astype(np.float32)
-    damp = _K1 * (1 - _B + _B * lengths / max(lengths.mean(), 1e-9)) if number else lengths
-    rows = np.repeat(np.arange(number), np.diff(counts.indptr))
-    weights = idf[counts.indices] * counts.data / (counts.data + damp[rows].astype(np.float32))
-    return csr_array((weights, counts.indices, counts.indptr), counts.shape)
 
 
 def _heaviest(weights: csr_array, number: int) -> csr_array:

@@ -1,7 +1,7 @@
 """Training examples as tables of ids: a text table, and anchors with positives and pools of negatives."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Self
 
@@ -89,11 +89,19 @@ class Examples:
             Pool.of(one.negatives for one in found) if pool is None else pool,
         )
 
+    def chosen(self, rows: np.ndarray) -> Self:
+        """Return the examples in the given rows, in that order; categories keep their numbers."""
+        pool = self.pool
+        sizes = np.diff(pool.offsets)[rows]
+        places = np.repeat(pool.offsets[rows] - np.cumsum([0, *sizes[:-1]]), sizes) + np.arange(sizes.sum())
+        columns = (getattr(pool, one.name)[places] for one in fields(pool) if one.name != "offsets")
+        kept = Pool(np.cumsum([0, *sizes], dtype=np.int64), *columns)
+        names = ("anchor", "positive", "positive_chunk", "view", "category")
+        return replace(self, pool=kept, **{name: getattr(self, name)[rows] for name in names})
+
     def sampled(self, number: int, seed: int) -> Self:
         """Return at most ``number`` examples, chosen by seed, in the order they have."""
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:number])
-        rows = (self[row] for row in chosen.tolist())
-        return type(self).of(rows)
+        return self.chosen(np.sort(np.random.default_rng(seed).permutation(len(self))[:number]))
 
 
 def write_texts(folder: Path, table: TextTable, passages: list[int], queries: dict[str, int]) -> None:
