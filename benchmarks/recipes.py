@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import chdir, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from stages import tokenize_texts, triplets
 from triptych.corpus.records import read_chunks, read_qrels, write_qrels
 from triptych.evaluation.measures import per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.params import Params
+from triptych.params import Params, Views
 from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
@@ -127,61 +127,90 @@ def trained(made: Made, seed: int, place: Path) -> Blend:
     return Blend(fresh, difference(fresh, place))
 
 
+class Exam:
+    """The judged queries of a recipe, and what the base model makes of them."""
+
+    def __init__(self, made: Made) -> None:
+        self._made = made
+        queries, qrels = made.judging.queries, made.judging.qrels
+        document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
+        self.ids = [query.query_id for query in queries]
+        self._clusters = np.array([document[min(qrels[one])] for one in self.ids])
+        self._category = np.array([query.category for query in queries])
+        self._base = self.values(Blend(load_base(made.params.model), {}), 0.0)
+
+    def values(self, blend: Blend, strength: float) -> np.ndarray:
+        """Return the measure of each query."""
+        run = self._made.judging.dense_run(blend.at(strength), 10, f"strength {strength:g}")
+        found = per_query(self._made.judging.qrels, run)[_MEASURE]
+        return np.array([found[one] for one in self.ids])
+
+    def row(self, name: str, strength: float, of_seeds: list[np.ndarray]) -> dict[str, Any]:
+        """Compare the mean of some seeds with the base; print it."""
+        mean, base = np.mean(of_seeds, axis=0), self._base
+        interval = paired_bootstrap(mean, base, self._clusters, 5000, 0.95, 13)
+        by_category = {
+            one: round(float((mean - base)[self._category == one].mean()), 4) for one in sorted(set(self._category))
+        }
+        print(
+            f"{name} | {len(self.ids)} queries | strength {strength:g} | {base.mean():.3f} -> {mean.mean():.3f} |"
+            f" {interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] | {by_category}",
+            flush=True,
+        )
+        return {
+            "name": name,
+            "strength": strength,
+            "base": float(base.mean()),
+            _MEASURE: float(mean.mean()),
+            "difference": interval.difference,
+            "low": interval.low,
+            "high": interval.high,
+            "of_seeds": [float((one - base).mean()) for one in of_seeds],
+            "by_category": by_category,
+        }
+
+
+def alone(made: Made, view: str, loss: str) -> Made:
+    """Return the recipe with one view and one loss."""
+    views = dict.fromkeys(made.params.triplets.views.model_dump(), 0.0) | {view: 1.0}
+    changes = {
+        "triplets": made.params.triplets.model_copy(update={"views": Views(**views)}),
+        "train": made.params.train.model_copy(update={"loss": loss}),
+    }
+    return replace(made, params=made.params.model_copy(update=changes))
+
+
 def main() -> None:
     """Train and judge; print a row for each strength, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--name", default="")
+    parser.add_argument("--name", default="default")
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     parser.add_argument("--docs-only", action="store_true")
     parser.add_argument("--judge", choices=["dev", "test"], default="dev")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
+    parser.add_argument("--each", nargs="*", default=[], help="loss:view pairs, each trained alone")
     parser.add_argument("--quick", action="store_true", help="five steps, one seed")
     args = parser.parse_args()
     settings = [*args.settings, *(["rounds.train.round0.steps=5"] if args.quick else [])]
+    if args.each:
+        views = sorted({pair.split(":")[1] for pair in args.each})
+        settings += [f"triplets.views.{view}={1 / len(views)}" for view in views]
     with tempfile.TemporaryDirectory() as scratch:
         made = make(args.project, Path(scratch), settings, args.docs_only, args.judge)
-        queries, qrels = made.judging.queries, made.judging.qrels
-        ids = [query.query_id for query in queries]
-        document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
-        clusters = np.array([document[min(qrels[one])] for one in ids])
-        category = np.array([query.category for query in queries])
-
-        def values(blend: Blend, strength: float) -> np.ndarray:
-            found = per_query(qrels, made.judging.dense_run(blend.at(strength), 10, f"strength {strength:g}"))
-            return np.array([found[_MEASURE][one] for one in ids])
-
-        base = values(Blend(load_base(made.params.model), {}), 0.0)
-        found: dict[float, list[np.ndarray]] = {strength: [] for strength in args.strengths}
-        for seed in args.seeds[:1] if args.quick else args.seeds:
-            blend = trained(made, seed, Path(scratch) / f"seed{seed}")
-            for strength in args.strengths:
-                found[strength].append(values(blend, strength))
+        exam = Exam(made)
+        recipes = {pair: alone(made, *reversed(pair.split(":"))) for pair in args.each} or {args.name: made}
         rows = []
-        for strength, of_seeds in found.items():
-            mean = np.mean(of_seeds, axis=0)
-            interval = paired_bootstrap(mean, base, clusters, 5000, 0.95, 13)
-            rows.append(
-                {
-                    "strength": strength,
-                    "base": float(base.mean()),
-                    _MEASURE: float(mean.mean()),
-                    "difference": interval.difference,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "of_seeds": [float(one.mean() - base.mean()) for one in of_seeds],
-                    "by_category": {
-                        name: float((mean - base)[category == name].mean()) for name in sorted(set(category.tolist()))
-                    },
-                }
-            )
-            print(
-                f"{args.name or ' '.join(args.settings)} | {args.judge}, {len(ids)} queries | strength {strength:g} |"
-                f" {base.mean():.3f} -> {mean.mean():.3f} | {interval.difference:+.3f}"
-                f" [{interval.low:+.3f}, {interval.high:+.3f}] | {rows[-1]['by_category']}"
-            )
-        print(json.dumps({"name": args.name, "settings": settings, "docs_only": args.docs_only, "rows": rows}))
+        for number, (name, recipe) in enumerate(recipes.items()):
+            seeds = args.seeds[:1] if args.quick else args.seeds
+            found: dict[float, list[np.ndarray]] = {strength: [] for strength in args.strengths}
+            for seed in seeds:
+                blend = trained(recipe, seed, Path(scratch) / f"trained{number}-{seed}")
+                for strength, values in found.items():
+                    values.append(exam.values(blend, strength))
+            rows += [exam.row(name, strength, values) for strength, values in found.items()]
+        print(json.dumps({"settings": settings, "docs_only": args.docs_only, "judge": args.judge, "rows": rows}))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from triptych.params import TrainRound
 from triptych.params_file import load_params
@@ -13,42 +14,57 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.tokens.store import open_store, write_store
 from triptych.training.adapter import make_trainable
 from triptych.training.base import load_base, tokenizer_fingerprint
-from triptych.training.distilling import LessonCollator, Teacher, lessons
+from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, lessons, make_teacher, token_counts
 from triptych.training.losses import DistillLoss
 from triptych.training.material import prepare, resolve_loss
 from triptych.training.trainer import train
 from triptych.triplets.examples import Example, Examples, read_examples
 from triptych.triplets.views import VIEWS
 
-WORDS = ["sort a list", "find an item", "keep a value", "drop a row", "join two tables", "sort by value"]
+VOCABULARY = 12
+SEEN = [[1, 2, 3], [4, 5, 6], [7, 8, 2], [9, 3], [10, 11, 1, 2], [1, 7, 7]]  # tokens of each chunk before the cut
 ROWS = np.array([2, 3, 5, 7, 11, 13])  # rows of the corpus; the others are not of the train split
+
+
+def counts(rows):
+    dense = np.zeros((len(rows), VOCABULARY), np.float32)
+    for row, tokens in enumerate(rows):
+        for token in tokens:
+            dense[row, token] += 1
+    return csr_array(dense)
 
 
 @pytest.fixture
 def teacher():
     vectors = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
-    return Teacher(ROWS, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), LexicalIndex(WORDS, WORDS))
+    return make_teacher(ROWS, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), counts(SEEN))
+
+
+@pytest.fixture
+def pupils(teacher):
+    """Two anchors of each of the first five chunks; anchor 70 + i is of chunk i // 2."""
+    own = np.repeat(np.arange(5), 2)
+    near = teacher.vectors[own] + np.random.default_rng(2).normal(scale=0.2, size=(10, 4)).astype(np.float32)
+    return Pupils(70 + np.arange(10), own, near, counts([SEEN[chunk][:2] for chunk in own]))
 
 
 @pytest.fixture
 def settings(params_with):
     def of(**changes):
-        return params_with(**{f"train.distill.{key}": value for key, value in changes.items()}).train.distill
+        given = {"batch_size": 4, "neighborhoods": 2, "candidates": 2, "random": 1, "depth": 3} | changes
+        return params_with(**{f"train.distill.{key}": value for key, value in given.items()}).train.distill
 
     return of
 
 
-def drawn(teacher, params, seed=1):
-    vectors = teacher.vectors[[0, 4]]
-    texts = ["sort a list", "join tables"]
-    return lessons(teacher, np.array([2, 11]), np.array([70, 71]), vectors, texts, params, seed)
-
-
-def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher):
-    vectors, texts = teacher.vectors[:1], ["sort value"]
-    fused, scale = teacher.scores(vectors, texts, 0.7)
-    cosine = (teacher.vectors @ vectors[0]).tolist()
-    words = teacher.words.scores(texts)[0].tolist()
+def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, pupils):
+    fused, scale = teacher.scores(pupils, np.array([3]), 0.7)
+    cosine = (teacher.vectors @ pupils.vectors[3]).tolist()
+    names = [str(row) for row in ROWS]
+    index = LexicalIndex(names, [" ".join(f"t{token}" for token in tokens) for tokens in SEEN])
+    rows, found = index.search([" ".join(f"t{token}" for token in SEEN[1][:2])], 6)
+    words = np.zeros(6)
+    words[rows[0]] = found[0]
     expected = [
         0.7 * (near - np.mean(cosine)) / np.std(cosine) + 0.3 * (match - np.mean(words)) / np.std(words)
         for near, match in zip(cosine, words, strict=True)
@@ -57,46 +73,68 @@ def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher):
     assert scale.tolist() == pytest.approx([np.std(cosine)], abs=1e-6)
 
 
-def test_lexical_scores_are_those_that_a_search_ranks_by(teacher):
-    rows, scores = teacher.words.search(["sort a value"], 6)
-    assert teacher.words.scores(["sort a value"])[0][rows[0]].tolist() == pytest.approx(scores[0].tolist())
+def test_anchor_behind_the_cut_is_not_taught():
+    anchors = counts([[1, 2], [1, 2, 3, 4, 5], [6, 7]])
+    chunks = counts([[1, 2, 9], [1, 2, 3, 4, 9], [1, 2, 3]])
+    assert can_be_seen(anchors, chunks).tolist() == [True, True, False]
 
 
-def test_every_lesson_begins_with_the_anchors_own_chunk_and_names_none_twice(teacher, settings):
-    rows = drawn(teacher, settings(candidates=3, random=2))
-    assert [chunks[0] for chunks in rows["chunks"]] == [2, 11]
-    assert rows["anchor"] == [70, 71]
-    for chunks in rows["chunks"]:
-        assert len(set(chunks)) == len(chunks)
-        assert set(chunks) <= set(ROWS.tolist())
+def test_tokens_are_counted_before_the_cut(tmp_path):
+    metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
+    write_store(tmp_path, [[1, 2, 2], [], [5]], metadata)
+    found = token_counts(open_store(tmp_path, "abc"), np.array([2, 0, 1]), 6)
+    assert found.toarray().tolist() == [[0, 0, 0, 0, 0, 1], [0, 1, 2, 0, 0, 0], [0] * 6]
 
 
-def test_candidates_are_of_the_teachers_best(teacher, settings):
-    fused, _ = teacher.scores(teacher.vectors[[0, 4]], ["sort a list", "join tables"], 0.7)
+def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, pupils, settings):
+    rows = lessons(teacher, pupils, np.array([0, 2, 4, 6]), settings(), 1)
+    assert len(rows["anchor"]) == 8
+    for start in (0, 4):
+        assert all(chunks == rows["chunks"][start] for chunks in rows["chunks"][start : start + 4])
+        assert set(rows["chunks"][start]) <= set(ROWS.tolist())
+        assert len(set(rows["chunks"][start])) == len(rows["chunks"][start])
+
+
+def test_neighborhoods_begin_with_their_seeds_and_hold_their_own_chunks(teacher, pupils, settings):
+    rows = lessons(teacher, pupils, np.array([0, 8]), settings(), 1)
+    assert rows["anchor"][:2] == [70, 78]
+    assert {ROWS[0], ROWS[4]} <= set(rows["chunks"][0])
+
+
+def test_other_anchors_are_of_the_chunks_at_hand(teacher, pupils, settings):
     for seed in range(20):
-        rows = drawn(teacher, settings(depth=2, candidates=2, random=1), seed)
-        for scores, own, chunks in zip(fused, (0, 4), rows["chunks"], strict=True):
-            best = [ROWS[place] for place in np.argsort(-scores) if place != own][:2]
-            assert set(best) <= set(chunks[1:])
+        rows = lessons(teacher, pupils, np.array([0]), settings(neighborhoods=1, batch_size=3), seed)
+        own = {ROWS[pupils.own[anchor - 70]] for anchor in rows["anchor"]}
+        assert own <= set(rows["chunks"][0])
 
 
-def test_lesson_holds_the_teachers_score_of_each_chunk(teacher, settings):
-    rows = drawn(teacher, settings())
-    fused, scale = teacher.scores(teacher.vectors[[0, 4]], ["sort a list", "join tables"], 0.7)
+def test_candidates_are_of_the_teachers_best(teacher, pupils, settings):
+    params = settings(neighborhoods=1, depth=2, candidates=2)
+    fused, _ = teacher.scores(pupils, np.array([5]), params.dense_weight)
+    best = [ROWS[place] for place in np.argsort(-fused[0]) if place != pupils.own[5]][:2]
+    for seed in range(20):
+        assert set(best) <= set(lessons(teacher, pupils, np.array([5]), params, seed)["chunks"][0])
+
+
+def test_lesson_holds_the_teachers_score_of_each_chunk(teacher, pupils, settings):
+    params = settings()
+    rows = lessons(teacher, pupils, np.array([0, 8]), params, 1)
+    fused, scale = teacher.scores(pupils, np.array(rows["anchor"]) - 70, params.dense_weight)
     for number, chunks in enumerate(rows["chunks"]):
-        assert rows["teacher"][number] == pytest.approx(fused[number][np.searchsorted(ROWS, chunks)].tolist())
+        expected = fused[number][np.searchsorted(ROWS, chunks)].tolist()
+        assert rows["teacher"][number] == pytest.approx(expected, abs=1e-5)
     assert rows["scale"] == pytest.approx(scale.tolist())
 
 
-def test_a_corpus_smaller_than_the_depth_is_taught_whole(teacher, settings):
-    rows = drawn(teacher, settings(depth=40, candidates=8))
-    assert all(set(chunks) == set(ROWS.tolist()) for chunks in rows["chunks"])
+def test_a_corpus_smaller_than_the_depth_is_taught_whole(teacher, pupils, settings):
+    rows = lessons(teacher, pupils, np.array([0]), settings(neighborhoods=1, depth=40, candidates=8), 1)
+    assert set(rows["chunks"][0]) == set(ROWS.tolist())
 
 
-def test_seed_chooses_the_candidates(teacher, settings):
-    params = settings(candidates=2)
-    assert drawn(teacher, params, 1) == drawn(teacher, params, 1)
-    assert len({str(drawn(teacher, params, seed)["chunks"]) for seed in range(6)}) > 1
+def test_seed_chooses_the_candidates(teacher, pupils, settings):
+    one, same = (lessons(teacher, pupils, np.array([0, 2]), settings(), 1) for _ in range(2))
+    assert one == same
+    assert len({str(lessons(teacher, pupils, np.array([0, 2]), settings(), seed)["chunks"]) for seed in range(8)}) > 1
 
 
 def test_batch_marks_the_passages_of_each_row(tmp_path):

@@ -82,8 +82,8 @@ def _lessons(
     able = np.flatnonzero(can_be_seen(words, counts[own]))
     if not len(able):
         raise UserError(
-            f"train.loss: none of {len(examples)} anchors stands before the cut at {store.metadata['max_length']} tokens,"
-            " so nothing can be distilled; raise tokenize.max_length or give heading a share of triplets.views"
+            f"train.loss: none of {len(examples)} anchors stands before the cut at {store.metadata['max_length']}"
+            " tokens, so nothing can be distilled; raise tokenize.max_length or give heading a share of triplets.views"
         )
     examples, own = examples.chosen(able), own[able]
     draw = draw_for_run(examples, params.triplets, "embedder", steps * train.distill.neighborhoods, seed)
