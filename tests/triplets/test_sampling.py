@@ -13,7 +13,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.pools import Pools
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares, view_rows
+from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares
 from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
@@ -190,31 +190,6 @@ def test_small_view_brings_its_anchors_back_only_so_often_and_gives_its_rest_to_
     assert Counter(one.view for one, _ in pairs) == {"query": 6, "lead": 16}
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(
-    st.lists(st.integers(0, 9), min_size=4, max_size=4),
-    st.lists(st.integers(0, 5), min_size=4, max_size=4).filter(any),
-    st.integers(1, 6),
-    st.integers(0, 80),
-)
-def test_rows_of_an_epoch_go_to_views_by_share_as_far_as_repeats_allow(params_with, sizes, parts, repeats, size):
-    names = ("query", "crossref", "lead", "sentence")
-    wanted = {name: part / sum(parts) for name, part in zip(names, parts, strict=True)}
-    params = params_with(**{"triplets.views": views(**wanted), "triplets.repeat_anchors": repeats}).triplets
-    held = dict(zip(names, sizes, strict=True))
-    examples = Examples.of(example(n, name, tiers=()) for name in names for n in range(held[name]))
-    rows = view_rows(examples, params, size)
-    usable = {name: number for name, number in held.items() if number and wanted[name]}
-    assert sum(rows.values()) == (size if usable else 0)
-    assert rows.keys() <= usable.keys()
-    if size <= repeats * sum(usable.values()) and usable:
-        at_cap = [name for name in usable if rows.get(name, 0) >= repeats * usable[name]]
-        free = {name: wanted[name] for name in usable if name not in at_cap}
-        left = size - sum(rows.get(name, 0) for name in at_cap)
-        assert all(abs(rows.get(name, 0) - left * share / sum(free.values())) < 2 for name, share in free.items())
-        assert all(number <= repeats * usable[name] for name, number in rows.items())
-
-
 def test_no_examples_give_no_triplets(dealt):
     assert dealt([], 10)[0] == []
 
@@ -234,19 +209,9 @@ def test_caps_of_a_run_hold_for_each_epoch_of_it_not_for_all_together(params_wit
     assert len(draw_for_run(Examples.of(LEAD_ROWS), params, "embedder", 200, 3).example) == 200
 
 
-def test_apportion_by_hand():
-    assert apportion({"a": 0.5, "b": 0.25, "c": 0.25}, 7) == {"a": 3, "b": 2, "c": 2}
-    assert apportion({"a": 1.0, "b": 1.0}, 3) == {"a": 2, "b": 1}
-    assert apportion({"a": 0.0}, 3) == {}
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(
-    st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.floats(0.001, 1.0), min_size=1, max_size=8),
-    st.integers(0, 10_000),
-)
-def test_apportion_gives_whole_parts_that_sum_up_and_are_off_by_less_than_one(shares, number):
-    parts = apportion(shares, number)
-    total = sum(shares.values())
-    assert sum(parts.values()) == number
-    assert all(abs(parts[key] - number * share / total) < 1 + 1e-9 for key, share in shares.items())
+def test_run_that_falls_short_says_so(params_with):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    lacking = Examples.of([example(number, tiers=("easy", "hard")) for number in range(20)])
+    draw = draw_for_run(lacking, params, "embedder", 40, 3)
+    assert len(draw.example) == 24
+    assert draw.short == {"lists": {"missing": 16, "medium_empty": 40}}  # of both epochs

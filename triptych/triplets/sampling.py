@@ -41,10 +41,14 @@ def draw_for_run(examples: Examples, params: Triplets, profile: str, number: int
     """Draw the triplets of a whole run: ``number`` of them in epochs of equal size, none larger than the examples."""
     turns = max(math.ceil(number / max(len(examples), 1)), 1)
     drawn = list(islice(epochs(examples, params, profile, seed, math.ceil(number / turns)), turns))
+    short: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in drawn:
+        for category, why in one.short.items():
+            short[category].update(why)
     return Draw(
         np.concatenate([one.example for one in drawn])[:number],
         np.concatenate([one.negative for one in drawn])[:number],
-        {category: why for one in drawn for category, why in one.short.items()},
+        {category: dict(why) for category, why in short.items()},
     )
 
 
