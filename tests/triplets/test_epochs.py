@@ -9,8 +9,8 @@ from corpora import LEAD_ROWS, drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.triplets.examples import Examples
-from triptych.triplets.negatives import TIERS
+from triptych.triplets.examples import Example, Examples
+from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling import draw_for_run, epochs, sample, tier_shares
 
 LEADS = Examples.of(LEAD_ROWS)
@@ -57,6 +57,22 @@ def test_mix_holds_to_the_nearest_row_though_caps_are_met(with_caps, examples, a
         rows = int((examples.category[draw.example] == examples.categories.index(category)).sum())
         for tier, wanted in {"easy": 0.3, "medium": 0.4, "hard": 0.3}.items():
             assert abs(shares[tier] - wanted) < 1 / rows
+
+
+def test_row_that_meets_a_cap_gets_another_tier_and_the_epoch_stays_whole(params_with):
+    changes = {"views": views(lead=1.0), "cap_per_negative": 1, "cap_per_anchor": 9}
+    mix = {"easy": 0.5, "medium": 0.0, "hard": 0.5}
+    params = params_with(**{f"triplets.{key}": one for key, one in changes.items()},
+                         **{"triplets.profiles.embedder": mix}).triplets  # fmt: skip
+    easy = [Negative(row, "easy", "random", 0.0) for row in range(20)]
+    hard = [Negative(99 if row < 10 else 50 + row, "hard", "overlap", 0.0) for row in range(20)]
+    examples = Examples.of(
+        Example(row, row, row, "lead", "lists", pair) for row, pair in enumerate(zip(easy, hard, strict=True))
+    )
+    for seed in range(5):
+        draw = sample(examples, params, "embedder", 0, seed)
+        assert draw.short == {}
+        assert Counter(found.tier for _, found in drawn(examples, draw)) == {"easy": 10, "hard": 10}
 
 
 def test_cap_that_is_met_is_named_as_the_cause(with_caps):

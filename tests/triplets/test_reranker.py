@@ -89,3 +89,24 @@ def test_both_profiles_of_an_anchor_share_the_anchor_but_not_the_tiers(params_wi
     drawn = draw(look_alikes(20), params_with().triplets).pools
     assert len(drawn["embedder"]) == len(drawn["reranker"]) == 20
     assert Counter(one.strategy for one in drawn["embedder"][0]).keys().isdisjoint(HARD | {"same_topic"})
+
+
+def test_easy_negatives_stand_under_the_top_heading_of_the_positive_and_not_elsewhere_in_its_category(params_with):
+    chunks = [
+        replace(one, category="lists", header_path=(f"t{row % 2}", f"h{row}"), content="z" * (row + 3))
+        for row, one in enumerate(look_alikes(30))
+    ]
+    drawn = pools(chunks, params_with().triplets, profile="reranker")
+    easy = [(row, one) for row, pool in enumerate(drawn) for one in pool if one.tier == "easy"]
+    assert {one.strategy for _, one in easy} == {"same_topic"}
+    assert all(row % 2 == one.chunk % 2 for row, one in easy)
+
+
+def test_chunks_with_a_third_of_their_words_in_common_are_medium_but_no_near_duplicates(params_with):
+    chunks = [
+        replace(one, header_path=(f"h{row}",), content=f"common {'y' * (row + 3)} {'z' * (row + 3)}")
+        for row, one in enumerate(look_alikes(20))
+    ]
+    drawn = pools(chunks, params_with(**{"triplets.candidates.lexical": 1}).triplets, profile="reranker")
+    medium = [one for pool in drawn for one in pool if one.tier == "medium"]
+    assert {(one.strategy, round(one.lexical, 2)) for one in medium} == {("moderate_lexical", 0.33)}
