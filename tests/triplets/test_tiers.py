@@ -168,9 +168,9 @@ def test_easy_negatives_are_of_another_category_though_all_chunks_share_a_top_he
 
 def test_easy_negatives_come_from_another_file_where_there_are_no_headings(params_with):
     chunks = single_category([()] * 30)
-    drawn = pools(chunks, params_with().triplets)
-    assert strategies(drawn, "easy").total() == 30 * 4
-    assert "other_domain" not in strategies(drawn, "easy")
+    only = dict.fromkeys(ALL_EASY, 0.0) | {"other_domain": 1.0}
+    drawn = pools(chunks, params_with(**{"triplets.tiers.easy.strategies": only}).triplets)
+    assert strategies(drawn, "easy") == {"other_file": 30 * 4}
     for row, pool in enumerate(drawn):
         assert all(chunks[row].filename != chunks[one.chunk].filename for one in pool if one.tier == "easy")
 
