@@ -196,3 +196,13 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     assert "dvc repro train@round0" in fails(mine.main, *mining.split(), "--metrics", "metrics/mine.json")
     judging = "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
     assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())
+
+
+@pytest.mark.parametrize(("name", "stage"), [("round0", "tokenize"), ("round1", "mine@round1")])
+def test_triplets_of_a_round_that_are_not_there_are_named_with_the_stage_that_makes_them(
+    name, stage, fails, at_prepared
+):
+    shutil.rmtree(at_prepared / "data/triplets/round0")
+    line = [part.replace("round0", name) for part in TRAIN]
+    said = fails(train.main, *line)
+    assert f"data/triplets/{name}/examples.parquet is missing; `dvc repro {stage}` makes it" in said

@@ -124,11 +124,13 @@ def test_the_table_shows_every_system_and_where_the_model_lies(project):
         assert expected in shown
 
 
-def test_every_category_keeps_the_promised_mix_of_tiers(project):
-    metrics = json.loads((project / "metrics" / "triplets.json").read_text(encoding="utf-8"))
-    size = metrics["triplets"]
-    for shares in metrics["mix"].values():
-        assert shares == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=2 / size + 0.01)
+@pytest.mark.parametrize("profile", ["embedder", "reranker"])
+def test_every_category_keeps_the_promised_mix_of_tiers(project, profile):
+    made = json.loads((project / "metrics" / "triplets.json").read_text(encoding="utf-8"))[profile]
+    assert made["mix"].keys() == {"fft", "ma"}
+    for category, shares in made["mix"].items():
+        rows = made["triplets_by_category"][category]
+        assert shares == pytest.approx(made["mix_wanted"], abs=max(0.01, 1 / rows))
 
 
 def test_a_second_repro_runs_nothing(project):

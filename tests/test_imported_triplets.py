@@ -1,9 +1,15 @@
 """Triplets made elsewhere, through the stage: their share, their negatives, and what stops it."""
 
-import pandas as pd
-from hand_made import check_mix, shares, two_categories
+import json
+import shutil
 
+import pandas as pd
+import pytest
+from hand_made import PATHS, check_mix, shares, two_categories
+
+from stages import triplets
 from triptych.triplets.examples import read_examples
+from triptych.triplets.exchange import export
 
 
 def imported_rows(number=8):
@@ -48,3 +54,25 @@ def test_imported_triplets_alone_are_enough(staged, tmp_path):
     imported_rows().to_csv(tmp_path / "mine.csv", index=False)
     metrics, _ = staged(two_categories(), imported="mine.csv", views=shares(imported=1.0))
     assert metrics["embedder"]["examples_by_view"] == {"imported": 8}
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.parquet", "mine"])
+def test_triplets_of_real_documentation_come_back_as_a_view_of_their_share(
+    prepared, tmp_path, monkeypatch, write_params, name
+):
+    shutil.copytree(prepared / "data/corpus", tmp_path / "data/corpus")
+    monkeypatch.chdir(tmp_path)
+    rows = export(prepared / "data/triplets/embedder", tmp_path / name)
+    before = pd.read_parquet(prepared / "data/triplets/embedder/triplets.parquet")
+    changes = {"triplets.imported": name, "triplets.views": shares(crossref=0.3, lead=0.3, imported=0.4)}
+    write_params(tmp_path, **changes)
+    triplets.main(PATHS)
+    metrics = json.loads((tmp_path / "metrics/triplets.json").read_text(encoding="utf-8"))
+    assert metrics["imported"] == {"kept": rows}
+    made = metrics["embedder"]
+    wanted = made["triplets"] + sum(why["missing"] for why in made["shortfall"].values())
+    assert made["triplets_by_view"]["imported"] / wanted == pytest.approx(0.4, abs=0.01)
+    check_mix(metrics)
+    examples = read_examples(tmp_path / "data/triplets/embedder/examples.parquet", "triplets")
+    own = [one for row in examples for one in row.negatives if one.strategy == "imported"]
+    assert len(own) == len(before[["anchor", "positive", "negative"]].drop_duplicates())

@@ -14,7 +14,7 @@ from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling import draw_for_run, epochs, sample, tier_shares
 
 LEADS = Examples.of(LEAD_ROWS)
-RANDOM = settings(max_examples=50, deadline=None, derandomize=True)
+RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.sampling import apportion, view_rows
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.lists(st.integers(0, 9), min_size=4, max_size=4),
     st.lists(st.integers(0, 5), min_size=4, max_size=4).filter(any),
