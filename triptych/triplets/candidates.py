@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from triptych.retrieval.lexical import bm25_weights
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_PREFIXES = 8  # levels of a header path that are looked at
+_PREFIXES = 16  # levels of a header path that are looked at
 _NONE = -1
 
 
@@ -84,7 +84,7 @@ class PathIndex:
         for row, path in enumerate(paths):
             for depth in range(min(len(path), _PREFIXES)):
                 self.levels[row, depth] = numbers.setdefault(path[: depth + 1], len(numbers))
-        self.depths = np.array([len(path) for path in paths], np.int32)
+        self.depths = np.array([min(len(path), _PREFIXES) for path in paths], np.int32)
         self._buckets = [Buckets(self.levels[:, depth]) for depth in range(_PREFIXES)]
 
     def overlap(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:

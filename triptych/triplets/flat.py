@@ -38,6 +38,7 @@ def figures(examples: Examples, draw: Draw) -> dict[str, Any]:
     """Return counts of examples and triplets, the mix, strategies, pool sizes, and overlaps by tier."""
     pool = examples.pool
     of_tier = {tier: pool.tier == number for number, tier in enumerate(TIERS)}
+    measured = pool.strategy < STRATEGIES.index("mined")  # mined and imported negatives have no overlaps
     return {
         "examples": len(examples),
         "examples_by_view": _counts(np.array(VIEWS)[examples.view]),
@@ -51,7 +52,7 @@ def figures(examples: Examples, draw: Draw) -> dict[str, Any]:
         "pool_size": {tier: float(chosen.sum()) / max(len(examples), 1) for tier, chosen in of_tier.items()},
         "overlap": {
             tier: {"path": float(pool.path[chosen].mean()), "lexical": float(pool.lexical[chosen].mean())}
-            for tier, chosen in of_tier.items()
+            for tier, chosen in ((tier, chosen & measured) for tier, chosen in of_tier.items())
             if chosen.any()
         },
     }
