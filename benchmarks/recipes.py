@@ -28,8 +28,9 @@ from stages import tokenize_texts, triplets
 from triptych.corpus.records import read_chunks, read_qrels, write_qrels
 from triptych.evaluation.measures import per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.params import Params, Views
+from triptych.params import Params
 from triptych.params_file import load_params
+from triptych.params_triplets import Views
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import load_base, tokenizer_fingerprint

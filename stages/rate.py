@@ -10,8 +10,8 @@ import pandas as pd
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_jsonl, write_text
-from triptych.params import PROFILES
 from triptych.params_file import load_params
+from triptych.params_triplets import PROFILES
 from triptych.tokens.store import open_store
 from triptych.training.base import tokenizer_fingerprint
 from triptych.training.judging import load_judging, similarities

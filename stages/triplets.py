@@ -12,8 +12,8 @@ from triptych.artifacts import write_json, writing
 from triptych.corpus.records import Chunk, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
-from triptych.params import PROFILES
 from triptych.params_file import load_params
+from triptych.params_triplets import PROFILES
 from triptych.triplets.examples import Example, Examples, TextTable, write_examples, write_texts
 from triptych.triplets.exchange import Imported, read_imported
 from triptych.triplets.flat import write_round

@@ -10,7 +10,7 @@ from rich.console import Console
 from triptych.artifacts import read_jsonl
 from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
-from triptych.params import PROFILES
+from triptych.params_triplets import PROFILES
 from triptych.report.table import show_results
 from triptych.report.triplets import show_triplets
 from triptych.triplets.exchange import export as write_flat

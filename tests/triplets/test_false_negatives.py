@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.sectioning import cut
-from triptych.params import PROFILES
+from triptych.params_triplets import PROFILES
 from triptych.triplets.relations import Relations
 from triptych.triplets.views import anchors
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corpora import LEAD_ROWS
 
-from triptych.params import PROFILES
+from triptych.params_triplets import PROFILES
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.quality import Similarities, judgment, rate, readable

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from corpora import example, views
 
-from triptych.params import PROFILES
+from triptych.params_triplets import PROFILES
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.remedies import remedies

@@ -8,7 +8,7 @@ from corpora import LEAD_ROWS, drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.params import PROFILES
+from triptych.params_triplets import PROFILES
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.pools import Pools

@@ -8,7 +8,8 @@ import numpy as np
 
 from triptych.corpus.records import read_chunks, read_links
 from triptych.errors import UserError
-from triptych.params import Params, Triplets
+from triptych.params import Params
+from triptych.params_triplets import Triplets
 from triptych.tokens.store import TokenStore
 from triptych.training.base import device
 from triptych.training.batches import Collator, schedule

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.artifacts import write_table
-from triptych.params import Triplets
+from triptych.params_triplets import Triplets
 from triptych.triplets.examples import Examples, write_examples
 from triptych.triplets.negatives import STRATEGIES, TIERS
 from triptych.triplets.sampling import Draw, sample, tier_shares

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from triptych.corpus.records import Chunk
-from triptych.params import PROFILES, Triplets
+from triptych.params_triplets import PROFILES, Triplets
 from triptych.triplets.candidates import Buckets, Candidates, PathIndex, WordIndex, rank_in_group
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.profiles import Rule, rules

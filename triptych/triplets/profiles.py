@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.params import Triplets
+from triptych.params_triplets import Triplets
 from triptych.triplets.candidates import Candidates
 
 _GOLDEN = (5**0.5 - 1) / 2

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from triptych.params import Triplets
+from triptych.params_triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling import Draw

@@ -8,7 +8,7 @@ from random import Random
 
 from triptych.corpus.records import Chunk, Link, Qrels, Query
 from triptych.corpus.texts import normalized, sentence_spans
-from triptych.params import Triplets
+from triptych.params_triplets import Triplets
 
 VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
 _PHRASE = (4, 9)  # words
