@@ -194,3 +194,9 @@ def test_unknown_key_of_a_source_is_refused_with_the_nearest_known_one(tmp_path,
     source = {"path": "numpy", "formt": "package"}
     with pytest.raises(UserError, match="did you mean 'format'"):
         load_params(write_params(tmp_path, **{"ingest.sources": [source]}))
+
+
+def test_more_neighborhoods_than_a_batch_has_anchors_are_refused(tmp_path, write_params):
+    path = write_params(tmp_path, **{"train.distill.batch_size": 4, "train.distill.neighborhoods": 5})
+    with pytest.raises(UserError, match=r"train\.distill: neighborhoods: .* \(4\), got 5"):
+        load_params(path)

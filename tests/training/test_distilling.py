@@ -2,12 +2,14 @@
 
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_array
 
+from triptych.errors import UserError
 from triptych.params import TrainRound
 from triptych.params_file import load_params
 from triptych.retrieval.lexical import LexicalIndex
@@ -217,3 +219,14 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     make_trainable(model, params.train, None)
     curve = train(model, material, params.train, TrainRound(previous="base", steps=60, learning_rate=0.01))
     assert curve[-1].loss < 0.8 * curve[0].loss
+
+
+def test_texts_cut_before_any_anchor_are_named_with_the_remedy(prepared, tmp_path, write_params, monkeypatch):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    params = load_params(write_params(tmp_path, **{"model.base": "./tiny", "train.loss": "distill"}))
+    store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
+    blind = replace(store, offsets=np.repeat(store.offsets[:1], len(store.offsets)))  # as if nothing stood before it
+    found = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
+    with pytest.raises(UserError, match=r"tokenize\.max_length"):
+        prepare(tmp_path / "data/tokens", blind, found, tmp_path / "models/base", params, 2, 1)
