@@ -151,7 +151,8 @@ class Exam:
         mean, base = np.mean(of_seeds, axis=0), self._base
         interval = paired_bootstrap(mean, base, self._clusters, 5000, 0.95, 13)
         by_category = {
-            one: round(float((mean - base)[self._category == one].mean()), 4) for one in sorted(set(self._category))
+            one: round(float((mean - base)[self._category == one].mean()), 4)
+            for one in sorted(set(self._category.tolist()))
         }
         print(
             f"{name} | {len(self.ids)} queries | strength {strength:g} | {base.mean():.3f} -> {mean.mean():.3f} |"
