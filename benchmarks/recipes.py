@@ -7,7 +7,8 @@ is made anew in a temporary folder by the stages themselves, round 0 only.
 
 ``--docs-only`` trains as if there were no link and no question: no such view, links are no relation. Since no link is
 trained on, those of the train side are judged too: ones of documents with an even number join dev, the others test.
-``--judge test`` is to be used once for a recipe that is settled.
+``--judge test`` is to be used once for a recipe that is settled. ``--each softmax:lead distill:lead`` trains each view
+alone with that loss, over one set of tokens.
 """
 
 import argparse
