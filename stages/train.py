@@ -18,7 +18,6 @@ from triptych.training.material import prepare
 from triptych.training.rounds import Round, keep_better, maker_of, read_round_record
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples
-from triptych.triplets.sampling import tier_shares
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
     material = prepare(args.tokens, store, examples, args.previous, params, turn.steps, seed)
+    rows = len(material.rows["anchor"])
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     curve = train(model, material, settings, turn)
     max_length = int(store.metadata["max_length"])
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         args.metrics,
         {
             "loss": material.loss,
-            "rows": len(material.draw.example),
-            "mix": {} if material.loss == "distill" else tier_shares(examples, material.draw),
+            "rows": rows,
+            "mix": material.mix,
             "strength": kept.strength,
             "trained_in": kept.trained_in,
             "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {turn.steps} steps, {len(material.draw.example)} rows, loss {material.loss};"
+        f"train {args.model.name}: {turn.steps} steps, {rows} rows, loss {material.loss};"
         f" dev mrr@10 base {dev[0.0]:.3f}, this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 

@@ -1,7 +1,7 @@
 """Documentation without questions: the model so far and BM25, fused, teach the embedder what is near an anchor.
 
-The teacher is label-free. It ranks the train chunks for an anchor by what the student can see of them, no more: what
-stands behind the cut cannot be learned, and taught it is noise. A lesson is a batch of neighborhoods: anchors with
+The teacher is label-free. It ranks the train chunks for an anchor by what the student can see of them, no more: the
+student has no way to learn what stands behind the cut. A lesson is a batch of neighborhoods: anchors with
 their own chunks, some of the teacher's best for them, and other anchors of these chunks. The student learns to give the
 batch's chunks the teacher's probabilities. Lessons are drawn before training starts; they are data too.
 """

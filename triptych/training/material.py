@@ -19,7 +19,7 @@ from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
 from triptych.triplets.examples import Examples, read_passages
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import Draw, draw_for_run, view_rows
+from triptych.triplets.sampling import anchors_for_run, draw_for_run, tier_shares, view_rows
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
 _ENOUGH = 0.25  # share of the rows that they must make up
@@ -32,7 +32,7 @@ class Material:
     rows: dict[str, list[Any]]
     collator: Collator | LessonCollator
     loss: str
-    draw: Draw
+    mix: dict[str, dict[str, float]]  # category → tier → share of the triplets; empty where none are drawn
 
 
 def prepare(
@@ -46,20 +46,20 @@ def prepare(
     loss = resolve_loss(params.train.loss, examples, params.triplets)
     steps *= params.train.gradient_accumulation_steps
     if loss == "distill":
-        rows, collator, draw = _lessons(tokens, store, examples, previous, params, steps, seed)
-        return Material(rows, collator, loss, draw)
+        rows, lesson_collator = _lessons(tokens, store, examples, previous, params, steps, seed)
+        return Material(rows, lesson_collator, loss, {})
     draw = draw_for_run(examples, params.triplets, "embedder", steps * params.train.batch_size, seed)
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
     scheduled = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
-    return Material(scheduled, Collator(store, relations, fixed), loss, draw)
+    return Material(scheduled, Collator(store, relations, fixed), loss, tier_shares(examples, draw))
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
     """Return the loss to use; ``auto`` is softmax where people chose enough of the positives, else distill.
 
-    Without judgments the only positives are a chunk's own words, which teach a contrastive loss to match words.
+    Without judgments the only positives are a chunk's own words; docs/recipes.md compares the two losses on them.
     """
     if loss != "auto":
         return loss
@@ -70,7 +70,7 @@ def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
 
 def _lessons(
     tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
-) -> tuple[dict[str, list[Any]], LessonCollator, Draw]:
+) -> tuple[dict[str, list[Any]], LessonCollator]:
     """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
     train, model = params.train, load_model(previous, params.model)
     precision = resolve_precision(train.precision, device())
@@ -87,9 +87,8 @@ def _lessons(
             " tokens, so nothing can be distilled; raise tokenize.max_length or give heading a share of triplets.views"
         )
     examples, own = examples.chosen(able), own[able]
-    draw = draw_for_run(examples, params.triplets, "embedder", steps * train.distill.neighborhoods, seed)
+    seeds = anchors_for_run(examples, params.triplets, steps * train.distill.neighborhoods, seed)
     pupils = Pupils(examples.anchor, own, encode(model, store, examples.anchor, precision, "anchors"), words[able])
     teacher = make_teacher(rows, encode(model, store, passages[rows], precision, "chunks"), counts)
-    seeds = draw.example[np.random.default_rng(train.seed).permutation(len(draw.example))]
     columns = lessons(teacher, pupils, seeds, train.distill, train.seed)
-    return columns, LessonCollator(store, passages, params.tokenize.padding == "fixed"), draw
+    return columns, LessonCollator(store, passages, params.tokenize.padding == "fixed")

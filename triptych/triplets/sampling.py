@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from random import Random
 
 import numpy as np
@@ -39,8 +39,8 @@ def sample(examples: Examples, params: Triplets, profile: str, epoch: int, seed:
 
 def draw_for_run(examples: Examples, params: Triplets, profile: str, number: int, seed: int) -> Draw:
     """Draw the triplets of a whole run: ``number`` of them in epochs of equal size, none larger than the examples."""
-    turns = max(math.ceil(number / max(len(examples), 1)), 1)
-    drawn = list(islice(epochs(examples, params, profile, seed, math.ceil(number / turns)), turns))
+    turns, size = _epochs_of(number, examples)
+    drawn = list(islice(epochs(examples, params, profile, seed, size), turns))
     short: dict[str, Counter[str]] = defaultdict(Counter)
     for one in drawn:
         for category, why in one.short.items():
@@ -52,6 +52,19 @@ def draw_for_run(examples: Examples, params: Triplets, profile: str, number: int
     )
 
 
+def anchors_for_run(examples: Examples, params: Triplets, number: int, seed: int) -> np.ndarray:
+    """Draw the rows of the examples for a whole run that needs no negatives, shuffled; int64 of shape (number,)."""
+    turns, size = _epochs_of(number, examples)
+    drawn = [chain(*rows.values()) for rows in islice(anchor_epochs(examples, params, seed, size), turns)]
+    return np.random.default_rng(seed).permutation(np.array([*chain(*drawn)], np.int64))[:number]
+
+
+def _epochs_of(number: int, examples: Examples) -> tuple[int, int]:
+    """Return how many epochs of what equal size give ``number`` rows, none larger than the examples."""
+    turns = max(math.ceil(number / max(len(examples), 1)), 1)
+    return turns, math.ceil(number / turns)
+
+
 def epochs(examples: Examples, params: Triplets, profile: str, seed: int, size: int | None = None) -> Iterator[Draw]:
     """Yield epoch after epoch of ``size`` triplets (as many as there are examples, if None), each with other negatives.
 
@@ -60,20 +73,31 @@ def epochs(examples: Examples, params: Triplets, profile: str, seed: int, size: 
     all were drawn, and no negative of a pool's tier before all of them were, over epochs too. An epoch is smaller only
     where tiers run out of candidates, or caps are met.
     """
+    dealer = _Dealer(examples, params, profile, seed)
+    for rows in anchor_epochs(examples, params, seed, size):
+        yield dealer.deal(rows)
+
+
+def anchor_epochs(
+    examples: Examples, params: Triplets, seed: int, size: int | None = None
+) -> Iterator[dict[str, list[int]]]:
+    """Yield epoch after epoch of ``size`` rows of the examples by category, before any negative is asked for.
+
+    This is all that a loss without stored negatives needs. Views, categories and turns are as in `epochs`.
+    """
     cells = _cells(examples)
     turns = {
         (view, category): _turns(rows, Random(f"{seed}:{view}:{category}"))
         for view, found in cells.items()
         for category, rows in found.items()
     }
-    dealer = _Dealer(examples, params, profile, seed)
     while True:
         rows: dict[str, list[int]] = defaultdict(list)
         for view, wanted in view_rows(examples, params, len(examples) if size is None else size).items():
             weights = {name: _WEIGHTS[params.balance](len(found)) for name, found in sorted(cells[view].items())}
             for category, part in apportion(weights, wanted).items():
                 rows[category] += islice(turns[view, category], part)
-        yield dealer.deal(dict(sorted(rows.items())))
+        yield dict(sorted(rows.items()))
 
 
 def view_rows(examples: Examples, params: Triplets, size: int) -> dict[str, int]:
