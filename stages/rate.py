@@ -6,6 +6,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stages.command import paths, run, say
@@ -13,10 +14,11 @@ from triptych.artifacts import write_json, write_jsonl, write_text
 from triptych.params_file import load_params
 from triptych.params_triplets import PROFILES
 from triptych.tokens.store import open_store
-from triptych.training.base import tokenizer_fingerprint
-from triptych.training.judging import load_judging, similarities
+from triptych.training.base import device, tokenizer_fingerprint
+from triptych.training.judging import similarities
+from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
-from triptych.triplets.examples import read_examples, read_texts
+from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.quality import judgment, rate, readable
 
 
@@ -26,20 +28,20 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     model = load_model(args.base, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
-    judging = load_judging(args.tokens / "corpus", args.tokens / "texts", [], store, params.train.precision)
-    texts = read_texts(args.tokens / "texts")[1]
+    precision = resolve_precision(params.train.precision, device())
+    passages, texts = read_passages(args.tokens / "texts"), read_texts(args.tokens / "texts")[1]
     table: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     said: dict[str, list[str]] = {}
     sampling = params.rate.anchors, params.rate.seed
     made = [read_examples(getattr(args, profile) / "examples.parquet", "triplets") for profile in PROFILES]
     profiles = [examples.sampled(*sampling) for examples in made]
-    ratings = similarities(model, store, judging.passages, judging.precision, *profiles)
+    ratings = similarities(model, store, np.array(passages), precision, *profiles)
     for profile, examples, found in zip(PROFILES, profiles, ratings, strict=True):
         rows = rate(examples, found, params.train.margin, params.rate.suspect)
         said[profile] = judgment(rows, profile)
         table += [{"profile": profile} | row for row in rows]
-        read = readable(examples, found, texts, judging.passages.tolist(), params.rate.shown, params.rate.seed)
+        read = readable(examples, found, texts, passages, params.rate.shown, params.rate.seed)
         shown += [{"profile": profile} | row for row in read]
     write_text(
         args.tables / "tiers.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6f", lineterminator="\n")
