@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pandas as pd
 
@@ -33,6 +32,8 @@ def export(round_folder: Path, out: Path) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         table.to_pandas().to_parquet(out, index=False)
     elif not out.suffix:
+        import datasets  # a second that every command would pay
+
         with writing(out) as folder:
             datasets.Dataset(table).save_to_disk(str(folder))
     else:
@@ -115,6 +116,8 @@ def _read_flat(path: Path) -> pd.DataFrame:
         raise UserError(f"triplets.imported: {path} does not exist; correct its path in params.yaml")
     try:
         if path.is_dir():
+            import datasets
+
             found = datasets.load_from_disk(str(path))
             if isinstance(found, datasets.DatasetDict):
                 raise ValueError(f"it holds the splits {', '.join(found)}; name the folder of one")
