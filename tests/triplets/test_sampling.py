@@ -13,7 +13,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.pools import Pools
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import apportion, draw_for_run, sample, tier_shares
+from triptych.triplets.sampling import anchors_for_run, apportion, draw_for_run, sample, tier_shares
 from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
@@ -215,3 +215,36 @@ def test_run_that_falls_short_says_so(params_with):
     draw = draw_for_run(lacking, params, "embedder", 40, 3)
     assert len(draw.example) == 24
     assert draw.short == {"lists": {"missing": 16, "medium_empty": 40}}  # of both epochs
+
+
+@pytest.mark.parametrize("number", [1, 7, 20, 50, 233])
+def test_run_without_negatives_gets_as_many_anchors_as_it_asks_for_in_turn(params_with, number):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    times = np.bincount(anchors_for_run(Examples.of(LEAD_ROWS), params, number, 3), minlength=20)
+    assert times.sum() == number
+    assert number < 20 or times.min() > 0
+
+
+def test_run_without_negatives_uses_anchors_that_have_none(params_with):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    rows = Examples.of([example(number, tiers=() if number % 2 else TIERS) for number in range(20)])
+    assert sorted(anchors_for_run(rows, params, 20, 3)) == [*range(20)]
+
+
+def test_run_without_negatives_keeps_the_shares_of_views_and_balance_of_categories(params_with):
+    params = params_with(**{"triplets.views": views(lead=0.25, heading=0.75), "triplets.balance": "equal"}).triplets
+    made = [(view, category) for view in ("lead", "heading") for category in ("lists", "tables") for _ in range(30)]
+    rows = Examples.of([example(number, view=view, category=category) for number, (view, category) in enumerate(made)])
+    assert Counter(made[row] for row in anchors_for_run(rows, params, 80, 3)) == {
+        ("lead", "lists"): 10,
+        ("lead", "tables"): 10,
+        ("heading", "lists"): 30,
+        ("heading", "tables"): 30,
+    }
+
+
+def test_run_without_negatives_is_shuffled_by_its_seed(params_with):
+    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
+    first, again, other = (anchors_for_run(Examples.of(LEAD_ROWS), params, 20, seed).tolist() for seed in (3, 3, 4))
+    assert first == again
+    assert first != other
