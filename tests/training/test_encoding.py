@@ -33,14 +33,14 @@ def store(model, texts, params_with, tmp_path_factory):
 
 
 @pytest.fixture
-def batches(monkeypatch):
+def batches(model, monkeypatch):
     """Make batches small, and keep the number of texts of each."""
     seen = []
     cut = encoding._batches
-    monkeypatch.setattr(encoding, "_TOKENS_PER_BATCH", 200)
+    monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 200)
 
-    def watched(lengths):
-        for rows in cut(lengths):
+    def watched(lengths, tokens):
+        for rows in cut(lengths, tokens):
             seen.append([int(length) for length in lengths[rows]])
             yield rows
 
@@ -88,7 +88,7 @@ def test_batches_begin_with_the_longest_and_stay_within_the_budget(model, store,
 
 
 def test_text_longer_than_the_budget_is_a_batch_of_its_own(model, store, monkeypatch):
-    monkeypatch.setattr(encoding, "_TOKENS_PER_BATCH", 1)
+    monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 1)
     assert encode(model, store, np.array([0, 1]), "fp32", "test").shape == (2, 32)
 
 

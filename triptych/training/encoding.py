@@ -10,7 +10,7 @@ from tqdm import tqdm
 from triptych.tokens.store import TokenStore
 from triptych.training.precision import Precision, autocast
 
-_TOKENS_PER_BATCH = 8192
+_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 32_768}  # on a CPU more no longer fits its cache
 
 
 def encode(
@@ -29,7 +29,7 @@ def encode(
         autocast(precision, place),
         tqdm(total=len(distinct), desc=label, leave=False) as bar,
     ):
-        for rows in _batches(store.lengths[distinct]):
+        for rows in _batches(store.lengths[distinct], _TOKENS_PER_BATCH.get(place.type, 8_192)):
             input_ids, mask = store.pad(distinct[rows])
             features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
             out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"]
@@ -38,11 +38,11 @@ def encode(
     return vectors[inverse]
 
 
-def _batches(lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield rows, longest first (memory runs out at once or not at all), each batch within the token budget."""
+def _batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
+    """Yield rows, longest first (memory runs out at once or not at all), each batch within ``tokens``."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, _TOKENS_PER_BATCH // int(lengths[order[start]]))
+        size = max(1, tokens // int(lengths[order[start]]))
         yield order[start : start + size]
         start += size
