@@ -1,14 +1,14 @@
 """What a recipe is worth: train it with several seeds, compare it with the base model on queries that people wrote.
 
-``python -m benchmarks.recipes --project . [--set triplets.views.lead=1 …] [--docs-only] [--judge dev] [--quick]``
+``python -m benchmarks.recipes --project . [--set triplets.views.lead=1 …] [--docs-only] [--look-at-test] [--quick]``
 
 ``--project`` is a folder with ``params.yaml`` and the ``data/corpus`` that ``dvc repro split`` leaves. Everything else
 is made anew in a temporary folder by the stages themselves, round 0 only.
 
 ``--docs-only`` trains as if there were no link and no question: no such view, links are no relation. Since no link is
 trained on, those of the train side are judged too: ones of documents with an even number join dev, the others test.
-``--judge test`` is to be used once for a recipe that is settled. ``--each softmax:lead distill:lead`` trains each view
-alone with that loss, over one set of tokens.
+Strengths are compared on dev. ``--look-at-test``, to be used once for a recipe that is settled, judges the best of them
+on test. ``--each softmax:lead distill:lead`` trains each view alone with that loss, over one set of tokens.
 """
 
 import argparse
@@ -49,7 +49,8 @@ class Made:
 
     params: Params
     folder: Path
-    judging: Judging
+    judging: Judging  # of the queries of all splits that are looked at
+    split: dict[str, str]  # query id → dev or test
 
 
 def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
@@ -69,8 +70,8 @@ def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return raw
 
 
-def make(project: Path, folder: Path, settings: list[str], docs_only: bool, judge: str) -> Made:
-    """Make triplets and tokens of a recipe in ``folder``."""
+def make(project: Path, folder: Path, settings: list[str], docs_only: bool, splits: list[str]) -> Made:
+    """Make triplets and tokens of a recipe in ``folder``; the queries of ``splits`` can be judged."""
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     if docs_only:
         raw["triplets"]["exclude_linked"] = False
@@ -82,7 +83,8 @@ def make(project: Path, folder: Path, settings: list[str], docs_only: bool, judg
         raw["model"]["base"] = str((project / base).resolve())
     (folder / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     shutil.copytree(project / "data/corpus", folder / "data/corpus")
-    _judge(folder / "data/corpus", docs_only, judge)
+    if docs_only:
+        _judge_all(folder / "data/corpus")
     made = "data/triplets/embedder"
     with chdir(folder), redirect_stdout(sys.stderr):
         triplets.main(
@@ -96,20 +98,20 @@ def make(project: Path, folder: Path, settings: list[str], docs_only: bool, judg
         params = load_params()
     store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
     tokens = folder / "data/tokens"
-    judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
-    return Made(params, folder, judging)
+    judging = load_judging(tokens / "corpus", tokens / "texts", splits, store, params.train.precision)
+    of_split = {split: read_qrels(tokens / "corpus" / "qrels" / f"{split}.tsv") for split in splits}
+    return Made(params, folder, judging, {query: split for split, judged in of_split.items() for query in judged})
 
 
-def _judge(corpus: Path, docs_only: bool, judge: str) -> None:
-    """Put the queries to be judged into dev, and take them out of train."""
-    judged = {name: read_qrels(corpus / "qrels" / f"{name}.tsv") for name in ("train", "dev", "test")}
-    chosen = judged[judge]
-    if docs_only:
-        document = {chunk.chunk_id: chunk.document_id for chunk in read_chunks(corpus / "chunks.parquet", "split")}
-        odd = judge == "test"
-        chosen |= {query: found for query, found in judged["train"].items() if document[min(found)] % 2 == odd}
-        write_qrels(corpus / "qrels" / "train.tsv", {})
-    write_qrels(corpus / "qrels" / "dev.tsv", chosen)
+def _judge_all(corpus: Path) -> None:
+    """Deal the queries of train, by document, to dev and test."""
+    tables = {name: corpus / "qrels" / f"{name}.tsv" for name in ("train", "dev", "test")}
+    judged = {name: read_qrels(table) for name, table in tables.items()}
+    document = {chunk.chunk_id: chunk.document_id for chunk in read_chunks(corpus / "chunks.parquet", "split")}
+    for query, found in judged.pop("train").items():
+        judged["test" if document[min(found)] % 2 else "dev"][query] = found
+    for name, table in tables.items():
+        write_qrels(table, judged.get(name, {}))
 
 
 def trained(made: Made, seed: int, place: Path) -> Blend:
@@ -137,6 +139,7 @@ class Exam:
         queries, qrels = made.judging.queries, made.judging.qrels
         document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
         self.ids = [query.query_id for query in queries]
+        self._split = np.array([made.split[one] for one in self.ids])
         self._clusters = np.array([document[min(qrels[one])] for one in self.ids])
         self._category = np.array([query.category for query in queries])
         self._base = self.values(Blend(load_base(made.params.model), {}), 0.0)
@@ -147,28 +150,31 @@ class Exam:
         found = per_query(self._made.judging.qrels, run)[_MEASURE]
         return np.array([found[one] for one in self.ids])
 
-    def row(self, name: str, strength: float, of_seeds: list[np.ndarray]) -> dict[str, Any]:
-        """Compare the mean of some seeds with the base; print it."""
-        mean, base = np.mean(of_seeds, axis=0), self._base
-        interval = paired_bootstrap(mean, base, self._clusters, 5000, 0.95, 13)
-        by_category = {
-            one: round(float((mean - base)[self._category == one].mean()), 4)
-            for one in sorted(set(self._category.tolist()))
-        }
+    def row(self, name: str, strength: float, of_seeds: list[np.ndarray], split: str) -> dict[str, Any]:
+        """Compare the mean of some seeds with the base on the queries of a split; print it."""
+        here = self._split == split
+        base, category = self._base[here], self._category[here]
+        differences = [values[here] - base for values in of_seeds]
+        mean = np.mean(differences, axis=0)
+        interval = paired_bootstrap(base + mean, base, self._clusters[here], 5000, 0.95, 13)
+        by_category = {one: round(float(mean[category == one].mean()), 4) for one in sorted(set(category.tolist()))}
+        each = [round(float(one.mean()), 4) for one in differences]
         print(
-            f"{name} | {len(self.ids)} queries | strength {strength:g} | {base.mean():.3f} -> {mean.mean():.3f} |"
-            f" {interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] | {by_category}",
+            f"{name} | {split}, {len(base)} queries | strength {strength:g} | {base.mean():.3f} ->"
+            f" {base.mean() + mean.mean():.3f} | {interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+            f" | seeds {each} | {by_category}",
             flush=True,
         )
         return {
             "name": name,
+            "split": split,
             "strength": strength,
             "base": float(base.mean()),
-            _MEASURE: float(mean.mean()),
+            _MEASURE: float(base.mean() + mean.mean()),
             "difference": interval.difference,
             "low": interval.low,
             "high": interval.high,
-            "of_seeds": [float((one - base).mean()) for one in of_seeds],
+            "of_seeds": each,
             "by_category": by_category,
         }
 
@@ -190,7 +196,7 @@ def main() -> None:
     parser.add_argument("--name", default="default")
     parser.add_argument("--set", nargs="*", default=[], dest="settings")
     parser.add_argument("--docs-only", action="store_true")
-    parser.add_argument("--judge", choices=["dev", "test"], default="dev")
+    parser.add_argument("--look-at-test", action="store_true")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
     parser.add_argument("--each", nargs="*", default=[], help="loss:view pairs, each trained alone")
@@ -200,8 +206,9 @@ def main() -> None:
     if args.each:
         views = sorted({pair.split(":")[1] for pair in args.each})
         settings += [f"triplets.views.{view}={1 / len(views)}" for view in views]
+    splits = ["dev", "test"] if args.look_at_test else ["dev"]
     with tempfile.TemporaryDirectory() as scratch:
-        made = make(args.project, Path(scratch), settings, args.docs_only, args.judge)
+        made = make(args.project, Path(scratch), settings, args.docs_only, splits)
         exam = Exam(made)
         recipes = {pair: alone(made, *reversed(pair.split(":"))) for pair in args.each} or {args.name: made}
         rows = []
@@ -212,8 +219,10 @@ def main() -> None:
                 blend = trained(recipe, seed, Path(scratch) / f"trained{number}-{seed}")
                 for strength, values in found.items():
                     values.append(exam.values(blend, strength))
-            rows += [exam.row(name, strength, values) for strength, values in found.items()]
-        print(json.dumps({"settings": settings, "docs_only": args.docs_only, "judge": args.judge, "rows": rows}))
+            on_dev = [exam.row(name, strength, values, "dev") for strength, values in found.items()]
+            best = max(on_dev, key=lambda row: row[_MEASURE])["strength"]
+            rows += [*on_dev, *(exam.row(name, best, found[best], "test") for _ in splits[1:])]
+        print(json.dumps({"settings": settings, "docs_only": args.docs_only, "rows": rows}))
 
 
 if __name__ == "__main__":
