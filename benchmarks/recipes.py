@@ -124,7 +124,7 @@ def trained(made: Made, seed: int, place: Path) -> Blend:
     model = load_base(params.model)
     material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn.steps, seed)
     make_trainable(model, settings, None)
-    train(model, material, settings, turn)
+    train(model, material, settings, turn.learning_rate)
     place.mkdir()
     save_trained(model, settings, place)
     fresh = load_base(params.model)

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     material = prepare(args.tokens, store, examples, args.previous, params, turn.steps, seed)
     rows = len(material.rows["anchor"])
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    curve = train(model, material, settings, turn)
+    curve = train(model, material, settings, turn.learning_rate)
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {turn.steps} steps, {rows} rows, loss {material.loss};"
+        f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss};"
         f" dev mrr@10 base {dev[0.0]:.3f}, this round {dev[strength]:.3f}: {choice}; {args.model}"
     )
 

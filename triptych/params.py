@@ -102,6 +102,7 @@ class Lora(Section):
 class Distill(Section):
     """The teacher of loss ``distill``, and what of its ranking is taught."""
 
+    max_steps: Count
     batch_size: int = Field(ge=2)
     neighborhoods: Count
     dense_weight: Share

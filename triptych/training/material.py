@@ -32,28 +32,31 @@ class Material:
     rows: dict[str, list[Any]]
     collator: Collator | LessonCollator
     loss: str
+    steps: int
     mix: dict[str, dict[str, float]]  # category → tier → share of the triplets; empty where none are drawn
 
 
 def prepare(
     tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
 ) -> Material:
-    """Draw and order what ``steps`` steps train on.
+    """Draw and order what ``steps`` steps train on, or as many as the loss has use for.
 
     ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill.
     Raise `UserError` where nothing can be taught.
     """
     loss = resolve_loss(params.train.loss, examples, params.triplets)
-    steps *= params.train.gradient_accumulation_steps
     if loss == "distill":
-        rows, lesson_collator = _lessons(tokens, store, examples, previous, params, steps, seed)
-        return Material(rows, lesson_collator, loss, {})
-    draw = draw_for_run(examples, params.triplets, "embedder", steps * params.train.batch_size, seed)
+        steps = min(steps, params.train.distill.max_steps)
+    turns = steps * params.train.gradient_accumulation_steps
+    if loss == "distill":
+        rows, lesson_collator = _lessons(tokens, store, examples, previous, params, turns, seed)
+        return Material(rows, lesson_collator, loss, steps, {})
+    draw = draw_for_run(examples, params.triplets, "embedder", turns * params.train.batch_size, seed)
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
     scheduled = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
-    return Material(scheduled, Collator(store, relations, fixed), loss, tier_shares(examples, draw))
+    return Material(scheduled, Collator(store, relations, fixed), loss, steps, tier_shares(examples, draw))
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
@@ -69,7 +72,7 @@ def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
 
 
 def _lessons(
-    tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
+    tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, turns: int, seed: int
 ) -> tuple[dict[str, list[Any]], LessonCollator]:
     """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
     train, model = params.train, load_model(previous, params.model)
@@ -87,7 +90,7 @@ def _lessons(
             " tokens, so nothing can be distilled; raise tokenize.max_length or give heading a share of triplets.views"
         )
     examples, own = examples.chosen(able), own[able]
-    seeds = anchors_for_run(examples, params.triplets, steps * train.distill.neighborhoods, seed)
+    seeds = anchors_for_run(examples, params.triplets, turns * train.distill.neighborhoods, seed)
     pupils = Pupils(examples.anchor, own, encode(model, store, examples.anchor, precision, "anchors"), words[able])
     teacher = make_teacher(rows, encode(model, store, passages[rows], precision, "chunks"), counts)
     columns = lessons(teacher, pupils, seeds, train.distill, train.seed)

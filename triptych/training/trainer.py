@@ -18,7 +18,7 @@ from torch.utils.data import SequentialSampler
 from transformers import TrainerCallback
 
 from triptych.errors import UserError
-from triptych.params import Train, TrainRound
+from triptych.params import Train
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
 from triptych.training.material import Material
 from triptych.training.precision import resolve_optimizer, resolve_precision
@@ -52,7 +52,7 @@ class _Curve(TrainerCallback):
         self.points.append(LossPoint(state.global_step, logs["loss"]))
 
 
-def train(model: SentenceTransformer, material: Material, params: Train, turn: TrainRound) -> list[LossPoint]:
+def train(model: SentenceTransformer, material: Material, params: Train, learning_rate: float) -> list[LossPoint]:
     """Train a prepared model on scheduled rows, in their order; return the loss curve."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
@@ -64,7 +64,7 @@ def train(model: SentenceTransformer, material: Material, params: Train, turn: T
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SentenceTransformerTrainer(
             model=model,
-            args=_arguments(Path(scratch), params, turn, precision, place, material.loss),
+            args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
             train_dataset=datasets.Dataset.from_dict(material.rows),
             data_collator=material.collator,
             loss=make_loss(model, params, material.loss),
@@ -85,14 +85,14 @@ def make_loss(model: SentenceTransformer, params: Train, loss: str) -> Contrasti
 
 
 def _arguments(
-    scratch: Path, params: Train, turn: TrainRound, precision: str, place: torch.device, loss: str
+    scratch: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
 ) -> SentenceTransformerTrainingArguments:
     return SentenceTransformerTrainingArguments(
         output_dir=str(scratch),
-        max_steps=turn.steps,
-        per_device_train_batch_size=params.rows_per_step(loss),
+        max_steps=material.steps,
+        per_device_train_batch_size=params.rows_per_step(material.loss),
         gradient_accumulation_steps=params.gradient_accumulation_steps,
-        learning_rate=turn.learning_rate,
+        learning_rate=learning_rate,
         warmup_steps=params.warmup_share,
         weight_decay=params.weight_decay,
         optim=resolve_optimizer(params.optimizer),
