@@ -58,6 +58,9 @@ def train(model: SentenceTransformer, material: Material, params: Train, learnin
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
         _without_dropout(model)
+    if place.type == "cpu":
+        # Fused attention is slower here to differentiate: 1.3 to 1.5 times the step at 32 to 256 tokens, in bf16.
+        model[0].model.set_attn_implementation("eager")
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
     datasets.disable_caching()
     curve = _Curve()
@@ -115,7 +118,7 @@ def _in_order(dataset: datasets.Dataset, batch_size: int, drop_last: bool, **_: 
 
 
 def _without_dropout(model: SentenceTransformer) -> None:
-    """Set every dropout of the base model to 0; on a CPU it would also take attention off its fast path."""
+    """Set every dropout of the base model to 0."""
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and "lora" not in name:
             module.p = 0.0
