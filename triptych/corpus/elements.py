@@ -7,8 +7,8 @@ from typing import Any
 
 from lxml import etree
 
+from triptych.corpus.cleaning import cleaned
 from triptych.corpus.pages import folded
-from triptych.corpus.tables import cleaned
 
 MOSTLY = 0.75  # with this share of its letters in links, a list or a section is a table of contents or an index
 
