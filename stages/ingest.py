@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, writing, writing_jsonl
 from triptych.corpus.reading import Account
@@ -25,7 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     intake = Intake(params)
     with writing(args.chunks) as out, writing_jsonl(out / "rejected.jsonl") as write_rejected:
         chunks = intake.chunks(lambda path, one: write_rejected({"source": path} | asdict(one)))
-        write_chunks(out / "chunks.parquet", chunks)
+        bar = tqdm(chunks, desc="ingest", unit=" chunks", delay=2, disable=None)
+        write_chunks(out / "chunks.parquet", bar)
         write_links(out / "links.parquet", list(intake.links()))
     written, found = intake.written, sum(account.links for account in intake.accounts)
     links = written.pop("links", 0)

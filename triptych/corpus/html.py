@@ -9,8 +9,9 @@ from typing import Any
 from lxml import etree
 
 from triptych.corpus.cleaning import cleaned
-from triptych.corpus.elements import MOSTLY, Draft, Walk, slug
+from triptych.corpus.elements import Draft, Walk
 from triptych.corpus.files import BadFileError, decoded, marked, read_bytes
+from triptych.corpus.markup import MOSTLY, slug
 from triptych.corpus.pages import Page, Section, folded, load_pages, read_pages, references
 from triptych.corpus.reading import Account, Outcome
 from triptych.params import Source
