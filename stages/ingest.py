@@ -40,13 +40,15 @@ def main(argv: list[str] | None = None) -> None:
     write_json(args.metrics, metrics)
     for account in intake.accounts:
         _say_what_was_done(account)
-    total = Counter[str]()
+    total, rejected = Counter[str](), Counter[str]()
     for account in intake.accounts:
         total.update(read=account.read, accepted=account.accepted, merged=account.merged)
+        rejected.update(account.rejected)
+    reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common())
     say(
         f"ingest: {total['read']} records read = {total['accepted']} accepted + {total['merged']} merged"
-        f" + {total['read'] - total['accepted'] - total['merged']} rejected; {written['chunks']} chunks, {links} links"
-        f" in {args.chunks}"
+        f" + {rejected.total()} rejected{f' ({reasons})' if reasons else ''}; {written['chunks']} chunks,"
+        f" {links} links in {args.chunks}"
     )
 
 

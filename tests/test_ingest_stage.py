@@ -67,7 +67,10 @@ def test_what_was_read_is_accounted_for_on_disk_and_said(stage):
     ]
     assert "ingest: data/raw/a.jsonl: fields taken: id as chunk_id, text as content" in said
     assert "ingest: data/raw/a.jsonl: normalized: 1 unicode_nfc" in said
-    assert said[-1] == ("ingest: 8 records read = 4 accepted + 1 merged + 3 rejected; 4 chunks, 1 links in data/chunks")
+    assert said[-1] == (
+        "ingest: 8 records read = 4 accepted + 1 merged + 3 rejected (1 empty content, 1 wrong type, 1 invalid JSON);"
+        " 4 chunks, 1 links in data/chunks"
+    )
 
 
 GOOD = '{"id": "good", "text": "Good words."}\n'

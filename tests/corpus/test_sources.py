@@ -123,8 +123,15 @@ def test_source_without_a_usable_record_says_why(read, write):
 
 
 def test_folder_without_a_page_is_refused(read, tmp_path):
-    with pytest.raises(UserError, match=r"markdown"):
+    with pytest.raises(UserError, match=r"cannot tell the format of"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["docs/a.rst", "docs"])
+def test_restructured_text_is_refused_with_the_way_to_read_it(read, write, tmp_path, name):
+    write("docs/a.rst", "Title\n=====\n")
+    with pytest.raises(UserError, match=r"sphinx-build -b html"):
+        read(tmp_path / name)
 
 
 def test_sources_follow_each_other_with_an_account_for_each(read, write):

@@ -25,9 +25,10 @@ _BY_SUFFIX = {
     (".jsonl", ".ndjson"): "jsonl",
     (".csv", ".tsv"): "csv",
     (".parquet",): "parquet",
-    MARKDOWN: "markdown",
+    MARKDOWN: "markdown",  # before HTML: a folder of both is one of Markdown
     HTML: "html",
 }
+_PAGES = ("markdown", "html")  # what a folder may hold
 
 Reader = Callable[[Source, Fields, Account], Iterator[Outcome]]
 
@@ -170,14 +171,17 @@ def _format_of(source: Source) -> str:
         raise UserError(f"ingest.sources: {source.path} does not exist; correct its path in params.yaml")
     if source.format != "auto":
         return source.format
-    if path.is_dir():
-        if (path / "corpus.jsonl").exists():
-            return "beir"
-        found = [one for one in path.rglob("*") if has_suffix(one, HTML + MARKDOWN) and one.is_file()]
-        return "html" if found and not any(has_suffix(one, MARKDOWN) for one in found) else "markdown"
+    if path.is_dir() and (path / "corpus.jsonl").exists():
+        return "beir"
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
     for suffixes, kind in _BY_SUFFIX.items():
-        if has_suffix(path, suffixes):
+        if any(has_suffix(one, suffixes) for one in files) and (kind in _PAGES or path.is_file()):
             return kind
+    if any(has_suffix(one, (".rst",)) for one in files):
+        raise UserError(
+            f"ingest.sources: {source.path} is reStructuredText; build it (sphinx-build -b html) and name the folder of"
+            " pages that makes"
+        )
     raise UserError(f"ingest.sources: cannot tell the format of {source.path}; set format in params.yaml")
 
 
