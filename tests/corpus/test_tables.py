@@ -390,7 +390,7 @@ def test_line_separator_inside_a_json_text_ends_no_line(tmp_path):
         ("csv", "content,content\nx,y\n", ["docs.csv:1", "'content' is given twice"]),
         ("csv", "chunk_id,content\n", ["docs.csv holds no records"]),
         ("csv", "chunk_id,words\n1,x\n", ["content", "chunk_id, words"]),
-        ("csv", 'chunk_id,content\n1,"x\n2,y\n', ["docs.csv:3", "a quote is never closed"]),
+        ("csv", 'chunk_id,content\n1,"x\n2,y\n', ["docs.csv:2", "a quote is never closed"]),
         ("parquet", "", ["docs.parquet", "not Parquet"]),
         ("parquet", "chunk_id,content\n", ["docs.parquet", "not Parquet"]),
     ],

@@ -138,14 +138,17 @@ def _read_csv(path: Path, encoding: str | None, names: Fields) -> Iterator[Row |
         header: list[str] = []
         number = 0
         while True:
+            line = table.line_num + 1
             try:
                 cells = next(table, None)
             except csv.Error as error:
-                if "unexpected end" in str(error) or not header:
-                    problem = f"{path}:{table.line_num}: not CSV, a quote is never closed"
+                if "unexpected end" in str(error):
+                    problem = f"{path}:{line}: not CSV, a quote is never closed"
                     raise BadFileError(f"{problem}; close it, or double the quotes inside cells") from error
+                if not header:
+                    raise BadFileError(f"{path}:{line}: not CSV, {error}; mend the header") from error
                 number += 1
-                yield Rejected(path.name, number, "not CSV", "", f"line {table.line_num}: {error}")
+                yield Rejected(path.name, number, "not CSV", "", f"line {line}: {error}")
                 continue
             if cells is None:
                 return
