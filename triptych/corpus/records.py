@@ -1,12 +1,14 @@
 """The records of a corpus and their tables: chunk, link, query."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text
+from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text, writing_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,17 @@ _CHUNKS = pa.schema(
         ("split", pa.string()),
     ]
 )
+_BATCH = 8192
 _LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
 
 
-def write_chunks(path: Path, chunks: list[Chunk]) -> None:
-    """Write chunks as Parquet in the order given."""
-    write_table(path, pa.Table.from_pylist([asdict(chunk) for chunk in chunks], schema=_CHUNKS))
+def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
+    """Write chunks as Parquet in the order given; no more than `_BATCH` of them are held at a time."""
+    stream = iter(chunks)
+    with writing_table(path, _CHUNKS) as write:
+        while batch := list(islice(stream, _BATCH)):
+            columns = {name: [getattr(chunk, name) for chunk in batch] for name in _CHUNKS.names}
+            write(pa.table(columns, schema=_CHUNKS))
 
 
 def read_chunks(path: Path, made_by: str) -> list[Chunk]:
