@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hand_made import PATHS, shares, write_corpus
+from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.near_duplicates import cluster
 from triptych.corpus.packages import read_package
 from triptych.corpus.queries import Judged, crossref_queries
-from triptych.corpus.records import Chunk, Link
+from triptych.corpus.records import Chunk, Link, link_table
 from triptych.corpus.sources import join
-from triptych.corpus.splits import assign, documents, place
+from triptych.corpus.splits import SPLITS, assign, documents, place
 from triptych.params import Source
 from triptych.params_file import load_params
 
@@ -70,15 +70,16 @@ def tiny_corpus(params_with):
     names = {"numpy.fft": "fft", "numpy.linalg": "linalg"}
     sources = [Source(path=name, format="package", category=category) for name, category in names.items()]
     joined = join([(source, read_package(source.path, source.category)) for source in sources])
-    judged, _ = crossref_queries(joined.chunks, joined.links, params.ingest.min_link_words)
-    clusters = cluster([chunk.content for chunk in joined.chunks], params.split.near_duplicates)
-    document_ids = documents(joined.chunks, clusters, judged, group_titles=True)
-    sides = assign(joined.chunks, document_ids, judged, params.split.fractions, params.split.seed)
+    table, columns = stored(joined.chunks)
+    judged, _ = crossref_queries(table, columns, link_table(joined.links), params.ingest.min_link_words)
+    clusters = cluster([[chunk.content for chunk in joined.chunks]], params.split.near_duplicates).cluster
+    document_ids = documents(columns, clusters, judged, group_titles=True)
+    sides = assign(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
-        replace(chunk, cluster_id=int(near), document_id=int(document), split=side)
+        replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
         for chunk, near, document, side in zip(joined.chunks, clusters, document_ids, sides, strict=True)
     ]
-    return Corpus(chunks, joined.links, place(judged, chunks)[0])
+    return Corpus(chunks, joined.links, place(judged, columns, sides)[0])
 
 
 @pytest.fixture(scope="session")

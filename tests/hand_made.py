@@ -1,9 +1,10 @@
-"""Corpora made by hand for stage triplets, and what tests of it share."""
+"""Corpora made by hand, and what tests of them share."""
 
 from dataclasses import replace
 from itertools import product
 from random import Random
 
+from triptych.corpus.columns import ChunkTable, read_columns
 from triptych.corpus.records import Chunk, Query, write_chunks, write_links, write_queries
 from triptych.triplets.views import VIEWS
 
@@ -37,6 +38,12 @@ def chunk(row, category="lists", **changes):
         split="train",
     )
     return replace(one, **changes)
+
+
+def stored(chunks):
+    """Return chunks as stage split sees them: a table and its columns."""
+    table = ChunkTable.of(chunks)
+    return table, read_columns(table)
 
 
 def two_categories(number=30):

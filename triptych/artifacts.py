@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from triptych.errors import UserError
 
-_ROW_GROUP = 65_536
+ROW_GROUP = 65_536  # rows that are written, and can be read, at a time
 
 
 @contextmanager
@@ -71,13 +71,28 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Write Parquet with fixed settings; the bytes depend on the table and the pinned pyarrow alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
+    pq.write_table(table, partial, compression="zstd", row_group_size=ROW_GROUP)
     os.replace(partial, path)  # noqa: PTH105
 
 
-def read_table(path: Path, made_by: str) -> pa.Table:
-    """Read a Parquet file that the stage ``made_by`` writes."""
-    return pq.read_table(_present(path, made_by))
+def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write Parquet as `write_table` does, a row group for each batch, without holding more than one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    os.replace(partial, path)  # noqa: PTH105
+
+
+def open_table(path: Path, made_by: str) -> pq.ParquetFile:
+    """Open a Parquet file that the stage ``made_by`` writes, to read it a batch at a time."""
+    return pq.ParquetFile(_present(path, made_by))
+
+
+def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file that the stage ``made_by`` writes, all of it or some columns."""
+    return pq.read_table(_present(path, made_by), columns=columns)
 
 
 def _present(path: Path, made_by: str) -> Path:

@@ -41,12 +41,12 @@ class Query:
 
     query_id: str
     text: str
-    kind: str  # user, crossref
+    kind: str  # user, crossref, pseudo
     category: str
     exclude: tuple[str, ...] = field(default=())
 
 
-_CHUNKS = pa.schema(
+CHUNK_SCHEMA = pa.schema(
     [
         ("chunk_id", pa.string()),
         ("category", pa.string()),
@@ -65,7 +65,12 @@ _LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_
 
 def write_chunks(path: Path, chunks: list[Chunk]) -> None:
     """Write chunks as Parquet in the order given."""
-    write_table(path, pa.Table.from_pylist([asdict(chunk) for chunk in chunks], schema=_CHUNKS))
+    write_table(path, chunk_table(chunks))
+
+
+def chunk_table(chunks: list[Chunk]) -> pa.Table:
+    """Return chunks as a table, in the order given."""
+    return pa.Table.from_pylist([asdict(chunk) for chunk in chunks], schema=CHUNK_SCHEMA)
 
 
 def read_chunks(path: Path, made_by: str) -> list[Chunk]:
@@ -76,7 +81,12 @@ def read_chunks(path: Path, made_by: str) -> list[Chunk]:
 
 def write_links(path: Path, links: list[Link]) -> None:
     """Write links as Parquet in the order given."""
-    write_table(path, pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS))
+    write_table(path, link_table(links))
+
+
+def link_table(links: list[Link]) -> pa.Table:
+    """Return links as a table, in the order given."""
+    return pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS)
 
 
 def read_links(path: Path, made_by: str) -> list[Link]:
