@@ -2,6 +2,7 @@
 
 import random
 import re
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from triptych.corpus.near_duplicates import cluster, renumber
+from triptych.corpus.shingles import Sets, shingle_sets
+from triptych.corpus.texts import normalized
 from triptych.params import NearDuplicates
 
 PARAMS = NearDuplicates(shingle_words=3, threshold=0.8, permutations=128)
@@ -104,17 +107,78 @@ def test_equal_texts_always_share_a_cluster(texts):
     assert found[: len(texts)].tolist() == found[len(texts) :].tolist()
 
 
-def test_near_duplicates_among_many_look_alikes_are_found_in_any_order():
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.text(alphabet="aB .!\n", max_size=12), max_size=12), st.integers(1, 4))
+def test_texts_equal_but_for_case_and_space_have_one_number_in_whatever_batches_they_come(texts, size):
+    batches = [texts[start : start + size] for start in range(0, len(texts), size)]
+    found = cluster([*batches, [], texts], PARAMS)
+    folded = [normalized(text) for text in texts] * 2
+    assert found.text.tolist() == renumber(np.unique(folded, return_inverse=True)[1]).tolist()
+    whole = cluster([texts * 2], PARAMS)
+    assert found.cluster.tolist() == whole.cluster.tolist()
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.text(alphabet="abé_ .-", max_size=20), min_size=2, max_size=6), st.integers(1, 3))
+def test_hashed_sets_are_as_similar_as_sets_of_strings(texts, words):
+    sets = shingle_sets(texts, words)
+    left, right = (np.array(ends) for ends in zip(*combinations(range(len(texts)), 2), strict=True))
+    expected = [jaccard(texts[one], texts[other], words) for one, other in zip(left, right, strict=True)]
+    assert sets.jaccard(left, right).tolist() == pytest.approx(expected, abs=0)
+    assert len(sets) == len(texts)
+
+
+def family(number, changed=3, places=12):
+    """Return look-alikes of one text of 100 words, and for each the places where it was changed.
+
+    Two that were changed in the same three places are 0.83 similar, all others less than 0.8.
+    """
     words = [f"w{number}" for number in range(4000)]
-    base = random.Random(1).sample(words, 60)
-    texts = []
-    for seed in range(200):
+    base = random.Random(1).sample(words, 100)
+    texts, kinds = [], []
+    for seed in range(number):
         draw, text = random.Random(seed), list(base)
-        for place in draw.sample(range(60), 2):
-            text[place] = draw.choice(words)
+        kinds.append(tuple(sorted(draw.sample(range(places), changed))))
+        for place in kinds[-1]:
+            text[4 * place + 2] = f"{draw.choice(words)}x{seed}"
         texts.append(" ".join(text))
-    params = NearDuplicates(shingle_words=3, threshold=0.8, permutations=128)
-    order = random.Random(0).sample(range(200), 200)
-    found = clusters(texts, params)
-    shuffled = clusters([texts[row] for row in order], params)
-    assert np.array_equal(renumber(found[order]), renumber(shuffled))
+    return texts, np.unique(kinds, axis=0, return_inverse=True)[1]
+
+
+def pairs(groups):
+    sizes = np.unique(groups, return_counts=True)[1]
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def test_near_duplicates_in_a_large_family_of_look_alikes_are_found_and_told_apart_from_the_others():
+    texts, kinds = family(1500)
+    found = cluster([texts], PARAMS)
+    both = pairs(found.cluster * 1500 + kinds)
+    assert both == pairs(found.cluster)
+    assert both >= 0.98 * pairs(kinds)
+    assert found.partly_compared > 1000
+
+
+def test_order_does_not_matter_in_a_large_family_either():
+    texts, _ = family(400, places=24)
+    order = random.Random(0).sample(range(len(texts)), len(texts))
+    assert same_groups(clusters(texts)[order], clusters([texts[row] for row in order]))
+
+
+def test_comparisons_grow_with_the_family_not_with_its_square(monkeypatch):
+    compared = []
+    jaccard_of = Sets.jaccard
+    monkeypatch.setattr(Sets, "jaccard", lambda self, a, b: compared.append(len(a)) or jaccard_of(self, a, b))
+
+    def cost(number):
+        compared.clear()
+        clusters(family(number, changed=5, places=24)[0])
+        return sum(compared)
+
+    assert cost(2000) < 2.6 * cost(1000)
+
+
+def test_a_large_family_of_copies_is_one_cluster_and_nothing_of_it_is_left_uncompared():
+    texts, _ = family(500, changed=1, places=24)
+    found = cluster([texts], PARAMS)
+    assert (len(set(found.cluster.tolist())), found.partly_compared) == (1, 0)

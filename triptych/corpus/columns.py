@@ -44,7 +44,7 @@ class ChunkTable:
 
     def column(self, name: str) -> pa.Array:
         """Return one column whole; for short ones."""
-        return pa.concat_arrays(batch.column(name) for batch in self._file.iter_batches(_BATCH, columns=[name]))
+        return self._file.read(columns=[name]).column(0).combine_chunks()
 
     def some(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, Chunk]]:
         """Yield the chunks of some rows with their row, in ascending order."""

@@ -52,7 +52,7 @@ def cluster(batches: Iterable[list[str]], params: NearDuplicates) -> Clusters:
             text.append(np.array([number.setdefault(digest, len(number)) for digest in digests], dtype=np.int32))
             new, places = np.unique(text[-1], return_index=True)
             sets = shingle_sets([batch[place] for place in places[new >= known]], params.shingle_words)
-            sets.hashes.tofile(spool)
+            spool.write(sets.hashes)
             sizes.append(sets.sizes())
             signatures.append(_signatures(sets, params.permutations))
         spool.flush()
@@ -84,7 +84,7 @@ def _signatures(sets: Sets, permutations: int) -> np.ndarray:
 def _joined(signatures: np.ndarray, sets: Sets, tie: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
     """Return a label for each text, equal in a cluster, and the number of texts that were compared in part."""
     labels = np.arange(len(sets))
-    partly = np.zeros(len(sets), dtype=bool)
+    families: list[np.ndarray] = []
     width = _band_width(signatures.shape[1], threshold)
     for start in range(0, signatures.shape[1] - width + 1, width):
         order, ends, large = _buckets(signatures, start, width, labels, tie)
@@ -98,9 +98,9 @@ def _joined(signatures: np.ndarray, sets: Sets, tie: np.ndarray, threshold: floa
             left, right = left[apart], right[apart]
             near = sets.jaccard(left, right) >= threshold
             labels = _merged(labels, left[near], right[near])
-        for bucket in large:
-            partly[bucket] |= len(np.unique(labels[bucket])) > 1
-    return labels, int(partly.sum())
+        families += large
+    partly = [family for family in families if (labels[family] != labels[family[0]]).any()]
+    return labels, len(np.unique(np.concatenate([np.empty(0, np.int64), *partly])))
 
 
 def _buckets(

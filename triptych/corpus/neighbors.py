@@ -17,8 +17,8 @@ def nearest(test: list[str], train: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the place in ``train`` of the text nearest to each in ``test`` (-1: none), and its similarity.
 
     Similarity is Jaccard's, of the sets of words: int64 and float64 of shape (test,). A text that is at least 0.5
-    similar to another shares one of the rarest ``size // 2 + 1`` of its words (prefix filtering, Chaudhuri et al.
-    2006), so the lists of those words alone are read; a nearest text that is less similar may be missed.
+    similar to another shares one of any ``size // 2 + 1`` of its words (prefix filtering, Chaudhuri et al. 2006), so
+    the lists of the rarest words alone are read; a nearest text that is less similar may be missed.
     """
     sets = shingle_sets(test + train, words=1)
     left, right = _candidates(sets, len(test))
@@ -31,14 +31,14 @@ def nearest(test: list[str], train: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(sets: Sets, tests: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of a test text and a train text that share a rare word of the former."""
+    """Return pairs of a test text and a train text that share one of the rarest words that the latter have at all."""
     _, words = np.unique(sets.hashes, return_inverse=True)
     sizes = sets.sizes()
     table = csr_array((np.ones(len(words), np.int32), words, sets.offsets), shape=(len(sets), int(words.max()) + 1))
     lists = table[tests:].T.tocsr()  # word x train text
     frequency = np.diff(lists.indptr)
     rows, words = np.repeat(np.arange(tests), sizes[:tests]), words[: sets.offsets[tests]]
-    order = np.lexsort((words, frequency[words], rows))
+    order = np.lexsort((words, frequency[words], frequency[words] == 0, rows))
     rows, words = rows[order], words[order]
     rare = np.arange(len(rows)) - sets.offsets[rows] <= sizes[rows] // 2
     rare &= frequency[words] <= _POSTINGS
