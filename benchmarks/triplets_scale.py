@@ -20,8 +20,10 @@ from random import Random
 import numpy as np
 
 from triptych.corpus.packages import read_package
+from triptych.corpus.reading import Account
 from triptych.corpus.records import Chunk
 from triptych.corpus.texts import sentence_spans
+from triptych.params import Source
 from triptych.params_file import load_params
 from triptych.triplets.pools import Pools
 from triptych.triplets.relations import Relations
@@ -35,7 +37,8 @@ def corpus(size: int) -> list[Chunk]:
     sentences = [
         chunk.content[start:end]
         for name in ("numpy", "pandas")
-        for chunk in read_package(name, name).chunks
+        for chunk in read_package(Source(path=name, format="package"), Account(name))
+        if isinstance(chunk, Chunk)
         for start, end in sentence_spans(chunk.content)
     ]
     random = Random(7)

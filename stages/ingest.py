@@ -3,14 +3,17 @@
 ``python -m stages.ingest --chunks data/chunks --metrics metrics/ingest.json``
 """
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from tqdm import tqdm
+
 from stages.command import paths, run, say
-from triptych.artifacts import write_json, write_jsonl, writing
+from triptych.artifacts import write_json, writing, writing_jsonl
+from triptych.corpus.reading import Account
 from triptych.corpus.records import write_chunks, write_links
-from triptych.corpus.sectioning import cut
-from triptych.corpus.sources import join, read_source
+from triptych.corpus.sources import Intake
 from triptych.params_file import load_params
 
 
@@ -18,37 +21,49 @@ def main(argv: list[str] | None = None) -> None:
     """Read, cut what is too long, write chunks, links and what was rejected."""
     args = paths(__doc__, "chunks", "metrics", argv=argv)
     params = load_params().ingest
-    readings = [(source, read_source(source, params.fields)) for source in params.sources]
-    corpus = join(readings)
-    chunks = [part for chunk in corpus.chunks for part in cut(chunk, params.max_content_chars)]
-    sources = {
-        source.path: {
-            "read": reading.read,
-            "kept": len(reading.chunks),
-            "merged": reading.merged,
-            "rejected": reading.rejected_by_reason(),
-        }
-        for source, reading in readings
-    }
-    found = sum(len(reading.links) for _, reading in readings)
-    metrics = {
-        "sources": sources,
-        "chunks": len(chunks),
-        "parts_added": len(chunks) - len(corpus.chunks),
-        "links": {"found": found, "kept": len(corpus.links), "target_unknown": found - len(corpus.links)},
-    }
     for source in params.sources:
         if source.format != "package" and not Path(source.path).resolve().is_relative_to(Path("data/raw").resolve()):
             say(f"ingest: `dvc repro` does not see changes in {source.path}; it does under data/raw")
-    with writing(args.chunks) as out:
-        write_chunks(out / "chunks.parquet", chunks)
-        write_links(out / "links.parquet", corpus.links)
-        write_jsonl(out / "rejected.jsonl", (asdict(one) for one in corpus.rejected))
+    intake = Intake(params)
+    with writing(args.chunks) as out, writing_jsonl(out / "rejected.jsonl") as write_rejected:
+        chunks = intake.chunks(lambda path, one: write_rejected({"source": path} | asdict(one)))
+        bar = tqdm(chunks, desc="ingest", unit=" chunks", delay=2, disable=None)
+        write_chunks(out / "chunks.parquet", bar)
+        write_links(out / "links.parquet", list(intake.links()))
+    written, found = intake.written, sum(account.links for account in intake.accounts)
+    links = written.pop("links", 0)
+    metrics = {
+        "sources": {account.path: account.summary() for account in intake.accounts},
+        "links": {"found": found, "kept": links, "target_unknown": found - links},
+        **written,
+    }
     write_json(args.metrics, metrics)
+    for account in intake.accounts:
+        _say_what_was_done(account)
+    total, rejected = Counter[str](), Counter[str]()
+    for account in intake.accounts:
+        total.update(read=account.read, accepted=account.accepted, merged=account.merged)
+        rejected.update(account.rejected)
+    reasons = ", ".join(f"{number} {reason}" for reason, number in rejected.most_common())
     say(
-        f"ingest: {corpus.read} records read = {len(corpus.chunks)} kept + {corpus.merged} merged"
-        f" + {len(corpus.rejected)} rejected; {len(chunks)} chunks, {len(corpus.links)} links in {args.chunks}"
+        f"ingest: {total['read']} records read = {total['accepted']} accepted + {total['merged']} merged"
+        f" + {rejected.total()} rejected{f' ({reasons})' if reasons else ''}; {written['chunks']} chunks,"
+        f" {links} links in {args.chunks}"
     )
+
+
+def _say_what_was_done(account: Account) -> None:
+    other = [f"{theirs} as {ours}" for ours, theirs in sorted(account.fields) if ours != theirs]
+    told = {
+        "fields taken": other,
+        "normalized": [f"{number} {kind}" for kind, number in sorted(account.normalized.items()) if number],
+        "skipped": account.bad_files,
+    }
+    if account.renamed:
+        told["renamed"] = [f"{account.renamed} whose id another text has"]
+    for what, lines in told.items():
+        if lines:
+            say(f"ingest: {account.path}: {what}: {', '.join(lines)}")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,10 @@ import yaml
 from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.near_duplicates import cluster
-from triptych.corpus.packages import read_package
 from triptych.corpus.queries import Judged, crossref_queries
 from triptych.corpus.records import Chunk, Link, link_table
-from triptych.corpus.sources import join
+from triptych.corpus.sources import Intake
 from triptych.corpus.splits import SPLITS, assign, documents, place
-from triptych.params import Source
 from triptych.params_file import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -66,20 +64,20 @@ def params_with(tmp_path_factory, write_params):
 @pytest.fixture(scope="session")
 def tiny_corpus(params_with):
     """The documentation of numpy.fft and numpy.linalg as ``ingest`` and ``split`` leave it."""
-    params = params_with()
-    names = {"numpy.fft": "fft", "numpy.linalg": "linalg"}
-    sources = [Source(path=name, format="package", category=category) for name, category in names.items()]
-    joined = join([(source, read_package(source.path, source.category)) for source in sources])
-    table, columns = stored(joined.chunks)
-    judged, _ = crossref_queries(table, columns, link_table(joined.links), params.ingest.min_link_words)
-    clusters = cluster([[chunk.content for chunk in joined.chunks]], params.split.near_duplicates).cluster
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "linalg")]
+    params = params_with(**{"ingest.sources": sources, "ingest.max_content_chars": 1_000_000})
+    intake = Intake(params.ingest)
+    read, links = list(intake.chunks(lambda path, one: None)), list(intake.links())
+    table, columns = stored(read)
+    judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)
+    clusters = cluster([[chunk.content for chunk in read]], params.split.near_duplicates).cluster
     document_ids = documents(columns, clusters, judged, group_titles=True)
     sides = assign(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
         replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
-        for chunk, near, document, side in zip(joined.chunks, clusters, document_ids, sides, strict=True)
+        for chunk, near, document, side in zip(read, clusters, document_ids, sides, strict=True)
     ]
-    return Corpus(chunks, joined.links, place(judged, columns, sides)[0])
+    return Corpus(chunks, links, place(judged, columns, sides)[0])
 
 
 @pytest.fixture(scope="session")

@@ -81,7 +81,8 @@ def test_an_empty_source_is_named_with_what_was_rejected(fails, tmp_path, write_
     said = fails(ingest.main, *ingest_in(tmp_path))
     assert "empty.jsonl" in said
     assert "no usable record" in said
-    assert not (tmp_path / "data").exists()
+    assert "1 empty content (empty.jsonl:1" in said
+    assert not (tmp_path / "data/chunks").exists()
 
 
 def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):

@@ -200,3 +200,11 @@ def test_more_neighborhoods_than_a_batch_has_anchors_are_refused(tmp_path, write
     path = write_params(tmp_path, **{"train.distill.batch_size": 4, "train.distill.neighborhoods": 5})
     with pytest.raises(UserError, match=r"train\.distill: neighborhoods: .* \(4\), got 5"):
         load_params(path)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "base64"])
+def test_encoding_that_decodes_no_text_is_refused(message, encoding):
+    said = message(**{"ingest.sources": [{"path": "a.csv", "encoding": encoding}]})
+    assert "ingest.sources.0.encoding: " in said
+    assert f"{encoding}" in said
+    assert "such as cp1252" in said

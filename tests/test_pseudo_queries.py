@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from stages import evaluate, ingest, promote, split, tokenize_texts, train, triplets
 from triptych.cli import app
-from triptych.corpus.packages import read_package
+from triptych.corpus.sources import Intake
 
 LINES = (
     (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
@@ -36,12 +36,13 @@ PROMOTE = "--intervals metrics/evaluate/intervals.csv --model models/round0 --ve
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, write_params, tiny_model):
+def project(tmp_path_factory, write_params, params_with, tiny_model):
     """A project whose chunks are plain records of two modules' documentation, run up to evaluate."""
     folder = tmp_path_factory.mktemp("unasked")
     shutil.copytree(tiny_model, folder / "tiny")
-    chunks = [chunk for name in ("fft", "ma") for chunk in read_package(f"numpy.{name}", name).chunks]
-    records = [asdict(chunk) for chunk in chunks]
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
+    intake = Intake(params_with(**{"ingest.sources": sources}).ingest)
+    records = [asdict(chunk) for chunk in intake.chunks(lambda path, one: None)]
     (folder / "chunks.json").write_text(json.dumps(records), encoding="utf-8")
     write_params(
         folder,

@@ -4,7 +4,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from triptych.errors import UserError
 
-ROW_GROUP = 65_536  # rows that are written, and can be read, at a time
+_ROW_GROUP = 65_536
 
 
 @contextmanager
@@ -52,8 +52,19 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, in the order given."""
-    lines = (json.dumps(_rounded(record), sort_keys=True, ensure_ascii=False) + "\n" for record in records)
-    write_text(path, "".join(lines))
+    with writing_jsonl(path) as write:
+        for record in records:
+            write(record)
+
+
+@contextmanager
+def writing_jsonl(path: Path) -> Iterator[Callable[[dict[str, Any]], object]]:
+    """Yield what writes one JSON object a line; the file is in place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as lines:
+        yield lambda one: lines.write(json.dumps(_rounded(one), sort_keys=True, ensure_ascii=False) + "\n")
+    os.replace(partial, path)  # noqa: PTH105
 
 
 def read_json(path: Path, made_by: str) -> Any:
@@ -69,19 +80,17 @@ def read_jsonl(path: Path, made_by: str) -> list[dict[str, Any]]:
 
 def write_table(path: Path, table: pa.Table) -> None:
     """Write Parquet with fixed settings; the bytes depend on the table and the pinned pyarrow alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    pq.write_table(table, partial, compression="zstd", row_group_size=ROW_GROUP)
-    os.replace(partial, path)  # noqa: PTH105
+    with writing_table(path, table.schema) as write:
+        write(table)
 
 
-def write_batches(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write Parquet as `write_table` does, a row group for each batch, without holding more than one."""
+@contextmanager
+def writing_table(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what writes one part of a table after the other, so that it is never in memory as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+        yield lambda table: writer.write_table(table, row_group_size=_ROW_GROUP)
     os.replace(partial, path)  # noqa: PTH105
 
 

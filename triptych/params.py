@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from triptych.params_base import Count, Positive, Section, Share, Shares
 from triptych.params_triplets import Triplets
@@ -23,17 +23,27 @@ class Source(Section):
     path: str = Field(min_length=1)
     format: Literal["auto", "json", "jsonl", "csv", "parquet", "beir", "markdown", "html", "package"] = "auto"
     category: str | None = Field(default=None, min_length=1)
+    encoding: str | None = None
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str | None) -> str | None:
+        try:
+            "".encode(encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"{error}; write one that Python knows, such as cp1252 or utf-16-le") from error
+        return encoding
 
 
 class Fields(Section):
-    """Names of the fields in the user's chunk records."""
+    """Names of the fields in the user's chunk records; None for the names that `corpus.fields` knows."""
 
-    chunk_id: str
-    category: str
-    filename: str
-    header_path: str
-    title: str
-    content: str
+    chunk_id: str | None = None
+    category: str | None = None
+    filename: str | None = None
+    header_path: str | None = None
+    title: str | None = None
+    content: str | None = None
 
 
 class Ingest(Section):
@@ -42,6 +52,9 @@ class Ingest(Section):
     sources: list[Source] = Field(min_length=1)
     fields: Fields
     max_content_chars: int = Field(ge=200)
+    min_content_chars: int = Field(ge=0)
+    on_bad_file: Literal["stop", "skip"]
+    max_rejected_share: Share
     min_link_words: Count
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from readings import read_from
 
 from triptych.corpus.beir import read_beir, read_judged
 from triptych.errors import UserError
@@ -26,7 +27,7 @@ def judged(tmp_path, queries='{"_id": "q1", "text": "how to sort"}\n', **qrels):
 
 def test_record_becomes_a_chunk_under_its_title(tmp_path):
     folder = corpus(tmp_path, {"_id": 3, "title": "Sorting", "text": "Call sort."})
-    (chunk,) = read_beir(folder, "api").chunks
+    (chunk,) = read_from(read_beir, folder, "api").chunks
     assert (chunk.chunk_id, chunk.category, chunk.content) == ("3", "api", "Call sort.")
     assert (chunk.header_path, chunk.title, chunk.source) == (("Sorting",), "Sorting", "corpus.jsonl:1")
 
@@ -39,24 +40,24 @@ def test_metadata_names_what_the_format_has_no_field_for(tmp_path):
         "lang": "en",
     }
     record = {"_id": "a", "title": "Sorting", "text": "Call sort.", "metadata": metadata}
-    (chunk,) = read_beir(corpus(tmp_path, record), None).chunks
+    (chunk,) = read_from(read_beir, corpus(tmp_path, record), None).chunks
     assert (chunk.category, chunk.header_path, chunk.filename) == ("guide", ("Lists", "Sorting"), "lists.md")
 
 
 def test_record_without_a_file_is_a_document_of_its_own(tmp_path):
     records = [{"_id": name, "text": f"Text {name}."} for name in ("a", "b")]
-    assert [one.filename for one in read_beir(corpus(tmp_path, *records), "api").chunks] == ["a", "b"]
+    assert [one.filename for one in read_from(read_beir, corpus(tmp_path, *records), "api").chunks] == ["a", "b"]
 
 
 def test_empty_title_makes_no_header_path(tmp_path):
-    (chunk,) = read_beir(corpus(tmp_path, {"_id": "a", "title": "", "text": "Call sort."}), "api").chunks
+    (chunk,) = read_from(read_beir, corpus(tmp_path, {"_id": "a", "title": "", "text": "Call sort."}), "api").chunks
     assert (chunk.header_path, chunk.title) == ((), "")
 
 
 def test_bad_records_are_rejected_with_their_line(tmp_path):
     folder = corpus(tmp_path, {"_id": "a", "text": ""}, "{broken", {"_id": "b", "text": "Call sort."})
-    reading = read_beir(folder, "api")
-    assert [(one.source, one.reason) for one in reading.rejected] == [
+    reading = read_from(read_beir, folder, "api")
+    assert [one[:2] for one in reading.told()] == [
         ("corpus.jsonl:1", "empty content"),
         ("corpus.jsonl:2", "invalid JSON"),
     ]
@@ -64,7 +65,7 @@ def test_bad_records_are_rejected_with_their_line(tmp_path):
 
 
 def test_record_without_category_is_rejected(tmp_path):
-    assert read_beir(corpus(tmp_path, {"_id": "a", "text": "x"}), None).rejected[0].reason == "no category"
+    assert read_from(read_beir, corpus(tmp_path, {"_id": "a", "text": "x"}), None).rejected[0].reason == "no category"
 
 
 @pytest.mark.parametrize(
@@ -72,12 +73,12 @@ def test_record_without_category_is_rejected(tmp_path):
 )
 def test_corpus_without_a_needed_field_is_refused(tmp_path, record, field):
     with pytest.raises(UserError, match=rf"corpus\.jsonl: no record has the field {field}"):
-        read_beir(corpus(tmp_path, record), "api")
+        read_from(read_beir, corpus(tmp_path, record), "api")
 
 
 def test_missing_corpus_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"corpus\.jsonl"):
-        read_beir(tmp_path, "api")
+        read_from(read_beir, tmp_path, "api")
 
 
 def test_queries_and_judgments_are_read_by_name(tmp_path):
@@ -119,7 +120,7 @@ def test_bad_judgments_are_refused_with_file_and_line(tmp_path, table, words):
         ('{"_id": "q1", "text": "a"}\n{"text": "b"}', ["queries.jsonl:2", "_id"]),
         ('{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}', ["queries.jsonl:2", "'q1'", "twice"]),
         ('{"_id": "q1", "text": "a"}\n{', ["queries.jsonl:2", "invalid JSON"]),
-        ('{"_id": "q1", "query": "a"}', ["queries.jsonl", "'text'", "_id, query"]),
+        ('{"_id": "q1", "query": "a"}', ["queries.jsonl:1", "text", "_id, query"]),
         ("", ["queries.jsonl holds no records"]),
     ],
 )

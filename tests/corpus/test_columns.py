@@ -91,7 +91,7 @@ def test_columns_of_no_chunk_are_empty():
 
 def test_columns_read_in_several_batches_are_those_of_one(monkeypatch):
     whole = read_columns(ChunkTable.of(MANY[:50]))
-    monkeypatch.setattr("triptych.corpus.columns._BATCH", 7)
+    monkeypatch.setattr("triptych.corpus.columns.BATCH", 7)
     pieces = read_columns(ChunkTable.of(MANY[:50]))
     for name in ("category", "file", "section", "title"):
         assert getattr(whole, name).tolist() == getattr(pieces, name).tolist()

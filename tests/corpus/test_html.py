@@ -3,6 +3,7 @@
 import codecs
 
 import pytest
+from readings import read_from
 
 from triptych.corpus.html import read_html
 from triptych.errors import UserError
@@ -52,7 +53,7 @@ def read(tmp_path, category="docs", **files):
         path = tmp_path / (name.replace("__", "/") + ".html")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return read_html(tmp_path, category)
+    return read_from(read_html, tmp_path, category)
 
 
 def content(tmp_path, text):
@@ -173,9 +174,9 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
     contents = "<ul><li><a href=b.html>One</a></li><li><a href=b.html>Two</a>, <a href=b.html>[1]</a></li></ul>"
     reading = read(tmp_path, a=f"<h1>A</h1>text {contents}<h2>Index</h2>{contents}<h2>C</h2>", b="<h1>B</h1>text b")
     assert [one.content for one in reading.chunks] == ["text", "text b"]
-    assert [(one.source, one.reason, one.detail) for one in reading.rejected] == [
-        ("a.html:1", "only links", "A > Index"),
-        ("a.html:1", "empty section", "A > C"),
+    assert reading.told() == [
+        ("a.html:1", "only links", "", "A > Index"),
+        ("a.html:1", "empty section", "", "A > C"),
     ]
     assert reading.links == []
 
@@ -183,7 +184,7 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
 def test_every_section_is_kept_merged_or_rejected(tmp_path):
     part = "<h2>GIT</h2>Part of the git suite. <a href=a.html>x</a>"
     reading = read(tmp_path, a=f"<h1>A</h1>{part}", b=f"<h1>B</h1>text{part}", c=f"<h2 id=x>GIT</h2>other{part}", d="")
-    assert (reading.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
+    assert (reading.account.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
 
 
 def test_section_that_pages_repeat_is_merged_into_the_first_and_links_follow(tmp_path):
@@ -268,7 +269,7 @@ def test_table_for_the_layout_holds_sections(tmp_path):
 )
 def test_encoding_goes_by_the_mark_then_the_meta_element(tmp_path, data, text):
     (tmp_path / "a.htm").write_bytes(data)
-    assert [one.content for one in read_html(tmp_path, "docs").chunks] == [text]
+    assert [one.content for one in read_from(read_html, tmp_path, "docs").chunks] == [text]
 
 
 @pytest.mark.parametrize(
@@ -282,12 +283,12 @@ def test_encoding_goes_by_the_mark_then_the_meta_element(tmp_path, data, text):
 def test_bad_file_is_refused_by_name(tmp_path, data, message):
     (tmp_path / "a.html").write_bytes(data)
     with pytest.raises(UserError, match=message):
-        read_html(tmp_path, None)
+        read_from(read_html, tmp_path, None)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "<!-- nothing -->", "<html></html>", "<?xml version='1.0'?>"])
 def test_file_without_text_is_rejected(tmp_path, text):
-    assert [(one.source, one.reason) for one in read(tmp_path, a=text).rejected] == [("a.html:1", "empty section")]
+    assert read(tmp_path, a=text).told() == [("a.html:1", "empty section", "", "a")]
 
 
 def test_category_is_the_first_folder_or_the_root(tmp_path):
@@ -298,4 +299,4 @@ def test_category_is_the_first_folder_or_the_root(tmp_path):
 @pytest.mark.parametrize("name", ["gone", "."])
 def test_folder_without_html_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"ingest\.sources"):
-        read_html(tmp_path / name, None)
+        read_from(read_html, tmp_path / name, None)

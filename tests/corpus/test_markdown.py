@@ -1,6 +1,7 @@
 """Markdown files: sections, anchors, links."""
 
 import pytest
+from readings import read_from
 
 from triptych.corpus.markdown import read_markdown
 from triptych.errors import UserError
@@ -42,7 +43,7 @@ def read(tmp_path, category="docs", **files):
         path = tmp_path / (name.replace("__", "/") + ".md")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return read_markdown(tmp_path, category)
+    return read_from(read_markdown, tmp_path, category)
 
 
 def targets(reading):
@@ -80,11 +81,11 @@ def test_indent_of_the_first_line_is_kept(tmp_path):
 def test_section_with_a_heading_only_is_rejected(tmp_path):
     reading = read(tmp_path, a="# Top\n\n## Inner\n\ntext\n")
     assert [one.chunk_id for one in reading.chunks] == ["a.md#inner"]
-    assert [(one.source, one.reason, one.detail) for one in reading.rejected] == [("a.md:1", "empty section", "Top")]
+    assert reading.told() == [("a.md:1", "empty section", "", "Top")]
 
 
 def test_file_without_text_is_rejected(tmp_path):
-    assert [(one.source, one.reason) for one in read(tmp_path, a="\n").rejected] == [("a.md:1", "empty section")]
+    assert read(tmp_path, a="\n").told() == [("a.md:1", "empty section", "", "a")]
 
 
 def test_heading_inside_a_list_cuts_nothing(tmp_path):
@@ -137,7 +138,7 @@ def test_files_come_in_the_order_of_their_paths(tmp_path):
     reading = read(tmp_path, b="x", a__z="x", a="x")
     (tmp_path / "c.MARKDOWN").write_text("x")
     assert [one.filename for one in reading.chunks] == ["a.md", "a/z.md", "b.md"]
-    assert read_markdown(tmp_path, "docs").chunks[-1].filename == "c.MARKDOWN"
+    assert read_from(read_markdown, tmp_path, "docs").chunks[-1].filename == "c.MARKDOWN"
 
 
 def test_category_is_the_first_folder_or_the_root(tmp_path):
@@ -147,7 +148,7 @@ def test_category_is_the_first_folder_or_the_root(tmp_path):
 
 def test_single_file_is_a_source_too(tmp_path):
     read(tmp_path, a="# A\n\ntext\n", b="text")
-    (chunk,) = read_markdown(tmp_path / "a.md", None).chunks
+    (chunk,) = read_from(read_markdown, tmp_path / "a.md", None).chunks
     assert (chunk.chunk_id, chunk.category) == ("a.md#a", tmp_path.name)
 
 
@@ -227,10 +228,10 @@ def test_section_that_pages_repeat_is_merged_into_the_first(tmp_path):
 @pytest.mark.parametrize("name", ["gone", "."])
 def test_folder_without_markdown_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"ingest\.sources"):
-        read_markdown(tmp_path / name, None)
+        read_from(read_markdown, tmp_path / name, None)
 
 
 def test_file_that_is_not_utf8_is_refused_with_its_line(tmp_path):
     (tmp_path / "a.md").write_bytes(b"fine\n\xe9t\xe9\n")
     with pytest.raises(UserError, match=r"a\.md:2: byte 0xe9 is not UTF-8"):
-        read_markdown(tmp_path, None)
+        read_from(read_markdown, tmp_path, None)

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from readings import read_from
 
 from triptych.corpus.packages import read_package
 from triptych.errors import UserError
@@ -13,12 +14,12 @@ from triptych.errors import UserError
 
 @pytest.fixture(scope="module")
 def fft():
-    return read_package("numpy.fft", "signals")
+    return read_from(read_package, "numpy.fft", "signals")
 
 
 @pytest.fixture(scope="module")
 def random():
-    return read_package("numpy.random", None)
+    return read_from(read_package, "numpy.random", None)
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_see_also_resolves_to_the_nearest_namespace(random):
 def test_link_to_an_alias_goes_to_the_chunk_that_holds_its_text(package):
     sort = documented("Sort in place.", "sort")
     find = documented("Find a value.\n\nSee Also\n--------\norder : Put a list in order.\n", "find")
-    (link,) = read_package(package(sort=sort, order=sort, find=find), None).links
+    (link,) = read_from(read_package, package(sort=sort, order=sort, find=find), None).links
     assert (link.from_chunk_id, link.to_chunk_id) == ("toybox.find", "toybox.sort")
 
 
@@ -101,23 +102,23 @@ def test_name_in_a_class_means_its_own_member_first(package):
         def sort(self):
             """Sort the bag."""
 
-    links = read_package(package(Bag=Bag, sort=documented("Sort a list in place.", "sort")), None).links
+    links = read_from(read_package, package(Bag=Bag, sort=documented("Sort a list in place.", "sort")), None).links
     assert [link.to_chunk_id for link in links] == ["toybox.Bag.sort"]
 
 
 def test_link_to_itself_is_no_link(package):
     sort = documented("Sort in place.\n\nSee Also\n--------\norder : The same by another name.\n", "sort")
-    assert read_package(package(sort=sort, order=sort), None).links == []
+    assert read_from(read_package, package(sort=sort, order=sort), None).links == []
 
 
 def test_see_also_without_a_description_is_no_link(package):
     find = documented("Find a value.\n\nSee Also\n--------\nsort\n", "find")
-    assert read_package(package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
+    assert read_from(read_package, package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
 
 
 def test_names_of_one_object_are_one_chunk_under_its_own_name(package):
     sort = documented("Sort in place.", "sort")
-    reading = read_package(package(a=sort, sort=sort, zz=sort), None)
+    reading = read_from(read_package, package(a=sort, sort=sort, zz=sort), None)
     assert [chunk.chunk_id for chunk in reading.chunks] == ["toybox.sort"]
     assert reading.merged == 2
 
@@ -132,42 +133,44 @@ def test_members_of_a_class_are_chunks_but_not_what_builtins_hand_down(package):
         def _hidden(self):
             """Hidden."""
 
-    found = [chunk.chunk_id for chunk in read_package(package(Bag=Bag), None).chunks]
+    found = [chunk.chunk_id for chunk in read_from(read_package, package(Bag=Bag), None).chunks]
     assert found == ["toybox.Bag", "toybox.Bag.shake"]
 
 
 @pytest.mark.parametrize("name", ["numpy.fft", "numpy.linalg", "numpy.random"])
 def test_records_read_are_kept_merged_or_rejected(name):
     module = importlib.import_module(name)
-    reading = read_package(name, None)
-    assert reading.read == len(reading.chunks) + reading.merged + len(reading.rejected)
-    assert reading.read >= 1 + sum(not isinstance(getattr(module, one), types.ModuleType) for one in module.__all__)
+    reading = read_from(read_package, name, None)
+    assert reading.account.read == len(reading.chunks) + reading.merged + len(reading.rejected)
+    assert reading.account.read >= 1 + sum(
+        not isinstance(getattr(module, one), types.ModuleType) for one in module.__all__
+    )
     assert len({chunk.chunk_id for chunk in reading.chunks}) == len(reading.chunks)
 
 
 def test_object_without_a_docstring_is_rejected_by_name(package):
-    reading = read_package(package(sort=documented("Sort in place."), bare=documented("  ")), None)
-    assert [(one.reason, one.detail) for one in reading.rejected] == [
-        ("no docstring", "toybox"),
-        ("no docstring", "toybox.bare"),
+    reading = read_from(read_package, package(sort=documented("Sort in place."), bare=documented("  ")), None)
+    assert reading.told() == [
+        ("toybox:toybox", "no docstring", "", ""),
+        ("toybox:toybox.bare", "no docstring", "", ""),
     ]
-    assert reading.read == 3
+    assert reading.account.read == 3
 
 
 def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package):
     twice = documented("Sort.\n\nNotes\n-----\na\n\nNotes\n-----\nb\n")
-    reading = read_package(package(sort=twice, order=twice, find=documented("Find a value.")), None)
-    refused = [(one.source, one.reason) for one in reading.rejected if one.reason != "no docstring"]
+    reading = read_from(read_package, package(sort=twice, order=twice, find=documented("Find a value.")), None)
+    refused = [one[:2] for one in reading.told() if one[1] != "no docstring"]
     assert refused == [("toybox:toybox.order", "not numpydoc"), ("toybox:toybox.sort", "not numpydoc")]
     assert reading.merged == 0
 
 
 def test_package_that_is_not_installed_is_refused():
     with pytest.raises(UserError, match=r"package 'no_such_package' cannot be imported .*; install it or change path"):
-        read_package("no_such_package", None)
+        read_from(read_package, "no_such_package", None)
 
 
 @pytest.mark.parametrize("name", ["./docs", "docs/api"])
 def test_path_given_as_a_package_is_refused_without_a_traceback(name):
     with pytest.raises(UserError):
-        read_package(name, None)
+        read_from(read_package, name, None)

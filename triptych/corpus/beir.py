@@ -5,46 +5,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from triptych.corpus.reading import Reading, Rejected
-from triptych.corpus.records import Qrels
-from triptych.corpus.tables import (
-    Row,
-    chunk_of,
-    cleaned,
-    gather,
-    one_line,
-    read_lines,
-    read_utf8,
-    require_fields,
-)
+from triptych.corpus.cleaning import cleaned, one_line
+from triptych.corpus.files import BadFileError, escapes, read_text
+from triptych.corpus.reading import Account, Rejected
+from triptych.corpus.records import Chunk, Qrels
+from triptych.corpus.tables import read_lines, read_records
 from triptych.errors import UserError
-from triptych.params import Fields
+from triptych.params import Fields, Source
 
-_FIELDS = Fields(
-    chunk_id="_id",
-    category="category",
-    filename="filename",
-    header_path="header_path",
-    title="title",
-    content="text",
-)
-_FROM_METADATA = ("category", "filename", "header_path")
+_FIELDS = Fields(chunk_id="_id", title="title", content="text")
 _COLUMNS = ("query-id", "corpus-id", "score")
 
 
-def read_beir(folder: Path, category: str | None) -> Reading:
+def read_beir(source: Source, account: Account) -> Iterator[Chunk | Rejected]:
     """Read ``corpus.jsonl``; what BEIR has no field for is looked up in each record's ``metadata``.
 
     A record that names no file is a document of its own, not a part of one file called ``corpus.jsonl``.
     """
-    path = folder / "corpus.jsonl"
-    rows = [_flattened(row) for row in read_lines(path)]
-    require_fields(path, rows, ["_id", "text"], "write it as BEIR does: _id, title, text")
-
-    def filename(row: Row | Rejected) -> str:
-        return (one_line(row.fields.get("_id")) if isinstance(row, Row) else None) or path.name
-
-    return gather(chunk_of(row, filename(row), _FIELDS, category) for row in rows)
+    path = Path(source.path) / "corpus.jsonl"
+    if escapes(path, path.parent):
+        raise BadFileError(f"{path} is a link out of its folder; copy the file there")
+    yield from read_records(
+        path,
+        "jsonl",
+        _FIELDS,
+        account,
+        category=source.category,
+        encoding=source.encoding,
+        own_documents=True,
+        required=("content", "chunk_id"),
+    )
 
 
 def read_judged(folder: Path) -> tuple[dict[str, str], dict[str, Qrels]]:
@@ -58,42 +48,34 @@ def read_judged(folder: Path) -> tuple[dict[str, str], dict[str, Qrels]]:
     return _read_queries(folder / "queries.jsonl"), {path.stem: _read_qrels(path) for path in paths}
 
 
-def _flattened(row: Row | Rejected) -> Row | Rejected:
-    if isinstance(row, Rejected):
-        return row
-    fields, metadata = dict(row.fields), row.fields.get("metadata")
-    if isinstance(metadata, dict):
-        fields.update({key: metadata[key] for key in _FROM_METADATA if metadata.get(key) is not None})
-    if not fields.get("header_path") and isinstance(fields.get("title"), str):
-        fields["header_path"] = [fields["title"]]
-    return Row(row.source, fields)
-
-
 def _read_queries(path: Path) -> dict[str, str]:
-    rows = read_lines(path)
-    require_fields(path, rows, ["_id", "text"], "write it as BEIR does: _id, text")
     queries: dict[str, str] = {}
-    for row in rows:
-        place = path.with_name(row.source)
+    for row in read_lines(path):
         if isinstance(row, Rejected):
-            raise UserError(f"{place}: {row.reason}, {row.detail}; mend or remove the line")
+            raise UserError(f"{path}:{row.record}: {row.reason}, {row.detail}; mend or remove the line")
+        place = f"{path}:{row.number}"
         query_id, text = _query_id(place, row.fields), _query_text(place, row.fields)
         if queries.setdefault(query_id, text) != text:
             raise UserError(f"{place}: _id {query_id!r} is given twice with different texts; rename one")
+    if not queries:
+        raise UserError(f"{path} holds no records; write it as BEIR does: _id, text")
     return queries
 
 
-def _query_id(place: Path, fields: dict[str, Any]) -> str:
+def _query_id(place: str, fields: dict[str, Any]) -> str:
     query_id = one_line(fields.get("_id"))
     if not query_id:
         raise UserError(f"{place}: _id: expected text or a number, got {fields.get('_id')!r}; give one")
     return query_id
 
 
-def _query_text(place: Path, fields: dict[str, Any]) -> str:
+def _query_text(place: str, fields: dict[str, Any]) -> str:
     text = fields.get("text")
     if not isinstance(text, str) or not text.strip():
-        raise UserError(f"{place}: text: expected a question, got {text!r}; write one or remove the line")
+        found = ", ".join(fields)
+        raise UserError(
+            f"{place}: text: expected a question, got {text!r}, found {found}; write one or remove the line"
+        )
     return cleaned(text).strip()
 
 
@@ -114,7 +96,7 @@ def _read_qrels(path: Path) -> Qrels:
 
 def _judgments(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield each line with its number; ids are cleaned as those of chunks and queries are."""
-    table = csv.reader(read_utf8(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    table = csv.reader(read_text(path).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [name.strip() for name in next(table, [])]
     missing = [column for column in _COLUMNS if column not in header]
     if missing:

@@ -11,11 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pandas.util import hash_array
 
-from triptych.artifacts import ROW_GROUP, open_table, write_batches
-from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
+from triptych.artifacts import open_table, writing_table
+from triptych.corpus.records import BATCH, CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.corpus.texts import normalized
-
-_BATCH = 8192  # chunks whose texts are held at a time
 
 
 class ChunkTable:
@@ -39,7 +37,7 @@ class ChunkTable:
 
     def batches(self, *columns: str) -> Iterator[list[list[Any]]]:
         """Yield the values of some columns, a list for each, of some thousand chunks at a time."""
-        for batch in self._file.iter_batches(_BATCH, columns=list(columns)):
+        for batch in self._file.iter_batches(BATCH, columns=list(columns)):
             yield [batch.column(name).to_pylist() for name in columns]
 
     def column(self, name: str) -> pa.Array:
@@ -51,7 +49,7 @@ class ChunkTable:
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
         names = [field.name for field in fields(Chunk)]
         start = 0
-        for batch in self._file.iter_batches(_BATCH, columns=names):
+        for batch in self._file.iter_batches(BATCH, columns=names):
             first, last = np.searchsorted(wanted, [start, start + len(batch)])
             here = wanted[first:last]
             for row, values in zip(here.tolist(), batch.take(pa.array(here - start)).to_pylist(), strict=True):
@@ -60,17 +58,13 @@ class ChunkTable:
 
     def write_with(self, path: Path, **columns: pa.Array) -> None:
         """Write the chunks anew with some columns of shape (chunks,) replaced."""
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            start = 0
-            for batch in self._file.iter_batches(ROW_GROUP):
-                for name, values in columns.items():
-                    place = CHUNK_SCHEMA.get_field_index(name)
-                    batch = batch.set_column(place, CHUNK_SCHEMA.field(name), values.slice(start, len(batch)))
-                yield batch
+        start = 0
+        with writing_table(path, CHUNK_SCHEMA) as write:
+            for batch in self._file.iter_batches(BATCH):
+                new = {name: values.slice(start, len(batch)) for name, values in columns.items()}
+                old = {name: batch.column(name) for name in CHUNK_SCHEMA.names}
+                write(pa.table(old | new, schema=CHUNK_SCHEMA))
                 start += len(batch)
-
-        write_batches(path, CHUNK_SCHEMA, batches())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,31 +7,21 @@ from typing import Any
 
 from lxml import etree
 
+from triptych.corpus.cleaning import cleaned
+from triptych.corpus.markup import (
+    BLOCKS,
+    HEADINGS,
+    ITEMS,
+    PART_OF_TEXT,
+    class_names,
+    is_data_row,
+    is_mostly_links,
+    is_skipped,
+    signature_name,
+    slug,
+)
 from triptych.corpus.pages import folded
-from triptych.corpus.tables import cleaned
 
-MOSTLY = 0.75  # with this share of its letters in links, a list or a section is a table of contents or an index
-
-_HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
-# fmt: off
-_BLOCKS = _HEADINGS | {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary",
-    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
-}
-_SKIPPED_TAGS = {
-    "audio", "button", "canvas", "footer", "head", "iframe", "input", "nav", "noscript", "object", "script", "select",
-    "style", "svg", "template", "textarea", "video",
-}
-_SKIPPED_ROLES = {"banner", "complementary", "contentinfo", "doc-toc", "navigation", "search"}
-_SKIPPED_NAMES = {
-    "breadcrumb", "breadcrumbs", "footer", "footer-text", "headerlink", "linenos", "localtoc", "nav", "navbar",
-    "page-toc", "pagination", "section-number", "sidebar", "site-header", "skip-link", "sphinxsidebar",
-    "table-of-contents", "toc", "toctree-wrapper",
-}
-# fmt: on
-_ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them cut nothing
-_PART_OF_TEXT = {"citation", "field-list", "footnote", "option-list"}  # lists whose entries say nothing alone
 _SPACE = re.compile(r"\s+")
 
 
@@ -90,7 +80,7 @@ class Walk:
         left_out = None
         for event, element in walker:
             if event == "start":
-                if _is_skipped(element, whole) or self._is_contents(element):
+                if is_skipped(element, whole) or self._is_contents(element):
                     left_out = element
                     walker.skip_subtree()
                 else:
@@ -112,18 +102,17 @@ class Walk:
         """Tell a list of links, to be left out, from one with text."""
         if element.tag not in ("ul", "ol", "table"):
             return False
-        links = [len(folded("".join(link.itertext()))) for link in element.iter("a") if link.get("href")]
-        found = len(links) > 2 and sum(links) > MOSTLY * len(folded("".join(element.itertext())))
+        found = is_mostly_links(element)
         self._break()
         self._draft.contents |= found
         return found
 
     def _start(self, element: Any) -> None:
         tag = element.tag
-        if tag in _BLOCKS:
+        if tag in BLOCKS:
             self._break()
-        if tag in _HEADINGS:
-            self._cutting = next(element.iterancestors(*_ITEMS), None) is None
+        if tag in HEADINGS:
+            self._cutting = next(element.iterancestors(*ITEMS), None) is None
         elif tag in _STARTS:
             _STARTS[tag](self, element)
         self._pre += tag == "pre"
@@ -131,7 +120,7 @@ class Walk:
 
     def _start_definitions(self, element: Any) -> None:
         inside = next(element.iterancestors("li", "tr", "blockquote", "dd"), None)
-        if (inside is None or inside.tag == "dd") and not _names(element) & _PART_OF_TEXT:
+        if (inside is None or inside.tag == "dd") and not class_names(element) & PART_OF_TEXT:
             self._lists.append((element, None))
 
     def _entry_of(self, term: Any) -> Draft | None:
@@ -159,7 +148,7 @@ class Walk:
         self._bullet = "  " * (len(self._numbers) - 1) + ("- " if number is None else f"{number + 1}. ")
 
     def _start_row(self, element: Any) -> None:
-        self._rows += _is_data(element)
+        self._rows += is_data_row(element)
 
     def _start_cell(self, _element: Any) -> None:
         if self._rows and self._pieces:
@@ -177,13 +166,13 @@ class Walk:
         if tag == "a" and self._link:
             self._in_block.append((*self._link, self._length))
             self._link = None
-        elif tag in _HEADINGS and self._cutting:
+        elif tag in HEADINGS and self._cutting:
             self._cut(element)
         elif tag == "dt" and (entry := self._entry_of(element)):
-            entry.terms.append(_name(element) or folded("".join(self._pieces)))
+            entry.terms.append(signature_name(element) or folded("".join(self._pieces)))
         elif tag == "tr":
-            self._rows -= _is_data(element)
-        if tag in _BLOCKS:
+            self._rows -= is_data_row(element)
+        if tag in BLOCKS:
             self._break()
             self._join = tag in ("dt", "li", "tbody", "thead", "tr") or (self._rows > 0 and self._join)
         self._pre -= tag == "pre"
@@ -263,38 +252,3 @@ _STARTS: dict[str, Callable[[Walk, Any], None]] = {
     "th": Walk._start_cell, "tr": Walk._start_row, "ul": Walk._start_list,
 }
 # fmt: on
-
-
-def slug(text: str) -> str:
-    """Make an anchor of a heading that has none."""
-    return "-".join(re.findall(r"\w+", text.lower())) or "section"
-
-
-def _is_data(row: Any) -> bool:
-    """Tell the row of a table from one that is there for the layout, and holds sections."""
-    return next(row.iter(*_HEADINGS), None) is None
-
-
-def _name(term: Any) -> str:
-    """Return the name in a signature as Sphinx writes it, without its arguments."""
-    parts = term.xpath(".//*[contains(@class, 'descclassname') or contains(@class, 'descname')]")
-    return folded("".join("".join(part.itertext()) for part in parts))
-
-
-def _names(element: Any) -> set[str]:
-    return set((element.get("class") or "").split())
-
-
-def _is_skipped(element: Any, whole: bool) -> bool:
-    """Tell what is no content; beside the content of a ``whole`` page there are its banner and margins too."""
-    names = _names(element)
-    if element.tag in ("div", "ul") and "section" not in names:  # elsewhere an id is made from a heading
-        names.add(element.get("id") or "")
-    return (
-        element.tag in _SKIPPED_TAGS
-        or (whole and element.tag in ("aside", "header"))
-        or element.get("role") in _SKIPPED_ROLES
-        or element.get("hidden") is not None
-        or element.get("aria-hidden") == "true"
-        or bool(names & _SKIPPED_NAMES)
-    )

@@ -1,17 +1,20 @@
 """HTML files: one chunk per section, and the links between sections."""
 
-import codecs
 import re
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lxml import etree
 
-from triptych.corpus.elements import MOSTLY, Draft, Walk, slug
+from triptych.corpus.cleaning import cleaned
+from triptych.corpus.elements import Draft, Walk
+from triptych.corpus.files import BadFileError, decoded, marked, read_bytes
+from triptych.corpus.markup import MOSTLY, slug
 from triptych.corpus.pages import Page, Section, folded, load_pages, read_pages, references
-from triptych.corpus.reading import Reading
-from triptych.corpus.tables import cleaned, decoded, read_bytes
-from triptych.errors import UserError
+from triptych.corpus.reading import Account, Outcome
+from triptych.params import Source
 
 SUFFIXES = (".html", ".htm")
 # A list of definitions stays in its section, as one thought, unless the section is longer than embedders read (256
@@ -20,16 +23,20 @@ _LONG = 2000
 _LONGEST_NAME = 80  # of an entry with several terms; longer ones go by the first
 
 _CHARSET = re.compile(rb"""<meta[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]*?encoding=["']([\w.:-]+)""", re.I)
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _MEANT = dict.fromkeys(("ascii", "iso-8859-1", "latin-1", "latin1", "us-ascii"), "cp1252")  # as browsers take them
 
 
-def read_html(folder: Path, category: str | None) -> Reading:
+def read_html(source: Source, account: Account) -> Iterator[Outcome]:
     """Read every HTML file under a folder, or a single file, cut at its headings.
 
-    Without ``category`` a chunk takes the first folder of its path, or the name of ``folder`` itself.
+    Without a category of the source a chunk takes the first folder of its path, or the name of the folder that is
+    read.
     """
-    return read_pages(folder, SUFFIXES, category, _page)
+
+    def page(name: str, path: Path) -> Page:
+        return _page(name, path, source.encoding, account.normalized)
+
+    return read_pages(source, account, SUFFIXES, page)
 
 
 def html_pages(folder: Path) -> dict[str, Page]:
@@ -37,9 +44,9 @@ def html_pages(folder: Path) -> dict[str, Page]:
     return load_pages(folder, SUFFIXES, _page)
 
 
-def _page(name: str, path: Path) -> Page:
+def _page(name: str, path: Path, encoding: str | None = None, done: Counter[str] | None = None) -> Page:
     """Cut a file at its headings; text above the first one is a section under the page's title."""
-    text = cleaned(_text(path))
+    text = cleaned(_text(path, encoding), done)
     tree = _tree(path, text) if text.strip() else None
     title = "" if tree is None else folded(cleaned(tree.findtext(".//title") or ""))
     walk = Walk(title or PurePosixPath(name).stem)
@@ -54,17 +61,17 @@ def _page(name: str, path: Path) -> Page:
     return page
 
 
-def _text(path: Path) -> str:
-    """Decode a file as its byte order mark says, else its ``<meta charset>``, else as UTF-8."""
+def _text(path: Path, encoding: str | None) -> str:
+    """Decode a file as its byte order mark says, else the source, else its ``<meta charset>``, else as UTF-8."""
     data = read_bytes(path)
-    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), "")
+    encoding = marked(data) or encoding
     if not encoding and (match := _CHARSET.search(data, 0, 1024)):
         named = (match[1] or match[2]).decode().lower()
         encoding = "utf-8" if named.startswith("utf-16") else _MEANT.get(named, named)  # it was read as ASCII
     try:
         return decoded(path, data, encoding or "utf-8", "save it as UTF-8 or correct its <meta charset>")
     except LookupError as error:
-        raise UserError(f"{path}: unknown encoding {encoding!r} in <meta charset>; correct it there") from error
+        raise BadFileError(f"{path}: unknown encoding {encoding!r} in <meta charset>; correct it there") from error
 
 
 def _tree(path: Path, text: str) -> Any:
@@ -73,7 +80,7 @@ def _tree(path: Path, text: str) -> Any:
     tree = etree.fromstring(text.encode(), parser)
     for problem in parser.error_log:
         if problem.level_name == "FATAL":
-            raise UserError(f"{path}:{problem.line}: {problem.message.split(',')[0]}; mend the page or remove it")
+            raise BadFileError(f"{path}:{problem.line}: {problem.message.split(',')[0]}; mend the page or remove it")
     return tree
 
 

@@ -2,17 +2,20 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from triptych.corpus.cleaning import cleaned, one_line
+from triptych.corpus.files import read_text
 from triptych.corpus.pages import Page, Section, folded, read_pages, references
-from triptych.corpus.reading import Reading
-from triptych.corpus.tables import cleaned, one_line, read_utf8
+from triptych.corpus.reading import Account, Outcome
+from triptych.params import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SUFFIXES = (".md", ".markdown")
@@ -22,17 +25,23 @@ _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 _IN_ANCHOR = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Pc"}
 
 
-def read_markdown(folder: Path, category: str | None) -> Reading:
+def read_markdown(source: Source, account: Account) -> Iterator[Outcome]:
     """Read every Markdown file under a folder, or a single file, cut at its headings.
 
-    Without ``category`` a chunk takes the first folder of its path, or the name of ``folder`` itself.
+    Without a category of the source a chunk takes that in the front matter, else the first folder of its path, else
+    the name of the folder that is read.
     """
-    return read_pages(folder, SUFFIXES, category, lambda name, path: _page(name, read_utf8(path)))
+
+    def page(name: str, path: Path) -> Page:
+        return _page(name, cleaned(read_text(path, source.encoding), account.normalized))
+
+    return read_pages(source, account, SUFFIXES, page)
 
 
-def _page(name: str, raw: str) -> Page:
+def _page(name: str, text: str) -> Page:
     """Cut a file at its headings; text above the first one is a section under the file's stem."""
-    text, title, skipped = _without_front_matter(cleaned(raw))
+    text, front, skipped = _without_front_matter(text)
+    title = one_line(front.get("title")) or ""
     lines, stem = text.split("\n"), PurePosixPath(name).stem
     tokens = _PARSER.parse(text)
     titles = [_flat(inline)[0] for token, inline in pairwise(tokens) if token.type == "heading_open"]
@@ -41,7 +50,7 @@ def _page(name: str, raw: str) -> Page:
     # Headings inside lists and quotes cut nothing, but have anchors.
     cuts = [one for one in headings if one[0].level == 0]
     ends = [_span(token)[0] for token, _, _ in cuts] + [len(lines)]
-    page = Page()
+    page = Page(category=one_line(front.get("category")) or "")
     content = _body(lines[: ends[0]])
     if content or not cuts:
         page.sections.append(Section(name, (stem,), title or stem, skipped + 1, content))
@@ -67,21 +76,21 @@ def _locate(page: Page, tokens: list[Token], slugs: list[str], section: int) -> 
             page.references.extend(references(section, *_flat(token)))
 
 
-def _without_front_matter(text: str) -> tuple[str, str, int]:
-    """Return the text below the front matter, the title in it, and how many lines it took.
+def _without_front_matter(text: str) -> tuple[str, dict[str, Any], int]:
+    """Return the text below the front matter, what stands in it, and how many lines it took.
 
     Two rulers around prose look alike; they are told by what YAML makes of the lines between.
     """
     match = _FRONT_MATTER.match(text)
     if not match:
-        return text, "", 0
+        return text, {}, 0
     try:
         values = yaml.safe_load(match[1] or "{}")
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         values = {}  # "title: Numbers: an overview" is meant as front matter, though it is not YAML
     if not isinstance(values, dict):
-        return text, "", 0
-    return text[match.end() :], one_line(values.get("title")) or "", text.count("\n", 0, match.end())
+        return text, {}, 0
+    return text[match.end() :], values, text.count("\n", 0, match.end())
 
 
 def _slugs(titles: Iterable[str]) -> list[str]:

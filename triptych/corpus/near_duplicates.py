@@ -52,7 +52,7 @@ def cluster(batches: Iterable[list[str]], params: NearDuplicates) -> Clusters:
             text.append(np.array([number.setdefault(digest, len(number)) for digest in digests], dtype=np.int32))
             new, places = np.unique(text[-1], return_index=True)
             sets = shingle_sets([batch[place] for place in places[new >= known]], params.shingle_words)
-            spool.write(sets.hashes)
+            spool.write(sets.hashes.data)
             sizes.append(sets.sizes())
             signatures.append(_signatures(sets, params.permutations))
         spool.flush()

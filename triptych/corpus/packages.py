@@ -4,28 +4,31 @@ import importlib
 import inspect
 import pydoc
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 from numpydoc.docscrape import NumpyDocString
 
-from triptych.corpus.reading import Reading, Rejected
+from triptych.corpus.cleaning import cleaned
+from triptych.corpus.reading import Account, Merged, Outcome, Rejected
 from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
+from triptych.params import Source
 
 # Sections that point elsewhere. See Also becomes links: left in the text, it would answer its own queries.
 _POINTERS: dict[str, Any] = {"See Also": [], "References": "", "index": {}}
 
 
-def read_package(name: str, category: str | None) -> Reading:
-    """Read every documented public object of the installed package ``name``.
+def read_package(source: Source, account: Account) -> Iterator[Outcome]:
+    """Read every documented public object of an installed package.
 
     Public is what ``__all__`` names, from the package downward, and the attributes that classes of the package
     define. Objects with the same docstring are one chunk under the name that their definition gives; the others
     are merged. Raises `UserError` when the package cannot be imported.
     """
+    name = source.path
     if not all(part.isidentifier() for part in name.split(".")):
         raise UserError(f"ingest.sources: {name!r} is no package; format: package takes a name such as numpy.linalg")
     try:
@@ -37,7 +40,9 @@ def read_package(name: str, category: str | None) -> Reading:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated attributes warn when they are looked at
         objects = dict(_public_objects(name, package))
-        return _to_reading(name, category or name, objects)
+        account.read += len(objects)
+        outcomes = list(_outcomes(name, source.category or name, objects, account.normalized))
+    yield from outcomes
 
 
 def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]:
@@ -71,32 +76,30 @@ def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, An
             yield f"{path}.{attribute}", inspect.getattr_static(cls, attribute)
 
 
-def _to_reading(package: str, category: str, objects: dict[str, Any]) -> Reading:
-    reading = Reading()
+def _outcomes(package: str, category: str, objects: dict[str, Any], done: Counter[str]) -> Iterator[Outcome]:
     paths_by_doc: dict[str, list[str]] = defaultdict(list)
     for path, member in objects.items():
         doc = inspect.getdoc(member)
         if doc and doc.strip():
             paths_by_doc[doc].append(path)
         else:
-            reading.rejected.append(Rejected(f"{package}:{path}", "no docstring", path))
+            yield Rejected(package, path, "no docstring", "", "")
     canonical: dict[str, str] = {}
     parsed: dict[str, NumpyDocString] = {}
     for doc, paths in paths_by_doc.items():
         chosen = min(paths, key=lambda path: _preference(path, objects[path]))
         canonical.update(dict.fromkeys(paths, chosen))
-        reading.merged += len(paths) - 1
         try:
             parsed[chosen] = NumpyDocString(doc)
         except ValueError as error:
-            reading.merged -= len(paths) - 1
             reason = str(error).splitlines()[0]
-            reading.rejected.extend(Rejected(f"{package}:{path}", "not numpydoc", reason) for path in paths)
+            yield from (Rejected(package, path, "not numpydoc", "", reason) for path in paths)
+        else:
+            yield from (Merged(chosen) for path in paths if path != chosen)
     by_doc = {doc: canonical[paths[0]] for doc, paths in paths_by_doc.items()}
     for path in sorted(parsed):
-        reading.links.extend(_links(package, path, parsed[path], canonical, by_doc))
-        reading.chunks.append(_chunk(package, category, path, parsed[path]))
-    return reading
+        yield from _links(package, path, parsed[path], canonical, by_doc)
+        yield _chunk(package, category, path, parsed[path], done)
 
 
 def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
@@ -105,7 +108,7 @@ def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
     return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
 
 
-def _chunk(package: str, category: str, path: str, doc: NumpyDocString) -> Chunk:
+def _chunk(package: str, category: str, path: str, doc: NumpyDocString, done: Counter[str]) -> Chunk:
     for section, nothing in _POINTERS.items():
         doc[section] = nothing
     header_path = tuple(path.split("."))
@@ -115,7 +118,7 @@ def _chunk(package: str, category: str, path: str, doc: NumpyDocString) -> Chunk
         filename=path,
         header_path=header_path,
         title=header_path[-1],
-        content=str(doc).strip(),
+        content=cleaned(str(doc), done).strip(),
         source=f"{package}:{path}",
     )
 

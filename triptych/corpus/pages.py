@@ -3,14 +3,18 @@
 import posixpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from triptych.corpus.reading import Reading, Rejected
+from triptych.corpus.cleaning import cleaned
+from triptych.corpus.files import BadFileError, escapes, files_under
+from triptych.corpus.reading import Account, Merged, Outcome, Rejected
 from triptych.corpus.records import Chunk, Link
-from triptych.corpus.tables import cleaned
 from triptych.corpus.texts import sentence_spans
-from triptych.errors import UserError
+from triptych.params import Source
+
+Parse = Callable[[str, Path], "Page"]  # of a file, given its name in the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,58 +47,82 @@ class Page:
     sections: list[Section] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
+    category: str = ""  # that the page gives itself
+    chunk_ids: list[str | None] = field(default_factory=list)  # of the sections; None for those that are no chunk
 
     def chunk_at(self, section: int) -> str | None:
         """Return the chunk of a section or, if that is none, the first one below it."""
-        return next((one.chunk_id for one in self.sections[section:] if _is_chunk(one)), None)
+        return next((one for one in self.chunk_ids[section:] if one), None)
 
     def section_of(self, anchor: str) -> int | None:
         """Return the section that holds an anchor, in any case if not in that which is given."""
         return self.anchors.get(anchor, self.anchors.get(anchor.lower()))
 
 
-def read_pages(
-    folder: Path, suffixes: tuple[str, ...], category: str | None, parse: Callable[[str, Path], Page]
-) -> Reading:
-    """Read every page under a folder, or a single file; ``parse`` gets its name in the folder and its path.
+def read_pages(source: Source, account: Account, suffixes: tuple[str, ...], parse: Parse) -> Iterator[Outcome]:
+    """Yield the sections of every page under a folder, or of a single file, and last the links between them.
 
-    Without ``category`` a chunk takes the first folder of its path, or the name of ``folder`` itself.
+    Without a category of the source a chunk takes that of its page, else the first folder of its path, else the name
+    of the folder that is read. Of a page that was read only anchors and links are kept.
     """
-    pages = load_pages(folder, suffixes, parse)
-    root = (folder if folder.is_dir() else folder.parent).resolve().name
-    reading = Reading()
-    for name, page in pages.items():
-        own = category or (name.split("/")[0] if "/" in name else root)
-        for one in page.sections:
-            source = f"{name}:{one.line}"
-            if one.merged:
-                reading.merged += 1
-            elif _is_chunk(one):
-                reading.chunks.append(Chunk(one.chunk_id, own, name, one.header_path, one.title, one.content, source))
-            else:
-                reading.rejected.append(Rejected(source, one.flaw or "empty section", " > ".join(one.header_path)))
-    reading.links = list(dict.fromkeys(link for name in pages for link in _links(name, pages)))
-    return reading
+    place = Path(source.path)
+    folder = place if place.is_dir() else place.parent
+    pages: dict[str, Page] = {}
+    repeats = _Repeats()
+    for name, path in files_under(place, suffixes).items():
+        if path != place and escapes(path, folder):
+            account.read += 1
+            yield Rejected(name, 1, "outside the folder", "", "a link to a file elsewhere; copy the file")
+            continue
+        try:
+            page = pages[name] = repeats.marked(parse(name, path))
+        except BadFileError as error:
+            account.bad_file(error)
+            continue
+        account.read += len(page.sections)
+        category = source.category or page.category or (name.split("/")[0] if "/" in name else folder.resolve().name)
+        yield from (_outcome(one, name, category) for one in page.sections)
+        page.sections = []
+    # Links that say the same in one sentence are one.
+    yield from dict.fromkeys(link for name in pages for link in _links(name, pages))
 
 
-def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Callable[[str, Path], Page]) -> dict[str, Page]:
-    """Parse every page under a folder, or a single file, by its name; what is said twice is merged.
+def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Parse) -> dict[str, Page]:
+    """Parse every page under a folder, or a single file, by its name, with all its text."""
+    repeats = _Repeats()
+    return {name: repeats.marked(parse(name, path)) for name, path in files_under(folder, suffixes).items()}
+
+
+class _Repeats:
+    """Merges what pages say twice into the first of them.
 
     A manual repeats its footer and its common options on page after page. Kept, they would be equal answers to one
     query, and join all their pages to one document.
     """
-    root = folder if folder.is_dir() else folder.parent
-    pages: dict[str, Page] = {}
-    first: dict[tuple[str, str], str] = {}
-    for path in _files(folder, suffixes):
-        name = cleaned(path.relative_to(root).as_posix())
-        page = pages[name] = parse(name, path)
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, str] = {}
+
+    def marked(self, page: Page) -> Page:
         for number, one in enumerate(page.sections):
-            if _is_chunk(one):
-                kept = first.setdefault((one.title, one.content), one.chunk_id)
-                if kept != one.chunk_id:
-                    page.sections[number] = replace(one, chunk_id=kept, merged=True)
-    return pages
+            chunk_id = None
+            if one.content and not one.flaw:
+                said = blake2b(f"{one.title}\0{one.content}".encode(), digest_size=16).digest()
+                chunk_id = self._first.setdefault(said, one.chunk_id)
+                if chunk_id != one.chunk_id:
+                    page.sections[number] = replace(one, chunk_id=chunk_id, merged=True)
+            page.chunk_ids.append(chunk_id)
+        return page
+
+
+def _outcome(section: Section, name: str, category: str) -> Chunk | Merged | Rejected:
+    if section.merged:
+        return Merged(section.chunk_id)
+    if section.flaw or not section.content:
+        reason = section.flaw or "empty section"
+        return Rejected(name, section.line, reason, "", " > ".join(section.header_path))
+    source = f"{name}:{section.line}"
+    return Chunk(section.chunk_id, category, name, section.header_path, section.title, section.content, source)
 
 
 def target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
@@ -131,28 +159,9 @@ def folded(text: str) -> str:
     return " ".join(text.split())
 
 
-def holds(folder: Path, suffixes: tuple[str, ...]) -> bool:
-    """Tell whether a folder, or one below it, has a file with one of the suffixes."""
-    return any(path.suffix.lower() in suffixes and path.is_file() for path in folder.rglob("*"))
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    if folder.is_file():
-        return [folder]
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
-    if not found:
-        problem = f"holds no {' or '.join(suffixes)} file" if folder.is_dir() else "does not exist"
-        raise UserError(f"{folder} {problem}; correct its path in ingest.sources of params.yaml")
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def _is_chunk(section: Section) -> bool:
-    return bool(section.content) and not section.flaw
-
-
 def _links(name: str, pages: dict[str, Page]) -> Iterator[Link]:
     for one in pages[name].references:
-        origin = pages[name].sections[one.section]
+        origin = pages[name].chunk_ids[one.section]
         chunk_id = target(name, one.destination, pages)
-        if chunk_id and _is_chunk(origin):
-            yield Link(origin.chunk_id, chunk_id, one.text, one.context)
+        if chunk_id and origin:
+            yield Link(origin, chunk_id, one.text, one.context)

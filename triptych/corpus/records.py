@@ -1,12 +1,14 @@
 """The records of a corpus and their tables: chunk, link, query."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text
+from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text, writing_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +62,22 @@ CHUNK_SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
+BATCH = 8192
 _LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
 
 
-def write_chunks(path: Path, chunks: list[Chunk]) -> None:
-    """Write chunks as Parquet in the order given."""
-    write_table(path, chunk_table(chunks))
+def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
+    """Write chunks as Parquet in the order given; no more than `BATCH` of them are held at a time."""
+    stream = iter(chunks)
+    with writing_table(path, CHUNK_SCHEMA) as write:
+        while batch := list(islice(stream, BATCH)):
+            write(chunk_table(batch))
 
 
 def chunk_table(chunks: list[Chunk]) -> pa.Table:
     """Return chunks as a table, in the order given."""
-    return pa.Table.from_pylist([asdict(chunk) for chunk in chunks], schema=CHUNK_SCHEMA)
+    columns = {name: [getattr(chunk, name) for chunk in chunks] for name in CHUNK_SCHEMA.names}
+    return pa.table(columns, schema=CHUNK_SCHEMA)
 
 
 def read_chunks(path: Path, made_by: str) -> list[Chunk]:

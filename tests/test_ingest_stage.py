@@ -1,0 +1,167 @@
+"""Stage ingest: what lies on disk afterwards, and that a bad source leaves nothing and no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import ingest
+from stages.command import run
+from triptych.corpus.records import read_chunks, read_links
+
+ROOT = Path(__file__).parents[1]
+LINE = "--chunks data/chunks --metrics metrics/ingest.json"
+
+
+@pytest.fixture
+def stage(tmp_path, write_params, monkeypatch, capsys):
+    """Run the stage on files by name, each a source; return its metrics, its lines and what it says as an error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(files, sources=None, **changes):
+        for name, data in files.items():
+            path = tmp_path / "data/raw" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass"))
+        listed = sources or [{"path": f"data/raw/{name}", "category": "api"} for name in files]
+        write_params(tmp_path, **{"ingest.sources": listed}, **{f"ingest.{key}": one for key, one in changes.items()})
+        try:
+            run(lambda: ingest.main(LINE.split()))
+        except SystemExit:
+            assert not (tmp_path / "data/chunks").exists()
+            assert not (tmp_path / "data/chunks.partial").exists()
+            assert not (tmp_path / "metrics").exists()
+            return None, [], capsys.readouterr().err
+        metrics = json.loads((tmp_path / "metrics/ingest.json").read_text(encoding="utf-8"))
+        return metrics, capsys.readouterr().out.splitlines(), ""
+
+    return call
+
+
+def test_what_was_read_is_accounted_for_on_disk_and_said(stage):
+    records = [{"id": 1, "text": "Cafe\u0301."}, {"id": 1, "text": "Caf\u00e9."}, {"id": 1, "text": "Other."}]
+    bad = [{"id": 2, "text": " "}, {"id": 3, "text": 7}]
+    lines = "\n".join([*map(json.dumps, [*records, *bad]), "{"])
+    metrics, said, _ = stage({"a.jsonl": lines, "b.md": "# B\n\n[to a](#c)\n\n# C\n\ntext\n"}, max_rejected_share=0.6)
+    assert metrics["sources"]["data/raw/a.jsonl"] == {
+        "read": 6,
+        "accepted": 2,
+        "merged": 1,
+        "rejected": {"empty content": 1, "invalid JSON": 1, "wrong type": 1},
+        "renamed": 1,
+        "normalized": {"unicode_nfc": 1},
+        "fields": {"chunk_id": {"id": 5}, "content": {"text": 5}} | metrics["sources"]["data/raw/a.jsonl"]["fields"],
+        "bad_files": [],
+    }
+    assert metrics["links"] == {"found": 1, "kept": 1, "target_unknown": 0}
+    assert metrics["chunks"] == len(read_chunks(Path("data/chunks/chunks.parquet"), "ingest")) == 4
+    assert len(read_links(Path("data/chunks/links.parquet"), "ingest")) == 1
+    rejected = [json.loads(line) for line in Path("data/chunks/rejected.jsonl").read_text().splitlines()]
+    assert [(one["source"], one["file"], one["record"], one["field"], one["reason"]) for one in rejected] == [
+        ("data/raw/a.jsonl", "a.jsonl", 4, "text", "empty content"),
+        ("data/raw/a.jsonl", "a.jsonl", 5, "text", "wrong type"),
+        ("data/raw/a.jsonl", "a.jsonl", 6, "", "invalid JSON"),
+    ]
+    assert "ingest: data/raw/a.jsonl: fields taken: id as chunk_id, text as content" in said
+    assert "ingest: data/raw/a.jsonl: normalized: 1 unicode_nfc" in said
+    assert said[-1] == (
+        "ingest: 8 records read = 4 accepted + 1 merged + 3 rejected (1 empty content, 1 wrong type, 1 invalid JSON);"
+        " 4 chunks, 1 links in data/chunks"
+    )
+
+
+GOOD = '{"id": "good", "text": "Good words."}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.json", ""),
+        ("a.json", " \n"),
+        ("a.json", "null"),
+        ("a.json", "[1, 2"),
+        ("a.json", '[{"text": "x"}] and more'),
+        ("a.json", "[" * 10_000 + "]" * 10_000),
+        ("a.json", '[{"text": "x"}, {"text": ' + '{"a":' * 10_000),
+        ("a.json", b"\x00\x01\x02\xff\xfe\xfd" * 99),
+        ("a.json", b"\xff\xfe[\x00"),
+        ("a.json", b"\x1f\x8b\x00"),
+        ("a.jsonl", ""),
+        ("a.jsonl", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"),
+        ("a.jsonl", b"\xff\xfe{\x00\n"),
+        ("a.csv", ""),
+        ("a.csv", "\n\n"),
+        ("a.csv", 'text\n"never closed'),
+        ("a.csv", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xb5\xff" * 9),
+        ("a.parquet", ""),
+        ("a.parquet", b"PAR1" + b"\x00" * 50 + b"PAR1"),
+        ("a.md", b"caf\xe9"),
+        ("a.html", b"<div>" * 10_000 + b"x"),
+        ("a.html", b"<meta charset=idna>\xff"),
+    ],
+)
+def test_bad_file_stops_the_stage_by_name_or_is_skipped(stage, name, data):
+    _, _, said = stage({name: data})
+    assert said.startswith(f"error: data/raw/{name}")
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
+    assert "ingest.on_bad_file: skip" in said
+    metrics, said, _ = stage({name: data, "good.jsonl": GOOD}, on_bad_file="skip")
+    assert metrics["chunks"] >= 1
+    assert len(metrics["sources"][f"data/raw/{name}"]["bad_files"]) == 1
+    assert [line for line in said if line.startswith(f"ingest: data/raw/{name}: skipped: data/raw/{name}")]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"text": None},
+        {"text": ["a"]},
+        {"text": "x", "id": {"a": 1}},
+        {"text": "x", "title": {"a": 1}},
+        {"text": "x", "section": {"a": {"b": 1}}},
+        {"text": "x", "file": ["a"]},
+        {"text": "x", "metadata": 7},
+        {"text": "x", "metadata": {"text": None}},
+        {"text": "x", "id": 10**30},
+        {"text": "x", "id": float("nan")},
+        {"text": "x", "id": float("inf")},
+        {"text": "x", "id": True},
+        {"text": "\ud800 lone", "id": "\udc80"},
+        {"text": "x", "id": "../../../etc/passwd", "file": "/etc/passwd\u0000.md"},
+        {"text": "\u0000\u0001"},
+        {"text": "x" * 200_000},
+        {"text": "```\n" + "x\n" * 100_000},
+        {"": "x", "text": "y"},
+        {"TEXT": "x", "text": "y"},
+    ],
+    ids=lambda record: repr(record)[:40],
+)
+def test_odd_record_is_accepted_or_rejected_and_the_good_ones_stay(stage, record):
+    lines = GOOD + json.dumps(record) + "\n" + GOOD.replace("good", "other").replace("Good", "Other")
+    metrics, _, said = stage({"a.jsonl": lines}, max_rejected_share=0.5)
+    assert said == ""
+    account = metrics["sources"]["data/raw/a.jsonl"]
+    assert account["read"] == 3 == account["accepted"] + account["merged"] + sum(account["rejected"].values())
+    contents = [one.content for one in read_chunks(Path("data/chunks/chunks.parquet"), "ingest")]
+    assert (contents[0], contents[-1]) == ("Good words.", "Other words.")
+
+
+def test_same_sources_give_the_same_bytes_under_any_hash_seed(stage, tmp_path):
+    records = [{"id": n % 7, "text": f"Text {n}.", "section": ["A", n]} for n in range(50)] + ["x"]
+    stage({"a.json": json.dumps(records), "b/c.md": "# A\n\n[x](#b)\n\n# B\n\ntext\n"})
+    written = {}
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-m", "stages.ingest", *LINE.split()],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+            check=True,
+        )
+        files = [*sorted(Path("data/chunks").iterdir()), Path("metrics/ingest.json")]
+        written[seed] = [path.read_bytes() for path in files]
+    assert written["1"] == written["2"]
