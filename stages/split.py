@@ -5,13 +5,15 @@
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from tqdm import tqdm
 
 from stages.command import paths, run, say
-from triptych.artifacts import read_table, write_json, write_table, writing
+from triptych.artifacts import open_table, read_table, write_json, write_table, writing
 from triptych.corpus.columns import ChunkTable, read_columns
 from triptych.corpus.coverage import count, thin_categories
 from triptych.corpus.near_duplicates import cluster
@@ -30,14 +32,14 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "chunks", "corpus", "metrics", argv=argv)
     all_params = load_params()
     params, min_words = all_params.split, all_params.ingest.min_link_words
-    corpus = ChunkTable(args.chunks / "chunks.parquet", "ingest")
+    corpus = ChunkTable(open_table(args.chunks / "chunks.parquet", "ingest"))
     columns = read_columns(corpus)
     links = read_table(args.chunks / "links.parquet", "ingest", ["from_chunk_id", "to_chunk_id", "text"])
     judged, dropped = crossref_queries(corpus, columns, links, min_words)
     if params.queries is not None:
         own, own_dropped = user_queries(Path(params.queries), columns)
         judged, dropped = own + judged, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
-    found = cluster((texts for (texts,) in corpus.batches("content")), params.near_duplicates)
+    found = cluster(_texts(corpus), params.near_duplicates)
     document_ids = documents(columns, found.cluster, judged, params.group_titles)
     sides = assign(columns, document_ids, judged, params.fractions, params.seed)
     placed, moved = place(judged, columns, sides)
@@ -82,6 +84,14 @@ def main(argv: list[str] | None = None) -> None:
         f" {figures['across_categories']['clusters']} near-duplicate clusters across categories;"
         f" chunks/queries: {sizes}; no leak; {args.corpus}"
     )
+
+
+def _texts(corpus: ChunkTable) -> Iterator[list[str]]:
+    """Yield the contents batch by batch, under a progress bar."""
+    with tqdm(total=len(corpus), desc="split", unit=" chunks", delay=2, disable=None) as bar:
+        for (texts,) in corpus.batches("content"):
+            yield texts
+            bar.update(len(texts))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ from dataclasses import replace
 from itertools import product
 from random import Random
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from triptych.corpus.columns import ChunkTable, read_columns
-from triptych.corpus.records import Chunk, Query, write_chunks, write_links, write_queries
+from triptych.corpus.records import Chunk, Query, chunk_table, write_chunks, write_links, write_queries
 from triptych.triplets.views import VIEWS
 
 VOCABULARY = ["".join(letters) for letters in product("bdgkmnprst", "aeiou", "lnrsx")]
@@ -42,7 +45,9 @@ def chunk(row, category="lists", **changes):
 
 def stored(chunks):
     """Return chunks as stage split sees them: a table and its columns."""
-    table = ChunkTable.of(chunks)
+    sink = pa.BufferOutputStream()
+    pq.write_table(chunk_table(chunks), sink)
+    table = ChunkTable(pq.ParquetFile(sink.getvalue()))
     return table, read_columns(table)
 
 

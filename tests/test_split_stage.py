@@ -210,3 +210,10 @@ def test_each_cluster_has_one_representative_on_disk(run_split, tmp_path):
     run_split(chunks, links_to(chunks))
     rows = read_table(tmp_path / "data/corpus/near_duplicates.parquet", "split").to_pylist()
     assert [(row["chunk_id"], row["representative"]) for row in rows] == [("a-copy", True), ("lists000", False)]
+
+
+def test_chunks_that_are_not_there_are_named_with_the_stage_that_makes_them(run_split, tmp_path, write_params, capsys):
+    write_params(tmp_path)
+    with pytest.raises(SystemExit):
+        command.run(lambda: split.main(PATHS))
+    assert "data/chunks/chunks.parquet is missing; `dvc repro ingest` makes it" in capsys.readouterr().err

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from hand_made import stored
 
-from triptych.corpus.columns import ChunkTable, read_columns
+from triptych.artifacts import open_table
+from triptych.corpus.columns import ChunkTable
 from triptych.corpus.records import Chunk, read_chunks, write_chunks
-from triptych.errors import UserError
 
 
 def chunk(row, **changes):
@@ -23,12 +23,12 @@ MANY = [chunk(row) for row in range(20_000)]
 
 def test_some_rows_are_those_asked_for_in_ascending_order():
     rows = [19_999, 3, 8191, 8192, 3, 16_384]
-    assert list(ChunkTable.of(MANY).some(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
-    assert list(ChunkTable.of(MANY).some([])) == []
+    assert list(stored(MANY)[0].some(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
+    assert list(stored(MANY)[0].some([])) == []
 
 
 def test_batches_are_the_columns_in_order():
-    found = list(ChunkTable.of(MANY).batches("content", "chunk_id"))
+    found = list(stored(MANY)[0].batches("content", "chunk_id"))
     assert len(found) > 1
     assert [text for texts, _ in found for text in texts] == [one.content for one in MANY]
     assert [name for _, names in found for name in names] == [one.chunk_id for one in MANY]
@@ -39,7 +39,7 @@ def test_chunks_written_anew_are_the_bytes_of_writing_them_whole(tmp_path, numbe
     chunks = [chunk(row) for row in range(number)]
     write_chunks(tmp_path / "before.parquet", chunks)
     numbers = np.arange(number, dtype=np.int32)
-    ChunkTable(tmp_path / "before.parquet", "ingest").write_with(
+    ChunkTable(open_table(tmp_path / "before.parquet", "ingest")).write_with(
         tmp_path / "after.parquet",
         cluster_id=pa.array(numbers),
         document_id=pa.array(numbers // 3),
@@ -79,19 +79,14 @@ def test_equal_things_have_equal_numbers():
     assert len(set(columns.title.tolist())) == 3
 
 
-def test_missing_chunks_are_named_with_the_stage_that_makes_them(tmp_path):
-    with pytest.raises(UserError, match=r"chunks\.parquet is missing; `dvc repro ingest` makes it"):
-        ChunkTable(tmp_path / "chunks.parquet", "ingest")
-
-
 def test_columns_of_no_chunk_are_empty():
     _, columns = stored([])
     assert (len(columns), columns.categories, columns.rank().tolist()) == (0, [], [])
 
 
 def test_columns_read_in_several_batches_are_those_of_one(monkeypatch):
-    whole = read_columns(ChunkTable.of(MANY[:50]))
+    _, whole = stored(MANY[:50])
     monkeypatch.setattr("triptych.corpus.columns.BATCH", 7)
-    pieces = read_columns(ChunkTable.of(MANY[:50]))
+    _, pieces = stored(MANY[:50])
     for name in ("category", "file", "section", "title"):
         assert getattr(whole, name).tolist() == getattr(pieces, name).tolist()

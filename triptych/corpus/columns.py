@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,26 +11,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pandas.util import hash_array
 
-from triptych.artifacts import open_table, writing_table
-from triptych.corpus.records import BATCH, CHUNK_SCHEMA, Chunk, chunk_table
+from triptych.artifacts import writing_table
+from triptych.corpus.records import BATCH, CHUNK_SCHEMA, Chunk
 from triptych.corpus.texts import normalized
 
 
 class ChunkTable:
     """Chunks in a Parquet file, in the order in which they were written."""
 
-    def __init__(self, path: Path, made_by: str) -> None:
-        """Open what the stage ``made_by`` wrote."""
-        self._file = open_table(path, made_by)
-
-    @classmethod
-    def of(cls, chunks: list[Chunk]) -> Self:
-        """Return a table in memory."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(chunk_table(chunks), sink)
-        made = cls.__new__(cls)
-        made._file = pq.ParquetFile(sink.getvalue())
-        return made
+    def __init__(self, file: pq.ParquetFile) -> None:
+        """Read from an open file."""
+        self._file = file
 
     def __len__(self) -> int:
         return self._file.metadata.num_rows
