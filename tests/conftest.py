@@ -113,41 +113,50 @@ def tiny_model(tmp_path_factory, tiny_corpus):
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory, write_params, tiny_model):
-    """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
+def prepare(write_params, tiny_model):
+    """Run ingest to tokenize in a folder with the tiny model: ``prepare(folder, **{"ingest.sources": [...]})``."""
     from stages import ingest, split, tokenize_texts, triplets
 
-    folder = tmp_path_factory.mktemp("prepared")
-    shutil.copytree(tiny_model, folder / "tiny")
-    changes = {
-        "ingest.sources": [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")],
-        "split.min_queries": 2,
-        "model.base": "./tiny",
-        "tokenize.max_length": "auto",
-        "rounds.train.round0.steps": 2,
-        "train.batch_size": 8,
-        "train.precision": "fp32",
-    }
-    write_params(folder, **changes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for stage, line in (
-            (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
-            (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
-            (
-                triplets,
-                "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
-                " --reranker data/triplets/reranker --heldout data/triplets/heldout --metrics metrics/triplets.json",
-            ),
-            (
-                tokenize_texts,
-                "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-                " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
-                " --base models/base",
-            ),
-        ):
-            stage.main(line.split())
-    return folder
+    def call(folder: Path, **changes):
+        shutil.copytree(tiny_model, folder / "tiny")
+        small = {
+            "split.min_queries": 2,
+            "model.base": "./tiny",
+            "tokenize.max_length": "auto",
+            "rounds.train.round0.steps": 2,
+            "train.batch_size": 8,
+            "train.precision": "fp32",
+        }
+        write_params(folder, **(small | changes))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for stage, line in (
+                (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
+                (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
+                (
+                    triplets,
+                    "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
+                    " --reranker data/triplets/reranker --heldout data/triplets/heldout"
+                    " --metrics metrics/triplets.json",
+                ),
+                (
+                    tokenize_texts,
+                    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
+                    " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
+                    " --base models/base",
+                ),
+            ):
+                stage.main(line.split())
+        return folder
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, prepare):
+    """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
+    return prepare(tmp_path_factory.mktemp("prepared"), **{"ingest.sources": sources})
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A corpus by columns: what decides about a million chunks is numbers; their texts pass by a batch at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,8 @@ class ChunkTable:
     def some(self, rows: Sequence[int] | np.ndarray) -> Iterator[tuple[int, Chunk]]:
         """Yield the chunks of some rows with their row, in ascending order."""
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
-        names = [field.name for field in fields(Chunk)]
         start = 0
-        for batch in self._file.iter_batches(BATCH, columns=names):
+        for batch in self._file.iter_batches(BATCH, columns=CHUNK_SCHEMA.names):
             first, last = np.searchsorted(wanted, [start, start + len(batch)])
             here = wanted[first:last]
             for row, values in zip(here.tolist(), batch.take(pa.array(here - start)).to_pylist(), strict=True):
@@ -90,20 +89,20 @@ class Columns:
 
 def read_columns(table: ChunkTable) -> Columns:
     """Read what decides about chunks besides their content."""
-    found: dict[str, list[np.ndarray]] = {"category": [], "file": [], "section": [], "title": []}
+    category = [np.empty(0, np.int32)]
+    hashes = {name: [np.empty(0, np.uint64)] for name in ("file", "section", "title")}
     known: dict[str, int] = {}
     for ids, categories, files, paths, titles in table.batches(
         "chunk_id", "category", "filename", "header_path", "title"
     ):
-        found["category"].append(np.array([known.setdefault(one, len(known)) for one in categories], dtype=np.int32))
-        found["file"].append(_hashed(f"{one}\0{file}" for one, file in zip(categories, files, strict=True)))
-        found["section"].append(_hashed("\0".join([file, *path]) for file, path in zip(files, paths, strict=True)))
-        found["title"].append(_hashed(normalized(title) or one for title, one in zip(titles, ids, strict=True)))
+        category.append(np.array([known.setdefault(one, len(known)) for one in categories], dtype=np.int32))
+        hashes["file"].append(_hashed(f"{one}\0{file}" for one, file in zip(categories, files, strict=True)))
+        hashes["section"].append(_hashed("\0".join([file, *path]) for file, path in zip(files, paths, strict=True)))
+        hashes["title"].append(_hashed(normalized(title) or one for title, one in zip(titles, ids, strict=True)))
     names = sorted(known)
     place = np.array([names.index(name) for name in known], dtype=np.int32)
-    arrays = {name: np.concatenate([np.empty(0, np.int32), *parts]) for name, parts in found.items()}
-    numbers = {name: np.unique(arrays[name], return_inverse=True)[1] for name in ("file", "section", "title")}
-    return Columns(table.column("chunk_id"), names, place[arrays["category"]], **numbers)
+    numbers = {name: np.unique(np.concatenate(parts), return_inverse=True)[1] for name, parts in hashes.items()}
+    return Columns(table.column("chunk_id"), names, place[np.concatenate(category)], **numbers)
 
 
 def _hashed(keys: Iterator[str]) -> np.ndarray:
