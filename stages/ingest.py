@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> None:
     write_json(args.metrics, metrics)
     for account in intake.accounts:
         _say_what_was_done(account)
+    if written["longer_than_max"]:
+        what = "fenced code, the row of a table or a word that is not cut"
+        say(f"ingest: {written['longer_than_max']} chunks are longer than max_content_chars: {what}")
     total, rejected = Counter[str](), Counter[str]()
     for account in intake.accounts:
         total.update(read=account.read, accepted=account.accepted, merged=account.merged)

@@ -165,3 +165,9 @@ def test_same_sources_give_the_same_bytes_under_any_hash_seed(stage, tmp_path):
         files = [*sorted(Path("data/chunks").iterdir()), Path("metrics/ingest.json")]
         written[seed] = [path.read_bytes() for path in files]
     assert written["1"] == written["2"]
+
+
+def test_what_stays_longer_than_allowed_is_said(stage):
+    metrics, said, _ = stage({"a.jsonl": json.dumps({"text": "```\n" + "code\n" * 1000 + "```"})})
+    assert metrics["longer_than_max"] == 1
+    assert [line for line in said if line.startswith("ingest: 1 chunks are longer than max_content_chars: fenced code")]

@@ -79,7 +79,7 @@ def test_parts_keep_path_and_title_and_say_which_they_are():
         ("# A\none\n# B\ntwo\n# C\nthree", 16, ["# A\none\n# B\ntwo", "# C\nthree"]),
         ("A\n===\none\n\nB\n---\ntwo", 12, ["A\n===\none", "B\n---\ntwo"]),
         ("# A\n\none two\n\nthree\n\n# B\n\ntwo", 14, ["# A\n\none two", "three", "# B\n\ntwo"]),
-        ("# A\n\n## B\n\none\n\n# C\n\ntwo", 18, ["# A\n\n## B\n\none", "# C\n\ntwo"]),
+        ("# A\n\n## B\n\none two three four\n\n# C\n\nx", 14, ["# A\n\n## B\n\none", "two three four", "# C\n\nx"]),
         ("One.\n\nTwo two.\nThree three.", 21, ["One.", "Two two.\nThree three."]),
         ("One.\nTwo two. Three three.", 21, ["One.", "Two two. Three three."]),
         ("One two three. Four five six.", 20, ["One two three.", "Four five six."]),

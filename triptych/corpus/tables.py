@@ -92,10 +92,8 @@ def _read_json(path: Path, encoding: str | None, names: Fields) -> Iterator[Row 
     except (ValueError, RecursionError) as error:
         raise BadFileError(f"{path}: invalid JSON, {error}; mend the file") from error
     del text
-    records = _records(path, value, names)
-    for number in range(len(records)):
-        yield row_of(path.name, number + 1, records[number])
-        records[number] = None  # one after the other is let go
+    for number, record in enumerate(_records(path, value, names), start=1):
+        yield row_of(path.name, number, record)
 
 
 def _records(path: Path, value: Any, names: Fields) -> list[Any]:
