@@ -60,16 +60,20 @@ def main(argv: list[str] | None = None) -> None:
         {system: _only(found, test) for system, found in runs.items()},
         test,
         {query: queries[query].category for query in test},
+        {query: queries[query].kind for query in test},
         {query: document[min(judged)] for query, judged in test.items()},
         "base",
         params.evaluate,
     )
-    write_json(args.metrics, {"measures": compared.measures, "chosen_on_dev": chosen})
+    write_json(args.metrics, {"measures": compared.measures, "kinds": compared.kinds, "chosen_on_dev": chosen})
     write_intervals(args.tables / "intervals.csv", compared.intervals)
-    _write_csv(args.tables / "heldout_triplets.csv", triplets)
-    _write_csv(args.tables / "recall.csv", _recall(compared.measures))
+    _write_csv(args.tables / "heldout_triplets.csv", _labeled(triplets, compared.kinds))
+    _write_csv(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
-    say(f"evaluate: {len(test)} test queries; mrr@10 base {base:.3f}, tuned {tuned:.3f}; {args.metrics}")
+    say(
+        f"evaluate: {len(test)} test queries ({compared.kinds[ALL]}); mrr@10 base {base:.3f}, tuned {tuned:.3f};"
+        f" {args.metrics}"
+    )
 
 
 def _only(found: Run, qrels: dict[str, Any]) -> Run:
@@ -84,6 +88,11 @@ def _recall(measures: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, 
         for system, values in systems.items()
         for k in (1, 5, 10, 50)
     ]
+
+
+def _labeled(rows: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:
+    """Add to each row the kinds of queries that it rests on."""
+    return [row | {"kinds": kinds[row["category"]]} for row in rows]
 
 
 def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

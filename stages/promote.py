@@ -19,24 +19,24 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "intervals", "model", "verdict", "embedder", argv=argv)
     params = load_params()
     measure = params.promote.measure
-    intervals = {
-        one.category: one.interval
-        for one in read_intervals(args.intervals)
-        if (one.system, one.measure) == ("tuned", measure)
-    }
+    named = [one for one in read_intervals(args.intervals) if (one.system, one.measure) == ("tuned", measure)]
+    intervals = {one.category: one.interval for one in named}
+    (kinds,) = (one.kinds for one in named if one.category == ALL)
     overall = intervals.pop(ALL)
-    verdict = judge(overall, intervals, params.promote.category_tolerance, measure)
+    verdict = judge(overall, intervals, params.promote.category_tolerance, measure, kinds)
     blend, record = load_round(args.model, params.model)
     # Strength 0 is the base model: there is nothing to promote, whatever the figures say.
-    promoted = verdict.promoted and record.strength > 0
+    promoted = verdict.decision == "promoted" and record.strength > 0
     base = load_base(params.model)
-    card = _card(promoted, verdict.reasons, params.model.base)
+    card = _card(promoted, verdict.reasons, params.model.base, kinds)
     with writing(args.embedder) as out:
         publish(blend.model if promoted else base, base, out, params.model, card, tuned=promoted)
     write_json(
         args.verdict,
         {
+            "verdict": "kept" if verdict.decision == "promoted" and not promoted else verdict.decision,
             "promoted": promoted,
+            "kinds": kinds,
             "reasons": verdict.reasons,
             "difference": overall.difference,
             "low": overall.low,
@@ -47,10 +47,11 @@ def main(argv: list[str] | None = None) -> None:
         },
     )
     decision = "the tuned embedder" if promoted else "keep your base model"
-    say(f"promote: {decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
+    unproven = "unproven, " if verdict.decision == "unproven" else ""
+    say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
 
 
-def _card(promoted: bool, reasons: list[str], base: str) -> str:
+def _card(promoted: bool, reasons: list[str], base: str, kinds: str) -> str:
     lines = [
         "---",
         "library_name: sentence-transformers",
@@ -59,7 +60,7 @@ def _card(promoted: bool, reasons: list[str], base: str) -> str:
         "",
         "# Embedder " + ("tuned by Triptych" if promoted else "left as it was by Triptych"),
         "",
-        f"Base model: `{base}`. What decided, on test queries that people wrote:",
+        f"Base model: `{base}`. What decided, on test queries of kind {kinds}:",
         "",
         *(f"- {reason}" for reason in reasons),
     ]

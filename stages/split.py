@@ -3,18 +3,27 @@
 ``python -m stages.split --chunks data/chunks --corpus data/corpus --metrics metrics/split.json``
 """
 
+import shutil
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+from tqdm import tqdm
+
 from stages.command import paths, run, say
-from triptych.artifacts import write_json, writing
+from triptych.artifacts import open_table, read_table, write_json, write_table, writing
+from triptych.corpus.columns import ChunkTable, read_columns
+from triptych.corpus.coverage import count, thin_categories
 from triptych.corpus.near_duplicates import cluster
-from triptych.corpus.queries import Judged, crossref_queries, user_queries
-from triptych.corpus.records import Chunk, read_chunks, read_links, write_chunks, write_links, write_queries
+from triptych.corpus.neighbors import neighbor_figures
+from triptych.corpus.pseudo import pseudo_queries
+from triptych.corpus.queries import crossref_queries, user_queries
+from triptych.corpus.records import write_queries
+from triptych.corpus.redundancy import near_duplicate_figures, near_duplicate_table
 from triptych.corpus.splits import SPLITS, assign, documents, leaks, place
 from triptych.errors import UserError
-from triptych.params import Split
 from triptych.params_file import load_params
 
 
@@ -22,80 +31,67 @@ def main(argv: list[str] | None = None) -> None:
     """Write the corpus with clusters, documents, splits, queries and qrels."""
     args = paths(__doc__, "chunks", "corpus", "metrics", argv=argv)
     all_params = load_params()
-    params = all_params.split
-    chunks = read_chunks(args.chunks / "chunks.parquet", "ingest")
-    links = read_links(args.chunks / "links.parquet", "ingest")
-    judged, dropped = crossref_queries(chunks, links, all_params.ingest.min_link_words)
+    params, min_words = all_params.split, all_params.ingest.min_link_words
+    corpus = ChunkTable(open_table(args.chunks / "chunks.parquet", "ingest"))
+    columns = read_columns(corpus)
+    links = read_table(args.chunks / "links.parquet", "ingest", ["from_chunk_id", "to_chunk_id", "text"])
+    judged, dropped = crossref_queries(corpus, columns, links, min_words)
     if params.queries is not None:
-        own, own_dropped = user_queries(Path(params.queries), chunks)
+        own, own_dropped = user_queries(Path(params.queries), columns)
         judged, dropped = own + judged, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
-    clusters = cluster([chunk.content for chunk in chunks], params.near_duplicates)
-    document_ids = documents(chunks, clusters, judged, params.group_titles)
-    sides = assign(chunks, document_ids, judged, params.fractions, params.seed)
-    chunks = [
-        replace(chunk, cluster_id=int(near), document_id=int(document), split=side)
-        for chunk, near, document, side in zip(chunks, clusters, document_ids, sides, strict=True)
-    ]
-    placed, moved = place(judged, chunks)
-    found = leaks(chunks, placed)
-    if any(found.values()):
+    found = cluster(_texts(corpus), params.near_duplicates)
+    document_ids = documents(columns, found.cluster, judged, params.group_titles)
+    sides = assign(columns, document_ids, judged, params.fractions, params.seed)
+    placed, moved = place(judged, columns, sides)
+    if not judged:
+        placed, moved = pseudo_queries(corpus, columns, sides, params.seed, min_words)
+    leaking = leaks(found, document_ids, sides, placed)
+    if any(leaking.values()):
         raise UserError(
-            f"the splits leak: {found}; this is a fault of Triptych, please report it with your params.yaml"
+            f"the splits leak: {leaking}; this is a fault of Triptych, please report it with your params.yaml"
         )
-    _refuse_thin(chunks, placed, params)
+    counts = count(columns, sides, placed)
+    warnings = thin_categories(counts, params, document_ids, found.cluster)
+    if not judged:
+        number = sum(map(len, placed.values()))
+        warnings.insert(0, f"nobody asked anything here: {number} pseudo-queries stand in, which prove nothing")
     with writing(args.corpus) as out:
-        write_chunks(out / "chunks.parquet", chunks)
-        write_links(out / "links.parquet", links)
+        splits = pa.DictionaryArray.from_arrays(pa.array(sides), list(SPLITS)).cast(pa.string())
+        numbers = {"cluster_id": pa.array(found.cluster), "document_id": pa.array(document_ids)}
+        corpus.write_with(out / "chunks.parquet", **numbers, split=splits)
+        write_table(out / "near_duplicates.parquet", near_duplicate_table(columns, found))
+        shutil.copyfile(args.chunks / "links.parquet", out / "links.parquet")
         queries = [item.query for split in SPLITS for item in placed[split]]
         qrels = {split: {item.query.query_id: item.relevant for item in placed[split]} for split in SPLITS}
         write_queries(out, queries, qrels)
-    counts = {
-        split: {
-            category: {
-                "chunks": sum(chunk.split == split and chunk.category == category for chunk in chunks),
-                "queries": sum(item.query.category == category for item in placed[split]),
-            }
-            for category in sorted({chunk.category for chunk in chunks})
-        }
-        for split in SPLITS
+    figures = near_duplicate_figures(columns, found)
+    metrics = {
+        "splits": counts,
+        "kinds": {split: dict(Counter(item.query.kind for item in placed[split])) for split in SPLITS},
+        "leaks": leaking,
+        "nearest_train_query": neighbor_figures(*([item.query for item in placed[one]] for one in ("test", "train"))),
+        "near_duplicates": figures,
+        "documents": int(document_ids.max()) + 1,
+        "queries_dropped": dropped | dict(moved),
+        "warnings": warnings,
     }
-    write_json(
-        args.metrics,
-        {
-            "splits": counts,
-            "leaks": found,
-            "near_duplicates": len(chunks) - len(set(clusters.tolist())),
-            "documents": len(set(document_ids.tolist())),
-            "queries_dropped": dropped | dict(moved),
-        },
-    )
-    sizes = ", ".join(f"{split} {sum(c.split == split for c in chunks)}/{len(placed[split])}" for split in SPLITS)
+    write_json(args.metrics, metrics)
+    for warning in warnings:
+        say(f"warning: {warning}")
+    sizes = ", ".join(f"{one} {np.sum(sides == side)}/{len(placed[one])}" for side, one in enumerate(SPLITS))
     say(
-        f"split: {len(chunks)} chunks in {len(set(document_ids.tolist()))} documents,"
-        f" {len(set(clusters.tolist()))} near-duplicate clusters; chunks/queries: {sizes}; no leak; {args.corpus}"
+        f"split: {len(columns)} chunks in {metrics['documents']} documents, {figures['redundant_share']:.1%} redundant,"
+        f" {figures['across_categories']['clusters']} near-duplicate clusters across categories;"
+        f" chunks/queries: {sizes}; no leak; {args.corpus}"
     )
 
 
-def _refuse_thin(chunks: list[Chunk], placed: dict[str, list[Judged]], params: Split) -> None:
-    """Refuse a category that could not be judged: too few dev or test queries, or no chunk to train on."""
-    problems = []
-    for category in sorted({chunk.category for chunk in chunks}):
-        number = sum(chunk.category == category for chunk in chunks)
-        if not any(chunk.category == category and chunk.split == "train" for chunk in chunks):
-            problems.append(f"category {category!r} has {number} chunks, none of which could go to train")
-        for split in ("dev", "test"):
-            queries = sum(item.query.category == category for item in placed[split])
-            if queries < params.min_queries:
-                problems.append(f"category {category!r} has {queries} {split} queries, fewer than {params.min_queries}")
-    if problems:
-        big = Counter(chunk.document_id for chunk in chunks).most_common(1)[0][1] / len(chunks)
-        held = f"; the largest document holds {big:.0%} of the chunks" if big > 0.2 else ""
-        if held and params.group_titles:
-            held += ": set split.group_titles: false"
-        raise UserError(
-            "\n  ".join(["not enough queries to judge every category" + held, *problems])
-            + "\n  add questions (split.queries), join categories (ingest.sources), or lower split.min_queries"
-        )
+def _texts(corpus: ChunkTable) -> Iterator[list[str]]:
+    """Yield the contents batch by batch, under a progress bar."""
+    with tqdm(total=len(corpus), desc="split", unit=" chunks", delay=2, disable=None) as bar:
+        for (texts,) in corpus.batches("content"):
+            yield texts
+            bar.update(len(texts))
 
 
 if __name__ == "__main__":

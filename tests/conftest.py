@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hand_made import PATHS, shares, write_corpus
+from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.near_duplicates import cluster
 from triptych.corpus.queries import Judged, crossref_queries
-from triptych.corpus.records import Chunk, Link
+from triptych.corpus.records import Chunk, Link, link_table
 from triptych.corpus.sources import Intake
-from triptych.corpus.splits import assign, documents, place
+from triptych.corpus.splits import SPLITS, assign, documents, place
 from triptych.params_file import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -68,15 +68,16 @@ def tiny_corpus(params_with):
     params = params_with(**{"ingest.sources": sources, "ingest.max_content_chars": 1_000_000})
     intake = Intake(params.ingest)
     read, links = list(intake.chunks(lambda path, one: None)), list(intake.links())
-    judged, _ = crossref_queries(read, links, params.ingest.min_link_words)
-    clusters = cluster([chunk.content for chunk in read], params.split.near_duplicates)
-    document_ids = documents(read, clusters, judged, group_titles=True)
-    sides = assign(read, document_ids, judged, params.split.fractions, params.split.seed)
+    table, columns = stored(read)
+    judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)
+    clusters = cluster([[chunk.content for chunk in read]], params.split.near_duplicates).cluster
+    document_ids = documents(columns, clusters, judged, group_titles=True)
+    sides = assign(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
-        replace(chunk, cluster_id=int(near), document_id=int(document), split=side)
+        replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
         for chunk, near, document, side in zip(read, clusters, document_ids, sides, strict=True)
     ]
-    return Corpus(chunks, links, place(judged, chunks)[0])
+    return Corpus(chunks, links, place(judged, columns, sides)[0])
 
 
 @pytest.fixture(scope="session")
@@ -112,41 +113,50 @@ def tiny_model(tmp_path_factory, tiny_corpus):
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory, write_params, tiny_model):
-    """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
+def prepare(write_params, tiny_model):
+    """Run ingest to tokenize in a folder with the tiny model: ``prepare(folder, **{"ingest.sources": [...]})``."""
     from stages import ingest, split, tokenize_texts, triplets
 
-    folder = tmp_path_factory.mktemp("prepared")
-    shutil.copytree(tiny_model, folder / "tiny")
-    changes = {
-        "ingest.sources": [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")],
-        "split.min_queries": 2,
-        "model.base": "./tiny",
-        "tokenize.max_length": "auto",
-        "rounds.train.round0.steps": 2,
-        "train.batch_size": 8,
-        "train.precision": "fp32",
-    }
-    write_params(folder, **changes)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for stage, line in (
-            (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
-            (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
-            (
-                triplets,
-                "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
-                " --reranker data/triplets/reranker --heldout data/triplets/heldout --metrics metrics/triplets.json",
-            ),
-            (
-                tokenize_texts,
-                "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-                " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
-                " --base models/base",
-            ),
-        ):
-            stage.main(line.split())
-    return folder
+    def call(folder: Path, **changes):
+        shutil.copytree(tiny_model, folder / "tiny")
+        small = {
+            "split.min_queries": 2,
+            "model.base": "./tiny",
+            "tokenize.max_length": "auto",
+            "rounds.train.round0.steps": 2,
+            "train.batch_size": 8,
+            "train.precision": "fp32",
+        }
+        write_params(folder, **(small | changes))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            for stage, line in (
+                (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
+                (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
+                (
+                    triplets,
+                    "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
+                    " --reranker data/triplets/reranker --heldout data/triplets/heldout"
+                    " --metrics metrics/triplets.json",
+                ),
+                (
+                    tokenize_texts,
+                    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
+                    " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
+                    " --base models/base",
+                ),
+            ):
+                stage.main(line.split())
+        return folder
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, prepare):
+    """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
+    return prepare(tmp_path_factory.mktemp("prepared"), **{"ingest.sources": sources})
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
-"""Corpora made by hand for stage triplets, and what tests of it share."""
+"""Corpora made by hand, and what tests of them share."""
 
 from dataclasses import replace
 from itertools import product
 from random import Random
 
-from triptych.corpus.records import Chunk, Query, write_chunks, write_links, write_queries
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.corpus.columns import ChunkTable, read_columns
+from triptych.corpus.records import Chunk, Query, chunk_table, write_chunks, write_links, write_queries
 from triptych.triplets.views import VIEWS
 
 VOCABULARY = ["".join(letters) for letters in product("bdgkmnprst", "aeiou", "lnrsx")]
@@ -37,6 +41,14 @@ def chunk(row, category="lists", **changes):
         split="train",
     )
     return replace(one, **changes)
+
+
+def stored(chunks):
+    """Return chunks as stage split sees them: a table and its columns."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(chunk_table(chunks), sink)
+    table = ChunkTable(pq.ParquetFile(sink.getvalue()))
+    return table, read_columns(table)
 
 
 def two_categories(number=30):

@@ -93,12 +93,12 @@ def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     assert "train.batch_size: missing" in said
 
 
-def test_a_category_without_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
+def test_a_category_with_too_few_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
     write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
     write_params(tmp_path, **{"ingest.sources": [{"path": "chunks.json"}]})
     ingest.main(ingest_in(tmp_path))
     said = fails(split.main, *SPLIT)
-    assert "category 'guide' has 0 test queries" in said
+    assert "category 'faq' has 0 test queries, fewer than 20" in said
     assert "split.queries" in said
     assert not (tmp_path / "data/corpus").exists()
 

@@ -26,14 +26,18 @@ def written(tmp_path):
         {system: good if system in ("tuned", "hybrid") else poor for system in SYSTEMS},
         qrels,
         {query: "numpy" if number < 4 else "pandas" for number, query in enumerate(qrels)},
+        dict.fromkeys(qrels, "crossref"),
         {query: number for number, query in enumerate(qrels)},
         "base",
         params,
     )
     chosen = {"strength": 0.75, "base_hybrid_dense_weight": 0.5, "hybrid_dense_weight": 0.9}
 
-    def write(promoted=True, measure="mrr@10"):
+    def write(promoted=True, measure="mrr@10", kinds="crossref"):
+        decided = "promoted" if promoted else "kept"
         verdict = {
+            "verdict": "unproven" if kinds == "pseudo" else decided,
+            "kinds": kinds,
             "promoted": promoted,
             "published": "tuned" if promoted else "base",
             "reasons": ["mrr@10 rises by 0.500", "no category falls"],
@@ -91,6 +95,13 @@ def test_results_end_with_the_verdict_and_where_the_model_lies(written, promoted
     output = run(written(promoted), "--embedder", "models/embedder").output
     assert f"Verdict: {decision}. mrr@10 rises by 0.500; no category falls." in output
     assert f"The {published} model is in models/embedder: SentenceTransformer('models/embedder')" in output
+
+
+def test_results_of_pseudo_queries_are_labeled_and_prove_nothing(written):
+    output = run(written(promoted=False, kinds="pseudo")).output
+    assert "Pseudo-queries, which nobody asked: no proof" in output
+    assert "Test queries that people wrote" not in output
+    assert "Verdict: unproven, keep your base model." in output
 
 
 def test_results_say_what_was_chosen_on_dev(written):

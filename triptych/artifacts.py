@@ -94,9 +94,14 @@ def writing_table(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table]
     os.replace(partial, path)  # noqa: PTH105
 
 
-def read_table(path: Path, made_by: str) -> pa.Table:
-    """Read a Parquet file that the stage ``made_by`` writes."""
-    return pq.read_table(_present(path, made_by))
+def open_table(path: Path, made_by: str) -> pq.ParquetFile:
+    """Open a Parquet file that the stage ``made_by`` writes, to read it a batch at a time."""
+    return pq.ParquetFile(_present(path, made_by))
+
+
+def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file that the stage ``made_by`` writes, all of it or some columns."""
+    return pq.read_table(_present(path, made_by), columns=columns)
 
 
 def _present(path: Path, made_by: str) -> Path:

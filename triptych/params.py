@@ -83,6 +83,7 @@ class Split(Section):
     group_titles: bool
     queries: str | None
     min_queries: Count
+    warn_queries: Count
 
 
 class Tokenize(Section):

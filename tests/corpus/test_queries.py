@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from hand_made import stored
 
 from triptych.corpus.queries import crossref_queries, user_queries
-from triptych.corpus.records import Chunk, Link
+from triptych.corpus.records import Chunk, Link, link_table
 from triptych.errors import UserError
 
 CHUNKS = [
@@ -19,8 +20,11 @@ def link(text, origin="find", target="sort"):
     return Link(origin, target, text, f"See {text}.")
 
 
+TABLE, COLUMNS = stored(CHUNKS)
+
+
 def crossrefs(*links):
-    return crossref_queries(CHUNKS, list(links), 3)
+    return crossref_queries(TABLE, COLUMNS, link_table(list(links)), 3)
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_target_is_not_excluded_though_it_quotes_the_query_too():
 
 
 def test_links_are_queries_merged_or_dropped(tiny_corpus):
-    found, dropped = crossref_queries(tiny_corpus.chunks, tiny_corpus.links, 3)
+    found, dropped = crossref_queries(*stored(tiny_corpus.chunks), link_table(tiny_corpus.links), 3)
     assert len(tiny_corpus.links) == len(found) + sum(dropped.values())
     assert min(dropped["merged"], dropped["repeats_target"]) > 0
 
@@ -91,7 +95,7 @@ def test_query_ids_do_not_depend_on_the_other_links():
 
 
 def test_single_file_of_judgments_leaves_the_split_open(questions):
-    found, dropped = user_queries(questions({"q1": "order a list"}, test=[("q1", "sort", 1)]), CHUNKS)
+    found, dropped = user_queries(questions({"q1": "order a list"}, test=[("q1", "sort", 1)]), COLUMNS)
     assert [(item.query.query_id, item.query.kind, item.relevant, item.split) for item in found] == [
         ("user-q1", "user", {"sort": 1}, None)
     ]
@@ -100,28 +104,28 @@ def test_single_file_of_judgments_leaves_the_split_open(questions):
 
 def test_files_named_by_split_give_the_split(questions):
     rows = {"train": [("q1", "sort", 1)], "test": [("q2", "join", 1)]}
-    found, _ = user_queries(questions({"q1": "order a list", "q2": "combine tables"}, **rows), CHUNKS)
+    found, _ = user_queries(questions({"q1": "order a list", "q2": "combine tables"}, **rows), COLUMNS)
     assert {item.query.query_id: item.split for item in found} == {"user-q1": "train", "user-q2": "test"}
 
 
 def test_several_files_of_other_names_are_refused(questions):
     folder = questions({"q1": "order"}, test=[("q1", "sort", 1)], gold=[("q1", "sort", 1)])
     with pytest.raises(UserError, match=r"expected train, dev and test\.tsv, or one file; rename or remove gold"):
-        user_queries(folder, CHUNKS)
+        user_queries(folder, COLUMNS)
 
 
 def test_judgments_that_lead_nowhere_are_counted_by_reason(questions):
     rows = [("q1", "sort", 2), ("q1", "gone", 1), ("q2", "gone", 1), ("q3", "sort", 1), ("q4", "find", 0)]
-    found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), CHUNKS)
+    found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), COLUMNS)
     assert [(item.query.text, item.relevant) for item in found] == [("order", {"sort": 2})]
     assert dropped == {"unknown_chunk": 2, "grade_zero": 1, "nothing_relevant": 2, "unknown_query": 1}
 
 
 def test_answer_of_grade_zero_is_no_answer(questions):
-    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), CHUNKS)
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), COLUMNS)
     assert item.relevant == {"sort": 1}
 
 
 def test_category_of_a_question_is_that_of_its_best_answer(questions):
-    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 2)]), CHUNKS)
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 2)]), COLUMNS)
     assert item.query.category == "tables"

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
+from hand_made import stored
 
 from triptych.corpus.queries import crossref_queries
-from triptych.corpus.records import Chunk, Link, Query
+from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
 from triptych.triplets.views import VIEWS, anchors, passage, question_anchors
 
@@ -126,7 +127,7 @@ def test_siblings_are_of_one_category(made):
 
 def test_crossref_pairs_the_words_of_a_link_with_its_target(made):
     links = [Link("find", "sort", "how lists are ordered", "")]
-    (item,), _ = crossref_queries(CHUNKS, links, 3)
+    (item,), _ = crossref_queries(*stored(CHUNKS), link_table(links), 3)
     (found,) = made("crossref", queries={item.query.query_id: item.query}, train={item.query.query_id: item.relevant})
     assert (found.text, found.view) == ("how lists are ordered", "crossref")
     assert (found.positive, found.positive_text) == (0, passage(SORT, TEMPLATE))

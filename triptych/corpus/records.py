@@ -43,12 +43,12 @@ class Query:
 
     query_id: str
     text: str
-    kind: str  # user, crossref
+    kind: str  # user, crossref, pseudo
     category: str
     exclude: tuple[str, ...] = field(default=())
 
 
-_CHUNKS = pa.schema(
+CHUNK_SCHEMA = pa.schema(
     [
         ("chunk_id", pa.string()),
         ("category", pa.string()),
@@ -62,17 +62,22 @@ _CHUNKS = pa.schema(
         ("split", pa.string()),
     ]
 )
-_BATCH = 8192
+BATCH = 8192
 _LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
 
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
-    """Write chunks as Parquet in the order given; no more than `_BATCH` of them are held at a time."""
+    """Write chunks as Parquet in the order given; no more than `BATCH` of them are held at a time."""
     stream = iter(chunks)
-    with writing_table(path, _CHUNKS) as write:
-        while batch := list(islice(stream, _BATCH)):
-            columns = {name: [getattr(chunk, name) for chunk in batch] for name in _CHUNKS.names}
-            write(pa.table(columns, schema=_CHUNKS))
+    with writing_table(path, CHUNK_SCHEMA) as write:
+        while batch := list(islice(stream, BATCH)):
+            write(chunk_table(batch))
+
+
+def chunk_table(chunks: list[Chunk]) -> pa.Table:
+    """Return chunks as a table, in the order given."""
+    columns = {name: [getattr(chunk, name) for chunk in chunks] for name in CHUNK_SCHEMA.names}
+    return pa.table(columns, schema=CHUNK_SCHEMA)
 
 
 def read_chunks(path: Path, made_by: str) -> list[Chunk]:
@@ -83,7 +88,12 @@ def read_chunks(path: Path, made_by: str) -> list[Chunk]:
 
 def write_links(path: Path, links: list[Link]) -> None:
     """Write links as Parquet in the order given."""
-    write_table(path, pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS))
+    write_table(path, link_table(links))
+
+
+def link_table(links: list[Link]) -> pa.Table:
+    """Return links as a table, in the order given."""
+    return pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS)
 
 
 def read_links(path: Path, made_by: str) -> list[Link]:

@@ -1,107 +1,110 @@
 """Train, dev and test by whole documents, and the proof that nothing leaks."""
 
 from collections import Counter
-from collections.abc import Iterable
 from hashlib import sha256
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from triptych.corpus.near_duplicates import renumber
+from triptych.corpus.columns import Columns
+from triptych.corpus.near_duplicates import Clusters, renumber
 from triptych.corpus.queries import Judged
-from triptych.corpus.records import Chunk
 from triptych.corpus.texts import normalized
 from triptych.params import Fractions
 
-SPLITS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")  # a later name has the stronger claim on a document
 
 
-def documents(chunks: list[Chunk], clusters: np.ndarray, judged: list[Judged], group_titles: bool) -> np.ndarray:
+def documents(columns: Columns, clusters: np.ndarray, judged: list[Judged], group_titles: bool) -> np.ndarray:
     """Return the number of the document each chunk belongs to, which stays on one side: int32 of shape (chunks,).
 
     Chunks are joined by file, by near-duplicate cluster, by a query that has several of them as answers and,
     where titles name things (``numpy.max``, ``DataFrame.max``), by equal title.
     """
-    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
-    groups: list[Iterable[object]] = [
-        [("file", chunk.category, chunk.filename) for chunk in chunks],
-        [("cluster", number) for number in clusters.tolist()],
-    ]
-    if group_titles:
-        groups.append([("title", normalized(chunk.title) or chunk.chunk_id) for chunk in chunks])
-    first: dict[object, int] = {}
-    edges = [(index, first.setdefault(key, index)) for keys in groups for index, key in enumerate(keys)]
-    edges += [(row[one], row[min(item.relevant)]) for item in judged for one in item.relevant]
-    left, right = np.array(edges).T
-    graph = coo_array((np.ones(len(edges), dtype=np.int8), (left, right)), shape=(len(chunks), len(chunks)))
+    rows = np.arange(len(columns))
+    edges = []
+    for groups in (columns.file, clusters, *([columns.title] if group_titles else [])):
+        _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+        edges.append((rows, first[inverse]))
+    several = [item for item in judged if len(item.relevant) > 1]
+    answers = [(one, min(item.relevant)) for item in several for one in item.relevant]
+    edges.append((columns.rows([one for one, _ in answers]), columns.rows([other for _, other in answers])))
+    left, right = (np.concatenate(ends) for ends in zip(*edges, strict=True))
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(len(columns), len(columns)))
     return renumber(connected_components(graph, directed=False)[1])
 
 
 def assign(
-    chunks: list[Chunk], document_ids: np.ndarray, judged: list[Judged], fractions: Fractions, seed: int
-) -> list[str]:
-    """Return the split of each chunk.
+    columns: Columns, document_ids: np.ndarray, judged: list[Judged], fractions: Fractions, seed: int
+) -> np.ndarray:
+    """Return the place of each chunk's split in `SPLITS`: int8 of shape (chunks,).
 
     Documents come in an order that seed and ids decide, not rows and not size: large documents are the ones
     with look-alikes, and a split that got them all would be harder than the others. Each goes where chunks and
     queries of its categories are furthest below their share. Splits that the user gave to queries have
     precedence: a document that answers a test query is test, else dev, else train.
     """
-    row = {chunk.chunk_id: index for index, chunk in enumerate(chunks)}
-    names = sorted({chunk.category for chunk in chunks})
+    names = columns.categories
     content = np.zeros((int(document_ids.max()) + 1, 2 * len(names)))
-    keys = [""] * len(content)
-    for chunk, document in zip(chunks, document_ids.tolist(), strict=True):
-        content[document, names.index(chunk.category)] += 1
-        keys[document] = min(keys[document] or chunk.chunk_id, chunk.chunk_id)
-    given: dict[int, str] = {}
-    for item in judged:
-        document = int(document_ids[row[min(item.relevant)]])
-        content[document, len(names) + names.index(item.query.category)] += 1
+    np.add.at(content, (document_ids, columns.category), 1)
+    asked = document_ids[_answer(judged, columns)]
+    np.add.at(content, (asked, [len(names) + names.index(item.query.category) for item in judged]), 1)
+    given: dict[int, int] = {}
+    for item, document in zip(judged, asked.tolist(), strict=True):
         if item.split is not None:
-            given[document] = max(item.split, given.get(document, ""), key=("", *_BY_CLAIM).index)
-    order = sorted(range(len(keys)), key=lambda document: sha256(f"{seed}:{keys[document]}".encode()).digest())
+            given[document] = max(SPLITS.index(item.split), given.get(document, 0))
     totals = np.maximum(content.sum(axis=0), 1)
     wanted = np.array([[getattr(fractions, split)] for split in SPLITS]) * totals
     have = np.zeros_like(wanted)
     empty = wanted.sum(axis=1) == 0
-    chosen = np.zeros(len(content), dtype=np.int64)
-    for document in order:
+    chosen = np.zeros(len(content), dtype=np.int8)
+    for document in _shuffled(columns, document_ids, seed):
         if document in given:
-            side = SPLITS.index(given[document])
+            side = given[document]
         else:
             room = ((1 - have / np.maximum(wanted, 1)) * content[document] / totals).sum(axis=1)
             side = int(np.argmax(np.where(empty, -np.inf, room)))
         chosen[document] = side
         have[side] += content[document]
-    return [SPLITS[side] for side in chosen[document_ids]]
+    return chosen[document_ids]
 
 
-_BY_CLAIM = ("train", "dev", "test")  # a later name has the stronger claim on a document
+def _shuffled(columns: Columns, document_ids: np.ndarray, seed: int) -> list[int]:
+    """Return documents in the order of a hash of the seed and the smallest id in each."""
+    by_id = np.argsort(columns.rank())
+    _, first = np.unique(document_ids[by_id], return_index=True)
+    smallest = columns.chunk_id.take(by_id[first]).to_pylist()
+    keys = [sha256(f"{seed}:{chunk_id}".encode()).digest() for chunk_id in smallest]
+    return sorted(range(len(keys)), key=keys.__getitem__)
 
 
-def leaks(chunks: list[Chunk], queries: dict[str, list[Judged]]) -> dict[str, int]:
+def leaks(
+    found: Clusters, document_ids: np.ndarray, sides: np.ndarray, queries: dict[str, list[Judged]]
+) -> dict[str, int]:
     """Count what train shares with dev or test, and dev with test: texts, clusters, documents, query texts."""
-    seen: dict[str, dict[object, set[str]]] = {kind: {} for kind in ("text", "cluster", "document", "query")}
-    for chunk in chunks:
-        seen["text"].setdefault(sha256(normalized(chunk.content).encode()).digest(), set()).add(chunk.split)
-        seen["cluster"].setdefault(chunk.cluster_id, set()).add(chunk.split)
-        seen["document"].setdefault(chunk.document_id, set()).add(chunk.split)
-    for split, items in queries.items():
-        for item in items:
-            seen["query"].setdefault(normalized(item.query.text), set()).add(split)
-    return {kind: sum(len(splits) > 1 for splits in found.values()) for kind, found in seen.items()}
+    asked = Counter(text for items in queries.values() for text in {normalized(item.query.text) for item in items})
+    return {
+        "text": _shared(found.text, sides),
+        "cluster": _shared(found.cluster, sides),
+        "document": _shared(document_ids, sides),
+        "query": sum(splits > 1 for splits in asked.values()),
+    }
 
 
-def place(judged: list[Judged], chunks: list[Chunk]) -> tuple[dict[str, list[Judged]], Counter[str]]:
+def _shared(groups: np.ndarray, sides: np.ndarray) -> int:
+    """Count the groups that have members in several splits."""
+    pairs = np.unique(groups.astype(np.int64) * len(SPLITS) + sides)
+    return int((np.bincount(pairs // len(SPLITS)) > 1).sum())
+
+
+def place(judged: list[Judged], columns: Columns, sides: np.ndarray) -> tuple[dict[str, list[Judged]], Counter[str]]:
     """Give each query the split of its answers; one whose author wanted it elsewhere is dropped and counted."""
-    split_of = {chunk.chunk_id: chunk.split for chunk in chunks}
     placed: dict[str, list[Judged]] = {split: [] for split in SPLITS}
     dropped: Counter[str] = Counter()
     owner: dict[str, str] = {}
-    for item in judged:
-        split = split_of[min(item.relevant)]
+    for item, side in zip(judged, sides[_answer(judged, columns)].tolist(), strict=True):
+        split = SPLITS[side]
         if item.split is not None and item.split != split:
             dropped["answer_in_another_split"] += 1
         elif owner.setdefault(normalized(item.query.text), split) != split:
@@ -109,3 +112,8 @@ def place(judged: list[Judged], chunks: list[Chunk]) -> tuple[dict[str, list[Jud
         else:
             placed[split].append(item)
     return placed, dropped
+
+
+def _answer(judged: list[Judged], columns: Columns) -> np.ndarray:
+    """Return the row of one answer of each query: all of them lie in one document."""
+    return columns.rows([min(item.relevant) for item in judged])

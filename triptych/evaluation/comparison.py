@@ -24,6 +24,7 @@ class NamedInterval:
     category: str
     system: str
     measure: str
+    kinds: str  # of the queries
     interval: Interval
 
 
@@ -32,6 +33,7 @@ class Comparison:
     """Measures by category and system, and how far each system is from the baseline."""
 
     measures: dict[str, dict[str, dict[str, float]]]
+    kinds: dict[str, str]  # of the queries of each category, joined by +: user, crossref, or pseudo
     intervals: list[NamedInterval]
 
 
@@ -39,13 +41,14 @@ def compare(
     runs: Mapping[str, Run],
     qrels: Qrels,
     category_of: Mapping[str, str],
+    kind_of: Mapping[str, str],
     document_of: Mapping[str, int],
     baseline: str,
     params: Evaluate,
 ) -> Comparison:
     """Compare systems over all queries and per category.
 
-    ``category_of`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its
+    ``category_of``, ``kind_of`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its
     interval by paired bootstrap, where whole documents are drawn; where all queries lie in one document it is
     the widest there is, [-1, 1].
     """
@@ -54,6 +57,7 @@ def compare(
     for query_id in groups[ALL]:
         groups.setdefault(category_of[query_id], []).append(query_id)
     measures: dict[str, dict[str, dict[str, float]]] = {}
+    kinds = {name: "+".join(sorted({kind_of[one] for one in query_ids})) for name, query_ids in groups.items()}
     intervals: list[NamedInterval] = []
     for category, query_ids in groups.items():
         measures[category] = {
@@ -64,12 +68,11 @@ def compare(
         for system, found in values.items():
             if system != baseline:
                 intervals += [
-                    NamedInterval(
-                        category, system, name, _interval(found, values[baseline], name, query_ids, clusters, params)
-                    )
+                    NamedInterval(category, system, name, kinds[category], interval)
                     for name in MEASURES
+                    for interval in [_interval(found, values[baseline], name, query_ids, clusters, params)]
                 ]
-    return Comparison(measures, intervals)
+    return Comparison(measures, kinds, intervals)
 
 
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
@@ -86,7 +89,9 @@ def read_intervals(path: Path) -> list[NamedInterval]:
     rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
     fields = ("difference", "low", "high", "queries", "clusters")
     return [
-        NamedInterval(row["category"], row["system"], row["measure"], Interval(*(row[name] for name in fields)))
+        NamedInterval(
+            row["category"], row["system"], row["measure"], row["kinds"], Interval(*(row[name] for name in fields))
+        )
         for row in rows
     ]
 

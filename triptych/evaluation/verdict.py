@@ -1,27 +1,32 @@
 """The verdict: whether a system replaces its baseline, and the figures that decide it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from triptych.evaluation.significance import Interval
 
 # Sums of measures carry rounding errors of about 1e-16; neither a gain nor a fall is made of them.
 _ROUNDING = 1e-9
+_NO_PROOF = "nobody asked the queries, they are made of the documentation's own words; bring questions (split.queries)"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The decision and, in sentences with figures, what it rests on."""
 
-    promoted: bool
+    decision: Literal["promoted", "kept", "unproven"]
     reasons: list[str]
 
 
-def judge(overall: Interval, by_category: dict[str, Interval], tolerance: float, measure: str) -> Verdict:
+def judge(
+    overall: Interval, by_category: dict[str, Interval], tolerance: float, measure: str, kinds: str = ""
+) -> Verdict:
     """Promote a system whose interval lies above zero and of which no category falls beyond ``tolerance``.
 
     Each `Interval` is system minus baseline of ``measure``. The first reason is about all queries; then
     comes one for each category that falls too far, by name, or one for the weakest category where none
-    does. Raise ValueError on a negative tolerance.
+    does. ``kinds`` are those of the queries: pseudo-queries prove nothing, whatever the figures say.
+    Raise ValueError on a negative tolerance.
     """
     if tolerance < 0.0:
         raise ValueError(f"tolerance must not be negative, got {tolerance}")
@@ -35,7 +40,9 @@ def judge(overall: Interval, by_category: dict[str, Interval], tolerance: float,
     reasons += [_fall_reason(category, fall, tolerance) for category, fall in fallen.items()]
     if by_category and not fallen:
         reasons.append(_weakest_reason(by_category, tolerance))
-    return Verdict(rises and not fallen, reasons)
+    if "pseudo" in kinds.split("+"):
+        return Verdict("unproven", [_NO_PROOF, *reasons])
+    return Verdict("promoted" if rises and not fallen else "kept", reasons)
 
 
 def _overall_reason(interval: Interval, measure: str) -> str:

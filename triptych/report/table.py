@@ -28,7 +28,9 @@ def show_results(
     """Print, per category, each system's measures, its difference to base with the interval, and the verdict."""
     measure = verdict["measure"]
     against = {(one.category, one.system): one.interval for one in intervals if one.measure == measure}
-    table = Table(title="Test queries that people wrote", title_justify="left")
+    pseudo = verdict["kinds"] == "pseudo"
+    title = "Pseudo-queries, which nobody asked: no proof" if pseudo else "Test queries that people wrote"
+    table = Table(title=title, title_justify="left")
     table.add_column("category (queries)")
     table.add_column("system")
     for name in dict.fromkeys([*_SHOWN, measure]):
@@ -50,6 +52,8 @@ def show_results(
         f" for base + BM25, {chosen['hybrid_dense_weight']:g} for tuned + BM25."
     )
     decision = "use the tuned embedder" if verdict["promoted"] else "keep your base model"
+    if verdict["verdict"] == "unproven":
+        decision = f"unproven, {decision}"
     console.print(f"Verdict: {decision}. {'; '.join(verdict['reasons'])}.", soft_wrap=True)
     console.print(
         f"The {verdict['published']} model is in {embedder}: SentenceTransformer({embedder!r})",

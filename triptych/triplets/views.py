@@ -1,16 +1,16 @@
 """Views: the ways to find an anchor and a positive in documentation."""
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
 from triptych.corpus.records import Chunk, Link, Qrels, Query
-from triptych.corpus.texts import normalized, sentence_spans
+from triptych.corpus.texts import is_prose, normalized, sentence_spans
 from triptych.params_triplets import Triplets
 
 VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
+_VIEW_OF_KIND = {"user": "query", "crossref": "crossref", "pseudo": "sentence"}
 _PHRASE = (4, 9)  # words
 
 
@@ -67,7 +67,7 @@ def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrel
             queries[query_id].text,
             row[one],
             passage(chunks[row[one]], template),
-            "query" if queries[query_id].kind == "user" else "crossref",
+            _VIEW_OF_KIND[queries[query_id].kind],
         )
         for query_id, relevant in qrels.items()
         for one in relevant
@@ -85,7 +85,7 @@ def _leads(index: int, chunk: Chunk, template: str, _random: Random) -> Iterator
     """Pair the first sentence with the whole chunk: the decisive words stay in the passage."""
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
-        if _is_prose(sentence, at_least=3):
+        if is_prose(sentence, at_least=3):
             yield Anchor(sentence, index, passage(chunk, template), "lead")
             return
 
@@ -94,7 +94,7 @@ def _sentences(index: int, chunk: Chunk, template: str, _random: Random) -> Iter
     """Pair each later sentence of prose with its chunk without that sentence."""
     for start, end in sentence_spans(chunk.content)[1:]:
         sentence = " ".join(chunk.content[start:end].split())
-        if _is_prose(sentence, at_least=5):
+        if is_prose(sentence, at_least=5):
             rest = chunk.content[:start] + chunk.content[end:]
             yield Anchor(sentence, index, passage(replace(chunk, content=rest), template), "sentence")
 
@@ -104,7 +104,7 @@ def _phrases(index: int, chunk: Chunk, template: str, random: Random) -> Iterato
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
         words = sentence.split()
-        if _is_prose(sentence, at_least=5):
+        if is_prose(sentence, at_least=5):
             number = min(random.randint(*_PHRASE), len(words))
             first = random.randint(0, len(words) - number)
             yield Anchor(" ".join(words[first : first + number]), index, passage(chunk, template), "phrase")
@@ -146,12 +146,3 @@ _FROM_CHUNK: dict[str, Callable[[int, Chunk, str, Random], Iterator[Anchor]]] = 
     "sentence": _sentences,
     "phrase": _phrases,
 }
-_WORDS = re.compile(r"[^\W\d_]{2,}")
-
-
-def _is_prose(sentence: str, at_least: int) -> bool:
-    """Tell a sentence that a person might type from code, tables and parameter lists."""
-    words = sentence.split()
-    letters = sum(map(len, _WORDS.findall(sentence)))
-    code = ">>>" in sentence or "----" in sentence or ".. " in sentence or "::" in sentence
-    return not code and at_least <= len(words) <= 40 and letters >= 0.65 * len(sentence)

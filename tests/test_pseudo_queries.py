@@ -1,0 +1,80 @@
+"""Documentation without questions and links runs through, labeled all the way, and promotes nothing."""
+
+import json
+from dataclasses import asdict
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from stages import evaluate, promote, train
+from triptych.cli import app
+from triptych.corpus.sources import Intake
+
+TRAIN = (
+    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
+    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv"
+)
+EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+PROMOTE = "--intervals metrics/evaluate/intervals.csv --model models/round0 --verdict metrics/verdict.json"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, prepare, params_with):
+    """A project whose chunks are plain records of two modules' documentation, run up to evaluate."""
+    folder = tmp_path_factory.mktemp("unasked")
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
+    intake = Intake(params_with(**{"ingest.sources": sources}).ingest)
+    records = [asdict(chunk) for chunk in intake.chunks(lambda path, one: None)]
+    (folder / "chunks.json").write_text(json.dumps(records), encoding="utf-8")
+    sources = [{"path": "chunks.json"}]
+    prepare(folder, **{"ingest.sources": sources, "evaluate.bootstrap_samples": 200, "evaluate.round": "round0"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train.main(TRAIN.split())
+        evaluate.main(EVALUATE.split())
+    return folder
+
+
+def read(project, name):
+    return json.loads((project / "metrics" / name).read_text(encoding="utf-8"))
+
+
+def test_every_table_of_evaluate_carries_the_label(project):
+    assert set(read(project, "evaluate.json")["kinds"].values()) == {"pseudo"}
+    for name in ("intervals", "recall", "heldout_triplets"):
+        assert set(pd.read_csv(project / "metrics/evaluate" / f"{name}.csv")["kinds"]) == {"pseudo"}
+
+
+def test_no_train_query_is_made_up(project):
+    kinds = read(project, "split.json")["kinds"]
+    assert kinds["train"] == {}
+    assert set(kinds["dev"]) == set(kinds["test"]) == {"pseudo"}
+
+
+def test_the_base_model_is_published_unproven_however_good_the_figures(project, monkeypatch):
+    monkeypatch.chdir(project)
+    path = project / "metrics/evaluate/intervals.csv"
+    better = pd.read_csv(path)
+    better[["difference", "low", "high"]] = [0.2, 0.1, 0.3]
+    better.to_csv(path, index=False)
+    record = project / "models/round0/round.json"
+    record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"strength": 1.0}), encoding="utf-8")
+
+    promote.main([*PROMOTE.split(), "--embedder", "models/embedder"])
+    verdict = read(project, "verdict.json")
+    assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "base")
+    assert "nobody asked" in verdict["reasons"][0]
+    assert "kind pseudo" in (project / "models/embedder/README.md").read_text(encoding="utf-8")
+
+    better["kinds"] = "crossref"  # the same figures on queries that people wrote do promote
+    better.to_csv(path, index=False)
+    promote.main([*PROMOTE.split(), "--embedder", "models/other"])
+    assert read(project, "verdict.json")["verdict"] == "promoted"
+
+
+def test_the_results_on_the_screen_carry_the_label(project, monkeypatch):
+    monkeypatch.chdir(project)
+    verdict = {"verdict": "unproven", "promoted": False, "published": "base", "reasons": [], "kinds": "pseudo"}
+    (project / "metrics/verdict.json").write_text(json.dumps(verdict | {"measure": "mrr@10"}), encoding="utf-8")
+    assert "Pseudo-queries, which nobody asked: no proof" in CliRunner().invoke(app, ["results"]).output
