@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         if ends := all_["churn"] < params.mine.skip_below_churn:
             write_end(out, all_["churn"])
     write_json(args.metrics, {"mined": figures, "ends": ends} | written)
-    for line in advice(figures, params.mine.relative_margin):
+    for line in advice(figures):
         say(f"warning: {line}")
     say(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"

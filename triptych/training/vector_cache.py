@@ -1,9 +1,9 @@
 """Vectors kept between runs, by model and text: what was encoded once is read back, bit for bit.
 
-Nothing but time depends on it: a text has the same vector in any batch, so that a run gives the same with a full cache,
-a part of one, or none. A folder for each model holds shards that are written once, under a name made of what they hold,
-and moved into place whole: a kill leaves no half shard, and two writers of the same vectors write the same file. The
-shards that were not used for longest go when all together pass a limit.
+Nothing but time depends on it: a text has the same vector beside any others (see `triptych.training.encoding`), so that
+a run gives the same with a full cache, a part of one, or none. A folder for each model holds shards that are written
+once, under a name made of what they hold, and moved into place whole: a kill leaves no half shard, and two writers of
+the same vectors write the same file. The shards that were used longest ago go when all together pass a limit.
 """
 
 import os

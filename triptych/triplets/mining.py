@@ -62,18 +62,17 @@ class Filter:
         ``examples`` are those of the block, ``first`` the row of the first among all.
         """
         reason = self.relations.rule(examples.positive_chunk[:, None], found.chunks)
-        places, others = self.answers.others(examples.anchor, examples.positive_chunk)
-        answered = np.zeros(reason.shape, bool)
-        np.logical_or.at(answered, places, self.relations.related(others[:, None], found.chunks[places]))
+        owners = np.repeat(np.arange(len(examples)), reason.shape[1])
+        anchor, positive = examples.anchor, examples.positive_chunk
+        answered = self.answers.reach(self.relations, anchor, positive, owners, found.chunks.ravel())
         close = found.scores >= below(found.positive, self.params.relative_margin)[:, None]
         skipped = np.broadcast_to(np.arange(reason.shape[1]) < self.params.skip_top, reason.shape)
-        for number, speaks in enumerate((answered, close, skipped), len(RULES)):
+        for number, speaks in enumerate((answered.reshape(reason.shape), close, skipped), len(RULES)):
             reason[speaks & (reason < 0)] = number
         if self.guide is not None:
             row, column = np.nonzero((reason < 0) & np.isfinite(found.scores))
-            positive = self.guide(first + np.arange(len(examples)), examples.positive_chunk)
-            against = self.guide(first + row, found.chunks[row, column])
-            agreed = against < below(positive, self.params.guide_margin)[row]
+            own = self.guide(first + np.arange(len(examples)), positive)
+            agreed = self.guide(first + row, found.chunks[row, column]) < below(own, self.params.guide_margin)[row]
             reason[row[~agreed], column[~agreed]] = REASONS.index("guide")
         return reason
 
@@ -124,6 +123,7 @@ def remine(
     group = _groups(chunks, examples, params.category_groups)
     train = np.array([chunk.split == "train" for chunk in chunks], bool)
     figures = Figures(examples.categories, params.relative_margin)
+    random = np.random.default_rng(params.seed).random(len(examples.pool.chunk), np.float32)
     pools, first = [Pool.of([])], 0
     for found in blocks:
         block = examples.chosen(np.arange(first, first + len(found.positive)))
@@ -134,8 +134,9 @@ def remine(
         outside = group[found.chunks] != group[block.positive_chunk][:, None]
         quota = _shared_out(first + np.arange(len(block)), params.prefer_other_category * size)
         mined = _band(free, outside, quota, found, size, params)
-        random = np.random.default_rng([params.seed, first]).random(len(block.pool.chunk))
-        pool, scores = _assembled(block.pool, mined, found, size, params.relative_margin, random)
+        start = examples.pool.offsets[first]
+        lots = random[start : start + len(block.pool.chunk)]
+        pool, scores = _assembled(block.pool, mined, found, size, params.relative_margin, lots)
         figures.pools(block, pool, scores, found.positive, found.pooled, size)
         pools.append(pool)
         first += len(block)
@@ -177,11 +178,11 @@ def _band(
 
 
 def _assembled(
-    old: Pool, mined: _Mined, found: Neighbors, size: int, margin: float, random: np.random.Generator | np.ndarray
+    old: Pool, mined: _Mined, found: Neighbors, size: int, margin: float, lots: np.ndarray
 ) -> tuple[Pool, np.ndarray]:
     """Return the new pools of a block, and the model's score of each of their negatives.
 
-    ``random`` holds a number for each negative of the old pool, by which the old hard ones that stay are drawn.
+    ``lots`` holds a random number for each negative of the old pool, by which the old hard ones that stay are drawn.
     """
     anchors, number = len(old), int(max(old.chunk.max(initial=0), found.chunks.max(initial=0))) + 1
     safe = np.flatnonzero(found.pooled < below(found.positive, margin)[old.anchors])
@@ -191,7 +192,7 @@ def _assembled(
     safe, owner = safe[~again], owner[~again]
 
     spare = safe[old.tier[safe] == _HARD]
-    spare = spare[np.lexsort((random[spare], old.anchors[spare]))]
+    spare = spare[np.lexsort((lots[spare], old.anchors[spare]))]
     missing = size - np.bincount(mined.anchor[hard], minlength=anchors)
     refill = spare[rank_in_group(old.anchors[spare]) < missing[old.anchors[spare]]]
     rest = safe[old.tier[safe] != _HARD]

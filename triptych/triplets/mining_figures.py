@@ -135,15 +135,15 @@ def mean(histogram: np.ndarray) -> float | None:
     return float(((np.arange(_BINS) + 0.5) * _STEP * histogram).sum() / total) if total else None
 
 
-def advice(figures: dict[str, Any], margin: float) -> list[str]:
-    """Return what a person can act on: a sentence for each category in which mining found little or much to suspect."""
+def advice(figures: dict[str, Any]) -> list[str]:
+    """Return what a person can act on: a sentence for each category in which mining found little."""
     said = []
     for name, found in figures.items():
         if name == ALL or not found["examples"]:
             continue
         alone = found["examples_fallback"] + found["examples_empty"]
         if alone >= _WORTH_A_WORD * found["examples"]:
-            why = max(found["rejected"], key=lambda reason: (found["rejected"][reason], reason))
+            why = max(REASONS, key=found["rejected"].get)
             said.append(
                 f"category {name}: nothing mined for {alone} of {found['examples']} anchors (most often {why}); they"
                 " keep the hard negatives of the round before; raise mine.depth or mine.relative_margin"

@@ -74,20 +74,33 @@ class Answers:
     def others(self, anchors: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the answers of each anchor but its own positive: (place in ``anchors``, chunk row), int64, by place.
 
-        ``anchors`` and ``positives`` are integer arrays of one length: the text id of an anchor, a chunk row.
+        ``anchors`` and ``positives`` are integer arrays of one length: what names an anchor, and a chunk row.
         """
-        first = np.searchsorted(self._anchors, anchors, side="left")
-        sizes = np.searchsorted(self._anchors, anchors, side="right") - first
-        places = np.repeat(np.arange(len(anchors)), sizes)
-        chunks = self._positives[ranges(first, sizes)]
+        places, found = _between(self._anchors, anchors)
+        chunks = self._positives[found]
         other = chunks != positives[places]
         return places[other], chunks[other]
 
+    def reach(
+        self, relations: Relations, anchors: np.ndarray, positives: np.ndarray, owners: np.ndarray, chunks: np.ndarray
+    ) -> np.ndarray:
+        """Return which candidates are another answer of their anchor, or related to one; bool of shape (candidates,).
 
-def ranges(first: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return ``first[i], first[i] + 1, …`` of each length ``sizes[i]``, one after another; int64."""
+        Candidate ``chunks[i]`` (a chunk row) is one of the anchor at place ``owners[i]``, which ascend.
+        """
+        places, others = self.others(anchors, positives)
+        pair, found = _between(owners, places)
+        reached = np.zeros(len(owners), bool)
+        reached[found[relations.related(others[pair], chunks[found])]] = True
+        return reached
+
+
+def _between(ascending: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return every place at which each value stands: (place in ``values``, place in ``ascending``), int64."""
+    first = np.searchsorted(ascending, values, side="left")
+    sizes = np.searchsorted(ascending, values, side="right") - first
     starts = np.cumsum(sizes) - sizes
-    return np.repeat(first - starts, sizes) + np.arange(sizes.sum())
+    return np.repeat(np.arange(len(values)), sizes), np.repeat(first - starts, sizes) + np.arange(sizes.sum())
 
 
 def _section(chunk: Chunk) -> Hashable:
