@@ -35,7 +35,7 @@ def encode(
     missing = np.arange(len(ids)) if cache is None else np.flatnonzero(~cache.read(keys, vectors))
     if len(missing):
         vectors[missing] = _encoded(model, store, ids[missing], precision, label)
-        finite = np.isfinite(vectors[missing]).all(axis=1)
+        finite = np.asarray(np.isfinite(vectors[missing]).all(axis=1))
         if not finite.all():
             raise UserError(
                 f"{label}: the model gives {(~finite).sum()} of {len(finite)} texts a vector that is not finite; set"

@@ -13,7 +13,7 @@ from triptych.retrieval.dense import DenseIndex
 from triptych.triplets.candidates import rank_in_group
 from triptych.triplets.examples import Examples
 from triptych.triplets.mining_figures import REASONS, Figures
-from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
+from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool
 from triptych.triplets.relations import RULES, Answers, Relations, codes
 
 _BLOCK = 4096  # anchors searched and filtered together; memory, not results, depends on it
@@ -133,7 +133,7 @@ def remine(
         free = (reasons < 0) & np.isfinite(found.scores)
         outside = group[found.chunks] != group[block.positive_chunk][:, None]
         quota = _shared_out(first + np.arange(len(block)), params.prefer_other_category * size)
-        mined = _band(free, outside, quota, found, size, params)
+        mined = _banded(free, outside, quota, found, size, params)
         start = examples.pool.offsets[first]
         lots = random[start : start + len(block.pool.chunk)]
         pool, scores = _assembled(block.pool, mined, found, size, params.relative_margin, lots)
@@ -143,98 +143,65 @@ def remine(
     return replace(examples, pool=Pool.join(pools)), figures.of_round()
 
 
-@dataclass(frozen=True, slots=True)
-class _Mined:
-    """Candidates that may enter the pools, the preferred ones of each anchor first."""
-
-    anchor: np.ndarray  # int64, shape (candidates,): place in the block, ascending
-    chunk: np.ndarray
-    score: np.ndarray
-    strategy: np.ndarray
-    hard: np.ndarray  # bool: taken into the hard tier; the others may serve the medium one
-
-
-def _band(
+def _banded(
     free: np.ndarray, outside: np.ndarray, quota: np.ndarray, found: Neighbors, size: int, params: Mine
-) -> _Mined:
-    """Divide candidates by rank and score: ``size`` hard ones, of which ``quota`` from outside the anchor's group."""
+) -> Pool:
+    """Divide candidates by rank and score, the preferred ones of each anchor first.
+
+    Near ones are hard: the first ``size``, of which ``quota`` from outside the anchor's group. All others are medium.
+    """
     near = found.scores >= below(found.positive, params.hard_from)[:, None]
     near &= np.arange(free.shape[1]) < params.hard_ranks
-    able = free & near
-    preferred = able & outside
+    preferred = free & near & outside
     preferred &= np.cumsum(preferred, axis=1) <= quota[:, None]
-    others = able & ~preferred
+    others = free & near & ~preferred
     others &= np.cumsum(others, axis=1) <= (size - preferred.sum(axis=1))[:, None]
     row, column = np.nonzero(preferred | others | (free & ~near))
     order = np.lexsort((column, ~preferred[row, column], row))
     row, column = row[order], column[order]
-    return _Mined(
-        row,
-        found.chunks[row, column],
-        found.scores[row, column],
-        np.where(outside[row, column], _MINED_OUTSIDE, _MINED),
-        near[row, column],
+    return Pool(
+        np.cumsum([0, *np.bincount(row, minlength=len(free))], dtype=np.int64),
+        found.chunks[row, column].astype(np.int32),
+        np.where(near[row, column], _HARD, _MEDIUM).astype(np.int8),
+        np.where(outside[row, column], _MINED_OUTSIDE, _MINED).astype(np.int8),
+        np.round(found.scores[row, column], 6),
+        *np.zeros((2, len(row)), np.float32),
     )
 
 
 def _assembled(
-    old: Pool, mined: _Mined, found: Neighbors, size: int, margin: float, lots: np.ndarray
+    old: Pool, mined: Pool, found: Neighbors, size: int, margin: float, lots: np.ndarray
 ) -> tuple[Pool, np.ndarray]:
     """Return the new pools of a block, and the model's score of each of their negatives.
 
     ``lots`` holds a random number for each negative of the old pool, by which the old hard ones that stay are drawn.
     """
-    anchors, number = len(old), int(max(old.chunk.max(initial=0), found.chunks.max(initial=0))) + 1
+    pools, turn = (old, mined), len(old.chunk)
+    columns = {name: np.concatenate([getattr(one, name) for one in pools]) for name in COLUMNS}
+    anchor = np.concatenate([one.anchors for one in pools])
+    tier, keys = columns["tier"], anchor * (int(columns["chunk"].max(initial=0)) + 1) + columns["chunk"]
+    places = np.arange(len(anchor))
+    hard, far = (places[turn:][mined.tier == one] for one in (_HARD, _MEDIUM))
+
     safe = np.flatnonzero(found.pooled < below(found.positive, margin)[old.anchors])
-    owner = old.anchors[safe]
-    hard = mined.hard
-    again = np.isin(owner * number + old.chunk[safe], mined.anchor[hard] * number + mined.chunk[hard])
-    safe, owner = safe[~again], owner[~again]
+    safe = safe[~np.isin(keys[safe], keys[hard])]
+    spare, rest = safe[tier[safe] == _HARD], safe[tier[safe] != _HARD]
+    spare = spare[np.lexsort((lots[spare], anchor[spare]))]
 
-    spare = safe[old.tier[safe] == _HARD]
-    spare = spare[np.lexsort((lots[spare], old.anchors[spare]))]
-    missing = size - np.bincount(mined.anchor[hard], minlength=anchors)
-    refill = spare[rank_in_group(old.anchors[spare]) < missing[old.anchors[spare]]]
-    rest = safe[old.tier[safe] != _HARD]
+    def first(candidates: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """Return as many candidates of each anchor as are missing beside those taken."""
+        missing = size - np.bincount(anchor[taken], minlength=len(old))
+        return candidates[rank_in_group(anchor[candidates]) < missing[anchor[candidates]]]
 
-    keys = mined.anchor * number + mined.chunk
-    known = np.isin(keys, np.concatenate([old.anchors[part] * number + old.chunk[part] for part in (refill, rest)]))
-    far = np.flatnonzero(~hard & ~known)
-    missing = size - np.bincount(old.anchors[rest[old.tier[rest] == _MEDIUM]], minlength=anchors)
-    far = far[rank_in_group(mined.anchor[far]) < missing[mined.anchor[far]]]
+    refill = first(spare, hard)
+    far = far[~np.isin(keys[far], keys[np.concatenate([refill, rest])])]
+    far = first(far, rest[tier[rest] == _MEDIUM])
 
-    parts = [(mined, np.flatnonzero(hard), _HARD), (old, refill, None), (old, rest, None), (mined, far, _MEDIUM)]
-    return _joined(anchors, parts, found.pooled)
-
-
-def _joined(
-    anchors: int, parts: list[tuple[Any, np.ndarray, int | None]], pooled: np.ndarray
-) -> tuple[Pool, np.ndarray]:
-    """Put parts of mined candidates and of the old pool together, anchor by anchor in the order of the parts."""
-    columns: dict[str, list[np.ndarray]] = {}
-
-    def add(**values: np.ndarray) -> None:
-        for name, value in values.items():
-            columns.setdefault(name, []).append(value)
-
-    for source, places, tier in parts:
-        if isinstance(source, Pool):
-            copied = {name: getattr(source, name)[places] for name in ("tier", "strategy", "score", "path", "lexical")}
-            add(anchor=source.anchors[places], chunk=source.chunk[places], model=pooled[places], **copied)
-        else:
-            score, zero = source.score[places], np.zeros(len(places), np.float32)
-            add(anchor=source.anchor[places], chunk=source.chunk[places], model=score, score=np.round(score, 6))
-            add(tier=np.full(len(places), tier), strategy=source.strategy[places], path=zero, lexical=zero)
-    joined = {name: np.concatenate(values) for name, values in columns.items()}
-    order = np.argsort(joined["anchor"], kind="stable")
-    pool = Pool(
-        np.cumsum([0, *np.bincount(joined["anchor"], minlength=anchors)], dtype=np.int64),
-        joined["chunk"][order].astype(np.int32),
-        joined["tier"][order].astype(np.int8),
-        joined["strategy"][order].astype(np.int8),
-        *(joined[name][order].astype(np.float32) for name in ("score", "path", "lexical")),
-    )
-    return pool, joined["model"][order]
+    chosen = np.concatenate([hard, refill, rest, far])
+    chosen = chosen[np.argsort(anchor[chosen], kind="stable")]
+    offsets = np.cumsum([0, *np.bincount(anchor[chosen], minlength=len(old))], dtype=np.int64)
+    scores = np.concatenate([found.pooled, mined.score])[chosen]
+    return Pool(offsets, **{name: column[chosen] for name, column in columns.items()}), scores
 
 
 def _shared_out(numbers: np.ndarray, quota: float) -> np.ndarray:
