@@ -13,6 +13,7 @@ ALL = "all"
 _STEP = 0.01
 _BINS = 200  # closeness 0 to 2; what lies beyond counts with the last
 _WORTH_A_WORD = 0.25  # share of a category's anchors without a mined negative from which it is said
+_KNOWN = [REASONS.index(one) for one in ("same_text", "near_duplicate", "other_answer")]  # positives, if unlabeled ones
 _HARD = TIERS.index("hard")
 _MINED = (STRATEGIES.index("mined"), STRATEGIES.index("mined_cross_category"))
 
@@ -30,7 +31,7 @@ class Figures:
         number = len(categories)
         self._reasons = np.zeros((number, len(REASONS)), np.int64)
         self._histograms = {
-            name: np.zeros((number, _BINS), np.int64) for name in ("candidates", "related", "unrelated", "left", "hard")
+            name: np.zeros((number, _BINS), np.int64) for name in ("candidates", "known", "unrelated", "left", "hard")
         }
         names = ("examples", "hard_negatives", "kept", "short", "fallback", "empty", "pool_above_relative_margin")
         self._counts = {name: np.zeros(number, np.int64) for name in names}
@@ -45,8 +46,8 @@ class Figures:
         against = reason >= 0
         keys = category[against] * len(REASONS) + reason[against]
         self._reasons += np.bincount(keys, minlength=self._reasons.size).reshape(self._reasons.shape)
-        related = against & (reason <= REASONS.index("other_answer"))
-        for name, chosen in (("candidates", found[found]), ("related", related), ("unrelated", ~related)):
+        known, unrelated = np.isin(reason, _KNOWN), ~against | (reason > REASONS.index("other_answer"))
+        for name, chosen in (("candidates", found[found]), ("known", known), ("unrelated", unrelated)):
             self._add(name, category[chosen], close[chosen])
 
     def pools(
@@ -84,7 +85,7 @@ class Figures:
         count = {name: int(values[rows].sum()) for name, values in self._counts.items()}
         histogram = {name: values[rows].sum(axis=0) for name, values in self._histograms.items()}
         rejected = dict(zip(REASONS, self._reasons[rows].sum(axis=0).tolist(), strict=True))
-        suggested = suggested_margin(histogram["related"], histogram["unrelated"])
+        suggested = suggested_margin(histogram["known"], histogram["unrelated"])
         above = 0 if suggested is None else int(histogram["left"][round(suggested / _STEP) :].sum())
         return {
             "examples": count["examples"],
@@ -97,7 +98,7 @@ class Figures:
             "examples_empty": count["empty"],
             "hardness": mean(histogram["hard"]),
             "closeness": {f"p{q}": quantile(histogram["candidates"], q / 100) for q in (10, 50, 90, 99)},
-            "closeness_related": {f"p{q}": quantile(histogram["related"], q / 100) for q in (10, 50, 90)},
+            "closeness_known": {f"p{q}": quantile(histogram["known"], q / 100) for q in (10, 50, 90)},
             "suggested_margin": suggested,
             "suspected_false_left": None if suggested is None else above / max(int(histogram["left"].sum()), 1),
         }
@@ -108,17 +109,17 @@ class Figures:
         self._histograms[name] += counts.reshape(-1, _BINS)
 
 
-def suggested_margin(related: np.ndarray, unrelated: np.ndarray) -> float | None:
-    """Return the closeness at which a cut by score alone best parts related candidates from unrelated ones.
+def suggested_margin(known: np.ndarray, unrelated: np.ndarray) -> float | None:
+    """Return the closeness at which a cut by score alone best parts known positives from unrelated candidates.
 
-    Both are histograms. Related candidates are known to be no negatives; that they lie where unlabeled positives
-    would is what the suggestion rests on. Best is Youden's J, the share of the related above the cut less that of the
-    unrelated (Youden 1950). None where there are no candidates of either kind to learn from.
+    Both are histograms. Known are candidates that say the same as the positive or answer the same words; that unlabeled
+    positives lie where they do is what the suggestion rests on. Best is Youden's J, the share of the known above the
+    cut less that of the unrelated (Youden 1950); of equals the lowest. None where there is nothing of either kind.
     """
-    if not related.sum() or not unrelated.sum():
+    if not known.sum() or not unrelated.sum():
         return None
-    under_related, under_unrelated = (np.r_[0, np.cumsum(one)] / one.sum() for one in (related, unrelated))
-    return float(round(np.argmax(under_unrelated - under_related) * _STEP, 2))
+    under_known, under_unrelated = (np.r_[0, np.cumsum(one)] / one.sum() for one in (known, unrelated))
+    return float(round(np.argmax(under_unrelated - under_known) * _STEP, 2))
 
 
 def quantile(histogram: np.ndarray, share: float) -> float | None:
