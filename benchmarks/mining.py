@@ -288,7 +288,7 @@ def planted_test(project: Path, number: int, settings: dict[str, Any]) -> dict[s
         mined = recommended(anchors, own, passages, vector, margin)
         result[name] = share([[place_of[text] for text in mined.get(anchor, [])] for anchor in anchors])
     hard = np.bincount(examples.pool.anchors[examples.pool.tier == 2], minlength=len(examples))
-    result["rows_filled"] = float((hard >= made.params.triplets.negatives_per_anchor).mean())
+    result["rows_filled"] = float((hard[asked] >= made.params.triplets.negatives_per_anchor).mean())
     print(f"{2 * number} planted chunks, {len(asked)} anchors of their originals, {len(rows)} train chunks")
     for name, value in result.items():
         print(f"{name} | {value:.2%}")

@@ -30,6 +30,7 @@ from triptych.training.batches import Collator
 from triptych.training.material import prepare
 from triptych.training.mining_vectors import vectors_for_mining
 from triptych.training.trainer import train
+from triptych.triplets.candidates import Words
 from triptych.triplets.examples import Examples, read_examples, write_examples
 from triptych.triplets.mining import Filter, Vectors, neighbors, remine
 from triptych.triplets.relations import Answers, Relations
@@ -125,7 +126,8 @@ class Trials:
             params = params.model_copy(update={"relative_margin": _EVERYTHING})
         guide = self._base.scores if kind == "guided" else None
         found = neighbors(examples, self._vectors(previous), params)
-        chosen = Filter(relations, known, params, guide)
+        words = None if kind == "raw" else Words(chunk.content for chunk in self._chunks)
+        chosen = Filter(relations, known, params, words, guide)
         return remine(examples, found, self._chunks, chosen, triplets.negatives_per_anchor)
 
     def _vectors(self, folder: Path) -> Vectors:

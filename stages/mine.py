@@ -18,6 +18,7 @@ from triptych.training.base import device, tokenizer_fingerprint
 from triptych.training.mining_vectors import vectors_for_mining
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model, maker_of, write_end
+from triptych.triplets.candidates import Words
 from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.flat import write_round
 from triptych.triplets.mining import Filter, Vectors, neighbors, remine
@@ -46,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         Relations(chunks, links, params.triplets.exclude_linked),
         Answers(examples.anchor, examples.positive_chunk),
         params.mine,
+        Words(chunk.content for chunk in chunks),
         vectors(load_model(args.base, params.model)).scores if params.mine.guide == "base" else None,
     )
     found = neighbors(examples, vectors(model), params.mine)

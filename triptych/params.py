@@ -154,6 +154,7 @@ class Mine(Section):
     exact_up_to: Count
     skip_top: int = Field(ge=0)
     relative_margin: Positive
+    same_words: Positive
     guide: Literal["none", "base"]
     guide_margin: Positive
     hard_ranks: Count

@@ -8,6 +8,7 @@ import pytest
 from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
 from triptych.triplets import mining
+from triptych.triplets.candidates import Words
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.mining import Filter, Neighbors, Vectors, neighbors, remine
 from triptych.triplets.mining_figures import advice
@@ -40,8 +41,8 @@ EXAMPLE = Example(0, 1, 0, "lead", "lists", POOL)
 PARAMS = {"mine.relative_margin": 0.95, "mine.hard_from": 0.0}
 
 
-def filter_of(examples, relations, params, guide=None):
-    return Filter(relations, Answers(examples.anchor, examples.positive_chunk), params, guide)
+def filter_of(examples, relations, params, guide=None, words=None):
+    return Filter(relations, Answers(examples.anchor, examples.positive_chunk), params, words, guide)
 
 
 @pytest.fixture
@@ -58,6 +59,7 @@ def mined(params_with):
         chunks=CHUNKS,
         pool=POOL,
         guide=None,
+        words=None,
         **changes,
     ):
         rows = list(range(10)) if rows is None else rows
@@ -71,7 +73,7 @@ def mined(params_with):
         examples = Examples.of([Example(0, 1, 0, "lead", "lists", pool)])
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
         params = params_with(**(PARAMS | settings)).mine
-        (new,), figures = remine(examples, [found], chunks, filter_of(examples, relations, params, guide), size)
+        (new,), figures = remine(examples, [found], chunks, filter_of(examples, relations, params, guide, words), size)
         return new, figures["all"]
 
     return run
@@ -206,6 +208,20 @@ def test_another_answer_of_the_same_words_and_what_is_related_to_it_are_no_negat
     new, figures = remine(examples, [found], CHUNKS, filter_of(examples, relations, params), 3)
     assert [hard(one) for one in new] == [[2, 5, 6], [2, 5, 6], [2, 3, 4]]
     assert figures["all"]["rejected"]["other_answer"] == 3  # 3 and 4 for the first, 0 for the second
+
+
+def test_candidate_that_says_the_same_in_the_same_words_is_no_negative(mined):
+    texts = [
+        "sort rows by one key",
+        "",
+        "rows sort by one other key",
+        "sort columns",
+        *[f"word{row}" for row in range(8)],
+    ]
+    new, figures = mined(words=Words(texts), same_words=0.7)  # 2 shares 4 of 5 words of three letters and more
+    assert hard(new) == [3, 4, 5]
+    assert figures["rejected"]["same_words"] == 1
+    assert hard(mined(words=Words(texts), same_words=0.9)[0]) == [2, 3, 4]
 
 
 def test_guide_must_agree_that_a_candidate_is_farther_than_the_positive(mined):

@@ -10,7 +10,7 @@ from triptych.corpus.records import Chunk
 from triptych.errors import UserError
 from triptych.params import Mine
 from triptych.retrieval.dense import DenseIndex
-from triptych.triplets.candidates import rank_in_group
+from triptych.triplets.candidates import Words, rank_in_group
 from triptych.triplets.examples import Examples
 from triptych.triplets.mining_figures import REASONS, Figures
 from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool
@@ -54,6 +54,7 @@ class Filter:
     relations: Relations
     answers: Answers
     params: Mine
+    words: Words | None = None  # of all chunks, by row of the corpus; None: not compared
     guide: Scores | None = None  # another model that must agree that a candidate is no positive
 
     def reasons(self, examples: Examples, first: int, found: Neighbors) -> np.ndarray:
@@ -69,6 +70,10 @@ class Filter:
         skipped = np.broadcast_to(np.arange(reason.shape[1]) < self.params.skip_top, reason.shape)
         for number, speaks in enumerate((answered.reshape(reason.shape), close, skipped), len(RULES)):
             reason[speaks & (reason < 0)] = number
+        if self.words is not None:
+            row, column = np.nonzero((reason < 0) & np.isfinite(found.scores))
+            alike = self.words.likeness(positive[row], found.chunks[row, column]) >= self.params.same_words
+            reason[row[alike], column[alike]] = REASONS.index("same_words")
         if self.guide is not None:
             row, column = np.nonzero((reason < 0) & np.isfinite(found.scores))
             own = self.guide(first + np.arange(len(examples)), positive)

@@ -8,7 +8,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.relations import RULES
 
-REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "guide")
+REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "same_words", "guide")
 ALL = "all"
 _STEP = 0.01
 _BINS = 200  # closeness 0 to 2; what lies beyond counts with the last
