@@ -17,6 +17,7 @@ from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool
 from triptych.triplets.relations import RULES, Answers, Relations, codes
 
 _BLOCK = 4096  # anchors searched and filtered together; memory, not results, depends on it
+_SPARE = 8  # candidates kept for each negative that is wanted
 _HARD, _MEDIUM = TIERS.index("hard"), TIERS.index("medium")
 _MINED, _MINED_OUTSIDE = STRATEGIES.index("mined"), STRATEGIES.index("mined_cross_category")
 
@@ -57,10 +58,11 @@ class Filter:
     words: Words | None = None  # of all chunks, by row of the corpus; None: not compared
     guide: Scores | None = None  # another model that must agree that a candidate is no positive
 
-    def reasons(self, examples: Examples, first: int, found: Neighbors) -> np.ndarray:
+    def reasons(self, examples: Examples, first: int, found: Neighbors, wanted: int) -> np.ndarray:
         """Return the first reason against each candidate as its place in ``REASONS``, or -1; int8 like ``chunks``.
 
-        ``examples`` are those of the block, ``first`` the row of the first among all.
+        ``examples`` are those of the block, ``first`` the row of the first among all. What takes longer than a look is
+        asked of the nearest ``wanted`` candidates alone; those behind them are not needed.
         """
         reason = self.relations.rule(examples.positive_chunk[:, None], found.chunks)
         owners = np.repeat(np.arange(len(examples)), reason.shape[1])
@@ -70,6 +72,8 @@ class Filter:
         skipped = np.broadcast_to(np.arange(reason.shape[1]) < self.params.skip_top, reason.shape)
         for number, speaks in enumerate((answered.reshape(reason.shape), close, skipped), len(RULES)):
             reason[speaks & (reason < 0)] = number
+        free = (reason < 0) & np.isfinite(found.scores)
+        reason[free & (np.cumsum(free, axis=1) > wanted)] = REASONS.index("not_needed")
         if self.words is not None:
             row, column = np.nonzero((reason < 0) & np.isfinite(found.scores))
             alike = self.words.likeness(positive[row], found.chunks[row, column]) >= self.params.same_words
@@ -133,7 +137,7 @@ def remine(
     for found in blocks:
         block = examples.chosen(np.arange(first, first + len(found.positive)))
         _assert_train(found.chunks[np.isfinite(found.scores)], train, chunks)
-        reasons = filter_.reasons(block, first, found)
+        reasons = filter_.reasons(block, first, found, _SPARE * size)
         figures.candidates(block, found.chunks, found.scores, found.positive, reasons)
         free = (reasons < 0) & np.isfinite(found.scores)
         outside = group[found.chunks] != group[block.positive_chunk][:, None]

@@ -8,7 +8,7 @@ from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.relations import RULES
 
-REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "same_words", "guide")
+REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "not_needed", "same_words", "guide")
 ALL = "all"
 _STEP = 0.01
 _BINS = 200  # closeness 0 to 2; what lies beyond counts with the last
@@ -144,7 +144,7 @@ def advice(figures: dict[str, Any]) -> list[str]:
             continue
         alone = found["examples_fallback"] + found["examples_empty"]
         if alone >= _WORTH_A_WORD * found["examples"]:
-            why = max(REASONS, key=found["rejected"].get)
+            why = max(set(REASONS) - {"not_needed"}, key=lambda reason: (found["rejected"][reason], reason))
             said.append(
                 f"category {name}: nothing mined for {alone} of {found['examples']} anchors (most often {why}); they"
                 " keep the hard negatives of the round before; raise mine.depth or mine.relative_margin"
