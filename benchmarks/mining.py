@@ -138,13 +138,12 @@ def timed(side: str, folder: Path) -> list[float]:
 
 def one_side(side: str, folder: Path) -> None:
     """Mine, and print what `timed` reads."""
-    import resource
-
     import datasets  # noqa: F401
     import sentence_transformers  # noqa: F401
 
-    def peak() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    def peak() -> float:  # getrusage would begin with what the parent held when it forked
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**20
 
     before, start = peak(), time.perf_counter()
     rows = {"ours": ours, "theirs": theirs}[side](folder)
