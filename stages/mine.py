@@ -1,30 +1,34 @@
 """Mine hard negatives with the model just trained; only ids change.
 
-``python -m stages.mine --tokens data/tokens
---round data/triplets/round0 --model models/round0 --mined data/triplets/round1 --metrics metrics/mine/round1.json``
+``python -m stages.mine --tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0
+--mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
+
+``--vectors`` is a cache, no out: what lies there saves time and changes nothing.
 """
 
 import numpy as np
+from sentence_transformers import SentenceTransformer
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.params_file import load_params
-from triptych.retrieval.dense import search
 from triptych.tokens.store import open_store
 from triptych.training.base import device, tokenizer_fingerprint
-from triptych.training.encoding import encode
+from triptych.training.mining_vectors import vectors_for_mining
 from triptych.training.precision import resolve_precision
-from triptych.training.rounds import load_model, maker_of
+from triptych.training.rounds import load_model, maker_of, write_end
+from triptych.triplets.candidates import Words
 from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.flat import write_round
-from triptych.triplets.mining import Neighbors, remine
-from triptych.triplets.relations import Relations
+from triptych.triplets.mining import Filter, Vectors, neighbors, remine
+from triptych.triplets.mining_figures import advice
+from triptych.triplets.relations import Answers, Relations
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
-    args = paths(__doc__, "tokens", "round", "model", "mined", "metrics", argv=argv)
+    args = paths(__doc__, "tokens", "base", "round", "model", "mined", "metrics", "vectors", argv=argv)
     params = load_params()
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_model(args.model, params.model)
@@ -32,32 +36,35 @@ def main(argv: list[str] | None = None) -> None:
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(corpus / "chunks.parquet", "split")
     links = read_links(corpus / "links.parquet", "split")
-    relations = Relations(chunks, links, params.triplets.exclude_linked)
     passages = np.array(read_passages(texts))
     examples = read_examples(args.round / "examples.parquet", maker_of(args.round))
+    rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
 
-    train_rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
-    vectors = encode(model, store, passages[train_rows], precision, "mine: chunks")
-    anchors = encode(model, store, examples.anchor, precision, "mine: anchors")
-    hits, scores = search(anchors, vectors, params.mine.depth)
-    at = np.full(len(chunks), -1)
-    at[train_rows] = np.arange(len(train_rows))
-    pool = examples.pool
-    neighbors = Neighbors(
-        chunks=train_rows[hits],
-        scores=scores,
-        positive=(anchors * vectors[at[examples.positive_chunk]]).sum(axis=1),
-        pooled=np.einsum("ij,ij->i", anchors[pool.anchors], vectors[at[pool.chunk]]),
+    def vectors(of: SentenceTransformer) -> Vectors:
+        return vectors_for_mining(of, store, examples, passages, rows, precision, args.vectors)
+
+    chosen = Filter(
+        Relations(chunks, links, params.triplets.exclude_linked),
+        Answers(examples.anchor, examples.positive_chunk),
+        params.mine,
+        Words(chunk.content for chunk in chunks),
+        vectors(load_model(args.base, params.model)).scores if params.mine.guide == "base" else None,
     )
-    mined, figures = remine(examples, neighbors, chunks, relations, params.triplets.negatives_per_anchor, params.mine)
-    ids = [chunk.chunk_id for chunk in chunks]
+    found = neighbors(examples, vectors(model), params.mine)
+    mined, figures = remine(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
+    ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
     with writing(args.mined) as out:
         _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, "embedder")
-    write_json(args.metrics, figures | written)
+        if ends := all_["churn"] < params.mine.skip_below_churn:
+            write_end(out, all_["churn"])
+    write_json(args.metrics, {"mined": figures, "ends": ends} | written)
+    for line in advice(figures):
+        say(f"warning: {line}")
     say(
-        f"mine {args.mined.name}: {len(examples)} anchors against {len(train_rows)} train chunks;"
-        f" {figures['hard_negatives']} hard negatives, {figures['churn']:.0%} new, {figures['examples_short']} anchors"
-        f" short; {args.mined}"
+        f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"
+        f" {all_['hard_negatives']} hard negatives, {all_['churn']:.0%} new, {all_['examples_short']} anchors short,"
+        f" {all_['examples_fallback']} of them on the pool of before; {args.mined}"
+        + (f"; below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
     )
 
 

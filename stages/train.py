@@ -15,7 +15,7 @@ from triptych.training.adapter import Blend, difference, make_trainable, save_tr
 from triptych.training.base import describe, load_base
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
-from triptych.training.rounds import Round, keep_better, maker_of, read_round_record
+from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples
 
@@ -24,6 +24,17 @@ def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
     names = ("tokens", "round", "previous", "model", "metrics", "curve")
     args = paths(__doc__, *names, argv=argv)
+    churn = read_end(args.round)
+    if churn is not None:
+        with writing(args.model) as out:
+            kept = keep_previous(out, args.previous)
+        write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in, "churn": churn})
+        write_text(args.curve, "step,loss\n")
+        say(
+            f"train {args.model.name}: not trained, mining renewed only {churn:.1%} of the hard negatives"
+            f" (mine.skip_below_churn); {kept.trained_in} is kept; {args.model}"
+        )
+        return
     params = load_params()
     model = load_base(params.model)
     base = describe(params.model, model)

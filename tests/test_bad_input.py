@@ -193,8 +193,11 @@ def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_makes_the
 
 
 def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
-    mining = "--tokens data/tokens --round data/triplets/round0 --model models/round0 --mined data/triplets/round1"
-    assert "dvc repro train@round0" in fails(mine.main, *mining.split(), "--metrics", "metrics/mine.json")
+    mining = (
+        "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0"
+        " --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"
+    )
+    assert "dvc repro train@round0" in fails(mine.main, *mining.split())
     judging = "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
     assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())
 

@@ -166,9 +166,17 @@ class Mine(Section):
 
     seed: int
     depth: Count
+    exact_up_to: Count
     skip_top: int = Field(ge=0)
     relative_margin: Positive
+    same_words: Positive
+    guide: Literal["none", "base"]
+    guide_margin: Positive
+    hard_ranks: Count
+    hard_from: float
     prefer_other_category: Share
+    category_groups: list[list[str]]
+    skip_below_churn: Share
 
 
 class TrainRound(Section):

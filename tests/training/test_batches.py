@@ -10,7 +10,7 @@ from triptych.tokens.store import open_store, write_store
 from triptych.training.batches import COLUMNS, Collator, schedule
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
-from triptych.triplets.relations import Relations
+from triptych.triplets.relations import Answers, Relations
 from triptych.triplets.sampling import Draw, draw_for_run
 
 PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
@@ -48,14 +48,14 @@ def tiers_of(params_with):
 
 @pytest.fixture
 def collate(tmp_path):
-    def make(links=(), fixed=False):
+    def make(links=(), fixed=False, answers=None):
         metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
         write_store(tmp_path, [[7] * (number % 5) + [1000 + number] for number in range(110)], metadata)
         chunks = [
             Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
         ]
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
-        return Collator(open_store(tmp_path, "abc"), relations, fixed)
+        return Collator(open_store(tmp_path, "abc"), relations, fixed, answers)
 
     return make
 
@@ -154,3 +154,12 @@ def test_schedule_of_an_empty_draw_is_empty(params_with):
     none = np.empty(0, np.int64)
     rows = schedule(Examples.of([example(2, "easy")]), Draw(none, none, {}), PASSAGES, params_with().train)
     assert rows == {name: [] for name in COLUMNS}
+
+
+def test_other_answers_of_an_anchor_and_what_is_related_to_them_leave_its_denominator(collate):
+    answers = Answers(np.array([1, 1, 0]), np.array([0, 2, 2]))  # words 1 are answered by chunks 0 and 2
+    batch = collate([("c2", "c1")], answers=answers)(ROWS)
+    column = {chunk: place for place, chunk in enumerate([50, 100, 101, 102, 103])}
+    related = batch["label"]["related"]
+    assert related[0, [column[100], column[101], column[102]]].all()
+    assert not related[2, column[100]]  # words 0 have one answer, chunk 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from triptych.errors import UserError
 from triptych.tokens.store import open_store, write_store
 from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.training import encoding
@@ -40,9 +41,10 @@ def batches(model, monkeypatch):
     monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 200)
 
     def watched(lengths, tokens):
-        for rows in cut(lengths, tokens):
+        for rows, size in cut(lengths, tokens):
             seen.append([int(length) for length in lengths[rows]])
-            yield rows
+            assert size * (-(-max(seen[-1]) // 8) * 8) <= tokens
+            yield rows, size
 
     monkeypatch.setattr(encoding, "_batches", watched)
     return seen
@@ -83,13 +85,28 @@ def test_batches_begin_with_the_longest_and_stay_within_the_budget(model, store,
     encode(model, store, np.arange(len(texts)), "fp32", "test")
     lengths = [length for batch in batches for length in batch]
     assert lengths == sorted(lengths, reverse=True)
-    assert sorted(lengths) == sorted(store.lengths.tolist())
+    assert sorted(lengths) == sorted(map(len, {tuple(store[row].tolist()) for row in range(len(texts))}))
     assert max(len(batch) * batch[0] for batch in batches) <= 200
 
 
 def test_text_longer_than_the_budget_is_a_batch_of_its_own(model, store, monkeypatch):
     monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 1)
     assert encode(model, store, np.array([0, 1]), "fp32", "test").shape == (2, 32)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_vector_of_a_text_does_not_depend_on_the_texts_beside_it(model, store, texts, precision):
+    every = encode(model, store, np.arange(len(texts)), precision, "test")
+    for some in (np.arange(3), np.arange(len(texts))[::-2], np.array([7])):
+        assert encode(model, store, some, precision, "test").tobytes() == every[some].tobytes()
+
+
+def test_vectors_that_are_not_finite_are_refused_with_the_remedy(store, tiny_model, params_with):
+    broken = load_base(params_with(**{"model.base": str(tiny_model)}).model)
+    with torch.no_grad():
+        broken[0].model.embeddings.word_embeddings.weight[5:] = float("nan")
+    with pytest.raises(UserError, match=r"mine: chunks: the model gives \d+ of 3 texts .* not finite"):
+        encode(broken, store, np.arange(3), "fp32", "mine: chunks")
 
 
 def test_no_texts_give_no_vectors(model, store):

@@ -103,6 +103,7 @@ def related(left, right, links):
     pairs = {(one.from_chunk_id, one.to_chunk_id) for one in links}
     return bool(
         left.chunk_id == right.chunk_id
+        or (left.content and left.content == right.content)
         or left.cluster_id == right.cluster_id
         or (left.header_path and (left.filename, left.header_path) == (right.filename, right.header_path))
         or (left.title and left.title.casefold() == right.title.casefold())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from triptych.corpus.records import Chunk, Link
-from triptych.triplets.relations import Relations
+from triptych.triplets.relations import RULES, Answers, Relations
 
 
 def chunk(number, **changes):
@@ -25,6 +25,14 @@ def related(left, right, links=(), exclude_linked=True):
 
 def test_strangers_are_not_related():
     assert not related(chunk(0), chunk(1))
+
+
+def test_equal_texts_are_related_whatever_their_case_and_spacing():
+    assert related(chunk(0, content="Sort a list."), chunk(1, content=" sort  a LIST"))
+
+
+def test_chunks_without_text_are_not_related_by_it():
+    assert not related(chunk(0, content=""), chunk(1, content=""))
 
 
 def test_near_duplicates_are_related():
@@ -83,3 +91,38 @@ def test_look_up_agrees_with_the_definition_on_real_links(tiny_corpus):
             linked = {(left.chunk_id, right.chunk_id), (right.chunk_id, left.chunk_id)} & pairs
             same = left.cluster_id == right.cluster_id or left.title.lower() == right.title.lower()
             assert found[row, column] == bool(linked or same)
+
+
+def test_rule_is_the_first_that_holds():
+    chunks = [
+        chunk(0),
+        chunk(1, content="Text of c0", cluster_id=0),
+        chunk(2, cluster_id=0, title="c0"),
+        chunk(3, filename="c0.md", header_path=("c0",)),
+        chunk(4, title="C0"),
+        chunk(5),
+        chunk(6),
+    ]
+    found = Relations(chunks, [Link("c5", "c0", "", "")]).rule(np.zeros(7, int), np.arange(7))
+    expected = ["same_text", "same_text", "near_duplicate", "same_section", "equal_title", "linked"]
+    assert [RULES[one] for one in found[:-1]] == expected
+    assert found[-1] == -1
+
+
+def test_rule_and_related_agree_on_real_documentation(tiny_corpus):
+    relations = Relations(tiny_corpus.chunks, tiny_corpus.links)
+    rows = np.arange(len(tiny_corpus.chunks))
+    found = relations.rule(rows[:, None], rows[None, :])
+    assert ((found >= 0) == relations.related(rows[:, None], rows[None, :])).all()
+
+
+def test_answers_of_the_same_words_reach_each_other_and_what_is_related_to_them():
+    chunks = [chunk(0), chunk(1), chunk(2, cluster_id=1), chunk(3)]
+    relations, answers = Relations(chunks, []), Answers(np.array([7, 7, 8]), np.array([0, 1, 3]))
+    owners, candidates = np.repeat([0, 1, 2], 4), np.tile(np.arange(4), 3)
+    found = answers.reach(relations, np.array([7, 7, 8]), np.array([0, 1, 3]), owners, candidates)
+    assert found.reshape(3, 4).tolist() == [
+        [False, True, True, False],  # 1 answers too, and 2 is a near-duplicate of it
+        [True, False, False, False],
+        [False, False, False, False],
+    ]

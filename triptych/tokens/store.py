@@ -10,6 +10,8 @@ import numpy as np
 from triptych.artifacts import write_json
 from triptych.errors import UserError
 
+PAD_TO = 8  # widths are multiples of it
+
 
 @dataclass(frozen=True, slots=True)
 class TokenStore:
@@ -31,12 +33,12 @@ class TokenStore:
     def pad(self, text_ids: np.ndarray, fixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return input ids and attention mask, both int64 of shape (texts, width).
 
-        The width is the longest of the texts rounded up to a multiple of 8, or ``max_length`` when fixed.
+        The width is the longest of the texts rounded up to a multiple of ``PAD_TO``, or ``max_length`` when fixed.
         Padding stands where the model's tokenizer puts it (left for decoders).
         """
         rows = [self[int(text_id)] for text_id in text_ids]
         limit = int(self.metadata["max_length"])
-        width = limit if fixed else min(limit, -(-max(map(len, rows)) // 8) * 8)
+        width = limit if fixed else min(limit, -(-max(map(len, rows)) // PAD_TO) * PAD_TO)
         input_ids = np.full((len(rows), width), self.metadata["pad_token_id"], dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
         left = self.metadata["padding_side"] == "left"

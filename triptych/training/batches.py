@@ -8,7 +8,7 @@ import torch
 from triptych.params import Train
 from triptych.tokens.store import TokenStore
 from triptych.triplets.examples import Examples
-from triptych.triplets.relations import Relations
+from triptych.triplets.relations import Answers, Relations
 from triptych.triplets.sampling import Draw
 
 COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk")
@@ -39,8 +39,8 @@ class Collator:
 
     valid_label_columns: tuple[str, ...] = ()
 
-    def __init__(self, store: TokenStore, relations: Relations, fixed: bool) -> None:
-        self._store, self._relations, self._fixed = store, relations, fixed
+    def __init__(self, store: TokenStore, relations: Relations, fixed: bool, answers: Answers | None = None) -> None:
+        self._store, self._relations, self._fixed, self._answers = store, relations, fixed, answers
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         """Return features under ``query_`` and ``passage_``, and the rows' places under ``label``."""
@@ -49,7 +49,12 @@ class Collator:
         both = np.concatenate([column["positive"], column["negative"]])
         passages, first, place = np.unique(both, return_index=True, return_inverse=True)
         chunks = np.concatenate([column["positive_chunk"], column["negative_chunk"]])[first]
-        related = self._relations.related(column["positive_chunk"][:, None], chunks[None, :])
+        anchors, positives = column["anchor"], column["positive_chunk"]
+        related = self._relations.related(positives[:, None], chunks[None, :])
+        if self._answers is not None:
+            owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
+            reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
+            related |= reached.reshape(related.shape)
         batch = padded(self._store, {"query": queries, "passage": passages}, self._fixed)
         batch["label"] = {
             "anchor": torch.from_numpy(anchor),

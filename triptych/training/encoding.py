@@ -7,42 +7,74 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 
-from triptych.tokens.store import TokenStore
+from triptych.errors import UserError
+from triptych.tokens.store import PAD_TO, TokenStore
 from triptych.training.precision import Precision, autocast
+from triptych.training.vector_cache import VectorCache, text_keys
 
-_TOKENS_PER_BATCH = {"cpu": 4_096, "cuda": 32_768}  # on a CPU more no longer fits its cache
+_TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU more is no faster
 
 
 def encode(
-    model: SentenceTransformer, store: TokenStore, text_ids: np.ndarray, precision: Precision, label: str
+    model: SentenceTransformer,
+    store: TokenStore,
+    text_ids: np.ndarray,
+    precision: Precision,
+    label: str,
+    cache: VectorCache | None = None,
 ) -> np.ndarray:
     """Encode texts; return float32 of shape (texts, dimensions), rows of length 1, in the order of ``text_ids``.
 
-    Each distinct text is encoded once. ``label`` names the progress bar.
+    Each distinct text is encoded once, and not at all where ``cache``, one of the same model and precision, holds it.
+    ``label`` names the progress bar. Raise `UserError` where a vector is not finite.
     """
-    distinct, inverse = np.unique(text_ids, return_inverse=True)
-    vectors = np.empty((len(distinct), model.get_embedding_dimension()), dtype=np.float32)
+    ids, of_id = np.unique(text_ids, return_inverse=True)
+    keys, first, of_key = np.unique(text_keys(store, ids), return_index=True, return_inverse=True)
+    ids = ids[first]
+    vectors = np.empty((len(ids), model.get_embedding_dimension()), dtype=np.float32)
+    missing = np.arange(len(ids)) if cache is None else np.flatnonzero(~cache.read(keys, vectors))
+    if len(missing):
+        vectors[missing] = _encoded(model, store, ids[missing], precision, label)
+        finite = np.asarray(np.isfinite(vectors[missing]).all(axis=1))
+        if not finite.all():
+            raise UserError(
+                f"{label}: the model gives {(~finite).sum()} of {len(finite)} texts a vector that is not finite; set"
+                " train.precision: fp32, or train the round anew at a lower learning_rate (rounds.train)"
+            )
+        if cache is not None:
+            cache.write(keys[missing], vectors[missing])
+    return vectors[of_key[of_id]]
+
+
+def _encoded(
+    model: SentenceTransformer, store: TokenStore, text_ids: np.ndarray, precision: Precision, label: str
+) -> np.ndarray:
+    vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
     place = model.device
     model.eval()
     with (
         torch.inference_mode(),
         autocast(precision, place),
-        tqdm(total=len(distinct), desc=label, leave=False) as bar,
+        tqdm(total=len(text_ids), desc=label, leave=False) as bar,
     ):
-        for rows in _batches(store.lengths[distinct], _TOKENS_PER_BATCH.get(place.type, 8_192)):
-            input_ids, mask = store.pad(distinct[rows])
+        for rows, size in _batches(store.lengths[text_ids], _TOKENS_PER_BATCH.get(place.type, 8_192)):
+            input_ids, mask = store.pad(text_ids[np.resize(rows, size)])
             features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
-            out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"]
+            out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"][: len(rows)]
             vectors[rows] = torch.nn.functional.normalize(out.float(), dim=-1).cpu().numpy()
             bar.update(len(rows))
-    return vectors[inverse]
+    return vectors
 
 
-def _batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
-    """Yield rows, longest first (memory runs out at once or not at all), each batch within ``tokens``."""
+def _batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield rows and the size to fill the batch up to, longest first (memory runs out at once or not at all).
+
+    Texts of a batch have the same padded width, and batches of a width the same size, within ``tokens``: what computes
+    a text's vector does not depend on the texts beside it, so that it comes out the same to the last bit.
+    """
     order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        size = max(1, tokens // int(lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+    widths = -(-lengths[order] // PAD_TO)
+    for same in np.split(order, np.flatnonzero(np.diff(widths)) + 1):
+        size = max(1, tokens // (int(-(-lengths[same[0]] // PAD_TO)) * PAD_TO)) if len(same) else 1
+        for start in range(0, len(same), size):
+            yield same[start : start + size], size

@@ -13,6 +13,8 @@ from triptych.params import Model
 from triptych.training.adapter import Blend, difference
 from triptych.training.base import describe, load_base
 
+_END = "end.json"
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -42,10 +44,26 @@ def keep_better(folder: Path, record: Round, previous_folder: Path) -> Round:
     previous = read_round_record(previous_folder)
     if previous.dev is not None and record.dev is not None and previous.dev >= record.dev:
         shutil.rmtree(folder)
-        shutil.copytree(previous_folder, folder, copy_function=shutil.copyfile)
-        return previous
+        return keep_previous(folder, previous_folder)
     write_round_record(folder, record)
     return record
+
+
+def keep_previous(folder: Path, previous_folder: Path) -> Round:
+    """Fill an existing folder with the round before; return its record."""
+    shutil.copytree(previous_folder, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    return read_round_record(previous_folder)
+
+
+def write_end(round_folder: Path, churn: float) -> None:
+    """Write beside a round's mined examples that they are too few new ones to train on."""
+    write_json(round_folder / _END, {"churn": churn})
+
+
+def read_end(round_folder: Path) -> float | None:
+    """Return the churn at which mining ended the rounds, or None where the round is to be trained."""
+    path = round_folder / _END
+    return read_json(path, maker_of(round_folder))["churn"] if path.exists() else None
 
 
 def maker_of(round_folder: Path) -> str:

@@ -14,19 +14,56 @@ _PREFIXES = 16  # levels of a header path that are looked at
 _NONE = -1
 
 
-class WordIndex:
-    """Words of each chunk, and inverted lists cut to the chunks where a word weighs most.
+class Words:
+    """Words of each text, and how many of them two texts share."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._vocabulary: dict[str, int] = {}
+        self._counts = self._count(texts, grow=True)
+        ones = np.ones_like(self._counts.data, np.float32)
+        self.words = csr_array((ones, self._counts.indices, self._counts.indptr), self._counts.shape)
+        self.sizes = np.diff(self._counts.indptr)
+
+    def overlap(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return the overlap coefficient (Szymkiewicz and Simpson) of pairs of texts, float32 like them in shape."""
+        return (self._shared(left, right) / np.maximum(np.minimum(self.sizes[left], self.sizes[right]), 1)).astype(
+            np.float32
+        )
+
+    def likeness(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Return the Jaccard similarity of the words of pairs of texts, float32 like them in shape."""
+        shared = self._shared(left, right)
+        return (shared / np.maximum(self.sizes[left] + self.sizes[right] - shared, 1)).astype(np.float32)
+
+    def _shared(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return self.words[left].multiply(self.words[right]).sum(axis=1)
+
+    def _count(self, texts: Iterable[str], grow: bool) -> csr_array:
+        """Return how often each word stands in each text, float32 of shape (texts, words)."""
+        columns: list[np.ndarray] = []
+        for text in texts:
+            found = _WORD.findall(text.casefold())
+            known = self._vocabulary
+            ids = [known.setdefault(w, len(known)) for w in found] if grow else [known[w] for w in found if w in known]
+            columns.append(np.array(ids, np.int32))
+        indptr = np.cumsum([0, *map(len, columns)])
+        indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
+        shape = (len(columns), max(len(self._vocabulary), 1))
+        counts = csr_array((np.ones(len(indices), np.float32), indices, indptr), shape)
+        counts.sum_duplicates()
+        return counts
+
+
+class WordIndex(Words):
+    """Inverted lists beside the words, cut to the chunks where a word weighs most.
 
     Weights are BM25's. The cut makes a look-up cost the same in any
     corpus; what it loses are chunks in which a frequent word weighs little.
     """
 
     def __init__(self, texts: Iterable[str], postings: int) -> None:
-        self._vocabulary: dict[str, int] = {}
-        counts = self._count(texts, grow=True)
-        self.words = csr_array((np.ones_like(counts.data, np.float32), counts.indices, counts.indptr), counts.shape)
-        self.sizes = np.diff(counts.indptr)
-        self._lists = _heaviest(bm25_weights(counts), postings)
+        super().__init__(texts)
+        self._lists = _heaviest(bm25_weights(self._counts), postings)
 
     def hits(self, texts: Sequence[str], number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the chunks that match each text best: (text, chunk) pairs as two int64 arrays, best first."""
@@ -43,26 +80,6 @@ class WordIndex:
             best.append(np.sort(found)[::-1])
         chunks = ~np.concatenate(best).astype(np.uint32) if best else np.empty(0, np.uint32)
         return np.repeat(np.arange(len(best)), list(map(len, best))), chunks.astype(np.int64)
-
-    def overlap(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return the overlap coefficient (Szymkiewicz and Simpson) of pairs of chunks, float32 like them in shape."""
-        shared = self.words[left].multiply(self.words[right]).sum(axis=1)
-        return (shared / np.maximum(np.minimum(self.sizes[left], self.sizes[right]), 1)).astype(np.float32)
-
-    def _count(self, texts: Iterable[str], grow: bool) -> csr_array:
-        """Return how often each word stands in each text, float32 of shape (texts, words)."""
-        columns: list[np.ndarray] = []
-        for text in texts:
-            found = _WORD.findall(text.casefold())
-            known = self._vocabulary
-            ids = [known.setdefault(w, len(known)) for w in found] if grow else [known[w] for w in found if w in known]
-            columns.append(np.array(ids, np.int32))
-        indptr = np.cumsum([0, *map(len, columns)])
-        indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
-        shape = (len(columns), max(len(self._vocabulary), 1))
-        counts = csr_array((np.ones(len(indices), np.float32), indices, indptr), shape)
-        counts.sum_duplicates()
-        return counts
 
 
 def _heaviest(weights: csr_array, number: int) -> csr_array:

@@ -96,10 +96,9 @@ class Pool:
         """Put pools one after another."""
         starts = np.cumsum([0, *(pool.offsets[-1] for pool in pools)])
         offsets = [pool.offsets[:-1] + start for pool, start in zip(pools, starts, strict=False)]
-        columns = [one.name for one in fields(cls)][1:]
         return cls(
             np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
-            *(np.concatenate([getattr(pool, name) for pool in pools]) for name in columns),
+            *(np.concatenate([getattr(pool, name) for pool in pools]) for name in COLUMNS),
         )
 
     def preferring(self, given: Sequence[Sequence[Negative]], size: int) -> Self:
@@ -119,5 +118,7 @@ class Pool:
 
     def _head(self, anchors: int) -> Self:
         end = int(self.offsets[anchors])
-        columns = [one.name for one in fields(self)][1:]
-        return type(self)(self.offsets[: anchors + 1], *(getattr(self, name)[:end] for name in columns))
+        return type(self)(self.offsets[: anchors + 1], *(getattr(self, name)[:end] for name in COLUMNS))
+
+
+COLUMNS = tuple(one.name for one in fields(Pool))[1:]  # one entry for each negative

@@ -10,7 +10,7 @@ from triptych.params_triplets import PROFILES, Triplets
 from triptych.triplets.candidates import Buckets, Candidates, PathIndex, WordIndex, rank_in_group
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.profiles import Rule, rules
-from triptych.triplets.relations import Relations, codes
+from triptych.triplets.relations import Answers, Relations, codes
 from triptych.triplets.views import Anchor, passage
 
 _BATCH = 2048  # anchors drawn for together; part of what a seed means
@@ -22,7 +22,7 @@ class Drawn:
 
     pools: dict[str, Pool]
     looked: np.ndarray  # int64, shape (anchors,): candidates looked at
-    related: np.ndarray  # int64, shape (anchors,): of these, related to the positive and left out
+    related: np.ndarray  # int64, shape (anchors,): of these, related to an answer and left out
 
 
 class Pools:
@@ -47,13 +47,16 @@ class Pools:
 
     def draw(self, anchors: Sequence[Anchor]) -> Drawn:
         """Return for each profile at most ``negatives_per_anchor`` of each tier, none related to the positive."""
+        words, positives = codes(one.text for one in anchors), np.array([one.positive for one in anchors], np.int64)
+        answers = Answers(words, positives)
         parts: dict[str, list[Pool]] = {profile: [Pool.of([])] for profile in PROFILES}
         counts = [np.empty((2, 0), np.int64)]
         for start in range(0, len(anchors), _BATCH):
             batch = anchors[start : start + _BATCH]
             random = np.random.default_rng([self._params.seed, start])
-            positives = self._place[[one.positive for one in batch]]
-            found, looked = self._candidates([one.text for one in batch], positives, random)
+            here = slice(start, start + len(batch))
+            texts = [one.text for one in batch]
+            found, looked = self._candidates(texts, words[here], positives[here], answers, random)
             counts.append(np.stack([looked, looked - np.bincount(found.anchor, minlength=len(batch))]))
             shuffled = random.random(len(found.anchor))
             for profile, pools in parts.items():
@@ -62,10 +65,13 @@ class Pools:
         return Drawn({profile: Pool.join(pools) for profile, pools in parts.items()}, *np.concatenate(counts, axis=1))
 
     def _candidates(
-        self, texts: list[str], positives: np.ndarray, random: np.random.Generator
+        self, texts: list[str], words: np.ndarray, rows: np.ndarray, answers: Answers, random: np.random.Generator
     ) -> tuple[Candidates, np.ndarray]:
-        """Return the unrelated candidates of a batch, and how many candidates each anchor had."""
-        sizes, number = self._params.candidates, len(self._rows)
+        """Return the unrelated candidates of a batch, and how many candidates each anchor had.
+
+        ``words`` are numbers that stand for the texts, ``rows`` those of the positives in the corpus.
+        """
+        sizes, number, positives = self._params.candidates, len(self._rows), self._place[rows]
         hits = self._words.hits(texts, sizes.lexical)
         draws = [
             hits,
@@ -82,6 +88,7 @@ class Pools:
         anchor, chunk = np.divmod(keys, number)
         looked = np.bincount(anchor, minlength=len(texts))
         apart = ~self._relations.related(self._rows[positives[anchor]], self._rows[chunk])
+        apart &= ~answers.reach(self._relations, words, rows, anchor, self._rows[chunk])
         anchor, chunk, rank = anchor[apart], chunk[apart], rank[first[apart]]
         positive = positives[anchor]
         path, lexical = self._paths.overlap(positive, chunk), self._words.overlap(positive, chunk)

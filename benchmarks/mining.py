@@ -1,0 +1,370 @@
+"""Mining beside sentence-transformers' ``mine_hard_negatives``: time, memory, and false negatives that were planted.
+
+``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 20000] [--repeats 3] [--quick]``
+
+Time and memory: both sides mine the same vectors (real ones of the project's texts, moved a little to make many) from
+the same files, exactly, by the same rules: 50 candidates, at most 0.8 of the positive, the 4 closest. The peer's model
+is one that reads the file where it should encode, so that neither side's time holds encoding. Each runs in a process of
+its own, in turn, and has sentence-transformers and torch imported before the clock starts, as both products have.
+Memory is the peak of the whole process, and what mining added to what the imports held.
+
+Planted: near-copies and paraphrases of positives go into the train split under other titles and files. Counted are
+those that end up as negatives of the anchors whose positive they repeat: the nearest without a filter, the peer with
+the settings its documentation recommends, and stage ``mine`` with those of params.yaml.
+"""
+
+import argparse
+import json
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import chdir, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+DEPTH, WANTED, MARGIN = 50, 4, 0.8
+
+
+def ours(folder: Path) -> np.ndarray:
+    """Mine with Triptych; return chunk rows, int64 of shape (anchors, wanted), -1 where there are fewer."""
+    from triptych.corpus.records import Chunk
+    from triptych.params_file import load_params
+    from triptych.triplets.examples import Examples
+    from triptych.triplets.mining import Filter, Vectors, neighbors, remine
+    from triptych.triplets.negatives import Pool
+    from triptych.triplets.relations import Answers, Relations
+
+    anchors, passages = np.load(folder / "anchors.npy"), np.load(folder / "passages.npy")
+    positive = np.load(folder / "positive.npy")
+    changes = {"depth": DEPTH + 1, "relative_margin": MARGIN, "prefer_other_category": 0.0, "hard_from": -1.0}
+    params = load_params().mine.model_copy(update=changes | {"hard_ranks": DEPTH + 1})
+    number, zeros = len(anchors), np.zeros(len(anchors), np.int32)
+    chunks = [
+        Chunk(str(row), "one", "", (), "", text, "", row, row, "train")
+        for row, text in enumerate((folder / "passages.txt").read_text(encoding="utf-8").split("\0"))
+    ]
+    examples = Examples(np.arange(number), positive, positive, zeros, zeros, ("one",), Pool.of([()] * number))
+    chosen = Filter(Relations(chunks, []), Answers(examples.anchor, positive), params)
+    found = neighbors(examples, Vectors(anchors, passages, np.arange(len(passages))), params)
+    pool = remine(examples, found, chunks, chosen, WANTED)[0].pool
+    rows = np.full((number, WANTED), -1)
+    rows[pool.anchors, np.arange(len(pool.chunk)) - pool.offsets[pool.anchors]] = pool.chunk
+    return rows
+
+
+def theirs(folder: Path) -> np.ndarray:
+    """Mine with sentence-transformers; return what `ours` returns."""
+    from datasets import Dataset
+    from sentence_transformers.util import mine_hard_negatives
+
+    passages = (folder / "passages.txt").read_text(encoding="utf-8").split("\0")
+    anchors = (folder / "anchors.txt").read_text(encoding="utf-8").split("\0")
+    positive = np.load(folder / "positive.npy").tolist()
+    dataset = Dataset.from_dict({"anchor": anchors, "positive": [passages[row] for row in positive]})
+    mined = mine_hard_negatives(
+        dataset,
+        _model(folder),
+        corpus=passages,
+        range_max=DEPTH,
+        relative_margin=1 - MARGIN,
+        num_negatives=WANTED,
+        use_faiss=True,
+        output_format="labeled-list",
+        verbose=False,
+    )
+    row = {text: number for number, text in enumerate(passages)}
+    place = {text: number for number, text in enumerate(anchors)}
+    rows = np.full((len(anchors), WANTED), -1)
+    for anchor, texts in zip(mined["anchor"], mined["positive"], strict=True):
+        found = [row[text] for text in texts[1:]]
+        rows[place[anchor], : len(found)] = found
+    return rows
+
+
+def _model(folder: Path) -> Any:
+    """Return a model that knows the vectors."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize
+
+    class Given(SentenceTransformer):
+        """Gives the vectors that lie in a folder, in their order."""
+
+        def encode_document(self, *_: Any, **__: Any) -> np.ndarray:
+            return np.load(folder / "passages.npy")
+
+        def encode_query(self, *_: Any, **__: Any) -> np.ndarray:
+            return np.load(folder / "anchors.npy")
+
+        def get_embedding_dimension(self) -> int:
+            return int(np.load(folder / "anchors.npy", mmap_mode="r").shape[1])
+
+    return Given(modules=[Normalize()], device="cpu")
+
+
+def make_vectors(base: Any, texts: list[str], chunks: int, anchors: int, folder: Path) -> None:
+    """Write vectors and texts of many chunks and anchors, as varied as the real ones they are made from."""
+    noise = np.random.default_rng(5)
+    real = base.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+
+    def moved(rows: np.ndarray, share: float) -> np.ndarray:
+        made = real[rows] + share * noise.standard_normal((len(rows), real.shape[1])).astype(np.float32) / 20
+        return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+    source = np.arange(chunks) % len(texts)
+    passages, positive = moved(source, 1.0), np.sort(noise.permutation(chunks)[:anchors]).astype(np.int32)
+    asked = passages[positive] + 0.6 * moved(source[positive], 1.0)
+    np.save(folder / "passages.npy", passages)
+    np.save(folder / "anchors.npy", asked / np.linalg.norm(asked, axis=1, keepdims=True))
+    np.save(folder / "positive.npy", positive)
+    (folder / "passages.txt").write_text("\0".join(f"{texts[s]} {n}" for n, s in enumerate(source)), encoding="utf-8")
+    (folder / "anchors.txt").write_text("\0".join(f"{texts[source[p]][:80]} ? {p}" for p in positive), encoding="utf-8")
+
+
+def timed(side: str, folder: Path) -> list[float]:
+    """Run one side in a process of its own; return seconds, its peak memory, and of that what mining added, in GiB."""
+    command = [sys.executable, "-m", "benchmarks.mining", "--side", side, "--folder", str(folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [float(one) for one in done.stdout.splitlines()[-1].split()]
+
+
+def one_side(side: str, folder: Path) -> None:
+    """Mine, and print what `timed` reads."""
+    import datasets  # noqa: F401
+    import sentence_transformers  # noqa: F401
+
+    def peak() -> float:  # getrusage would begin with what the parent held when it forked
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**20
+
+    before, start = peak(), time.perf_counter()
+    rows = {"ours": ours, "theirs": theirs}[side](folder)
+    seconds = time.perf_counter() - start
+    np.save(folder / f"{side}.npy", rows)
+    print(seconds, peak(), peak() - before)
+
+
+def race(base: Any, texts: list[str], chunks: int, anchors: int, repeats: int) -> dict[str, float]:
+    """Time both sides in turn; return ratios, ours to theirs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        make_vectors(base, texts, chunks, anchors, folder)
+        found: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
+        for _ in range(repeats):
+            for side, figures in found.items():
+                figures.append(timed(side, folder))
+        same = (np.load(folder / "ours.npy") == np.load(folder / "theirs.npy")).all(axis=1).mean()
+    median = {side: [statistics.median(one) for one in zip(*figures, strict=True)] for side, figures in found.items()}
+    print(f"{chunks} chunks, {anchors} anchors | seconds | peak GiB | added GiB")
+    for side, figures_of in median.items():
+        print(" | ".join([side, *(f"{one:.2f}" for one in figures_of)]))
+    print(f"same ids in {same:.2%} of the rows", flush=True)
+    ratios = [mine / other for mine, other in zip(median["ours"], median["theirs"], strict=True)]
+    names = ("ratio_time", "ratio_peak_memory", "ratio_added_memory")
+    return dict(zip(names, ratios, strict=True)) | {"same_rows": float(same)}
+
+
+_PAIRS = """
+return=give returns=gives returned=given compute=calculate computes=calculates computed=calculated array=matrix
+arrays=matrices element=entry elements=entries value=number values=numbers given=supplied specified=stated
+input=argument output=result axis=dimension axes=dimensions function=routine method=procedure use=employ used=employed
+using=by default=standard same=identical all=every each=every new=fresh number=count sequence=list object=instance
+objects=instances convert=turn converts=turns create=make creates=makes contains=holds contain=hold whether=if only=just
+must=should data=records index=label columns=fields column=field rows=records row=record set=put sets=puts find=look
+select=pick remove=drop missing=absent
+"""
+_SYNONYMS = dict(pair.split("=") for pair in _PAIRS.split())
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+
+
+def near_copy(text: str, dice: random.Random) -> str:
+    """Return the text with other words around it and one word in fifteen left out, as in a page of another version."""
+    kept = [word for word in text.split(" ") if dice.random() > 1 / 15]
+    return f"Added in version 2.{dice.randint(0, 9)}. {' '.join(kept)} See the release notes for what has changed."
+
+
+def paraphrase(text: str, dice: random.Random) -> str:
+    """Return the text with its sentences in another order and common words replaced."""
+    sentences = [one for one in _SENTENCE.split(text) if one.strip()]
+    cut = dice.randint(1, max(len(sentences) - 1, 1))
+    words = " ".join(sentences[cut:] + sentences[:cut]).split(" ")
+    return " ".join(_SYNONYMS.get(word.lower().strip(".,"), word) for word in words)
+
+
+def plant(project: Path, place: Path, number: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Write a project with planted chunks into ``place``; return chunk id → ids of its near-copy and paraphrase."""
+    from triptych.corpus.near_duplicates import cluster
+    from triptych.corpus.records import read_chunks, write_chunks
+    from triptych.params_file import load_params
+
+    shutil.copytree(project / "data/corpus", place / "data/corpus")
+    raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    raw["triplets"] |= settings
+    (place / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    chunks = read_chunks(place / "data/corpus/chunks.parquet", "split")
+    dice = random.Random(11)
+    long = [one for one in chunks if one.split == "train" and len(_SENTENCE.split(one.content)) >= 2]
+    planted, made = {}, []
+    for turn, one in enumerate(dice.sample(long, number)):
+        names = []
+        for kind, change in (("copy", near_copy), ("paraphrase", paraphrase)):
+            name = f"planted-{kind}-{turn}"
+            made.append(
+                replace(
+                    one,
+                    chunk_id=name,
+                    filename=f"{name}.md",
+                    header_path=("Notes", name),
+                    title=f"Note {name}",
+                    content=change(one.content, dice),
+                    document_id=-2 - len(made),
+                )
+            )
+            names.append(name)
+        planted[one.chunk_id] = (names[0], names[1])
+    chunks += made
+    near = cluster([one.content for one in chunks], load_params(place / "params.yaml").split.near_duplicates)
+    chunks = [replace(one, cluster_id=int(group)) for one, group in zip(chunks, near, strict=True)]
+    write_chunks(place / "data/corpus/chunks.parquet", chunks)
+    return planted
+
+
+def planted_test(project: Path, number: int, settings: dict[str, Any]) -> dict[str, float]:
+    """Plant, mine three ways with the base model, and count what was planted among the negatives of its original."""
+    from benchmarks.recipes import make
+    from stages import mine
+    from triptych.retrieval.dense import search
+    from triptych.training.base import load_base
+    from triptych.training.mining_vectors import vectors_for_mining
+    from triptych.triplets.examples import read_examples, read_texts
+
+    with tempfile.TemporaryDirectory() as scratch:
+        place, folder = Path(scratch) / "project", Path(scratch) / "made"
+        folder.mkdir()
+        planted = plant(project, place, number, settings)
+        made = make(place, folder, [], False, "dev")
+        with chdir(folder), redirect_stdout(sys.stderr):
+            line = (
+                "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/base"
+                " --mined data/triplets/round1 --metrics mine.json --vectors data/vectors"
+            )
+            mine.main(line.split())
+        examples = read_examples(folder / "data/triplets/round1/examples.parquet", "mine")
+        chunks, judging = made.judging.chunks, made.judging
+        rows = np.array([row for row, one in enumerate(chunks) if one.split == "train"])
+        base = load_base(made.params.model)
+        found = vectors_for_mining(
+            base, judging.store, examples, judging.passages, rows, judging.precision, folder / "data/vectors"
+        )
+        texts = read_texts(folder / "data/tokens/texts")[1]
+    row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
+    copies = {row_of[one]: {row_of[name] for name in names} for one, names in planted.items()}
+    asked = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))
+    positives = examples.positive_chunk[asked].tolist()
+
+    hits = rows[search(found.anchors[asked], found.passages, WANTED + 1)[0]].tolist()
+    raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
+    pools = [{one.chunk for one in examples.pool[int(one)]} for one in asked]
+    passages = [texts[judging.passages[row]] for row in rows.tolist()]
+    anchors = [texts[one] for one in examples.anchor[asked].tolist()]
+    vector = dict(zip(passages, found.passages, strict=True)) | dict(zip(anchors, found.anchors[asked], strict=True))
+    own = [texts[judging.passages[row]] for row in positives]
+    place_of = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
+
+    def share(taken: list[Any]) -> float:
+        return sum(len(copies[one] & set(some)) for one, some in zip(positives, taken, strict=True)) / 2 / len(asked)
+
+    result = {"planted_raw": share(raw), "planted_ours": share(pools)}
+    for name, margin in (("planted_peer", 0.05), ("planted_peer_at_our_margin", 1 - made.params.mine.relative_margin)):
+        mined = recommended(anchors, own, passages, vector, margin)
+        result[name] = share([[place_of[text] for text in mined.get(anchor, [])] for anchor in anchors])
+    hard = np.bincount(examples.pool.anchors[examples.pool.tier == 2], minlength=len(examples))
+    result["rows_filled"] = float((hard[asked] >= made.params.triplets.negatives_per_anchor).mean())
+    print(f"{2 * number} planted chunks, {len(asked)} anchors of their originals, {len(rows)} train chunks")
+    for name, value in result.items():
+        print(f"{name} | {value:.2%}")
+    return result
+
+
+def recommended(
+    anchors: list[str], positives: list[str], passages: list[str], vector: dict[str, np.ndarray], margin: float
+) -> dict[str, list[str]]:
+    """Mine with sentence-transformers' recommended settings; return anchor → negatives."""
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize
+    from sentence_transformers.util import mine_hard_negatives
+
+    class Known(SentenceTransformer):
+        """Gives vectors that are known by text."""
+
+        def encode_document(self, texts: list[str], **_: Any) -> np.ndarray:
+            return np.stack([vector[text] for text in texts])
+
+        encode_query = encode_document
+
+        def get_embedding_dimension(self) -> int:
+            return len(vector[passages[0]])
+
+    mined = mine_hard_negatives(
+        Dataset.from_dict({"anchor": anchors, "positive": positives}),
+        Known(modules=[Normalize()], device="cpu"),
+        corpus=passages,
+        relative_margin=margin,
+        num_negatives=WANTED,
+        sampling_strategy="top",
+        use_faiss=True,
+        output_format="labeled-list",
+        verbose=False,
+    )
+    answers: dict[str, set[str]] = {}
+    for anchor, positive in zip(anchors, positives, strict=True):
+        answers.setdefault(anchor, set()).add(positive)
+    return {
+        anchor: [text for text in texts if text not in answers[anchor]]
+        for anchor, texts in zip(mined["anchor"], mined["positive"], strict=True)
+    }
+
+
+def main() -> None:
+    """Print a table for each part, and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", type=Path, default=Path())
+    parser.add_argument("--chunks", type=int, default=100_000)
+    parser.add_argument("--anchors", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--planted", type=int, default=400, help="originals; each gets a near-copy and a paraphrase")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        one_side(args.side, args.folder)
+        return
+    settings: dict[str, Any] = {}
+    if args.quick:
+        args.chunks, args.anchors, args.repeats, args.planted = 20_000, 4_000, 1, 100
+        settings = {"anchors_per_chunk": 1}
+
+    from triptych.corpus.records import read_chunks
+    from triptych.params_file import load_params
+    from triptych.training.base import load_base
+
+    chunks = read_chunks(args.project / "data/corpus/chunks.parquet", "split")
+    texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]
+    base = load_base(load_params(args.project / "params.yaml").model)
+    figures = race(base, texts, args.chunks, args.anchors, args.repeats)
+    figures |= planted_test(args.project, args.planted, settings)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Stage mine on real documentation: its cache, its report, a model that went wrong, and rounds that end early."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from stages import mine, train
+from stages.command import run
+from triptych.training import encoding
+from triptych.training.rounds import read_round_record
+from triptych.triplets.examples import read_examples
+
+MINED = Path("data/triplets/round1")
+ARGUMENTS = (
+    f"--tokens data/tokens --base models/base --round data/triplets/round0 --model models/base --mined {MINED}"
+    " --metrics metrics/mine/round1.json --vectors data/vectors"
+).split()
+CHANGES = {
+    "ingest.sources": [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")],
+    "split.min_queries": 2,
+    "model.base": "./tiny",
+    "tokenize.max_length": "auto",
+    "train.precision": "fp32",
+}
+
+
+@pytest.fixture
+def project(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def mined(project, write_params, capsys):
+    """Run the stage with changed params; return its metrics, what it says, and the bytes it wrote."""
+
+    def call(**changes):
+        write_params(project, **CHANGES | {f"mine.{key}": value for key, value in changes.items()})
+        mine.main(ARGUMENTS)
+        metrics = json.loads(Path("metrics/mine/round1.json").read_text(encoding="utf-8"))
+        written = {path.name: path.read_bytes() for path in MINED.iterdir()}
+        return metrics, capsys.readouterr().out, written
+
+    return call
+
+
+def test_cache_saves_encoding_and_changes_no_byte(mined, project, monkeypatch):
+    first = mined()
+    asked = []
+    monkeypatch.setattr(encoding, "_encoded", lambda *arguments: asked.append(arguments))
+    again = mined()
+    assert not asked
+    assert first == again
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    shards = sorted(Path("data/vectors").glob("*/*.npy"))
+    shards[0].unlink()
+    assert mined() == first  # with a part of it
+    shutil.rmtree("data/vectors")
+    assert mined() == first  # and without
+
+
+def test_each_category_has_its_figures_and_they_add_up(mined):
+    figures = mined()[0]["mined"]
+    assert set(figures) == {"all", "fft", "ma"}
+    for name in ("examples", "candidates", "hard_negatives", "examples_short"):
+        assert figures["all"][name] == figures["fft"][name] + figures["ma"][name]
+    for found in figures.values():
+        assert found["closeness"]["p10"] <= found["closeness"]["p90"]
+        assert 0 <= found["churn"] <= 1
+        assert sum(found["rejected"].values()) - found["rejected"]["pool_above_relative_margin"] <= found["candidates"]
+
+
+def test_guide_throws_out_what_it_finds_as_close_as_the_positive(mined):
+    alone = mined(relative_margin=2.0)[0]["mined"]["all"]
+    guided = mined(relative_margin=2.0, guide="base", guide_margin=0.9)[0]["mined"]["all"]
+    stricter = mined(relative_margin=2.0, guide="base", guide_margin=0.5)[0]["mined"]["all"]
+    assert alone["rejected"]["guide"] == 0 < guided["rejected"]["guide"] < stricter["rejected"]["guide"]
+
+
+def test_no_mined_negative_is_closer_than_the_margin_allows(mined):
+    metrics, _, _ = mined(relative_margin=0.9)
+    examples = read_examples(MINED / "examples.parquet", "mine")
+    assert metrics["mined"]["all"]["hardness"] < 0.9
+    assert len(examples) == metrics["examples"]
+
+
+def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_model_of_before(mined, project, capsys):
+    metrics, said, written = mined(skip_below_churn=1.0)
+    assert metrics["ends"] is (metrics["mined"]["all"]["churn"] < 1)
+    assert "end.json" in written
+    assert "the rounds end before round1" in said
+    train.main(
+        f"--tokens data/tokens --round {MINED} --previous models/base --model models/round1"
+        " --metrics metrics/train/round1.json --curve metrics/train/round1.csv".split()
+    )
+    assert "not trained" in capsys.readouterr().out
+    assert read_round_record(project / "models/round1") == read_round_record(project / "models/base")
+    assert json.loads(Path("metrics/train/round1.json").read_text(encoding="utf-8"))["trained_in"] == "base"
+    assert Path("metrics/train/round1.csv").read_text(encoding="utf-8") == "step,loss\n"
+
+
+def test_much_that_is_new_goes_on(mined):
+    metrics, said, written = mined(relative_margin=2.0, skip_below_churn=0.01)
+    assert metrics["ends"] is False
+    assert "end.json" not in written
+    assert "rounds end" not in said
+
+
+def broken(project, change) -> None:
+    path = project / "tiny/model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def to_nan(weights):
+    weights["embeddings.word_embeddings.weight"][5:] = float("nan")
+
+
+def to_one_vector(weights):
+    for name in [one for one in weights if "output.LayerNorm" in one]:
+        weights[name] = torch.ones_like(weights[name]) if name.endswith("bias") else torch.zeros_like(weights[name])
+
+
+@pytest.mark.parametrize(("change", "complaint"), [(to_nan, "not finite"), (to_one_vector, "the same vector")])
+def test_model_that_went_wrong_is_refused_with_the_remedy(mined, project, write_params, capsys, change, complaint):
+    broken(project, change)
+    write_params(project, **CHANGES)
+    with pytest.raises(SystemExit):
+        run(lambda: mine.main(ARGUMENTS))
+    said = capsys.readouterr().err
+    assert "error: mine" in said
+    assert "Traceback" not in said
+    assert complaint in said
+    assert "rounds.train" in said
+    assert not MINED.exists()
