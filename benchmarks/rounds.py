@@ -35,6 +35,7 @@ from triptych.triplets.examples import Examples, read_examples, write_examples
 from triptych.triplets.mining import Filter, Vectors, neighbors, remine
 from triptych.triplets.relations import Answers, Relations
 
+_NO_ANSWERS = Answers(np.empty(0, int), np.empty(0, int))
 _EVERYTHING = 1e9  # a margin that lets any score pass
 
 
@@ -112,9 +113,9 @@ class Trials:
         material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn.steps, own)
         if raw:
             strangers = Relations(strange(self._chunks), [])
-            material = replace(material, collator=Collator(made.judging.store, strangers, False))
+            material = replace(material, collator=Collator(made.judging.store, strangers, _NO_ANSWERS, False))
         make_trainable(model, settings, previous)
-        train(model, material, settings, turn)
+        train(model, material, settings, turn.learning_rate)
         save_trained(model, settings, place)
 
     def _mined(self, kind: str, examples: Examples, previous: Path) -> tuple[Examples, dict[str, Any]]:
@@ -122,7 +123,7 @@ class Trials:
         relations = Relations(self._chunks, self._links, triplets.exclude_linked)
         known = Answers(examples.anchor, examples.positive_chunk)
         if kind == "raw":
-            relations, known = Relations(strange(self._chunks), []), Answers(np.empty(0, int), np.empty(0, int))
+            relations, known = Relations(strange(self._chunks), []), _NO_ANSWERS
             params = params.model_copy(update={"relative_margin": _EVERYTHING})
         guide = self._base.scores if kind == "guided" else None
         found = neighbors(examples, self._vectors(previous), params)
@@ -175,7 +176,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / "made"
         place.mkdir()
-        made = make(args.project, place, settings, False, "dev")
+        made = make(args.project, place, settings, False, ["dev"])
         exam = Exam(made)
         trials = Trials(made, exam, args.keep or Path(scratch) / "kept", args.steps)
         rows = judged(trials, exam, made, arms, args.seeds)
@@ -187,10 +188,10 @@ def judged(trials: Trials, exam: Exam, made: Made, arms: list[Arm], seeds: list[
     document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
     clusters = np.array([document[min(made.judging.qrels[one])] for one in exam.ids])
     of_arm: dict[str, list[np.ndarray]] = {"round 0": [trials.values(None, seed) for seed in seeds]}
-    rows = [exam.row("round 0", 1.0, of_arm["round 0"])]
+    rows = [exam.row("round 0", 1.0, of_arm["round 0"], "dev")]
     for arm in arms:
         of_arm[arm.name] = [trials.values(arm, seed) for seed in seeds]
-        row = exam.row(arm.name, 1.0, of_arm[arm.name])
+        row = exam.row(arm.name, 1.0, of_arm[arm.name], "dev")
         without = "no mining, two rounds" if arm.rounds * arm.times == 2 else "no mining"
         for other in ("round 0", without):
             if other in of_arm and other != arm.name:

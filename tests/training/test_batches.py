@@ -48,14 +48,14 @@ def tiers_of(params_with):
 
 @pytest.fixture
 def collate(tmp_path):
-    def make(links=(), fixed=False, answers=None):
+    def make(links=(), fixed=False, answers=((), ())):
         metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
         write_store(tmp_path, [[7] * (number % 5) + [1000 + number] for number in range(110)], metadata)
         chunks = [
             Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
         ]
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
-        return Collator(open_store(tmp_path, "abc"), relations, fixed, answers)
+        return Collator(open_store(tmp_path, "abc"), relations, Answers(*map(np.array, answers)), fixed)
 
     return make
 
@@ -157,7 +157,7 @@ def test_schedule_of_an_empty_draw_is_empty(params_with):
 
 
 def test_other_answers_of_an_anchor_and_what_is_related_to_them_leave_its_denominator(collate):
-    answers = Answers(np.array([1, 1, 0]), np.array([0, 2, 2]))  # words 1 are answered by chunks 0 and 2
+    answers = [1, 1, 0], [0, 2, 2]  # words 1 are answered by chunks 0 and 2
     batch = collate([("c2", "c1")], answers=answers)(ROWS)
     column = {chunk: place for place, chunk in enumerate([50, 100, 101, 102, 103])}
     related = batch["label"]["related"]

@@ -39,8 +39,8 @@ class Collator:
 
     valid_label_columns: tuple[str, ...] = ()
 
-    def __init__(self, store: TokenStore, relations: Relations, fixed: bool, answers: Answers | None = None) -> None:
-        self._store, self._relations, self._fixed, self._answers = store, relations, fixed, answers
+    def __init__(self, store: TokenStore, relations: Relations, answers: Answers, fixed: bool) -> None:
+        self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         """Return features under ``query_`` and ``passage_``, and the rows' places under ``label``."""
@@ -51,10 +51,9 @@ class Collator:
         chunks = np.concatenate([column["positive_chunk"], column["negative_chunk"]])[first]
         anchors, positives = column["anchor"], column["positive_chunk"]
         related = self._relations.related(positives[:, None], chunks[None, :])
-        if self._answers is not None:
-            owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
-            reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
-            related |= reached.reshape(related.shape)
+        owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
+        reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
+        related |= reached.reshape(related.shape)
         batch = padded(self._store, {"query": queries, "passage": passages}, self._fixed)
         batch["label"] = {
             "anchor": torch.from_numpy(anchor),

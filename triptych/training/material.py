@@ -18,7 +18,7 @@ from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
 from triptych.triplets.examples import Examples, read_passages
-from triptych.triplets.relations import Relations
+from triptych.triplets.relations import Answers, Relations
 from triptych.triplets.sampling import anchors_for_run, draw_for_run, tier_shares, view_rows
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
@@ -55,8 +55,9 @@ def prepare(
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
+    answers = Answers(examples.anchor, examples.positive_chunk)
     scheduled = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
-    return Material(scheduled, Collator(store, relations, fixed), loss, steps, tier_shares(examples, draw))
+    return Material(scheduled, Collator(store, relations, answers, fixed), loss, steps, tier_shares(examples, draw))
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
