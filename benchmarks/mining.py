@@ -199,7 +199,7 @@ def paraphrase(text: str, dice: random.Random) -> str:
     return " ".join(_SYNONYMS.get(word.lower().strip(".,"), word) for word in words)
 
 
-def plant(project: Path, place: Path, number: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def plant(project: Path, place: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Write a project with planted chunks into ``place``; return chunk id → ids of its near-copy and paraphrase."""
     from triptych.corpus.near_duplicates import cluster
     from triptych.corpus.records import read_chunks, write_chunks
@@ -210,7 +210,7 @@ def plant(project: Path, place: Path, number: int, settings: dict[str, Any]) -> 
     raw["triplets"] |= settings
     (place / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     chunks = read_chunks(place / "data/corpus/chunks.parquet", "split")
-    dice = random.Random(11)
+    dice = random.Random(seed)
     long = [one for one in chunks if one.split == "train" and len(_SENTENCE.split(one.content)) >= 2]
     planted, made = {}, []
     for turn, one in enumerate(dice.sample(long, number)):
@@ -231,13 +231,14 @@ def plant(project: Path, place: Path, number: int, settings: dict[str, Any]) -> 
             names.append(name)
         planted[one.chunk_id] = (names[0], names[1])
     chunks += made
-    near = cluster([one.content for one in chunks], load_params(place / "params.yaml").split.near_duplicates)
+    similar = load_params(place / "params.yaml").split.near_duplicates
+    near = cluster([[one.content for one in chunks]], similar).cluster
     chunks = [replace(one, cluster_id=int(group)) for one, group in zip(chunks, near, strict=True)]
     write_chunks(place / "data/corpus/chunks.parquet", chunks)
     return planted
 
 
-def planted_test(project: Path, number: int, settings: dict[str, Any]) -> dict[str, float]:
+def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, float]:
     """Plant, mine three ways with the base model, and count what was planted among the negatives of its original."""
     from benchmarks.recipes import make
     from stages import mine
@@ -249,8 +250,8 @@ def planted_test(project: Path, number: int, settings: dict[str, Any]) -> dict[s
     with tempfile.TemporaryDirectory() as scratch:
         place, folder = Path(scratch) / "project", Path(scratch) / "made"
         folder.mkdir()
-        planted = plant(project, place, number, settings)
-        made = make(place, folder, [], False, "dev")
+        planted = plant(project, place, number, seed, settings)
+        made = make(place, folder, [], False, ["dev"])
         with chdir(folder), redirect_stdout(sys.stderr):
             line = (
                 "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/base"
@@ -287,7 +288,8 @@ def planted_test(project: Path, number: int, settings: dict[str, Any]) -> dict[s
         mined = recommended(anchors, own, passages, vector, margin)
         result[name] = share([[place_of[text] for text in mined.get(anchor, [])] for anchor in anchors])
     hard = np.bincount(examples.pool.anchors[examples.pool.tier == 2], minlength=len(examples))
-    result["rows_filled"] = float((hard[asked] >= made.params.triplets.negatives_per_anchor).mean())
+    filled = hard >= made.params.triplets.negatives_per_anchor
+    result |= {"rows_filled": float(filled.mean()), "rows_filled_of_originals": float(filled[asked].mean())}
     print(f"{2 * number} planted chunks, {len(asked)} anchors of their originals, {len(rows)} train chunks")
     for name, value in result.items():
         print(f"{name} | {value:.2%}")
@@ -342,6 +344,7 @@ def main() -> None:
     parser.add_argument("--anchors", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--planted", type=int, default=400, help="originals; each gets a near-copy and a paraphrase")
+    parser.add_argument("--seed", type=int, default=11, help="of what is planted")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -362,7 +365,7 @@ def main() -> None:
     texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]
     base = load_base(load_params(args.project / "params.yaml").model)
     figures = race(base, texts, args.chunks, args.anchors, args.repeats)
-    figures |= planted_test(args.project, args.planted, settings)
+    figures |= planted_test(args.project, args.planted, args.seed, settings)
     print(json.dumps(figures))
 
 
