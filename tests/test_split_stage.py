@@ -175,10 +175,11 @@ def test_a_category_of_one_chunk_is_refused_by_name(refused, asked):
     assert "category 'lists'" not in said
 
 
-def test_questions_about_unknown_chunks_alone_leave_pseudo_queries_and_are_counted(run_split):
-    metrics, _ = run_split(two_categories(), asked=[("how about it", "gone"), ("and this", "gone too")])
-    assert metrics["queries_dropped"] == {"user_nothing_relevant": 2, "user_unknown_chunk": 2}
-    assert set(metrics["kinds"]["test"]) == {"pseudo"}
+def test_questions_about_unknown_chunks_alone_are_refused_with_an_id_that_is_known(refused):
+    chunks = two_categories()
+    said = refused(chunks, links_to(chunks), asked=[("how about it", "gone"), ("and this", "gone too")])
+    assert "no question of asked has an answer among the chunks (2 nothing_relevant, 2 unknown_chunk)" in said
+    assert f"must be ids of chunks, such as {chunks[0].chunk_id}" in said
 
 
 def test_links_to_unknown_chunks_are_counted(run_split):

@@ -218,6 +218,12 @@ def test_source_listed_twice_is_refused(read, write):
         read(path, path)
 
 
+def test_folder_listed_twice_with_another_spelling_is_refused(read, write):
+    folder = write("one.jsonl", RECORD).parent
+    with pytest.raises(UserError, match=r"is listed twice"):
+        read({"path": f"{folder}", "format": "markdown"}, {"path": f"{folder}/./", "format": "markdown"})
+
+
 def test_too_many_rejected_records_stop_the_stage_with_the_common_reasons(read, write):
     good = [record(str(number)) for number in range(90)]
     bad = [record("x", " ")] * 5 + ["{"] * 3 + [{"chunk_id": "y"}] * 2 + ["[]"]

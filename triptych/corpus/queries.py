@@ -112,7 +112,8 @@ class _Sections:
 def user_queries(folder: Path, columns: Columns) -> tuple[list[Judged], dict[str, int]]:
     """Read the user's questions from a BEIR folder; several qrels files named train, dev, test are respected.
 
-    Judgments of grade 0 or of unknown chunks are left out and counted; a query without any other is dropped.
+    Judgments of grade 0 or of unknown chunks are left out and counted; a query without any other is dropped. Raise
+    `UserError` where none is left.
     """
     texts, qrels = read_judged(folder)
     named = set(qrels) & {"train", "dev", "test"}
@@ -136,4 +137,11 @@ def user_queries(folder: Path, columns: Columns) -> tuple[list[Judged], dict[str
                 best = max(relevant, key=lambda chunk: (relevant[chunk], chunk))
                 query = Query(f"user-{query_id}", texts[query_id], "user", columns.category_of(rows[best]))
                 found.append(Judged(query, relevant, split if len(qrels) > 1 else None))
-    return found, {reason: number for reason, number in sorted(dropped.items()) if number}
+    reasons = {reason: number for reason, number in sorted(dropped.items()) if number}
+    if not found:
+        told = ", ".join(f"{number} {reason}" for reason, number in reasons.items()) or "no judgments"
+        raise UserError(
+            f"split.queries: no question of {folder} has an answer among the chunks ({told}); corpus-id in its qrels"
+            f" must be ids of chunks, such as {columns.chunk_id[0].as_py()}"
+        )
+    return found, reasons

@@ -37,9 +37,11 @@ class Intake:
     """Reads all sources once, as a stream; what it keeps of a chunk are two digests."""
 
     def __init__(self, params: Ingest) -> None:
-        twice = [path for path, number in Counter(one.path for one in params.sources).items() if number > 1]
-        if twice:
-            raise UserError(f"ingest.sources: {twice[0]} is listed twice; remove one of the entries")
+        seen: set[Path] = set()
+        for one in params.sources:
+            if Path(one.path) in seen:
+                raise UserError(f"ingest.sources: {one.path} is listed twice; remove one of the entries")
+            seen.add(Path(one.path))
         self._params = params
         self._kinds = [_format_of(source) for source in params.sources]
         skip = params.on_bad_file == "skip"
