@@ -1,6 +1,6 @@
 """Mining beside sentence-transformers' ``mine_hard_negatives``: time, memory, and false negatives that were planted.
 
-``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 20000] [--repeats 3] [--quick]``
+``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 100000] [--repeats 2] [--quick]``
 
 Time and memory: both sides mine the same vectors (real ones of the project's texts, moved a little to make many) from
 the same files, exactly, by the same rules: 50 candidates, at most 0.8 of the positive, the 4 closest. The peer's model
@@ -341,8 +341,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path())
     parser.add_argument("--chunks", type=int, default=100_000)
-    parser.add_argument("--anchors", type=int, default=20_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--anchors", type=int, default=100_000)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--planted", type=int, default=400, help="originals; each gets a near-copy and a paraphrase")
     parser.add_argument("--seed", type=int, default=11, help="of what is planted")
     parser.add_argument("--quick", action="store_true")
