@@ -36,9 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     columns = read_columns(corpus)
     links = read_table(args.chunks / "links.parquet", "ingest", ["from_chunk_id", "to_chunk_id", "text"])
     judged, dropped = crossref_queries(corpus, columns, links, min_words)
+    left_out: list[str] = []
     if params.queries is not None:
         own, own_dropped = user_queries(Path(params.queries), columns)
         judged, dropped = own + judged, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
+        left_out = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
     found = cluster(_texts(corpus), params.near_duplicates)
     document_ids = documents(columns, found.cluster, judged, params.group_titles)
     sides = assign(columns, document_ids, judged, params.fractions, params.seed)
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             f"the splits leak: {leaking}; this is a fault of Triptych, please report it with your params.yaml"
         )
     counts = count(columns, sides, placed)
-    warnings = thin_categories(counts, params, document_ids, found.cluster)
+    warnings = left_out + thin_categories(counts, params, document_ids, found.cluster)
     if not judged:
         number = sum(map(len, placed.values()))
         warnings.insert(0, f"nobody asked anything here: {number} pseudo-queries stand in, which prove nothing")

@@ -182,6 +182,13 @@ def test_questions_about_unknown_chunks_alone_are_refused_with_an_id_that_is_kno
     assert f"must be ids of chunks, such as {chunks[0].chunk_id}" in said
 
 
+def test_questions_that_are_left_out_are_said(run_split):
+    chunks = two_categories()
+    asked = [*((f"how about {one.chunk_id}", one.chunk_id) for one in chunks), ("how about it", "gone")]
+    _, said = run_split(chunks, asked=asked)
+    assert "warning: split.queries: left out 1 of unknown_chunk" in said
+
+
 def test_links_to_unknown_chunks_are_counted(run_split):
     chunks = two_categories()
     links = [*links_to(chunks), Link("gone", chunks[0].chunk_id, "what is gone from here", "")]

@@ -121,9 +121,17 @@ def test_front_matter_is_no_text_and_titles_the_top(tmp_path):
     assert (section.title, section.content) == ("More", "text")
 
 
-def test_front_matter_that_is_not_yaml_is_left_out_all_the_same(tmp_path):
-    (chunk,) = read(tmp_path, a="---\ntitle: Numbers: an overview\n---\nIntro.\n").chunks
-    assert (chunk.title, chunk.content) == ("a", "Intro.")
+def test_front_matter_that_is_not_yaml_is_read_by_its_lines_and_counted(tmp_path):
+    found = read(tmp_path, None, a='---\ntitle: "Numbers: an overview\ncategory: ops: all\n---\nIntro.\n')
+    (chunk,) = found.chunks
+    assert (chunk.title, chunk.category, chunk.content) == ("Numbers: an overview", "ops: all", "Intro.")
+    assert found.account.normalized["front_matter_not_yaml"] == 1
+
+
+def test_title_and_category_that_are_no_texts_are_ignored_and_counted(tmp_path):
+    found = read(tmp_path, a="---\ntitle: [x, y]\ncategory: yes\n---\nIntro.\n")
+    assert found.chunks[0].title == "a"
+    assert found.account.normalized["front_matter_ignored"] == 2
 
 
 def test_empty_front_matter_is_no_text(tmp_path):

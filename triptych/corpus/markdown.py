@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from triptych.params import Source
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SUFFIXES = (".md", ".markdown")
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
+_KEY_LINE = re.compile(r"^(\w+):[ \t]+(.*\S)", re.MULTILINE)
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 # GitHub's anchors keep letters, marks, decimal digits and connectors such as the underscore.
 _IN_ANCHOR = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Pc"}
@@ -33,15 +35,16 @@ def read_markdown(source: Source, account: Account) -> Iterator[Outcome]:
     """
 
     def page(name: str, path: Path) -> Page:
-        return _page(name, cleaned(read_text(path, source.encoding), account.normalized))
+        return _page(name, cleaned(read_text(path, source.encoding), account.normalized), account.normalized)
 
     return read_pages(source, account, SUFFIXES, page)
 
 
-def _page(name: str, text: str) -> Page:
+def _page(name: str, text: str, done: Counter[str]) -> Page:
     """Cut a file at its headings; text above the first one is a section under the file's stem."""
-    text, front, skipped = _without_front_matter(text)
-    title = one_line(front.get("title")) or ""
+    text, front, skipped = _without_front_matter(text, done)
+    title, category = (one_line(front.get(key)) for key in ("title", "category"))
+    done["front_matter_ignored"] += (title is None) + (category is None)
     lines, stem = text.split("\n"), PurePosixPath(name).stem
     tokens = _PARSER.parse(text)
     titles = [_flat(inline)[0] for token, inline in pairwise(tokens) if token.type == "heading_open"]
@@ -50,7 +53,7 @@ def _page(name: str, text: str) -> Page:
     # Headings inside lists and quotes cut nothing, but have anchors.
     cuts = [one for one in headings if one[0].level == 0]
     ends = [_span(token)[0] for token, _, _ in cuts] + [len(lines)]
-    page = Page(category=one_line(front.get("category")) or "")
+    page = Page(category=category or "")
     content = _body(lines[: ends[0]])
     if content or not cuts:
         page.sections.append(Section(name, (stem,), title or stem, skipped + 1, content))
@@ -76,10 +79,11 @@ def _locate(page: Page, tokens: list[Token], slugs: list[str], section: int) -> 
             page.references.extend(references(section, *_flat(token)))
 
 
-def _without_front_matter(text: str) -> tuple[str, dict[str, Any], int]:
+def _without_front_matter(text: str, done: Counter[str]) -> tuple[str, dict[str, Any], int]:
     """Return the text below the front matter, what stands in it, and how many lines it took.
 
-    Two rulers around prose look alike; they are told by what YAML makes of the lines between.
+    Two rulers around prose look alike; they are told by what YAML makes of the lines between. What is no YAML, such as
+    ``title: Numbers: an overview``, is read line by line, and counted.
     """
     match = _FRONT_MATTER.match(text)
     if not match:
@@ -87,7 +91,8 @@ def _without_front_matter(text: str) -> tuple[str, dict[str, Any], int]:
     try:
         values = yaml.safe_load(match[1] or "{}")
     except (yaml.YAMLError, ValueError, RecursionError):
-        values = {}  # "title: Numbers: an overview" is meant as front matter, though it is not YAML
+        values = {key: value.strip("'\"") for key, value in _KEY_LINE.findall(match[1])}
+        done["front_matter_not_yaml"] += 1
     if not isinstance(values, dict):
         return text, {}, 0
     return text[match.end() :], values, text.count("\n", 0, match.end())

@@ -62,7 +62,7 @@ class Account:
     def bad_file(self, error: BadFileError) -> None:
         """Note a file that is left out, or from its fault on; raise the error where that is not wanted."""
         if not self.skip_bad_files:
-            raise BadFileError(f"{error}; or set ingest.on_bad_file: skip") from error
+            raise UserError(f"{error}; or set ingest.on_bad_file: skip") from error
         self.bad_files.append(str(error))
 
     def close(self, max_rejected_share: float) -> None:
