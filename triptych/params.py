@@ -146,6 +146,7 @@ class Train(Section):
     warmup_share: Share
     weight_decay: float = Field(ge=0.0)
     batch_size: int = Field(ge=2)
+    micro_batch_tokens: Count
     gradient_accumulation_steps: Count
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
@@ -155,10 +156,6 @@ class Train(Section):
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
-
-    def rows_per_step(self, loss: str) -> int:
-        """Return how many anchors one device sees in a step; of lessons fewer, since each has many passages."""
-        return self.distill.batch_size if loss == "distill" else self.batch_size
 
 
 class Mine(Section):

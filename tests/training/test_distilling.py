@@ -148,10 +148,11 @@ def test_batch_marks_the_passages_of_each_row(tmp_path):
             {"anchor": 17, "chunks": [9, 4], "teacher": [2.0, -1.0], "scale": 0.2},
         ]
     )
-    assert batch["passage_input_ids"][:, 0].tolist() == [102, 104, 109]
-    assert batch["query_input_ids"][batch["label"]["anchor"], 0].tolist() == [118, 117]
-    assert batch["label"]["teacher"].tolist() == [[0.5, 1.0, -math.inf], [-math.inf, -1.0, 2.0]]
-    assert batch["label"]["scale"].tolist() == pytest.approx([0.1, 0.2])
+    texts = torch.cat([group["input_ids"][:, 0] for group in batch["features"]])
+    assert texts[batch["rows"]["passages"]].tolist() == [102, 104, 109]
+    assert texts[batch["rows"]["queries"]][batch["rows"]["anchor"]].tolist() == [118, 117]
+    assert batch["rows"]["teacher"].tolist() == [[0.5, 1.0, -math.inf], [-math.inf, -1.0, 2.0]]
+    assert batch["rows"]["scale"].tolist() == pytest.approx([0.1, 0.2])
 
 
 QUERIES = torch.tensor([[1.0, 0.0]])
@@ -167,18 +168,18 @@ def test_distill_loss_by_hand():
     taught = np.exp([1.0, 3.0])
     student, taught = student / student.sum(), taught / taught.sum()
     expected = float((taught * np.log(taught / student)).sum())
-    loss = DistillLoss(None, 1.0).of_vectors(QUERIES, PASSAGES, rows([1.0, 3.0, -math.inf]))
+    loss = DistillLoss(1.0).of_vectors(QUERIES, PASSAGES, rows([1.0, 3.0, -math.inf]))
     assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_distill_loss_is_zero_where_the_student_ranks_as_the_teacher_does():
-    loss = DistillLoss(None, 1.0).of_vectors(QUERIES, PASSAGES, rows([4.0, 3.0, 0.0]))
+    loss = DistillLoss(1.0).of_vectors(QUERIES, PASSAGES, rows([4.0, 3.0, 0.0]))
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_passages_of_other_rows_get_no_gradient():
     passages = PASSAGES.clone().requires_grad_()
-    DistillLoss(None, 1.0).of_vectors(QUERIES, passages, rows([1.0, 3.0, -math.inf])).backward()
+    DistillLoss(1.0).of_vectors(QUERIES, passages, rows([1.0, 3.0, -math.inf])).backward()
     assert torch.isfinite(passages.grad).all()
     assert passages.grad[2].tolist() == [0.0, 0.0]
     assert passages.grad[0].abs().sum() > 0
@@ -215,7 +216,7 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
     material = prepare(tmp_path / "data/tokens", store, found, tmp_path / "models/base", params, 70, 1)
-    assert len(material.rows["anchor"]) == 60 * 24
+    assert len(material.schedule.columns["anchor"]) == 60 * 24
     assert material.steps == 60  # the 70 asked for are more than help
     make_trainable(model, params.train, None)
     curve = train(model, material, params.train, 0.01)

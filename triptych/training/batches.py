@@ -1,49 +1,30 @@
-"""From drawn triplets to batches: the schedule as data, and a collator over the token store."""
+"""Batches: each distinct text once, in a few groups of like length, and where the texts of each row stand among them.
+
+A batch holds ``features``, padded ids and masks of each group, and ``rows``, tensors by name. ``queries`` (Q,) and
+``passages`` (P,) point at texts, counted through the groups; every other place points at one of these.
+"""
 
 from typing import Any
 
 import numpy as np
 import torch
 
-from triptych.params import Train
-from triptych.tokens.store import TokenStore
-from triptych.triplets.examples import Examples
+from triptych.tokens.store import PAD_TO, TokenStore
+from triptych.training.schedule import COLUMNS
 from triptych.triplets.relations import Answers, Relations
-from triptych.triplets.sampling import Draw
 
-COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk")
-
-
-def schedule(examples: Examples, draw: Draw, passages: list[int], train: Train) -> dict[str, list[int]]:
-    """Order drawn triplets for training; return columns of ids, row by row as they will be seen.
-
-    With ``curriculum: easy_first`` easy rows come first and hard ones last; ``curriculum_overlap`` blurs the order
-    (0 keeps tiers apart, large values shuffle). The mix over the whole run is that of the triplets.
-    """
-    tier, noise = examples.pool.tier[draw.negative], np.random.default_rng(train.seed).random(len(draw.negative))
-    blurred = train.curriculum == "easy_first"
-    order = np.argsort(tier / 2 + train.curriculum_overlap * noise if blurred else noise, kind="stable")
-    example, chunk = draw.example[order], examples.pool.chunk[draw.negative[order]]
-    columns = {
-        "anchor": examples.anchor[example],
-        "positive": examples.positive[example],
-        "negative": np.array(passages)[chunk],
-        "positive_chunk": examples.positive_chunk[example],
-        "negative_chunk": chunk,
-    }
-    return {name: column.tolist() for name, column in columns.items()}
+GROUPS = 4  # widths in a batch, at most; more save little padding
+Batch = dict[str, Any]
 
 
 class Collator:
-    """Makes a batch of scheduled rows: padded ids of the distinct texts, and where each row's texts stand."""
-
-    valid_label_columns: tuple[str, ...] = ()
+    """Makes batches of triplets."""
 
     def __init__(self, store: TokenStore, relations: Relations, answers: Answers, fixed: bool) -> None:
         self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
 
-    def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
-        """Return features under ``query_`` and ``passage_``, and the rows' places under ``label``."""
+    def __call__(self, rows: list[dict[str, int]]) -> Batch:
+        """Return a batch; ``related`` tells which passages are no negatives of a row's anchor, bool (B, P)."""
         column = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
         queries, anchor = np.unique(column["anchor"], return_inverse=True)
         both = np.concatenate([column["positive"], column["negative"]])
@@ -54,20 +35,53 @@ class Collator:
         owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
         reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
         related |= reached.reshape(related.shape)
-        batch = padded(self._store, {"query": queries, "passage": passages}, self._fixed)
-        batch["label"] = {
-            "anchor": torch.from_numpy(anchor),
-            "positive": torch.from_numpy(place[: len(rows)]),
-            "negative": torch.from_numpy(place[len(rows) :]),
-            "related": torch.from_numpy(related),
-        }
-        return batch
+        return assembled(
+            self._store,
+            queries,
+            passages,
+            self._fixed,
+            anchor=torch.from_numpy(anchor),
+            positive=torch.from_numpy(place[: len(rows)]),
+            negative=torch.from_numpy(place[len(rows) :]),
+            related=torch.from_numpy(related),
+        )
 
 
-def padded(store: TokenStore, text_ids: dict[str, np.ndarray], fixed: bool) -> dict[str, Any]:
-    """Return padded ids and masks of the texts of each role, int64, as ``<role>_input_ids`` and so on."""
-    batch = {}
-    for role, ids in text_ids.items():
-        input_ids, mask = store.pad(ids, fixed)
-        batch[f"{role}_input_ids"], batch[f"{role}_attention_mask"] = map(torch.from_numpy, (input_ids, mask))
-    return batch
+def assembled(store: TokenStore, queries: np.ndarray, passages: np.ndarray, fixed: bool, **rows: torch.Tensor) -> Batch:
+    """Return a batch of distinct queries and distinct passages, given as text ids; ``rows`` go into it as they are.
+
+    A text that is both is there once.
+    """
+    texts, place = np.unique(np.concatenate([queries, passages]), return_inverse=True)
+    groups = [np.arange(len(texts))] if fixed else like_length(store.lengths[texts])
+    stands = np.empty(len(texts), np.int64)
+    stands[np.concatenate(groups)] = np.arange(len(texts))
+    features = []
+    for group in groups:
+        input_ids, mask = store.pad(texts[group], fixed)
+        features.append({"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)})
+    found = torch.from_numpy(stands[place])
+    return {"features": features, "rows": {"queries": found[: len(queries)], "passages": found[len(queries) :]} | rows}
+
+
+def like_length(lengths: np.ndarray) -> list[np.ndarray]:
+    """Divide texts into at most `GROUPS` groups such that padding each to its longest text adds the least.
+
+    The best cuts of the sorted widths, by dynamic programming; the longest group comes first, since memory runs out
+    there if anywhere.
+    """
+    order = np.argsort(lengths, kind="stable")
+    widths, counts = np.unique(-(-lengths // PAD_TO) * PAD_TO, return_counts=True)
+    upto = np.concatenate([[0], np.cumsum(counts)])
+    best = [np.r_[0, np.full(len(widths), np.inf)]]  # tokens of the texts up to a width, by number of groups
+    cuts: list[list[int]] = []
+    for _ in range(min(GROUPS, len(widths))):
+        costs = [best[-1][:end] + (upto[end] - upto[:end]) * widths[end - 1] for end in range(1, len(widths) + 1)]
+        cuts.append([int(np.argmin(one)) for one in costs])
+        best.append(np.r_[0, [one.min() for one in costs]])
+    groups, end = [], len(widths)
+    for cut in reversed(cuts[: int(np.argmin([one[-1] for one in best[1:]])) + 1]):
+        start = cut[end - 1]
+        groups.append(order[upto[start] : upto[end]])
+        end = start
+    return [group for group in groups if len(group)]

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 from triptych.params import Distill
 from triptych.retrieval.lexical import bm25_weights
 from triptych.tokens.store import TokenStore
-from triptych.training.batches import padded
+from triptych.training.batches import Batch, assembled
 
 _SEEN = 0.8  # share of an anchor's tokens that its own chunk must show before the cut
 
@@ -119,22 +119,22 @@ def _standardized(scores: np.ndarray) -> np.ndarray:
 class LessonCollator:
     """Makes a batch of lessons: each distinct text once, and the teacher's scores where a row has a passage."""
 
-    valid_label_columns: tuple[str, ...] = ()
-
     def __init__(self, store: TokenStore, passages: np.ndarray, fixed: bool) -> None:
         self._store, self._passages, self._fixed = store, passages, fixed
 
-    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return features under ``query_`` and ``passage_``, and under ``label`` what `DistillLoss` needs."""
+    def __call__(self, rows: list[dict[str, Any]]) -> Batch:
+        """Return a batch with what `DistillLoss` needs."""
         queries, anchor = np.unique([row["anchor"] for row in rows], return_inverse=True)
         chunks = np.unique(np.concatenate([row["chunks"] for row in rows]))
         teacher = np.full((len(rows), len(chunks)), -np.inf, np.float32)
         for number, row in enumerate(rows):
             teacher[number, np.searchsorted(chunks, row["chunks"])] = row["teacher"]
-        batch = padded(self._store, {"query": queries, "passage": self._passages[chunks]}, self._fixed)
-        batch["label"] = {
-            "anchor": torch.from_numpy(anchor),
-            "teacher": torch.from_numpy(teacher),
-            "scale": torch.tensor([row["scale"] for row in rows], dtype=torch.float32),
-        }
-        return batch
+        return assembled(
+            self._store,
+            queries,
+            self._passages[chunks],
+            self._fixed,
+            anchor=torch.from_numpy(anchor),
+            teacher=torch.from_numpy(teacher),
+            scale=torch.tensor([row["scale"] for row in rows], dtype=torch.float32),
+        )

@@ -1,34 +1,24 @@
-"""Losses over one encoding of each distinct text, in float32 whatever the model computes in."""
+"""Losses over unit vectors of the distinct texts of a batch, in float32 whatever the model computes in."""
 
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax, normalize
+from torch.nn.functional import cross_entropy, log_softmax
 
-Features = list[dict[str, Tensor]]
+Rows = dict[str, Tensor]
 
 
 class ContrastiveLoss(nn.Module):
-    """Encodes the distinct queries and passages of a batch once and hands unit vectors to a loss.
+    """A loss of a batch's vectors; `triptych.training.engine` makes them, each text's once."""
 
-    ``features`` are those of the queries and of the passages; ``rows`` says where anchors (B,), positives (B,)
-    and negatives (B,) stand among them, and which passages (P,) are related to each positive: bool (B, P).
-    """
-
-    def __init__(self, model: SentenceTransformer) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, features: Features, rows: dict[str, Tensor]) -> Tensor:
-        """Return the scalar loss of a batch."""
-        queries, passages = (self.model(one)["sentence_embedding"] for one in features)
+    def forward(self, vectors: Tensor, rows: Rows) -> Tensor:
+        """Return the scalar loss of unit vectors (texts, d); ``rows`` as `triptych.training.batches` makes them."""
         # Outside autocast: with a temperature of 0.05 half precision loses what tells candidates apart.
-        with torch.autocast(queries.device.type, enabled=False):
-            return self.of_vectors(normalize(queries.float(), dim=-1), normalize(passages.float(), dim=-1), rows)
+        with torch.autocast(vectors.device.type, enabled=False):
+            return self.of_vectors(vectors[rows["queries"]], vectors[rows["passages"]], rows)
 
-    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the loss of unit vectors (Q, d) and (P, d)."""
         raise NotImplementedError
 
@@ -40,11 +30,11 @@ class ContrastiveLoss(nn.Module):
 class TripletLoss(ContrastiveLoss):
     """Cosine triplet loss: max(0, margin - cos(a, p) + cos(a, n)) (Schroff et al. 2015, with cosine distance)."""
 
-    def __init__(self, model: SentenceTransformer, margin: float) -> None:
-        super().__init__(model)
+    def __init__(self, margin: float) -> None:
+        super().__init__()
         self.margin = margin
 
-    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the mean over the batch's triplets."""
         anchors = queries[rows["anchor"]]
         positive = (anchors * passages[rows["positive"]]).sum(dim=-1)
@@ -58,11 +48,11 @@ class SoftmaxLoss(ContrastiveLoss):
     Passages related to an anchor's positive are taken out of its denominator: they are no negatives.
     """
 
-    def __init__(self, model: SentenceTransformer, temperature: float) -> None:
-        super().__init__(model)
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
         self.temperature = temperature
 
-    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the mean over the batch's anchors."""
         scores = queries[rows["anchor"]] @ passages.T / self.temperature
         own = torch.zeros_like(rows["related"]).scatter_(1, rows["positive"][:, None], True)
@@ -77,11 +67,11 @@ class DistillLoss(ContrastiveLoss):
     the deviation of the base model's cosines (B,), by which the student's are brought to the same scale.
     """
 
-    def __init__(self, model: SentenceTransformer, temperature: float) -> None:
-        super().__init__(model)
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
         self.temperature = temperature
 
-    def of_vectors(self, queries: Tensor, passages: Tensor, rows: dict[str, Tensor]) -> Tensor:
+    def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the mean over the batch's anchors."""
         taught = rows["teacher"] > float("-inf")
         lowest = torch.finfo(queries.dtype).min  # not -inf, whose difference to itself is NaN

@@ -12,11 +12,12 @@ from triptych.params import Params
 from triptych.params_triplets import Triplets
 from triptych.tokens.store import TokenStore
 from triptych.training.base import device
-from triptych.training.batches import Collator, schedule
+from triptych.training.batches import Collator
 from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, lessons, make_teacher, token_counts
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
+from triptych.training.schedule import Schedule, easy_first
 from triptych.triplets.examples import Examples, read_passages
 from triptych.triplets.relations import Answers, Relations
 from triptych.triplets.sampling import anchors_for_run, draw_for_run, tier_shares, view_rows
@@ -27,9 +28,9 @@ _ENOUGH = 0.25  # share of the rows that they must make up
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Columns of rows in the order of training, and how they become batches and a loss."""
+    """Rows in the order of training, and how they become batches and a loss."""
 
-    rows: dict[str, list[Any]]
+    schedule: Schedule
     collator: Collator | LessonCollator
     loss: str
     steps: int
@@ -50,14 +51,15 @@ def prepare(
     turns = steps * params.train.gradient_accumulation_steps
     if loss == "distill":
         rows, lesson_collator = _lessons(tokens, store, examples, previous, params, turns, seed)
-        return Material(rows, lesson_collator, loss, steps, {})
+        return Material(Schedule(rows, params.train.distill.batch_size), lesson_collator, loss, steps, {})
     draw = draw_for_run(examples, params.triplets, "embedder", turns * params.train.batch_size, seed)
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
     answers = Answers(examples.anchor, examples.positive_chunk)
-    scheduled = schedule(examples, draw, read_passages(tokens / "texts"), params.train)
-    return Material(scheduled, Collator(store, relations, answers, fixed), loss, steps, tier_shares(examples, draw))
+    columns = easy_first(examples, draw, read_passages(tokens / "texts"), params.train)
+    schedule = Schedule(columns, params.train.batch_size)
+    return Material(schedule, Collator(store, relations, answers, fixed), loss, steps, tier_shares(examples, draw))
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
