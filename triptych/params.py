@@ -110,7 +110,7 @@ class Lora(Section):
     r: Count
     alpha: Count
     dropout: float = Field(ge=0.0, lt=1.0)
-    target_modules: Literal["all-linear"] | list[str]
+    target_modules: Literal["auto", "all-linear"] | list[str]
 
 
 class Distill(Section):
