@@ -1,6 +1,6 @@
 """Model families: which of their linear layers an adapter is put on."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -24,7 +24,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 }
 
 
-def adapter_targets(transformer: torch.nn.Module, wanted: Targets) -> str | list[str]:
+def adapter_targets(transformer: Any, wanted: Targets) -> str | list[str]:
     """Return what peft takes as ``target_modules``: as wanted, or for ``auto`` the linear layers of the family.
 
     QLoRA (Dettmers et al. 2023, section 4) found that every linear layer of a block has to be adapted to match full
