@@ -147,6 +147,10 @@ class Train(Section):
     weight_decay: float = Field(ge=0.0)
     batch_size: int = Field(ge=2)
     gradient_accumulation_steps: Count
+    load_in: Literal["full", "8bit", "4bit"]
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
+    gradient_checkpointing: bool
+    torch_compile: bool
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
@@ -155,6 +159,15 @@ class Train(Section):
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_frozen(self) -> Self:
+        if self.load_in != "full" and self.method == "full":
+            raise ValueError(
+                f"load_in: {self.load_in} freezes the base model, so that only an adapter can train; set method: lora,"
+                " or load_in: full"
+            )
+        return self
 
     def rows_per_step(self, loss: str) -> int:
         """Return how many anchors one device sees in a step; of lessons fewer, since each has many passages."""
