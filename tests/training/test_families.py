@@ -19,6 +19,7 @@ from triptych.training.base import load_base, tokenizer_fingerprint
 from triptych.training.encoding import encode
 from triptych.training.families import FAMILIES, adapter_targets
 from triptych.training.publishing import publish
+from triptych.training.rounds import load_round
 from triptych.triplets.examples import read_texts
 
 TOKENIZE = (
@@ -90,6 +91,16 @@ def test_published_model_gives_plainly_what_was_trained_and_judged_on_the_token_
     assert lengths.max() == 48 > lengths.min()  # some were cut, some are padded
     assert plain.tokenizer.padding_side == ("left" if tiny_families.FAMILIES[family].decoder else "right")
     assert plain[1].pooling_mode == tiny_families.FAMILIES[family].pooling
+
+
+def test_stage_trains_on_a_quantized_base_with_checkpointing(project, tmp_path, caplog):
+    changes = {"load_in": "4bit", "gradient_checkpointing": True, "attention": "sdpa", "optimizer": "adamw_8bit"}
+    params = project("qwen3", **{f"train.{key}": value for key, value in changes.items()})
+    train.main(TRAIN.split())
+    assert [line for line in caplog.messages if line.startswith("train.")] == []
+    change = difference(load_base(params.model), tmp_path / "models/round0")
+    assert any(name.endswith("mlp.down_proj.weight") for name in change)
+    assert load_round(tmp_path / "models/round0", params.model)[1].method == "lora"
 
 
 def test_texts_of_a_decoder_end_with_the_token_it_pools_however_long_they_are(project, tmp_path):

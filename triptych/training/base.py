@@ -38,6 +38,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def memory_at_hand() -> float | None:
+    """Return the memory of the GPU in GiB, or None where there is none."""
+    return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
+
+
 def locate(model: Model) -> str:
     """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash."""
     kind, _, name = model.base.partition(":")
