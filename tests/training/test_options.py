@@ -212,8 +212,8 @@ def test_compiler_that_fails_is_not_used_and_says_so(ready, monkeypatch, caplog)
     monkeypatch.setattr(torch, "compile", lambda _forward, **_: fails)  # as it is: only the first call compiles
     model = ready(torch_compile=True)
     assert caplog.messages == [
-        "train.torch_compile does not work here (backend='inductor' raised: InvalidCxxCompiler: no working C++ compiler);"
-        " training without it"
+        "train.torch_compile does not work here (backend='inductor' raised: InvalidCxxCompiler: no working C++"
+        " compiler); training without it"
     ]
     assert close(gradients(model), gradients(ready()))
 
