@@ -15,6 +15,7 @@ from triptych.training.adapter import Blend, difference, make_trainable, save_tr
 from triptych.training.base import describe, load_base
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
+from triptych.training.options import load_to_train
 from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         return
     params = load_params()
-    model = load_base(params.model)
+    model = load_to_train(params.model, params.train)
     base = describe(params.model, model)
     store = open_store(args.tokens, base["tokenizer_sha256"])
     examples = read_examples(args.round / "examples.parquet", maker_of(args.round))

@@ -10,6 +10,8 @@ from rich.console import Console
 from triptych.artifacts import read_jsonl
 from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
+from triptych.params import Model
+from triptych.params_file import load_params
 from triptych.params_triplets import PROFILES
 from triptych.report.table import show_results
 from triptych.report.triplets import show_triplets
@@ -66,6 +68,64 @@ def export(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
+
+
+@app.command()
+def estimate(
+    model: Annotated[str, typer.Argument(help="a hub name, a folder, or package:<name>")],
+    batch: Annotated[int, typer.Option(min=1, help="texts that go through the model at once")] = 96,
+    length: Annotated[int, typer.Option(min=1, help="tokens of a text")] = 256,
+    r: Annotated[int | None, typer.Option("--r", min=1, help="rank of the adapter; else as in params.yaml")] = None,
+    memory: Annotated[float | None, typer.Option(help="GiB; else the card at hand, or 16")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
+) -> None:
+    """Say what memory training takes, fully, with LoRA and on a quantized base, and what fits the card."""
+    from triptych.report.memory import show_memory  # imports torch, for which the other commands need not wait
+    from triptych.training import estimate as memory_of
+    from triptych.training.base import memory_at_hand
+
+    try:
+        params = load_params()
+        lora = params.train.lora.model_copy(update={"r": r or params.train.lora.r})
+        train = params.train.model_copy(update={"lora": lora})
+        other = Model(base=model, revision=None, query_prompt="", passage_prompt="")
+        empty = memory_of.empty_model(params.model if params.model.base == model else other)
+        found = memory_of.estimate(empty, train, batch, length)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(json.dumps([one.record() for one in found], sort_keys=True))
+    else:
+        title = f"{model}: {batch} texts of {length} tokens at once, r {lora.r}, {train.optimizer}"
+        show_memory(_console(), found, memory or memory_at_hand() or 16.0, title)
+
+
+@app.command()
+def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or models/<round>")]) -> None:
+    """Check a model's files and weights; name the first module whose output is no number."""
+    from triptych.training import diagnosis
+    from triptych.training.base import device
+    from triptych.training.precision import resolve_precision
+
+    try:
+        params = load_params()
+        problems = diagnosis.weight_problems(model)
+        unreadable = any(": no weights" in line or ": cannot be read" in line for line in problems)
+        loaded = None if unreadable else diagnosis.load(model, params.model)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    for precision in dict.fromkeys(("fp32", resolve_precision(params.train.precision, device()))) if loaded else ():
+        found = diagnosis.forward(loaded, precision)
+        if found.broken:
+            problems.append(f"{precision}: the first output that is not finite is that of {found.broken}")
+        else:
+            figures = ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items())
+            typer.echo(f"{precision}: finite everywhere; embeddings: {figures}")
+    for problem in problems:
+        typer.echo(problem, err=True)
+    raise typer.Exit(1 if problems else 0)
 
 
 def _console() -> Console:

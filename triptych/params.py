@@ -110,7 +110,7 @@ class Lora(Section):
     r: Count
     alpha: Count
     dropout: float = Field(ge=0.0, lt=1.0)
-    target_modules: Literal["all-linear"] | list[str]
+    target_modules: Literal["auto", "all-linear"] | list[str]
 
 
 class Distill(Section):
@@ -148,6 +148,10 @@ class Train(Section):
     batch_size: int = Field(ge=2)
     micro_batch_tokens: Count
     gradient_accumulation_steps: Count
+    load_in: Literal["full", "8bit", "4bit"]
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
+    gradient_checkpointing: bool
+    torch_compile: bool
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
@@ -156,6 +160,15 @@ class Train(Section):
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)
     strengths: list[Share] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _quantized_weights_are_frozen(self) -> Self:
+        if self.load_in != "full" and self.method == "full":
+            raise ValueError(
+                f"load_in: {self.load_in} freezes the base model, so that only an adapter can train; set method: lora,"
+                " or load_in: full"
+            )
+        return self
 
 
 class Mine(Section):

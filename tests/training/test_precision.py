@@ -1,8 +1,9 @@
 """Precision and optimizer: what is asked for, or the next best and a line that says so."""
 
-import importlib.util
 import logging
+import sys
 
+import bitsandbytes
 import pytest
 import torch
 
@@ -61,21 +62,35 @@ def test_autocast_computes_in_the_precision(precision, dtype):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
-def test_eight_bit_optimizer_without_bitsandbytes_is_adamw_and_says_so(monkeypatch, caplog):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name))
-    with caplog.at_level(logging.WARNING):
-        assert resolve_optimizer("adamw_8bit") == "adamw_torch"
-    assert "bitsandbytes is not installed; using adamw instead of adamw_8bit" in caplog.text
+def test_eight_bit_optimizer_that_is_missing_is_adamw_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    assert resolve_optimizer("adamw_8bit", CPU) == "adamw_torch"
+    (line,) = caplog.messages
+    assert line.startswith("train.optimizer: adamw_8bit does not work here (import of bitsandbytes.optim halted")
+    assert line.endswith("; using adamw")
 
 
-def test_eight_bit_optimizer_with_bitsandbytes_is_that_of_bitsandbytes(monkeypatch, caplog):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
-    assert resolve_optimizer("adamw_8bit") == "adamw_bnb_8bit"
+def test_eight_bit_optimizer_that_cannot_take_a_step_here_is_adamw_and_says_so(monkeypatch, caplog):
+    def fails(*_, **__):
+        raise RuntimeError("\nno kernel image\nis available for execution on the device")
+
+    monkeypatch.setattr(bitsandbytes.functional, "optimizer_update_8bit_blockwise", fails)
+    assert resolve_optimizer("adamw_8bit", CPU) == "adamw_torch"
+    assert caplog.messages == ["train.optimizer: adamw_8bit does not work here (no kernel image); using adamw"]
+
+
+def test_eight_bit_optimizer_that_moves_no_weight_is_adamw_and_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(bitsandbytes.functional, "optimizer_update_8bit_blockwise", lambda *_, **__: None)
+    assert resolve_optimizer("adamw_8bit", CPU) == "adamw_torch"
+    assert "does not work here (a step goes wrong); using adamw" in caplog.text
+
+
+def test_eight_bit_optimizer_that_works_here_is_that_of_bitsandbytes(caplog):
+    assert resolve_optimizer("adamw_8bit", CPU) == "adamw_bnb_8bit"
     assert caplog.text == ""
 
 
 def test_plain_adamw_does_not_ask_for_bitsandbytes(monkeypatch, caplog):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert resolve_optimizer("adamw") == "adamw_torch"
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    assert resolve_optimizer("adamw", CPU) == "adamw_torch"
     assert caplog.text == ""

@@ -11,6 +11,7 @@ from sentence_transformers import SentenceTransformer
 from triptych.artifacts import write_json
 from triptych.errors import UserError
 from triptych.params import Train
+from triptych.training.families import adapter_targets
 
 Weights = dict[str, torch.Tensor]
 _FULL = "tuned.safetensors"
@@ -20,20 +21,23 @@ def make_trainable(model: SentenceTransformer, train: Train, previous: Path | No
     """Prepare a base model for training: attach an adapter, or free all weights; continue ``previous`` if given.
 
     Every weight that trains is float32 afterwards, whatever the base is kept in: GradScaler cannot unscale half
-    precision gradients. Adapters leave the pooler alone, whose output no bi-encoder reads.
+    precision gradients. Adapters leave the pooler alone, whose output no bi-encoder reads, and with an adapter what
+    stands behind the transformer (a dense layer) stays as it is, since only the adapter is saved.
     """
     transformer = model[0].model
     if train.method == "lora":
+        model.requires_grad_(False)
         if previous is not None:
             _require(previous / "adapter_config.json", "lora")
             model[0].model = PeftModel.from_pretrained(transformer, str(previous), is_trainable=True)
         else:
+            has_pooler = any("pooler" in name for name, _ in transformer.named_modules())
             config = LoraConfig(
                 r=train.lora.r,
                 lora_alpha=train.lora.alpha,
                 lora_dropout=train.lora.dropout,
-                target_modules=train.lora.target_modules,
-                exclude_modules=r".*pooler.*",
+                target_modules=adapter_targets(transformer, train.lora.target_modules),
+                exclude_modules=r".*pooler.*" if has_pooler else None,
                 task_type="FEATURE_EXTRACTION",
             )
             model[0].model = get_peft_model(transformer, config)

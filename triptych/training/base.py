@@ -38,6 +38,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def memory_at_hand() -> float | None:
+    """Return the memory of the GPU in GiB, or None where there is none."""
+    return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
+
+
 def locate(model: Model) -> str:
     """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash."""
     kind, _, name = model.base.partition(":")
@@ -51,13 +56,13 @@ def locate(model: Model) -> str:
     return model.base
 
 
-def load_base(model: Model) -> SentenceTransformer:
-    """Load the base model in float32 on the device at hand, in evaluation mode."""
+def load_base(model: Model, **more: Any) -> SentenceTransformer:
+    """Load the base model in float32 on the device at hand, in evaluation mode; ``more`` goes to transformers."""
     place = locate(model)
     disable_progress_bar()  # weights are read in a moment
     try:
         loaded = SentenceTransformer(
-            place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32}
+            place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32, **more}
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -83,8 +88,14 @@ def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
         "base": model.base,
         "revision": model.revision,
         "tokenizer_sha256": tokenizer_fingerprint(loaded),
-        "parameters": sum(parameter.numel() for parameter in loaded.parameters()),
+        "parameters": sum(_numel(parameter) for parameter in loaded.parameters()),
     }
+
+
+def _numel(parameter: torch.Tensor) -> int:
+    """Return how many numbers a parameter stands for; those of four bits are packed two in a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else int(state.shape.numel())
 
 
 def _packaged_folder(name: str) -> Path:

@@ -1,6 +1,5 @@
 """Precision and optimizer: what is asked for, what this machine has, and a line where they differ."""
 
-import importlib.util
 import logging
 from typing import Literal
 
@@ -37,13 +36,28 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
 
 
-def resolve_optimizer(wanted: str) -> str:
-    """Return the trainer's name of the optimizer; 8-bit AdamW needs bitsandbytes, else plain AdamW, and says so."""
+def resolve_optimizer(wanted: str, device: torch.device) -> str:
+    """Return the trainer's name of the optimizer; 8-bit AdamW where it takes a step on ``device``, else plain AdamW."""
     if wanted == "adamw_8bit":
-        if importlib.util.find_spec("bitsandbytes") is not None:
+        try:
+            _step_in_eight_bits(device)
+        except Exception as error:  # a missing package, a missing library of CUDA, a kernel that is not there
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            log.warning("train.optimizer: adamw_8bit does not work here (%s); using adamw", reason[0])
+        else:
             return "adamw_bnb_8bit"
-        log.warning("train.optimizer: bitsandbytes is not installed; using adamw instead of adamw_8bit")
     return "adamw_torch"
+
+
+def _step_in_eight_bits(device: torch.device) -> None:
+    """Take one step with 8-bit AdamW; raise where it fails, or moves a weight wrongly."""
+    from bitsandbytes.optim import AdamW8bit
+
+    weights = torch.nn.Parameter(torch.zeros(1 << 14, device=device))  # smaller ones keep their state in 32 bits
+    weights.grad = torch.ones_like(weights)
+    AdamW8bit([weights], lr=0.1, weight_decay=0.0).step()
+    if not torch.allclose(weights, torch.full_like(weights, -0.1), atol=0.01):  # Adam's first step is the learning rate
+        raise ArithmeticError("a step goes wrong")
 
 
 def _has_bf16(device: torch.device) -> bool:
