@@ -90,7 +90,7 @@ class Tokenize(Section):
     """Stage ``tokenize``."""
 
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)]
-    padding: Literal["dynamic", "fixed"]
+    padding: Literal["bucket", "fixed"]
     batch_size: Count
     num_proc: Count
 
@@ -148,6 +148,8 @@ class Train(Section):
     batch_size: int = Field(ge=2)
     micro_batch_tokens: Count
     gradient_accumulation_steps: Count
+    prefetch_batches: int = Field(ge=0)
+    prefetch_workers: Count
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
