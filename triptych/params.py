@@ -90,7 +90,7 @@ class Tokenize(Section):
     """Stage ``tokenize``."""
 
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)]
-    padding: Literal["dynamic", "fixed"]
+    padding: Literal["bucket", "fixed"]
     batch_size: Count
     num_proc: Count
 
@@ -152,6 +152,8 @@ class Train(Section):
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"]
     gradient_checkpointing: bool
     torch_compile: bool
+    prefetch_batches: int = Field(ge=0)
+    prefetch_workers: Count
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive

@@ -51,7 +51,7 @@ def test_padding_stands_left_of_a_decoders_tokens(store):
 
 
 @pytest.mark.parametrize(("texts", "width"), [([0], 8), ([0, 1], 16), ([3, 0], 20)])
-def test_dynamic_width_is_the_longest_rounded_up_to_eight_and_never_above_the_limit(store, texts, width):
+def test_bucket_width_is_the_longest_rounded_up_to_eight_and_never_above_the_limit(store, texts, width):
     ids, mask = store().pad(np.array(texts))
     assert ids.shape == mask.shape == (len(texts), width)
 

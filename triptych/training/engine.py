@@ -12,28 +12,41 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from triptych.training.batches import Batch
 from triptych.training.losses import ContrastiveLoss
+from triptych.training.merged import merged
 
 Features = dict[str, Tensor]
+_WHOLE = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)  # each process holds all weights
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 Piece = tuple[Features, Tensor]  # texts, and where they stand among those of the batch; -1 for one that only fills up
 
 
 class Engine:
-    """Computes gradients of a loss over batches; ``token_budget`` is of padded tokens with a graph, per process."""
+    """Computes gradients of a loss over batches; ``token_budget`` is of padded tokens with a graph, per process.
+
+    `texts_seen` and `tokens_seen` (padding included) count what this process was given to encode.
+    """
 
     def __init__(self, loss: ContrastiveLoss, accelerator: Accelerator, token_budget: int) -> None:
         self.loss, self.token_budget = loss, token_budget
         self._accelerator = accelerator
+        self.texts_seen = self.tokens_seen = 0
 
     def backward(self, model: nn.Module, batch: Batch, weight: float = 1.0) -> Tensor:
         """Add the gradient of ``weight`` times the loss to the model's weights; return the loss, detached."""
         pieces = self._pieces(batch["features"])
+        self.texts_seen += sum(len(places) for _, places in pieces)
+        self.tokens_seen += sum(tokens(one) for one, _ in pieces)
+        with self._merged(model):
+            return self._backward(model, pieces, batch["rows"], weight)
+
+    def _backward(self, model: nn.Module, pieces: list[Piece], rows: dict[str, Tensor], weight: float) -> Tensor:
         cached = len(pieces) > 1 and sum(tokens(one) for one, _ in pieces) > self.token_budget
         randomness, made = [], []
         for features, _ in pieces:
@@ -42,7 +55,7 @@ class Engine:
                 made.append(encode(model, features))
         stands = torch.cat([places for _, places in pieces])
         vectors = self._of_all(torch.cat(made).detach(), stands).requires_grad_()
-        loss = self.loss(vectors, batch["rows"])
+        loss = self.loss(vectors, rows)
         (gradient,) = torch.autograd.grad(loss, vectors)
         # Averaged over processes by whatever wraps the model, while the loss is of all of them.
         gradient = torch.cat([gradient, torch.zeros_like(gradient[:1])]) * (weight * self._accelerator.num_processes)
@@ -82,6 +95,11 @@ class Engine:
         ordered = vectors.new_empty((int(stands.max()) + 1, vectors.shape[1]))
         ordered[stands[stands >= 0]] = vectors[stands >= 0]
         return ordered
+
+    def _merged(self, model: nn.Module) -> AbstractContextManager[None]:
+        if self._accelerator.distributed_type not in _WHOLE:
+            return nullcontext()
+        return merged(model, _DTYPES.get(self._accelerator.mixed_precision, torch.float32))
 
     def _unsynced(self, model: nn.Module, more: bool) -> AbstractContextManager[Any]:
         return self._accelerator.no_sync(model) if more and self._accelerator.num_processes > 1 else nullcontext()

@@ -23,6 +23,10 @@ class Schedule:
         """Return the number of batches."""
         return len(self.columns["anchor"]) // self.batch_size
 
+    def known(self) -> int:
+        """Return of how many batches, from the first on, the rows are known now."""
+        return len(self)
+
     def rows(self, batch: int) -> list[dict[str, Any]]:
         """Return the rows of a batch, counted from the beginning of the run."""
         here = range(batch * self.batch_size, (batch + 1) * self.batch_size)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -58,16 +59,24 @@ class Trainer(SentenceTransformerTrainer):
     """The library's loop over our batches: its checkpoints, processes and trackers; our schedule and engine."""
 
     def __init__(
-        self, model: SentenceTransformer, material: Material, loss: ContrastiveLoss, token_budget: int, **kwargs: Any
+        self, model: SentenceTransformer, material: Material, loss: ContrastiveLoss, params: Train, **kwargs: Any
     ) -> None:
         # The library gives the optimizer what it finds in the loss.
         trained = nn.ModuleDict({"model": model, "loss": loss})
         super().__init__(model=model, data_collator=material.collator, loss=trained, **kwargs)
-        self._material, self.engine = material, Engine(loss, self.accelerator, token_budget)
+        self.engine = Engine(loss, self.accelerator, params.micro_batch_tokens)
+        self.loader = Loader(
+            material.schedule,
+            material.collator,
+            self._batches_seen,
+            params.prefetch_batches,
+            params.prefetch_workers,
+            pinned=self.args.device.type == "cuda",
+        )
 
     def get_train_dataloader(self) -> Loader:
         """Return the batches of the schedule, from the step that the state stands at."""
-        return Loader(self._material.schedule, self._material.collator, self._batches_seen)
+        return self.loader
 
     def _batches_seen(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
@@ -75,7 +84,7 @@ class Trainer(SentenceTransformerTrainer):
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Add the gradients of a batch; return its loss, detached."""
         model.train()
-        batch = self._prepare_inputs(inputs)
+        batch = send_to_device(inputs, self.args.device, non_blocking=True)
         loss = self.engine.backward(model, batch, 1 / self.current_gradient_accumulation_steps)
         return loss / self.current_gradient_accumulation_steps
 
@@ -94,11 +103,14 @@ def train(model: SentenceTransformer, material: Material, params: Train, learnin
             model,
             material,
             make_loss(params, material.loss),
-            params.micro_batch_tokens,
+            params,
             args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
             callbacks=[curve],
         )
-        trainer.train()
+        try:
+            trainer.train()
+        finally:
+            trainer.loader.close()
     model.eval()
     return curve.points
 

