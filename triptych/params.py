@@ -152,6 +152,7 @@ class Train(Section):
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
     temperature: Positive
+    mask_above: Annotated[float, Field(ge=0.0)] | None
     distill: Distill
     curriculum: Literal["shuffled", "easy_first"]
     curriculum_overlap: float = Field(ge=0.0)

@@ -48,6 +48,23 @@ def test_related_passages_get_no_gradient():
     assert passages.grad[2].abs().sum() > 0
 
 
+def test_passages_far_above_the_positive_are_no_negatives():
+    # Of the first row 1.0 passes 0.8 by 0.2, of the second nothing passes 0.8.
+    first, second = (math.log(math.exp(1.6) + math.exp(1.2)) - 1.6, math.log(sum(map(math.exp, (1.2, 1.6, 0.0)))) - 1.6)
+    assert SoftmaxLoss(0.5, 0.1).of_vectors(QUERIES, PASSAGES, rows()).item() == pytest.approx((first + second) / 2)
+    whole = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows()).item()
+    assert SoftmaxLoss(0.5, 0.25).of_vectors(QUERIES, PASSAGES, rows()).item() == whole
+
+
+def test_a_positive_below_all_others_is_kept_and_what_is_masked_gets_no_gradient():
+    passages = PASSAGES.clone().requires_grad_()
+    only = rows((0,), (1,), (2,), ((0, 0, 0),))
+    loss = SoftmaxLoss(0.5, 0.1).of_vectors(QUERIES[:1], passages, only)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert not passages.grad.any()
+
+
 def test_the_positive_counts_though_it_is_related_to_itself():
     alone = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows(related=((1, 1, 1), (1, 1, 1))))
     assert alone.item() == pytest.approx(0.0)

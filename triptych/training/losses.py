@@ -45,18 +45,24 @@ class TripletLoss(ContrastiveLoss):
 class SoftmaxLoss(ContrastiveLoss):
     """Cross-entropy of the positive among all passages of the batch (InfoNCE, van den Oord et al. 2018).
 
-    Passages related to an anchor's positive are taken out of its denominator: they are no negatives.
+    Passages related to an anchor's positive are taken out of its denominator: they are no negatives. So are, stored
+    negatives too, those whose cosine passes the positive's by more than ``mask_above``, if that is given: likely false
+    negatives (Qwen3-Embedding, Zhang et al. 2025, with 0.1).
     """
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float, mask_above: float | None = None) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.mask_above = temperature, mask_above
 
     def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the mean over the batch's anchors."""
-        scores = queries[rows["anchor"]] @ passages.T / self.temperature
-        own = torch.zeros_like(rows["related"]).scatter_(1, rows["positive"][:, None], True)
-        scores = scores.masked_fill(rows["related"] & ~own, float("-inf"))
+        scores = queries[rows["anchor"]] @ passages.T
+        place = rows["positive"][:, None]
+        own = torch.zeros_like(rows["related"]).scatter_(1, place, True)
+        masked = rows["related"]
+        if self.mask_above is not None:
+            masked = masked | (scores > scores.gather(1, place) + self.mask_above)
+        scores = (scores / self.temperature).masked_fill(masked & ~own, float("-inf"))
         return cross_entropy(scores, rows["positive"])
 
 

@@ -107,7 +107,7 @@ def train(model: SentenceTransformer, material: Material, params: Train, learnin
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
     """Return the loss of a name; raise KeyError on an unknown one."""
     return {
-        "softmax": lambda: SoftmaxLoss(params.temperature),
+        "softmax": lambda: SoftmaxLoss(params.temperature, params.mask_above),
         "triplet": lambda: TripletLoss(params.margin),
         "distill": lambda: DistillLoss(params.distill.temperature),
     }[loss]()
