@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
     material = prepare(args.tokens, store, examples, args.previous, params, turn.steps, seed)
-    rows = len(material.schedule.columns["anchor"])
+    rows = len(material.schedule) * material.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     curve = train(model, material, settings, turn.learning_rate)
     max_length = int(store.metadata["max_length"])
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         {
             "loss": material.loss,
             "rows": rows,
-            "mix": material.mix,
+            "mix": material.mix(),
             "strength": kept.strength,
             "trained_in": kept.trained_in,
             "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},

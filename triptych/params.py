@@ -154,8 +154,8 @@ class Train(Section):
     temperature: Positive
     mask_above: Annotated[float, Field(ge=0.0)] | None
     distill: Distill
-    curriculum: Literal["shuffled", "easy_first"]
-    curriculum_overlap: float = Field(ge=0.0)
+    stretch: Count
+    curriculum: float = Field(ge=0.0, lt=1.0)
     strengths: list[Share] = Field(min_length=1)
 
 

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator
 
 from triptych.training.batches import Batch, Collator
 from triptych.training.distilling import LessonCollator
-from triptych.training.schedule import Schedule
+from triptych.training.schedule import Course, Schedule
 
 
 class Loader:
     """Iterates over the batches of a schedule; ``first`` tells at which one to begin, more than 0 after a resume."""
 
-    def __init__(self, schedule: Schedule, collator: Collator | LessonCollator, first: Callable[[], int]) -> None:
+    def __init__(
+        self, schedule: Schedule | Course, collator: Collator | LessonCollator, first: Callable[[], int]
+    ) -> None:
         self._schedule, self._collator, self._first = schedule, collator, first
 
     def __len__(self) -> int:
