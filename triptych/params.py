@@ -156,6 +156,9 @@ class Train(Section):
     distill: Distill
     stretch: Count
     curriculum: float = Field(ge=0.0, lt=1.0)
+    eval_every: int = Field(ge=0)
+    patience: int = Field(ge=0)
+    rebalance: bool
     strengths: list[Share] = Field(min_length=1)
 
 

@@ -31,7 +31,7 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
         make_trainable(model, params.train, None)
         material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, steps, 1)
-        curve = train(model, material, params.train, learning_rate)
+        curve = train(model, material, params.train, learning_rate).curve
         out = tmp_path / "out"
         out.mkdir()
         save_trained(model, params.train, out)

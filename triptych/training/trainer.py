@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from triptych.training.loader import Loader
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
 from triptych.training.material import Material
 from triptych.training.precision import resolve_optimizer, resolve_precision
+from triptych.training.watching import StepLog
 
 _LOG_EVERY = 10
 
@@ -33,6 +35,14 @@ class LossPoint:
 
     step: int
     loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a run went."""
+
+    curve: list[LossPoint]
+    steps: list[dict[str, Any]]  # lines of the log: step, loss, learning_rate, active_<tier>, weight_<tier>
 
 
 class _Curve(TrainerCallback):
@@ -79,8 +89,14 @@ class Trainer(SentenceTransformerTrainer):
         return loss / self.current_gradient_accumulation_steps
 
 
-def train(model: SentenceTransformer, material: Material, params: Train, learning_rate: float) -> list[LossPoint]:
-    """Train a prepared model on scheduled rows, in their order; return the loss curve."""
+def train(
+    model: SentenceTransformer,
+    material: Material,
+    params: Train,
+    learning_rate: float,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trained:
+    """Train a prepared model on scheduled rows, in their order."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
@@ -89,19 +105,20 @@ def train(model: SentenceTransformer, material: Material, params: Train, learnin
         # Fused attention is slower here to differentiate: 1.3 to 1.5 times the step at 32 to 256 tokens, in bf16.
         model[0].model.set_attn_implementation("eager")
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
-    curve = _Curve()
+    loss = make_loss(params, material.loss)
+    curve, steps = _Curve(), StepLog(loss, material)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model,
             material,
-            make_loss(params, material.loss),
+            loss,
             params.micro_batch_tokens,
             args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
-            callbacks=[curve],
+            callbacks=[curve, steps, *callbacks],
         )
         trainer.train()
     model.eval()
-    return curve.points
+    return Trained(curve.points, steps.rows)
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
@@ -128,6 +145,7 @@ def _arguments(
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=place.type == "cpu",
+        ddp_find_unused_parameters=False,  # it allows one forward a step, and a batch takes several
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
         logging_nan_inf_filter=False,
