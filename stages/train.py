@@ -2,10 +2,15 @@
 
 ``python -m stages.train --tokens data/tokens
 --round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
---curve metrics/train/round0.csv``
+--curve metrics/train/round0.csv --tables metrics/train/round0 --vectors data/vectors``
+
+``accelerate launch -m stages.train …`` trains in several processes; the first of them writes. ``--vectors`` is a cache,
+no out.
 """
 
 from zlib import crc32
+
+from accelerate import PartialState
 
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, write_text, writing
@@ -13,17 +18,19 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
+from triptych.training.curves import dev_csv, steps_csv, strengths_csv
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
 from triptych.training.options import load_to_train
 from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
 from triptych.training.trainer import train
+from triptych.training.watching import Watch
 from triptych.triplets.examples import read_examples
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
-    names = ("tokens", "round", "previous", "model", "metrics", "curve")
+    names = ("tokens", "round", "previous", "model", "metrics", "curve", "tables", "vectors")
     args = paths(__doc__, *names, argv=argv)
     churn = read_end(args.round)
     if churn is not None:
@@ -31,6 +38,8 @@ def main(argv: list[str] | None = None) -> None:
             kept = keep_previous(out, args.previous)
         write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in, "churn": churn})
         write_text(args.curve, "step,loss\n")
+        write_text(args.tables / "dev.csv", "step,category,mrr@10,weight\n")
+        write_text(args.tables / "strengths.csv", "strength,category,mrr@10\n")
         say(
             f"train {args.model.name}: not trained, mining renewed only {churn:.1%} of the hard negatives"
             f" (mine.skip_below_churn); {kept.trained_in} is kept; {args.model}"
@@ -46,35 +55,43 @@ def main(argv: list[str] | None = None) -> None:
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
     material = prepare(args.tokens, store, examples, args.previous, params, turn.steps, seed)
-    rows = len(material.schedule.columns["anchor"])
+    rows = len(material.schedule) * material.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    curve = train(model, material, settings, turn.learning_rate)
+    judging = load_judging(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
+    watch = Watch(judging, material, settings, args.vectors)
+    trained = train(model, material, settings, turn.learning_rate, callbacks=[watch])
+    if not PartialState().is_main_process:
+        return
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
-        judging = load_judging(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
-        strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging)
-        record = Round(settings.method, base, max_length, strength, args.model.name, dev[strength])
+        strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging, args.vectors)
+        overall = {one: judging.overall(found) for one, found in dev.items()}
+        record = Round(settings.method, base, max_length, strength, args.model.name, overall[strength])
         kept = keep_better(out, record, args.previous)
     write_json(
         args.metrics,
         {
             "loss": material.loss,
             "rows": rows,
-            "mix": material.mix,
+            "mix": material.mix(),
             "strength": kept.strength,
             "trained_in": kept.trained_in,
-            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
-            "final_loss": curve[-1].loss if curve else None,
+            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in overall.items()} | {"kept": kept.dev}},
+            "final_loss": trained.curve[-1].loss if trained.curve else None,
+            "measured_at": [point["step"] for point in watch.points],
+            "stopped": watch.stopped,
         },
     )
-    lines = [f"{point.step},{point.loss:.6f}" for point in curve]
-    write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
+    write_text(args.curve, steps_csv(trained.steps))
+    write_text(args.tables / "dev.csv", dev_csv(watch.points))
+    write_text(args.tables / "strengths.csv", strengths_csv(dev))
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
-        f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss};"
-        f" dev mrr@10 base {dev[0.0]:.3f}, this round {dev[strength]:.3f}: {choice}; {args.model}"
+        f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss}"
+        + (f", stopped: {watch.stopped}" if watch.stopped else "")
+        + f"; dev mrr@10 base {overall[0.0]:.3f}, this round {overall[strength]:.3f}: {choice}; {args.model}"
     )
 
 

@@ -152,6 +152,10 @@ TRAIN = [
     "metrics/train/round0.json",
     "--curve",
     "metrics/train/round0.csv",
+    "--tables",
+    "metrics/train/round0",
+    "--vectors",
+    "data/vectors",
 ]
 
 

@@ -158,9 +158,13 @@ class Train(Section):
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
     temperature: Positive
+    mask_above: Annotated[float, Field(ge=0.0)] | None
     distill: Distill
-    curriculum: Literal["shuffled", "easy_first"]
-    curriculum_overlap: float = Field(ge=0.0)
+    stretch: Count
+    curriculum: float = Field(ge=0.0, lt=1.0)
+    eval_every: int = Field(ge=0)
+    patience: int = Field(ge=0)
+    rebalance: bool
     strengths: list[Share] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -1,10 +1,10 @@
 """The section ``triplets`` of ``params.yaml``."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from triptych.params_base import Count, Section, Share, Shares
+from triptych.params_base import Count, Positive, Section, Share, Shares
 
 
 class Views(Shares):
@@ -112,7 +112,7 @@ class Triplets(Section):
     anchors_per_chunk: Count
     repeat_anchors: Count
     same_source_positives: Share
-    balance: Literal["equal", "proportional", "sqrt"]
+    balance: Literal["equal", "proportional", "sqrt"] | Annotated[dict[str, Positive], Field(min_length=1)]
     min_triplets_per_category: Count
     profiles: Profiles
     negatives_per_anchor: Count

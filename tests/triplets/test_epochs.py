@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
-from triptych.triplets.sampling import draw_for_run, epochs, sample, tier_shares
+from triptych.triplets.sampling import Drawing, epochs, sample, tier_shares
 
 LEADS = Examples.of(LEAD_ROWS)
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
@@ -98,7 +98,7 @@ def test_seed_draws_otherwise(with_caps):
 
 
 def test_short_runs_with_other_seeds_meet_other_examples(with_caps):
-    one, other = (draw_for_run(LEADS, with_caps(), "embedder", 8, seed).example.tolist() for seed in (1, 2))
+    one, other = (Drawing(LEADS, with_caps(), "embedder", seed, 8).draw(8).example.tolist() for seed in (1, 2))
     assert sorted(one) != sorted(other)
 
 

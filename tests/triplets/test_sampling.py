@@ -8,12 +8,13 @@ from corpora import LEAD_ROWS, drawn, example, example_sets, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triptych.errors import UserError
 from triptych.params_triplets import PROFILES
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.pools import Pools
 from triptych.triplets.relations import Relations
-from triptych.triplets.sampling import anchors_for_run, apportion, draw_for_run, sample, tier_shares
+from triptych.triplets.sampling import anchors_for_run, apportion, sample, tier_shares
 from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
@@ -154,13 +155,19 @@ def test_tier_that_no_pool_has_makes_the_draw_smaller_but_relabels_nothing(dealt
 
 
 @pytest.mark.parametrize(
-    ("balance", "lists", "tables"), [("equal", 30, 30), ("proportional", 48, 12), ("sqrt", 40, 20)]
+    ("balance", "lists", "tables"),
+    [("equal", 30, 30), ("proportional", 48, 12), ("sqrt", 40, 20), ({"lists": 1.0, "tables": 3.0}, 15, 45)],
 )
 def test_categories_get_their_parts_by_balance(dealt, balance, lists, tables):
     assert categories_of(dealt(TWO, 60, balance=balance)[0]) == {"lists": lists, "tables": tables}
 
 
-@pytest.mark.parametrize("balance", ["equal", "proportional", "sqrt"])
+def test_weights_that_leave_a_category_out_are_refused_with_its_name(dealt):
+    with pytest.raises(UserError, match=r"triplets\.balance: gives no weight to tables"):
+        dealt(TWO, 60, balance={"lists": 1.0})
+
+
+@pytest.mark.parametrize("balance", ["equal", "proportional", "sqrt", {"lists": 1.0, "tables": 2.0}])
 def test_mix_holds_by_any_balance(dealt, balance):
     for category in ("lists", "tables"):
         pairs, _ = dealt(TWO, 300, balance=balance)
@@ -192,29 +199,6 @@ def test_small_view_brings_its_anchors_back_only_so_often_and_gives_its_rest_to_
 
 def test_no_examples_give_no_triplets(dealt):
     assert dealt([], 10)[0] == []
-
-
-@pytest.mark.parametrize("number", [1, 7, 20, 50, 233])
-def test_run_gets_as_many_triplets_as_it_asks_for(params_with, number):
-    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
-    examples = Examples.of(LEAD_ROWS)
-    draw = draw_for_run(examples, params, "embedder", number, 3)
-    assert len(draw.example) == len(draw.negative) == number
-    times = np.bincount(draw.example, minlength=20)
-    assert times.max() - times.min() <= 1
-
-
-def test_caps_of_a_run_hold_for_each_epoch_of_it_not_for_all_together(params_with):
-    params = params_with(**{"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 1}).triplets
-    assert len(draw_for_run(Examples.of(LEAD_ROWS), params, "embedder", 200, 3).example) == 200
-
-
-def test_run_that_falls_short_says_so(params_with):
-    params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
-    lacking = Examples.of([example(number, tiers=("easy", "hard")) for number in range(20)])
-    draw = draw_for_run(lacking, params, "embedder", 40, 3)
-    assert len(draw.example) == 24
-    assert draw.short == {"lists": {"missing": 16, "medium_empty": 40}}  # of both epochs
 
 
 @pytest.mark.parametrize("number", [1, 7, 20, 50, 233])

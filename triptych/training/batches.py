@@ -44,6 +44,7 @@ class Collator:
             positive=torch.from_numpy(place[: len(rows)]),
             negative=torch.from_numpy(place[len(rows) :]),
             related=torch.from_numpy(related),
+            tier=torch.from_numpy(column["tier"]),
         )
 
 

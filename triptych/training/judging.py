@@ -1,8 +1,9 @@
 """Rank all chunks for the queries of a split with a model; choose the strength of tuning on dev."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.records import Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.evaluation.comparison import ALL
-from triptych.evaluation.measures import mean_measure, triplet_measures
+from triptych.evaluation.measures import mean, per_query, triplet_measures
 from triptych.retrieval.dense import search
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.runs import deepest, to_run
@@ -20,6 +21,7 @@ from triptych.training.adapter import Blend
 from triptych.training.base import device
 from triptych.training.encoding import encode
 from triptych.training.precision import Precision, resolve_precision
+from triptych.training.vector_cache import VectorCache
 from triptych.triplets.examples import Examples, read_passages, read_query_texts
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.quality import Similarities
@@ -39,12 +41,25 @@ class Judging:
     store: TokenStore
     precision: Precision
 
-    def dense_run(self, model: SentenceTransformer, depth: int, label: str) -> Run:
+    def dense_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
         """Rank all chunks for each query with a model; ``depth`` hits are kept."""
-        vectors = encode(model, self.store, self.passages, self.precision, label)
-        questions = encode(model, self.store, self.query_texts, self.precision, label)
+        vectors = encode(model, self.store, self.passages, self.precision, label, cache)
+        questions = encode(model, self.store, self.query_texts, self.precision, label, cache)
         rows, scores = search(questions, vectors, deepest(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
+
+    def measured(self, model: SentenceTransformer, label: str, cache: VectorCache | None = None) -> dict[str, float]:
+        """Return category → mrr@10 of a model."""
+        found = per_query(self.qrels, self.dense_run(model, 10, label, cache))["mrr@10"]
+        of: dict[str, list[str]] = defaultdict(list)
+        for query in self.queries:
+            of[query.category].append(query.query_id)
+        return {category: mean(found, queries) for category, queries in sorted(of.items())}
+
+    def overall(self, measured: dict[str, float]) -> float:
+        """Return the mean over all queries of what `measured` gives by category."""
+        times = Counter(query.category for query in self.queries)
+        return math.fsum(measured[name] * times[name] for name in measured) / times.total()
 
     def lexical_run(self, passages: list[str], depth: int) -> Run:
         """Rank all chunks for each query by BM25; chunks without a term of the query are no hits."""
@@ -109,16 +124,19 @@ def load_judging(corpus: Path, texts: Path, splits: Sequence[str], store: TokenS
     )
 
 
-def choose_strength(blend: Blend, strengths: list[float], judging: Judging) -> tuple[float, dict[float, float]]:
-    """Return the strength with the best mrr@10 on dev and the mrr@10 of each; of equals the weaker.
+def choose_strength(
+    blend: Blend, strengths: list[float], judging: Judging, cache: Path | None = None
+) -> tuple[float, dict[float, dict[str, float]]]:
+    """Return the strength with the best mrr@10 on dev and the mrr@10 of each, by category; of equals the weaker.
 
-    0, the base model, is always among them, so that on dev a choice is never worse than the base.
+    0, the base model, is always among them, so that on dev a choice is never worse than the base; its vectors are read
+    from ``cache`` where they lie there.
     """
-    measure: Callable[[Qrels, Run], float] = partial(mean_measure, "mrr@10")
     found = {}
     for strength in sorted({0.0, *strengths}):
-        run = judging.dense_run(blend.at(strength), 10, f"dev, strength {strength:g}")
-        found[strength] = measure(judging.qrels, run)
-    best = max(found, key=lambda strength: (found[strength], -strength))
+        model = blend.at(strength)
+        of_base = VectorCache(cache, model, judging.precision) if cache and not strength else None
+        found[strength] = judging.measured(model, f"dev, strength {strength:g}", of_base)
+    best = max(found, key=lambda strength: (judging.overall(found[strength]), -strength))
     blend.at(best)
     return best, found

@@ -13,7 +13,7 @@ from accelerate.utils import recursively_apply
 
 from triptych.training.batches import Batch, Collator
 from triptych.training.distilling import LessonCollator
-from triptych.training.schedule import Schedule
+from triptych.training.schedule import Course, Schedule
 
 
 class Loader:
@@ -27,7 +27,7 @@ class Loader:
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: Schedule | Course,
         collator: Collator | LessonCollator,
         first: Callable[[], int],
         ahead: int = 0,

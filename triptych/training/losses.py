@@ -1,26 +1,52 @@
 """Losses over unit vectors of the distinct texts of a batch, in float32 whatever the model computes in."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, log_softmax
 
+from triptych.triplets.negatives import TIERS
+
 Rows = dict[str, Tensor]
 
 
 class ContrastiveLoss(nn.Module):
-    """A loss of a batch's vectors; `triptych.training.engine` makes them, each text's once."""
+    """A loss of a batch's vectors; `triptych.training.engine` makes them, each text's once.
+
+    A row whose loss is above ``active_above`` still teaches something; `activity` tells how many do.
+    """
+
+    active_above = 0.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: Tensor | None = None  # int64, shape (2, tiers): rows so far, and those of them that were active
 
     def forward(self, vectors: Tensor, rows: Rows) -> Tensor:
         """Return the scalar loss of unit vectors (texts, d); ``rows`` as `triptych.training.batches` makes them."""
         # Outside autocast: with a temperature of 0.05 half precision loses what tells candidates apart.
         with torch.autocast(vectors.device.type, enabled=False):
-            return self.of_vectors(vectors[rows["queries"]], vectors[rows["passages"]], rows)
+            losses = self.of_vectors(vectors[rows["queries"]], vectors[rows["passages"]], rows)
+        if "tier" in rows:
+            of_tier = rows["tier"][:, None] == torch.arange(len(TIERS), device=losses.device)
+            active = (losses.detach() > self.active_above)[:, None]
+            seen = torch.stack([of_tier.sum(dim=0), (of_tier & active).sum(dim=0)])
+            self._seen = seen if self._seen is None else self._seen + seen
+        return losses.mean()
 
     def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
-        """Return the loss of unit vectors (Q, d) and (P, d)."""
+        """Return the loss of each row, shape (B,), from unit vectors (Q, d) and (P, d)."""
         raise NotImplementedError
+
+    def activity(self) -> dict[str, float]:
+        """Return tier → share of its rows that were active since this was last asked; tiers without rows are absent."""
+        if self._seen is None:
+            return {}
+        rows, active = self._seen.tolist()
+        self._seen = None
+        return {tier: part / all_ for tier, all_, part in zip(TIERS, rows, active, strict=True) if all_}
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return what the model card shows."""
@@ -28,36 +54,48 @@ class ContrastiveLoss(nn.Module):
 
 
 class TripletLoss(ContrastiveLoss):
-    """Cosine triplet loss: max(0, margin - cos(a, p) + cos(a, n)) (Schroff et al. 2015, with cosine distance)."""
+    """Cosine triplet loss: max(0, margin - cos(a, p) + cos(a, n)) (Schroff et al. 2015, with cosine distance).
+
+    A row is active while its margin is not kept.
+    """
 
     def __init__(self, margin: float) -> None:
         super().__init__()
         self.margin = margin
 
     def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
-        """Return the mean over the batch's triplets."""
+        """Return the loss of each triplet, shape (B,)."""
         anchors = queries[rows["anchor"]]
         positive = (anchors * passages[rows["positive"]]).sum(dim=-1)
         negative = (anchors * passages[rows["negative"]]).sum(dim=-1)
-        return torch.relu(self.margin - positive + negative).mean()
+        return torch.relu(self.margin - positive + negative)
 
 
 class SoftmaxLoss(ContrastiveLoss):
     """Cross-entropy of the positive among all passages of the batch (InfoNCE, van den Oord et al. 2018).
 
-    Passages related to an anchor's positive are taken out of its denominator: they are no negatives.
+    Passages related to an anchor's positive are taken out of its denominator: they are no negatives. So are, stored
+    negatives too, those whose cosine passes the positive's by more than ``mask_above``, if that is given: likely false
+    negatives (Qwen3-Embedding, Zhang et al. 2025, with 0.1). A row is active while more than a tenth of the probability
+    lies elsewhere than on its positive.
     """
 
-    def __init__(self, temperature: float) -> None:
+    active_above = -math.log(0.9)
+
+    def __init__(self, temperature: float, mask_above: float | None = None) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.mask_above = temperature, mask_above
 
     def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
-        """Return the mean over the batch's anchors."""
-        scores = queries[rows["anchor"]] @ passages.T / self.temperature
-        own = torch.zeros_like(rows["related"]).scatter_(1, rows["positive"][:, None], True)
-        scores = scores.masked_fill(rows["related"] & ~own, float("-inf"))
-        return cross_entropy(scores, rows["positive"])
+        """Return the loss of each row, shape (B,)."""
+        scores = queries[rows["anchor"]] @ passages.T
+        place = rows["positive"][:, None]
+        own = torch.zeros_like(rows["related"]).scatter_(1, place, True)
+        masked = rows["related"]
+        if self.mask_above is not None:
+            masked = masked | (scores > scores.gather(1, place) + self.mask_above)
+        scores = (scores / self.temperature).masked_fill(masked & ~own, float("-inf"))
+        return cross_entropy(scores, rows["positive"], reduction="none")
 
 
 class DistillLoss(ContrastiveLoss):
@@ -72,10 +110,10 @@ class DistillLoss(ContrastiveLoss):
         self.temperature = temperature
 
     def of_vectors(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
-        """Return the mean over the batch's anchors."""
+        """Return the loss of each row, shape (B,)."""
         taught = rows["teacher"] > float("-inf")
         lowest = torch.finfo(queries.dtype).min  # not -inf, whose difference to itself is NaN
         scores = queries[rows["anchor"]] @ passages.T / rows["scale"][:, None] / self.temperature
         student = log_softmax(scores.masked_fill(~taught, lowest), dim=-1)
         teacher = log_softmax((rows["teacher"] / self.temperature).masked_fill(~taught, lowest), dim=-1)
-        return ((teacher - student) * teacher.exp()).masked_fill(~taught, 0.0).sum(dim=-1).mean()
+        return ((teacher - student) * teacher.exp()).masked_fill(~taught, 0.0).sum(dim=-1)

@@ -17,10 +17,10 @@ from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, le
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
-from triptych.training.schedule import Schedule, easy_first
+from triptych.training.schedule import Course, Schedule
 from triptych.triplets.examples import Examples, read_passages
 from triptych.triplets.relations import Answers, Relations
-from triptych.triplets.sampling import anchors_for_run, draw_for_run, tier_shares, view_rows
+from triptych.triplets.sampling import Drawing, anchors_for_run, epoch_of_run, view_rows
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
 _ENOUGH = 0.25  # share of the rows that they must make up
@@ -30,17 +30,20 @@ _ENOUGH = 0.25  # share of the rows that they must make up
 class Material:
     """Rows in the order of training, and how they become batches and a loss."""
 
-    schedule: Schedule
+    schedule: Schedule | Course
     collator: Collator | LessonCollator
     loss: str
     steps: int
-    mix: dict[str, dict[str, float]]  # category → tier → share of the triplets; empty where none are drawn
+
+    def mix(self) -> dict[str, dict[str, float]]:
+        """Return category → tier → share of the triplets drawn so far; empty where lessons are taught."""
+        return self.schedule.mix() if isinstance(self.schedule, Course) else {}
 
 
 def prepare(
     tokens: Path, store: TokenStore, examples: Examples, previous: Path, params: Params, steps: int, seed: int
 ) -> Material:
-    """Draw and order what ``steps`` steps train on, or as many as the loss has use for.
+    """Schedule what ``steps`` steps train on, or as many as the loss has use for.
 
     ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill.
     Raise `UserError` where nothing can be taught.
@@ -51,15 +54,15 @@ def prepare(
     turns = steps * params.train.gradient_accumulation_steps
     if loss == "distill":
         rows, lesson_collator = _lessons(tokens, store, examples, previous, params, turns, seed)
-        return Material(Schedule(rows, params.train.distill.batch_size), lesson_collator, loss, steps, {})
-    draw = draw_for_run(examples, params.triplets, "embedder", turns * params.train.batch_size, seed)
+        return Material(Schedule(rows, params.train.distill.batch_size), lesson_collator, loss, steps)
+    number = turns * params.train.batch_size
+    drawing = Drawing(examples, params.triplets, "embedder", seed, epoch_of_run(number, examples))
+    course = Course(examples, drawing, read_passages(tokens / "texts"), params.train, turns, seed)
     corpus, fixed = tokens / "corpus", params.tokenize.padding == "fixed"
     links = read_links(corpus / "links.parquet", "split")
     relations = Relations(read_chunks(corpus / "chunks.parquet", "split"), links, params.triplets.exclude_linked)
     answers = Answers(examples.anchor, examples.positive_chunk)
-    columns = easy_first(examples, draw, read_passages(tokens / "texts"), params.train)
-    schedule = Schedule(columns, params.train.batch_size)
-    return Material(schedule, Collator(store, relations, answers, fixed), loss, steps, tier_shares(examples, draw))
+    return Material(course, Collator(store, relations, answers, fixed), loss, steps)
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:

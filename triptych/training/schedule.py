@@ -1,15 +1,19 @@
-"""What a run trains on, in order: rows of ids, a batch at a time, known before the first step."""
+"""What a run trains on, in order: rows of ids, a batch at a time."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from triptych.params import Train
+from triptych.triplets.dealing import Draw
 from triptych.triplets.examples import Examples
-from triptych.triplets.sampling import Draw
+from triptych.triplets.negatives import TIERS
+from triptych.triplets.sampling import Drawing, tier_shares
 
-COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk")
+COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk", "tier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +37,82 @@ class Schedule:
         return [{name: column[row] for name, column in self.columns.items()} for row in here]
 
 
-def easy_first(examples: Examples, draw: Draw, passages: list[int], train: Train) -> dict[str, list[int]]:
-    """Order drawn triplets for training; return columns of ids, row by row as they will be seen.
+class Course:
+    """Triplets drawn stretch by stretch, each in its own mix of tiers, with the weights that categories have by then.
 
-    With ``curriculum: easy_first`` easy rows come first and hard ones last; ``curriculum_overlap`` blurs the order
-    (0 keeps tiers apart, large values shuffle). The mix over the whole run is that of the triplets.
+    A function of its arguments and of ``raised``, what the weights of categories are multiplied by in each part of the
+    run; parts are divided by `decide_at`, and what follows a decision that is not made yet cannot be drawn.
     """
-    tier, noise = examples.pool.tier[draw.negative], np.random.default_rng(train.seed).random(len(draw.negative))
-    blurred = train.curriculum == "easy_first"
-    order = np.argsort(tier / 2 + train.curriculum_overlap * noise if blurred else noise, kind="stable")
-    example, chunk = draw.example[order], examples.pool.chunk[draw.negative[order]]
-    columns = {
-        "anchor": examples.anchor[example],
-        "positive": examples.positive[example],
-        "negative": np.array(passages)[chunk],
-        "positive_chunk": examples.positive_chunk[example],
-        "negative_chunk": chunk,
-    }
-    return {name: column.tolist() for name, column in columns.items()}
+
+    def __init__(
+        self, examples: Examples, drawing: Drawing, passages: list[int], train: Train, batches: int, seed: int
+    ) -> None:
+        self.batch_size, self.raised = train.batch_size, list[dict[str, float]]([{}])
+        self._examples, self._drawing, self._passages = examples, drawing, np.array(passages)
+        self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
+        self._stretch = train.stretch * train.gradient_accumulation_steps
+        self._decisions: list[int] = []
+        self._drawn: list[Draw] = []
+        self._lock = Lock()  # the batches are made by a thread of their own
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return self._batches
+
+    def decide_at(self, batches: list[int]) -> None:
+        """Keep batches from these on unknown until the weights of categories are decided: `raised` has one more."""
+        self._decisions = batches
+
+    def known(self) -> int:
+        """Return of how many batches the rows are known."""
+        return [*self._decisions, self._batches][len(self.raised) - 1]
+
+    def weights(self, batch: int) -> dict[str, float]:
+        """Return the weights of the tiers in the stretch of a batch."""
+        first = batch // self._stretch * self._stretch
+        middle = (first + min(first + self._stretch, self._batches)) / 2
+        return tilted(self._drawing.mix, self._curriculum * (1 - 2 * middle / self._batches))
+
+    def rows(self, batch: int) -> list[dict[str, Any]]:
+        """Return the rows of a batch, counted from the beginning of the run; draw what is not drawn yet."""
+        stretch, place = divmod(batch, self._stretch)
+        with self._lock:
+            while len(self._drawn) <= stretch:
+                self._drawn.append(self._draw(len(self._drawn)))
+        draw = self._drawn[stretch]
+        here = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        example, negative, one = draw.example[here], draw.negative[here], self._examples
+        chunk = one.pool.chunk[negative]
+        columns = (
+            one.anchor[example],
+            one.positive[example],
+            self._passages[chunk],
+            one.positive_chunk[example],
+            chunk,
+            one.pool.tier[negative],
+        )
+        return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*(one.tolist() for one in columns), strict=True)]
+
+    def mix(self) -> dict[str, dict[str, float]]:
+        """Return category → tier → share of the triplets so far."""
+        return tier_shares(self._examples, *self._drawn)
+
+    def _draw(self, stretch: int) -> Draw:
+        first = stretch * self._stretch
+        number = (min(first + self._stretch, self._batches) - first) * self.batch_size
+        raised = self.raised[bisect_right(self._decisions, first)]
+        draw = self._drawing.draw_all(number, self.weights(first), raised)
+        order = np.random.default_rng([self._seed, stretch]).permutation(number)
+        return Draw(draw.example[order], draw.negative[order], draw.short)
+
+
+def tilted(mix: dict[str, float], tilt: float) -> dict[str, float]:
+    """Return the mix with more of its easiest tier, at the cost of its hardest; where ``tilt`` is negative, with less.
+
+    At 1 the lesser of the two shares is moved as a whole. Over a run whose tilt goes evenly from some value to its
+    opposite, the mean is the mix.
+    """
+    present = [tier for tier in TIERS if mix[tier] > 0]
+    easiest, hardest = present[0], present[-1]
+    moved = tilt * min(mix[easiest], mix[hardest]) * (easiest != hardest)
+    return mix | {easiest: mix[easiest] + moved} | {hardest: mix[hardest] - moved} if moved else dict(mix)

@@ -2,6 +2,7 @@
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, 
 from triptych.training.material import Material
 from triptych.training.options import apply_options
 from triptych.training.precision import resolve_optimizer, resolve_precision
+from triptych.training.watching import StepLog
 
 _LOG_EVERY = 10
 
@@ -35,6 +37,14 @@ class LossPoint:
 
     step: int
     loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a run went."""
+
+    curve: list[LossPoint]
+    steps: list[dict[str, Any]]  # lines of the log: step, loss, learning_rate, active_<tier>, weight_<tier>
 
 
 class _Curve(TrainerCallback):
@@ -89,36 +99,43 @@ class Trainer(SentenceTransformerTrainer):
         return loss / self.current_gradient_accumulation_steps
 
 
-def train(model: SentenceTransformer, material: Material, params: Train, learning_rate: float) -> list[LossPoint]:
-    """Train a prepared model on scheduled rows, in their order; return the loss curve."""
+def train(
+    model: SentenceTransformer,
+    material: Material,
+    params: Train,
+    learning_rate: float,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trained:
+    """Train a prepared model on scheduled rows, in their order."""
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
         _without_dropout(model)
     apply_options(model, params)
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
-    curve = _Curve()
+    loss = make_loss(params, material.loss)
+    curve, steps = _Curve(), StepLog(loss, material)
     with tempfile.TemporaryDirectory() as scratch:
         trainer = Trainer(
             model,
             material,
-            make_loss(params, material.loss),
+            loss,
             params,
             args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
-            callbacks=[curve],
+            callbacks=[curve, steps, *callbacks],
         )
         try:
             trainer.train()
         finally:
             trainer.loader.close()
     model.eval()
-    return curve.points
+    return Trained(curve.points, steps.rows)
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
     """Return the loss of a name; raise KeyError on an unknown one."""
     return {
-        "softmax": lambda: SoftmaxLoss(params.temperature),
+        "softmax": lambda: SoftmaxLoss(params.temperature, params.mask_above),
         "triplet": lambda: TripletLoss(params.margin),
         "distill": lambda: DistillLoss(params.distill.temperature),
     }[loss]()
@@ -139,6 +156,7 @@ def _arguments(
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=place.type == "cpu",
+        ddp_find_unused_parameters=False,  # it allows one forward a step, and a batch takes several
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
         logging_nan_inf_filter=False,

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from triptych.artifacts import write_table
 from triptych.params_triplets import Triplets
+from triptych.triplets.dealing import Draw
 from triptych.triplets.examples import Examples, write_examples
 from triptych.triplets.negatives import STRATEGIES, TIERS
-from triptych.triplets.sampling import Draw, sample, tier_shares
+from triptych.triplets.sampling import sample, tier_shares
 from triptych.triplets.views import VIEWS
 
 FLAT = ("anchor", "positive", "negative", "difficulty", "category")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from triptych.params_triplets import Triplets
+from triptych.triplets.dealing import Draw
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling import Draw
 
 _SHARE_OF_CHUNKS = 0.25  # of a category's chunks, as many triplets it should have at least
 _FEW = 0.01  # of the triplets may be missing without a word
