@@ -2,9 +2,12 @@
 
 ``python -m stages.train --tokens data/tokens
 --round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
---curve metrics/train/round0.csv``
+--curve metrics/train/round0.csv --checkpoints .checkpoints/round0``
+
+``--checkpoints`` is no out: a run that was killed goes on from what lies there, and removes it when it is done.
 """
 
+from dataclasses import asdict
 from zlib import crc32
 
 from stages.command import paths, run, say
@@ -13,6 +16,7 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
+from triptych.training.checkpoints import clear_checkpoints, run_key
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
 from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
@@ -22,7 +26,7 @@ from triptych.triplets.examples import read_examples
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
-    names = ("tokens", "round", "previous", "model", "metrics", "curve")
+    names = ("tokens", "round", "previous", "model", "metrics", "curve", "checkpoints")
     args = paths(__doc__, *names, argv=argv)
     churn = read_end(args.round)
     if churn is not None:
@@ -47,7 +51,10 @@ def main(argv: list[str] | None = None) -> None:
     material = prepare(args.tokens, store, examples, args.previous, params, turn.steps, seed)
     rows = len(material.schedule.columns["anchor"])
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    curve = train(model, material, settings, turn.learning_rate)
+    read = [params.model, params.triplets, params.tokenize.padding, settings, turn]
+    key = run_key(args.model.name, read, [args.tokens, args.round, args.previous])
+    trained = train(model, material, settings, turn.learning_rate, args.checkpoints / key)
+    curve = trained.curve
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
@@ -66,10 +73,13 @@ def main(argv: list[str] | None = None) -> None:
             "trained_in": kept.trained_in,
             "dev": {"mrr@10": {f"strength {one:g}": value for one, value in dev.items()} | {"kept": kept.dev}},
             "final_loss": curve[-1].loss if curve else None,
+            "cosine": trained.cosine,
+            "incidents": asdict(trained.incidents),
         },
     )
     lines = [f"{point.step},{point.loss:.6f}" for point in curve]
     write_text(args.curve, "\n".join(["step,loss", *lines]) + "\n")
+    clear_checkpoints(args.checkpoints)
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
         f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss};"

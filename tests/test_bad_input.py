@@ -152,6 +152,8 @@ TRAIN = [
     "metrics/train/round0.json",
     "--curve",
     "metrics/train/round0.csv",
+    "--checkpoints",
+    ".checkpoints/round0",
 ]
 
 

@@ -148,6 +148,7 @@ class Train(Section):
     batch_size: int = Field(ge=2)
     micro_batch_tokens: Count
     gradient_accumulation_steps: Count
+    checkpoint_every: Count
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive

@@ -219,7 +219,7 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     assert len(material.schedule.columns["anchor"]) == 60 * 24
     assert material.steps == 60  # the 70 asked for are more than help
     make_trainable(model, params.train, None)
-    curve = train(model, material, params.train, 0.01)
+    curve = train(model, material, params.train, 0.01).curve
     assert curve[-1].loss < 0.8 * curve[0].loss
 
 

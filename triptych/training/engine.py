@@ -29,6 +29,7 @@ class Engine:
 
     def __init__(self, loss: ContrastiveLoss, accelerator: Accelerator, token_budget: int) -> None:
         self.loss, self.token_budget = loss, token_budget
+        self.vectors = torch.empty((0, 0))  # of the last batch
         self._accelerator = accelerator
 
     def backward(self, model: nn.Module, batch: Batch, weight: float = 1.0) -> Tensor:
@@ -42,6 +43,7 @@ class Engine:
                 made.append(encode(model, features))
         stands = torch.cat([places for _, places in pieces])
         vectors = self._of_all(torch.cat(made).detach(), stands).requires_grad_()
+        self.vectors = vectors.detach()
         loss = self.loss(vectors, batch["rows"])
         (gradient,) = torch.autograd.grad(loss, vectors)
         # Averaged over processes by whatever wraps the model, while the loss is of all of them.

@@ -1,12 +1,16 @@
 """Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
 
-import math
+import json
+import logging
 import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -15,16 +19,21 @@ from sentence_transformers import (
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from triptych.errors import UserError
 from triptych.params import Train
 from triptych.training.batches import Batch
+from triptych.training.checkpoints import last_checkpoint, whole_checkpoint
 from triptych.training.engine import Engine
+from triptych.training.faults import FAULTS, FaultLog, Incidents
 from triptych.training.loader import Loader
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
 from triptych.training.material import Material
+from triptych.training.memory import Memory
 from triptych.training.precision import resolve_optimizer, resolve_precision
+from triptych.training.recovery import Recovery
 
+log = logging.getLogger(__name__)
 _LOG_EVERY = 10
+_WEIGHTS, _RECOVERY = "trained.safetensors", "recovery.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +44,41 @@ class LossPoint:
     loss: float
 
 
-class _Curve(TrainerCallback):
-    """Collects the loss curve and stops a run that has become NaN, which the trainer would hide."""
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How a run went."""
 
-    def __init__(self) -> None:
-        self.points: list[LossPoint] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Keep the loss of a training log line."""
-        if logs is None or "loss" not in logs:
-            return
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"training: the loss is {logs['loss']} at step {state.global_step};"
-                " lower learning_rate in rounds.train, or set train.precision: fp32"
-            )
-        self.points.append(LossPoint(state.global_step, logs["loss"]))
+    curve: list[LossPoint]
+    incidents: Incidents
+    cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
 
 
 class Trainer(SentenceTransformerTrainer):
-    """The library's loop over our batches: its checkpoints, processes and trackers; our schedule and engine."""
+    """The library's loop over our batches: its processes and trackers; our schedule, engine, recovery, checkpoints."""
 
     def __init__(
-        self, model: SentenceTransformer, material: Material, loss: ContrastiveLoss, token_budget: int, **kwargs: Any
+        self,
+        model: SentenceTransformer,
+        material: Material,
+        loss: ContrastiveLoss,
+        token_budget: int,
+        faults: Path | None,
+        **kwargs: Any,
     ) -> None:
         # The library gives the optimizer what it finds in the loss.
         trained = nn.ModuleDict({"model": model, "loss": loss})
         super().__init__(model=model, data_collator=material.collator, loss=trained, **kwargs)
         self._material, self.engine = material, Engine(loss, self.accelerator, token_budget)
+        self._folder = Path(self.args.output_dir)
+        self.recovery = Recovery(
+            self.engine,
+            self.accelerator,
+            Memory(model, self.engine),
+            FaultLog(faults, self.is_world_process_zero()),
+            self._prepare_inputs,
+            material.schedule.rows,
+        )
+        self.add_callback(self.recovery)
 
     def get_train_dataloader(self) -> Loader:
         """Return the batches of the schedule, from the step that the state stands at."""
@@ -71,16 +87,59 @@ class Trainer(SentenceTransformerTrainer):
     def _batches_seen(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
 
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimizer, with its steps guarded."""
+        optimizer = super().create_optimizer(model)
+        self.recovery.guard(optimizer)
+        return optimizer
+
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
-        """Add the gradients of a batch; return its loss, detached."""
+        """Add the gradients of a batch; return its share of the step's loss, detached."""
         model.train()
-        batch = self._prepare_inputs(inputs)
-        loss = self.engine.backward(model, batch, 1 / self.current_gradient_accumulation_steps)
-        return loss / self.current_gradient_accumulation_steps
+        return self.recovery.backward(model, inputs, 1 / self.current_gradient_accumulation_steps)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        name, first = f"checkpoint-{self.state.global_step}", self.is_world_process_zero()
+        with whole_checkpoint(Path(self.args.output_dir), name, first) as self._folder:
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            if first:
+                (self._folder / name / _RECOVERY).write_text(json.dumps(self.recovery.state()), encoding="utf-8")
+            self.accelerator.wait_for_everyone()
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save the weights that train, all of them exactly; the rest is the base model's."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        every = self.recovery.memory.stands_on_trained
+        kept = {name: one for name, one in self.model.named_parameters() if one.requires_grad or every}
+        save_file({name: one.detach().cpu().contiguous() for name, one in kept.items()}, folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self.recovery.load(json.loads((folder / _RECOVERY).read_text(encoding="utf-8")))
+        weights = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, saved in load_file(folder / _WEIGHTS).items():
+                weights[name].copy_(saved)
 
 
-def train(model: SentenceTransformer, material: Material, params: Train, learning_rate: float) -> list[LossPoint]:
-    """Train a prepared model on scheduled rows, in their order; return the loss curve."""
+def train(
+    model: SentenceTransformer,
+    material: Material,
+    params: Train,
+    learning_rate: float,
+    checkpoints: Path | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Trained:
+    """Train a prepared model on scheduled rows, in their order.
+
+    A run that was killed goes on from its last checkpoint in ``checkpoints``, a folder for this run alone; None keeps
+    none. Beside the folder lies ``faults.jsonl``, what went wrong. Raise `UserError` where the run cannot go on.
+    """
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
@@ -89,19 +148,43 @@ def train(model: SentenceTransformer, material: Material, params: Train, learnin
         # Fused attention is slower here to differentiate: 1.3 to 1.5 times the step at 32 to 256 tokens, in bf16.
         model[0].model.set_attn_implementation("eager")
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
-    curve = _Curve()
-    with tempfile.TemporaryDirectory() as scratch:
+    with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as place_of_run:
+        folder = Path(place_of_run)
+        last = last_checkpoint(folder)
+        args = _arguments(folder, params, learning_rate, precision, place, material)
+        if checkpoints is not None:
+            args.set_save(strategy="steps", steps=params.checkpoint_every)
+            if last is None:
+                (checkpoints.parent / FAULTS).unlink(missing_ok=True)
         trainer = Trainer(
             model,
             material,
             make_loss(params, material.loss),
             params.micro_batch_tokens,
-            args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
-            callbacks=[curve],
+            checkpoints.parent / FAULTS if checkpoints else None,
+            args=args,
+            callbacks=list(callbacks),
         )
-        trainer.train()
+        if last is not None:
+            log.warning("train: going on from %s", last)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    recovery = trainer.recovery
+    recovery.memory.finish()
     model.eval()
-    return curve.points
+    return Trained(
+        _curve(recovery.losses),
+        recovery.faults.incidents(),
+        {"first": recovery.collapse.start, "last": recovery.collapse.last},
+    )
+
+
+def _curve(losses: list[float | None]) -> list[LossPoint]:
+    points = []
+    for end in range(_LOG_EVERY, len(losses) + 1, _LOG_EVERY):
+        known = [one for one in losses[end - _LOG_EVERY : end] if one is not None]
+        if known:
+            points.append(LossPoint(end, sum(known) / len(known)))
+    return points
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
@@ -114,10 +197,10 @@ def make_loss(params: Train, loss: str) -> ContrastiveLoss:
 
 
 def _arguments(
-    scratch: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
+    folder: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
 ) -> SentenceTransformerTrainingArguments:
     return SentenceTransformerTrainingArguments(
-        output_dir=str(scratch),
+        output_dir=str(folder),
         max_steps=material.steps,
         per_device_train_batch_size=material.schedule.batch_size,
         gradient_accumulation_steps=params.gradient_accumulation_steps,
@@ -130,7 +213,6 @@ def _arguments(
         use_cpu=place.type == "cpu",
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
-        logging_nan_inf_filter=False,
         save_strategy="no",
         report_to="none",
         seed=params.seed,
