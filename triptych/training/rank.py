@@ -64,7 +64,6 @@ def _cut(adapter: dict[str, Tensor]) -> dict[str, Tensor]:
         # B A = (Q R)(P S)^T = Q (R S^T) P^T: a decomposition of rank x rank is all it takes.
         left, right = torch.linalg.qr(adapter[other].float()), torch.linalg.qr(down.float().T)
         inner, values, outer = torch.linalg.svd(left.R @ right.R.T)
-        half = values[:RANK].sqrt()
-        cut[other] = (left.Q @ inner[:, :RANK]) * half
-        cut[name] = half[:, None] * (outer[:RANK] @ right.Q.T)
+        cut[other] = (left.Q @ inner[:, :RANK]) * values[:RANK]
+        cut[name] = outer[:RANK] @ right.Q.T  # never zero: an adapter that has learned nothing yet must be able to
     return cut
