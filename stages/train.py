@@ -2,12 +2,14 @@
 
 ``python -m stages.train --tokens data/tokens
 --round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
---curve metrics/train/round0.csv --tables metrics/train/round0 --vectors data/vectors``
+--curve metrics/train/round0.csv --tables metrics/train/round0 --vectors data/vectors
+--checkpoints .checkpoints/round0``
 
 ``accelerate launch -m stages.train …`` trains in several processes; the first of them writes. ``--vectors`` is a cache,
-no out.
+no out, nor are ``--checkpoints``: a run that was killed goes on from what lies there, and removes it when it is done.
 """
 
+from dataclasses import asdict
 from zlib import crc32
 
 from accelerate import PartialState
@@ -18,6 +20,7 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
+from triptych.training.checkpoints import clear_checkpoints, run_key
 from triptych.training.curves import dev_csv, steps_csv, strengths_csv
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
@@ -30,7 +33,7 @@ from triptych.triplets.examples import read_examples
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
-    names = ("tokens", "round", "previous", "model", "metrics", "curve", "tables", "vectors")
+    names = ("tokens", "round", "previous", "model", "metrics", "curve", "tables", "vectors", "checkpoints")
     args = paths(__doc__, *names, argv=argv)
     churn = read_end(args.round)
     if churn is not None:
@@ -59,7 +62,9 @@ def main(argv: list[str] | None = None) -> None:
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     judging = load_judging(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
     watch = Watch(judging, material, settings, args.vectors)
-    trained = train(model, material, settings, turn.learning_rate, callbacks=[watch])
+    read = [params.model, params.triplets, params.tokenize.padding, settings, turn]
+    key = run_key(args.model.name, read, [args.tokens, args.round, args.previous])
+    trained = train(model, material, settings, turn.learning_rate, args.checkpoints / key, callbacks=[watch])
     if not PartialState().is_main_process:
         return
     max_length = int(store.metadata["max_length"])
@@ -82,11 +87,14 @@ def main(argv: list[str] | None = None) -> None:
             "final_loss": trained.curve[-1].loss if trained.curve else None,
             "measured_at": [point["step"] for point in watch.points],
             "stopped": watch.stopped,
+            "cosine": trained.cosine,
+            "incidents": asdict(trained.incidents),
         },
     )
     write_text(args.curve, steps_csv(trained.steps))
     write_text(args.tables / "dev.csv", dev_csv(watch.points))
     write_text(args.tables / "strengths.csv", strengths_csv(dev))
+    clear_checkpoints(args.checkpoints)
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     say(
         f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss}"

@@ -156,6 +156,8 @@ TRAIN = [
     "metrics/train/round0",
     "--vectors",
     "data/vectors",
+    "--checkpoints",
+    ".checkpoints/round0",
 ]
 
 

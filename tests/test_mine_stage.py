@@ -98,7 +98,7 @@ def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_model_of_befo
     train.main(
         f"--tokens data/tokens --round {MINED} --previous models/base --model models/round1"
         " --metrics metrics/train/round1.json --curve metrics/train/round1.csv"
-        " --tables metrics/train/round1 --vectors data/vectors".split()
+        " --tables metrics/train/round1 --vectors data/vectors --checkpoints .checkpoints/round1".split()
     )
     assert "not trained" in capsys.readouterr().out
     assert read_round_record(project / "models/round1") == read_round_record(project / "models/base")

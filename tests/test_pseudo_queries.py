@@ -14,7 +14,7 @@ from triptych.corpus.sources import Intake
 TRAIN = (
     "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
     " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
-    " --vectors data/vectors"
+    " --vectors data/vectors --checkpoints .checkpoints/round0"
 )
 EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
 PROMOTE = "--intervals metrics/evaluate/intervals.csv --model models/round0 --verdict metrics/verdict.json"

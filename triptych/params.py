@@ -154,6 +154,7 @@ class Train(Section):
     torch_compile: bool
     prefetch_batches: int = Field(ge=0)
     prefetch_workers: Count
+    checkpoint_every: Count
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive

@@ -35,8 +35,10 @@ class Engine:
 
     def __init__(self, loss: ContrastiveLoss, accelerator: Accelerator, token_budget: int) -> None:
         self.loss, self.token_budget = loss, token_budget
+        self.vectors = torch.empty((0, 0))  # of the last batch
         self._accelerator = accelerator
         self.texts_seen = self.tokens_seen = 0
+        self.in_float32 = False  # whatever the accelerator computes in
 
     def backward(self, model: nn.Module, batch: Batch, weight: float = 1.0) -> Tensor:
         """Add the gradient of ``weight`` times the loss to the model's weights; return the loss, detached."""
@@ -55,6 +57,7 @@ class Engine:
                 made.append(encode(model, features))
         stands = torch.cat([places for _, places in pieces])
         vectors = self._of_all(torch.cat(made).detach(), stands).requires_grad_()
+        self.vectors = vectors.detach()
         loss = self.loss(vectors, rows)
         (gradient,) = torch.autograd.grad(loss, vectors)
         # Averaged over processes by whatever wraps the model, while the loss is of all of them.
@@ -99,7 +102,8 @@ class Engine:
     def _merged(self, model: nn.Module) -> AbstractContextManager[None]:
         if self._accelerator.distributed_type not in _WHOLE:
             return nullcontext()
-        return merged(model, _DTYPES.get(self._accelerator.mixed_precision, torch.float32))
+        precision = "no" if self.in_float32 else self._accelerator.mixed_precision
+        return merged(model, _DTYPES.get(precision, torch.float32))
 
     def _unsynced(self, model: nn.Module, more: bool) -> AbstractContextManager[Any]:
         return self._accelerator.no_sync(model) if more and self._accelerator.num_processes > 1 else nullcontext()

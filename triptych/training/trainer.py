@@ -1,14 +1,17 @@
 """Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
 
-import math
+import json
+import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import send_to_device
+from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -17,18 +20,23 @@ from sentence_transformers import (
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
-from triptych.errors import UserError
 from triptych.params import Train
 from triptych.training.batches import Batch
+from triptych.training.checkpoints import last_checkpoint, whole_checkpoint
 from triptych.training.engine import Engine
+from triptych.training.faults import FAULTS, FaultLog, Incidents
 from triptych.training.loader import Loader
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
 from triptych.training.material import Material
+from triptych.training.memory import Memory
 from triptych.training.options import apply_options
 from triptych.training.precision import resolve_optimizer, resolve_precision
+from triptych.training.recovery import Recovery
 from triptych.training.watching import StepLog
 
+log = logging.getLogger(__name__)
 _LOG_EVERY = 10
+_WEIGHTS, _RECOVERY = "trained.safetensors", "recovery.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +53,21 @@ class Trained:
 
     curve: list[LossPoint]
     steps: list[dict[str, Any]]  # lines of the log: step, loss, learning_rate, active_<tier>, weight_<tier>
-
-
-class _Curve(TrainerCallback):
-    """Collects the loss curve and stops a run that has become NaN, which the trainer would hide."""
-
-    def __init__(self) -> None:
-        self.points: list[LossPoint] = []
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Keep the loss of a training log line."""
-        if logs is None or "loss" not in logs:
-            return
-        if not math.isfinite(logs["loss"]):
-            raise UserError(
-                f"training: the loss is {logs['loss']} at step {state.global_step};"
-                " lower learning_rate in rounds.train, or set train.precision: fp32"
-            )
-        self.points.append(LossPoint(state.global_step, logs["loss"]))
+    incidents: Incidents
+    cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
 
 
 class Trainer(SentenceTransformerTrainer):
-    """The library's loop over our batches: its checkpoints, processes and trackers; our schedule and engine."""
+    """The library's loop over our batches: its processes and trackers; our schedule, engine, recovery, checkpoints."""
 
     def __init__(
-        self, model: SentenceTransformer, material: Material, loss: ContrastiveLoss, params: Train, **kwargs: Any
+        self,
+        model: SentenceTransformer,
+        material: Material,
+        loss: ContrastiveLoss,
+        params: Train,
+        faults: Path | None,
+        **kwargs: Any,
     ) -> None:
         # The library gives the optimizer what it finds in the loss.
         trained = nn.ModuleDict({"model": model, "loss": loss})
@@ -83,6 +81,16 @@ class Trainer(SentenceTransformerTrainer):
             params.prefetch_workers,
             pinned=self.args.device.type == "cuda",
         )
+        self._folder = Path(self.args.output_dir)
+        self.recovery = Recovery(
+            self.engine,
+            self.accelerator,
+            Memory(model, self.engine),
+            FaultLog(faults, self.is_world_process_zero()),
+            lambda batch: send_to_device(batch, self.args.device, non_blocking=True),
+            material.schedule.rows,
+        )
+        self.add_callback(self.recovery)
 
     def get_train_dataloader(self) -> Loader:
         """Return the batches of the schedule, from the step that the state stands at."""
@@ -91,12 +99,44 @@ class Trainer(SentenceTransformerTrainer):
     def _batches_seen(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
 
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Return the optimizer, with its steps guarded."""
+        optimizer = super().create_optimizer(model)
+        self.recovery.guard(optimizer)
+        return optimizer
+
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
-        """Add the gradients of a batch; return its loss, detached."""
+        """Add the gradients of a batch; return its share of the step's loss, detached."""
         model.train()
-        batch = send_to_device(inputs, self.args.device, non_blocking=True)
-        loss = self.engine.backward(model, batch, 1 / self.current_gradient_accumulation_steps)
-        return loss / self.current_gradient_accumulation_steps
+        return self.recovery.backward(model, inputs, 1 / self.current_gradient_accumulation_steps)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        name, first = f"checkpoint-{self.state.global_step}", self.is_world_process_zero()
+        with whole_checkpoint(Path(self.args.output_dir), name, first) as self._folder:
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            if first:
+                (self._folder / name / _RECOVERY).write_text(json.dumps(self.recovery.state()), encoding="utf-8")
+            self.accelerator.wait_for_everyone()
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Save the weights that train, all of them exactly; the rest is the base model's."""
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        every = self.recovery.memory.stands_on_trained
+        kept = {name: one for name, one in self.model.named_parameters() if one.requires_grad or every}
+        save_file({name: one.detach().cpu().contiguous() for name, one in kept.items()}, folder / _WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self.recovery.load(json.loads((folder / _RECOVERY).read_text(encoding="utf-8")))
+        weights = dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, saved in load_file(folder / _WEIGHTS).items():
+                weights[name].copy_(saved)
 
 
 def train(
@@ -104,9 +144,14 @@ def train(
     material: Material,
     params: Train,
     learning_rate: float,
+    checkpoints: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> Trained:
-    """Train a prepared model on scheduled rows, in their order."""
+    """Train a prepared model on scheduled rows, in their order.
+
+    A run that was killed goes on from its last checkpoint in ``checkpoints``, a folder for this run alone; None keeps
+    none. Beside the folder lies ``faults.jsonl``, what went wrong. Raise `UserError` where the run cannot go on.
+    """
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
     if not params.dropout:
@@ -114,22 +159,48 @@ def train(
     apply_options(model, params)
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
     loss = make_loss(params, material.loss)
-    curve, steps = _Curve(), StepLog(loss, material)
-    with tempfile.TemporaryDirectory() as scratch:
+    steps = StepLog(loss, material)
+    with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as place_of_run:
+        folder = Path(place_of_run)
+        last = last_checkpoint(folder)
+        args = _arguments(folder, params, learning_rate, precision, place, material)
+        if checkpoints is not None:
+            args.set_save(strategy="steps", steps=params.checkpoint_every)
+            if last is None:
+                (checkpoints.parent / FAULTS).unlink(missing_ok=True)
         trainer = Trainer(
             model,
             material,
             loss,
             params,
-            args=_arguments(Path(scratch), params, learning_rate, precision, place, material),
-            callbacks=[curve, steps, *callbacks],
+            checkpoints.parent / FAULTS if checkpoints else None,
+            args=args,
+            callbacks=[steps, *callbacks],
         )
+        if last is not None:
+            log.warning("train: going on from %s", last)
         try:
-            trainer.train()
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
         finally:
             trainer.loader.close()
+    recovery = trainer.recovery
+    recovery.memory.finish()
     model.eval()
-    return Trained(curve.points, steps.rows)
+    return Trained(
+        _curve(recovery.losses),
+        steps.rows,
+        recovery.faults.incidents(),
+        {"first": recovery.collapse.start, "last": recovery.collapse.last},
+    )
+
+
+def _curve(losses: list[float | None]) -> list[LossPoint]:
+    points = []
+    for end in range(_LOG_EVERY, len(losses) + 1, _LOG_EVERY):
+        known = [one for one in losses[end - _LOG_EVERY : end] if one is not None]
+        if known:
+            points.append(LossPoint(end, sum(known) / len(known)))
+    return points
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
@@ -142,10 +213,10 @@ def make_loss(params: Train, loss: str) -> ContrastiveLoss:
 
 
 def _arguments(
-    scratch: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
+    folder: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
 ) -> SentenceTransformerTrainingArguments:
     return SentenceTransformerTrainingArguments(
-        output_dir=str(scratch),
+        output_dir=str(folder),
         max_steps=material.steps,
         per_device_train_batch_size=material.schedule.batch_size,
         gradient_accumulation_steps=params.gradient_accumulation_steps,
@@ -156,10 +227,8 @@ def _arguments(
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=place.type == "cpu",
-        ddp_find_unused_parameters=False,  # it allows one forward a step, and a batch takes several
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
-        logging_nan_inf_filter=False,
         save_strategy="no",
         report_to="none",
         seed=params.seed,
