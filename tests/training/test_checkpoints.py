@@ -39,7 +39,7 @@ STAGE = [
 ]
 
 
-class Killed(Exception):
+class Killed(Exception):  # noqa: N818
     """Ends a run from within, where no handler runs."""
 
 
@@ -172,7 +172,7 @@ def stage(folder):
 
 
 def outcome(folder):
-    files = [path for root in ("models/round0", "metrics/train") for path in sorted((folder / root).iterdir())]
+    files = [path for root in ("models/round0", "metrics/train") for path in sorted((folder / root).rglob("*.*"))]
     return {path.name: path.read_bytes() for path in files}
 
 

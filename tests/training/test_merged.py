@@ -55,7 +55,7 @@ def calls(monkeypatch):
 def test_output_and_gradients_are_those_of_peft(calls, shape):
     model, x = adapted(), torch.randn(shape)
     want_y, want = run(model, x)
-    with merged(model, torch.float32):
+    with merged(model):
         got_y, got = run(model, x)
     assert calls == [torch.float32] * 2
     assert torch.allclose(got_y, want_y, atol=1e-5)
@@ -66,7 +66,7 @@ def test_output_and_gradients_are_those_of_peft(calls, shape):
 def test_half_precision_keeps_the_factors_gradients_in_float32_and_close_to_exact(calls):
     model, x = adapted(), torch.randn(64, 12)
     _, exact = run(model, x)
-    with merged(model, torch.bfloat16), torch.autocast("cpu", dtype=torch.bfloat16):
+    with merged(model), torch.autocast("cpu", dtype=torch.bfloat16):
         _, got = run(model, x)
     assert calls == [torch.bfloat16] * 2
     for name, one in exact.items():
@@ -76,7 +76,7 @@ def test_half_precision_keeps_the_factors_gradients_in_float32_and_close_to_exac
 
 def test_afterwards_layers_see_changed_weights_again(calls):
     model, x = adapted(), torch.randn(5, 12)
-    with merged(model, torch.float32):
+    with merged(model):
         before = model(x)
     with torch.no_grad():
         for name, one in model.named_parameters():
@@ -91,7 +91,7 @@ def test_layers_that_are_more_than_a_sum_compute_as_they_did(calls, changes):
     model, x = adapted(**changes), torch.randn(5, 12)
     torch.manual_seed(1)
     want = run(model, x)
-    with merged(model, torch.float32):
+    with merged(model):
         torch.manual_seed(1)
         got = run(model, x)
     assert torch.equal(got[0], want[0])
@@ -102,7 +102,7 @@ def test_an_error_leaves_the_layers_as_they_were(calls):
     model, x = adapted(), torch.randn(5, 12)
 
     def fail():
-        with merged(model, torch.float32):
+        with merged(model):
             raise RuntimeError
 
     with pytest.raises(RuntimeError):

@@ -57,7 +57,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         judging = judging if figures is None else Scripted(judging, figures)
         make_trainable(model, params.train, None)
         watch = Watch(judging, material, params.train, tmp_path / "data/vectors")
-        return watch, model, train(model, material, params.train, 0.01, callbacks=[watch])
+        return watch, model, train(model, material, params.train, 0.001, callbacks=[watch])
 
     return call
 

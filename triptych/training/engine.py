@@ -23,7 +23,6 @@ from triptych.training.merged import merged
 
 Features = dict[str, Tensor]
 _WHOLE = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)  # each process holds all weights
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 Piece = tuple[Features, Tensor]  # texts, and where they stand among those of the batch; -1 for one that only fills up
 
 
@@ -38,7 +37,6 @@ class Engine:
         self.vectors = torch.empty((0, 0))  # of the last batch
         self._accelerator = accelerator
         self.texts_seen = self.tokens_seen = 0
-        self.in_float32 = False  # whatever the accelerator computes in
 
     def backward(self, model: nn.Module, batch: Batch, weight: float = 1.0) -> Tensor:
         """Add the gradient of ``weight`` times the loss to the model's weights; return the loss, detached."""
@@ -100,10 +98,7 @@ class Engine:
         return ordered
 
     def _merged(self, model: nn.Module) -> AbstractContextManager[None]:
-        if self._accelerator.distributed_type not in _WHOLE:
-            return nullcontext()
-        precision = "no" if self.in_float32 else self._accelerator.mixed_precision
-        return merged(model, _DTYPES.get(precision, torch.float32))
+        return merged(model) if self._accelerator.distributed_type in _WHOLE else nullcontext()
 
     def _unsynced(self, model: nn.Module, more: bool) -> AbstractContextManager[Any]:
         return self._accelerator.no_sync(model) if more and self._accelerator.num_processes > 1 else nullcontext()

@@ -40,13 +40,13 @@ class ContrastiveLoss(nn.Module):
         """Return the loss of each row, shape (B,), from unit vectors (Q, d) and (P, d)."""
         raise NotImplementedError
 
-    def activity(self) -> dict[str, float]:
-        """Return tier → share of its rows that were active since this was last asked; tiers without rows are absent."""
+    def activity(self) -> dict[str, tuple[int, int]]:
+        """Return tier → rows since this was last asked, and how many were active; tiers without rows are absent."""
         if self._seen is None:
             return {}
         rows, active = self._seen.tolist()
         self._seen = None
-        return {tier: part / all_ for tier, all_, part in zip(TIERS, rows, active, strict=True) if all_}
+        return {tier: (all_, part) for tier, all_, part in zip(TIERS, rows, active, strict=True) if all_}
 
     def get_config_dict(self) -> dict[str, Any]:
         """Return what the model card shows."""

@@ -9,6 +9,7 @@ with, and the base's weights are cast once a step, not once a call.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, TypeGuard
 
 import torch
@@ -42,14 +43,15 @@ class MergedLinear(torch.autograd.Function):
 
 
 @contextmanager
-def merged(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
-    """Let a model's LoRA layers compute with merged weights of a precision; weights must not change meanwhile.
+def merged(model: nn.Module) -> Iterator[None]:
+    """Let a model's LoRA layers compute with merged weights, which must not change meanwhile.
 
-    Layers that are more than that (dropout, quantized, several adapters) compute as they did.
+    In the precision of autocast where that is on, else in float32. Layers that are more than that (dropout, quantized,
+    several adapters) compute as they did.
     """
     layers = [one for one in model.modules() if _is_plain(one)]
     for layer in layers:
-        layer.forward = _forward(layer, dtype)
+        layer.forward = _forward(layer)
     try:
         yield
     finally:
@@ -57,13 +59,23 @@ def merged(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
             del layer.forward
 
 
-def _forward(layer: Linear, dtype: torch.dtype) -> Any:
+def _forward(layer: Linear) -> Any:
     (name,) = layer.active_adapters
     a, b, scaling, base = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name], layer.base_layer
-    with torch.no_grad():
-        weight = torch.addmm(base.weight.float(), b, a, alpha=scaling).to(dtype)
-        bias = None if base.bias is None else base.bias.to(dtype)
-    return lambda x: MergedLinear.apply(x, weight, bias, a, b, scaling)
+
+    @cache
+    def weight_and_bias(dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        with torch.no_grad():
+            weight = torch.addmm(base.weight.float(), b, a, alpha=scaling).to(dtype)
+            return weight, None if base.bias is None else base.bias.to(dtype)
+
+    def forward(x: Tensor) -> Tensor:
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+        weight, bias = weight_and_bias(dtype)
+        return MergedLinear.apply(x, weight, bias, a, b, scaling)
+
+    return forward
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[Linear]:

@@ -299,9 +299,7 @@ class Recovery(TrainerCallback):
         inner = self._accelerator.unwrap_model(model)
         wrapped = inner.forward
         inner.forward = getattr(inner, "_original_forward", wrapped)
-        self._engine.in_float32 = True
         try:
             yield
         finally:
             inner.forward = wrapped
-            self._engine.in_float32 = False

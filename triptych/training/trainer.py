@@ -186,9 +186,10 @@ def train(
     recovery = trainer.recovery
     recovery.memory.finish()
     model.eval()
+    curve = _curve(recovery.losses)
     return Trained(
-        _curve(recovery.losses),
-        steps.rows,
+        curve,
+        [{"loss": point.loss} | steps.until(point.step, point.step - _LOG_EVERY) for point in curve],
         recovery.faults.incidents(),
         {"first": recovery.collapse.start, "last": recovery.collapse.last},
     )
