@@ -211,3 +211,17 @@ def test_blend_does_not_depend_on_the_strength_before(base, trained):
 def test_folder_without_trained_weights_is_refused(base, tmp_path):
     with pytest.raises(UserError, match="was not trained with"):
         difference(base(), tmp_path)
+
+
+def test_an_adapter_begins_the_same_in_every_process_and_leaves_chance_as_it_was(tiny_model, params_with):
+    params = params_with(**{"model.base": str(tiny_model)})
+    made = []
+    for seed in (1, 2):
+        model = load_base(params.model)
+        torch.manual_seed(seed)
+        make_trainable(model, params.train, None)
+        made.append({name: one for name, one in model.named_parameters() if "lora_A" in name})
+        after = torch.rand(1)
+        torch.manual_seed(seed)
+        assert torch.equal(after, torch.rand(1))
+    assert all(torch.equal(one, made[1][name]) for name, one in made[0].items())

@@ -40,7 +40,9 @@ def make_trainable(model: SentenceTransformer, train: Train, previous: Path | No
                 exclude_modules=r".*pooler.*" if has_pooler else None,
                 task_type="FEATURE_EXTRACTION",
             )
-            model[0].model = get_peft_model(transformer, config)
+            with torch.random.fork_rng():
+                torch.manual_seed(train.seed)  # a process begins with a seed of its own
+                model[0].model = get_peft_model(transformer, config)
     else:
         if previous is not None:
             _require(previous / _FULL, "full")

@@ -228,6 +228,7 @@ def _arguments(
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=place.type == "cpu",
+        ddp_find_unused_parameters=False,  # all are used, and looking for others forbids several forwards a step
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
         save_strategy="no",

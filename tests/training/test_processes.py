@@ -1,0 +1,73 @@
+"""Training in two processes is training in one: the same batches, the same loss, the same weights."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+PATHS = {
+    "tokens": "data/tokens",
+    "round": "data/triplets/round0",
+    "previous": "models/base",
+    "model": "models/round0",
+    "metrics": "metrics/round0.json",
+    "curve": "metrics/round0.csv",
+    "tables": "metrics/round0",
+    "vectors": "data/vectors",
+    "checkpoints": ".checkpoints/round0",
+}
+STAGE = ["-m", "stages.train", *(part for name, path in PATHS.items() for part in (f"--{name}", path))]
+# accelerate's own launcher asks for GPUs or MPI.
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+
+
+@pytest.fixture
+def stage(prepared, tmp_path, write_params):
+    """Run stage train with ``python`` and these arguments before its own; return folder and what it said."""
+
+    def call(name, *before, **changes):
+        folder = tmp_path / name
+        shutil.copytree(prepared, folder)
+        settings = {"batch_size": 8, "precision": "fp32", "stretch": 2, "eval_every": 2} | changes
+        path = {"model.base": "./tiny", "rounds.train.round0.steps": 12}
+        write_params(folder, **path | {f"train.{key}": value for key, value in settings.items()})
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+        environment |= {"ACCELERATE_USE_CPU": "true"}
+        done = subprocess.run(
+            [sys.executable, *before, *STAGE],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return folder, done.stdout
+
+    return call
+
+
+def losses(folder):
+    with (folder / "metrics/round0.csv").open(encoding="utf-8") as lines:
+        return [float(row["loss"]) for row in csv.DictReader(lines)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", [65536, 300])
+def test_two_processes_train_what_one_trains(stage, budget):
+    one, said = stage("one", micro_batch_tokens=budget)
+    two, said_by_two = stage("two", *LAUNCH, micro_batch_tokens=budget // 2)
+    assert losses(two) == pytest.approx(losses(one), abs=1e-5)
+    weights = [load_file(folder / "models/round0/adapter_model.safetensors") for folder in (one, two)]
+    assert weights[0].keys() == weights[1].keys()
+    for name in weights[0]:
+        assert torch.allclose(weights[0][name], weights[1][name], atol=1e-5), name
+    assert (two / "metrics/round0/dev.csv").read_text() == (one / "metrics/round0/dev.csv").read_text()
+    assert said_by_two.count("train round0: 12 steps") == said.count("train round0: 12 steps") == 1
