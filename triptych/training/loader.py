@@ -76,8 +76,8 @@ class Loader:
 class Producers:
     """Threads that make what is numbered in order, in a window that moves with who takes it.
 
-    At most ``ahead`` are begun and not taken, and each thread may be at one that was taken in the meantime: that many
-    are alive beside what was handed out. An error is raised where its number is taken.
+    At most ``ahead`` are begun and not taken, and each thread may hold one that was taken in the meantime: no more are
+    alive beside what was handed out. An error is raised where its number is taken.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Producers:
 
     def _work(self) -> None:
         while (number := self._next()) is not None:
-            made: Batch | BaseException | None
+            made: Batch | BaseException
             try:
                 made = self._make(number)
             except BaseException as error:
@@ -129,7 +129,6 @@ class Producers:
             with self._changed:
                 if number >= self._taken and not self._stopped:
                     self._made[number] = made
-            made = None  # a thread that waits holds no batch
 
     def _next(self) -> int | None:
         """Wait for a number to be made; return none when all is over."""
