@@ -36,6 +36,7 @@ def make_trainable(model: SentenceTransformer, train: Train, previous: Path | No
                 exclude_modules=r".*pooler.*",
                 task_type="FEATURE_EXTRACTION",
             )
+            torch.manual_seed(train.seed)  # half of a new adapter is random
             model[0].model = get_peft_model(transformer, config)
     else:
         if previous is not None:

@@ -12,6 +12,7 @@ class Loader:
 
     def __init__(self, schedule: Schedule, collator: Collator | LessonCollator, first: Callable[[], int]) -> None:
         self._schedule, self._collator, self._first = schedule, collator, first
+        self.made_in_place = 0
 
     def __len__(self) -> int:
         """Return the number of batches of the whole run."""
@@ -20,4 +21,5 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """Yield batch after batch."""
         for batch in range(self._first(), len(self._schedule)):
+            self.made_in_place += 1
             yield self._collator(self._schedule.rows(batch))

@@ -14,10 +14,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import TrainerCallback
 
 from triptych.errors import UserError
 from triptych.training.batches import Batch
+from triptych.training.checkpoints import Resumable
 from triptych.training.engine import Engine
 from triptych.training.faults import FaultLog
 from triptych.training.health import Collapse, Health, examine, statistics
@@ -36,7 +36,7 @@ class _Done:
     health: Health
 
 
-class Recovery(TrainerCallback):
+class Recovery(Resumable):
     """Runs the batches of a step and the optimizer, and takes the way back where one of them fails.
 
     ``prepare`` moves a batch to the device; ``rows`` returns the ids of the rows of a batch, counted from the beginning

@@ -1,6 +1,5 @@
 """Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
 
-import json
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from transformers import TrainerCallback
 
 from triptych.params import Train
 from triptych.training.batches import Batch
-from triptych.training.checkpoints import last_checkpoint, whole_checkpoint
+from triptych.training.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
 from triptych.training.engine import Engine
 from triptych.training.faults import FAULTS, FaultLog, Incidents
 from triptych.training.loader import Loader
@@ -33,7 +32,7 @@ from triptych.training.recovery import Recovery
 
 log = logging.getLogger(__name__)
 _LOG_EVERY = 10
-_WEIGHTS, _RECOVERY = "trained.safetensors", "recovery.json"
+_WEIGHTS, _CALLBACKS = "trained.safetensors", "callbacks.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,19 @@ class LossPoint:
 class Trained:
     """How a run went."""
 
-    curve: list[LossPoint]
+    losses: list[float | None]  # of each step; None where it was left out
     incidents: Incidents
     cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
+
+    @property
+    def curve(self) -> list[LossPoint]:
+        """Return the mean loss of every ten steps."""
+        points = []
+        for end in range(_LOG_EVERY, len(self.losses) + 1, _LOG_EVERY):
+            known = [one for one in self.losses[end - _LOG_EVERY : end] if one is not None]
+            if known:
+                points.append(LossPoint(end, sum(known) / len(known)))
+        return points
 
 
 class Trainer(SentenceTransformerTrainer):
@@ -104,7 +113,7 @@ class Trainer(SentenceTransformerTrainer):
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             if first:
-                (self._folder / name / _RECOVERY).write_text(json.dumps(self.recovery.state()), encoding="utf-8")
+                write_states(self._folder / name / _CALLBACKS, self.callback_handler.callbacks)
             self.accelerator.wait_for_everyone()
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -120,7 +129,7 @@ class Trainer(SentenceTransformerTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        self.recovery.load(json.loads((folder / _RECOVERY).read_text(encoding="utf-8")))
+        load_states(folder / _CALLBACKS, self.callback_handler.callbacks)
         weights = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, saved in load_file(folder / _WEIGHTS).items():
@@ -172,19 +181,10 @@ def train(
     recovery.memory.finish()
     model.eval()
     return Trained(
-        _curve(recovery.losses),
+        recovery.losses,
         recovery.faults.incidents(),
         {"first": recovery.collapse.start, "last": recovery.collapse.last},
     )
-
-
-def _curve(losses: list[float | None]) -> list[LossPoint]:
-    points = []
-    for end in range(_LOG_EVERY, len(losses) + 1, _LOG_EVERY):
-        known = [one for one in losses[end - _LOG_EVERY : end] if one is not None]
-        if known:
-            points.append(LossPoint(end, sum(known) / len(known)))
-    return points
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
