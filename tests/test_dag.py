@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -225,3 +227,29 @@ def test_data_stages_are_byte_stable_under_other_hash_seeds_and_thread_counts(pr
 def _produced(project: Path) -> list[Path]:
     folders = ("data/chunks", "data/corpus", "data/triplets", "data/tokens")
     return [path.relative_to(project) for folder in folders for path in (project / folder).rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_repro_after_a_power_cut_in_training_goes_on_from_the_last_checkpoint(seed_project, tmp_path):
+    outcomes = []
+    for name in ("whole", "killed"):
+        folder = tmp_path / name
+        run(tmp_path, "git", "clone", "-q", str(seed_project), str(folder))
+        set_params(folder, rounds__train__round0__steps=60, train__checkpoint_every=10, train__dropout=True)
+        run(folder, "dvc", "repro", "tokenize")
+        if name == "killed":
+            command = ["dvc", "repro", "train@round0"]
+            cut = subprocess.Popen(command, cwd=folder, env=_environment(), start_new_session=True)
+            deadline = time.monotonic() + 120
+            while not list(folder.glob(".checkpoints/round0/*/checkpoint-*")) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.killpg(cut.pid, signal.SIGKILL)  # dvc and its stage, at once
+            cut.wait()
+            assert not (folder / "models" / "round0").exists()
+        said = run(folder, "dvc", "repro", "train@round0")
+        assert ("going on from .checkpoints/round0" in said) == (name == "killed")
+        assert not (folder / ".checkpoints" / "round0").exists()
+        assert not run(folder, "git", "status", "--short", ".checkpoints")
+        weights = (folder / "models" / "round0" / "adapter_model.safetensors").read_bytes()
+        outcomes.append((weights, (folder / "metrics" / "train" / "round0.json").read_bytes()))
+    assert outcomes[0] == outcomes[1]

@@ -128,6 +128,26 @@ def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or mo
     raise typer.Exit(1 if problems else 0)
 
 
+@app.command()
+def smoke(
+    steps: Annotated[int, typer.Option(min=1, help="so many")] = 5,
+    tokens: Annotated[Path, typer.Option(help="what tokenize leaves")] = Path("data/tokens"),
+    round_folder: Annotated[Path, typer.Option("--round", help="what is trained on")] = Path("data/triplets/round0"),
+    previous: Annotated[Path, typer.Option(help="what training starts from")] = Path("models/base"),
+) -> None:
+    """Train a few steps of the first round and keep nothing: time, memory, sound numbers, batches ready in time."""
+    # Here, because the other commands need no torch and start in a moment.
+    from triptych.report.smoke import show_smoke
+    from triptych.training.smoke import smoke as run
+
+    try:
+        seen = run(tokens, round_folder, previous, load_params(), steps)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    show_smoke(_console(), seen)
+
+
 def _console() -> Console:
     """Return a console that is wide enough for a table where the output is no terminal (a log, a pipe)."""
     return Console(width=None if Console().is_terminal else 120)

@@ -4,7 +4,6 @@ import shutil
 from typing import NamedTuple
 
 import pytest
-import torch
 
 from triptych.training.trainer import Trained
 
@@ -38,7 +37,6 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         model = load_base(params.model)
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
-        torch.manual_seed(5)  # of a new adapter
         make_trainable(model, params.train, None)
         material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, steps, 1)
         if touch is not None:

@@ -1,5 +1,6 @@
 """Checkpoints of a run: written whole, found again by what the run is made of, removed when it is done."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 
 import triptych
@@ -20,6 +22,32 @@ from triptych.training.faults import FAULTS
 _KEPT = 2
 _PARTIAL = "partial"
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "peft", "numpy", "bitsandbytes")
+
+
+class Resumable(TrainerCallback):
+    """A callback that remembers: what it knows is in each checkpoint, and given back to it in a resumed run."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs to go on in the same way, as JSON."""
+        raise NotImplementedError
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the weights of the checkpoint are loaded after that."""
+        raise NotImplementedError
+
+
+def write_states(path: Path, callbacks: list[TrainerCallback]) -> None:
+    """Write what the resumable ones among some callbacks know, numbers to the last digit."""
+    states = {type(one).__name__: one.state() for one in callbacks if isinstance(one, Resumable)}
+    path.write_text(json.dumps(states), encoding="utf-8")
+
+
+def load_states(path: Path, callbacks: list[TrainerCallback]) -> None:
+    """Give the resumable callbacks back what they knew."""
+    states = json.loads(path.read_text(encoding="utf-8"))
+    for one in callbacks:
+        if isinstance(one, Resumable):
+            one.load(states[type(one).__name__])
 
 
 def run_key(name: str, settings: list[Any], data: list[Path]) -> str:

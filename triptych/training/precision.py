@@ -1,9 +1,12 @@
 """Precision and optimizer: what is asked for, what this machine has, and a line where they differ."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from torch import nn
 
 Precision = Literal["fp32", "fp16", "bf16"]
 log = logging.getLogger(__name__)
@@ -34,6 +37,18 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return the autocast context of a precision; for fp32 one that does nothing."""
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     return torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32")
+
+
+@contextmanager
+def without_autocast(model: nn.Module) -> Iterator[None]:
+    """Compute without the autocast that accelerate has put around the forward of a model."""
+    wrapped = model.forward
+    plain = getattr(model, "_original_forward", wrapped)  # where accelerate keeps it
+    vars(model)["forward"] = plain
+    try:
+        yield
+    finally:
+        vars(model)["forward"] = wrapped
 
 
 def resolve_optimizer(wanted: str, device: torch.device) -> str:

@@ -4,8 +4,8 @@ A step is everything between two updates of the weights. It is repeated as a who
 with, so that a repeated step gives what it would have given.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -14,14 +14,15 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from transformers import TrainerCallback
 
 from triptych.errors import UserError
 from triptych.training.batches import Batch
+from triptych.training.checkpoints import Resumable
 from triptych.training.engine import Engine
 from triptych.training.faults import FaultLog
 from triptych.training.health import Collapse, Health, examine, statistics
 from triptych.training.memory import Memory, Relief, measure_on_cpu, ran_out, what_would_fit
+from triptych.training.precision import without_autocast
 from triptych.training.snapshot import LastGood, Randomness
 
 _FAULTS_IN_A_ROW = 3
@@ -36,7 +37,7 @@ class _Done:
     health: Health
 
 
-class Recovery(TrainerCallback):
+class Recovery(Resumable):
     """Runs the batches of a step and the optimizer, and takes the way back where one of them fails.
 
     ``prepare`` moves a batch to the device; ``rows`` returns the ids of the rows of a batch, counted from the beginning
@@ -144,7 +145,7 @@ class Recovery(TrainerCallback):
     def _try(self, model: nn.Module, batches: list[Batch], weight: float, precise: bool) -> _Done | str:
         """Run batches forward and backward; return the message where memory runs out, when what they took is free."""
         try:
-            with self._in_float32(model) if precise else nullcontext():
+            with without_autocast(self._accelerator.unwrap_model(model)) if precise else nullcontext():
                 for batch in batches:
                     loss = self._engine.backward(model, self._prepare(batch), weight)
                     health = examine(self._engine.vectors, loss, self._gradients(model))
@@ -292,14 +293,3 @@ class Recovery(TrainerCallback):
         self.faults.report(
             kind, self._step, line, batch=batch, vectors=statistics(self._engine.vectors), rows=self._rows(batch)
         )
-
-    @contextmanager
-    def _in_float32(self, model: nn.Module) -> Iterator[None]:
-        """Compute without the autocast that accelerate has put around the forward."""
-        inner = self._accelerator.unwrap_model(model)
-        wrapped = inner.forward
-        inner.forward = getattr(inner, "_original_forward", wrapped)
-        try:
-            yield
-        finally:
-            inner.forward = wrapped

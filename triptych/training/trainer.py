@@ -1,6 +1,5 @@
 """Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
 
-import json
 import logging
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from transformers import TrainerCallback
 
 from triptych.params import Train
 from triptych.training.batches import Batch
-from triptych.training.checkpoints import last_checkpoint, whole_checkpoint
+from triptych.training.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
 from triptych.training.engine import Engine
 from triptych.training.faults import FAULTS, FaultLog, Incidents
 from triptych.training.loader import Loader
@@ -36,7 +35,7 @@ from triptych.training.watching import StepLog
 
 log = logging.getLogger(__name__)
 _LOG_EVERY = 10
-_WEIGHTS, _RECOVERY = "trained.safetensors", "recovery.json"
+_WEIGHTS, _CALLBACKS = "trained.safetensors", "callbacks.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,15 @@ class LossPoint:
 class Trained:
     """How a run went."""
 
-    curve: list[LossPoint]
-    steps: list[dict[str, Any]]  # lines of the log: step, loss, learning_rate, active_<tier>, weight_<tier>
+    losses: list[float | None]  # of each step; None where it was left out
+    steps: list[dict[str, Any]]  # of each point of the curve: step, loss, learning_rate, active_<tier>, weight_<tier>
     incidents: Incidents
     cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
+
+    @property
+    def curve(self) -> list[LossPoint]:
+        """Return the mean loss of every ten steps."""
+        return _curve(self.losses)
 
 
 class Trainer(SentenceTransformerTrainer):
@@ -116,7 +120,7 @@ class Trainer(SentenceTransformerTrainer):
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             if first:
-                (self._folder / name / _RECOVERY).write_text(json.dumps(self.recovery.state()), encoding="utf-8")
+                write_states(self._folder / name / _CALLBACKS, self.callback_handler.callbacks)
             self.accelerator.wait_for_everyone()
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -132,7 +136,7 @@ class Trainer(SentenceTransformerTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        self.recovery.load(json.loads((folder / _RECOVERY).read_text(encoding="utf-8")))
+        load_states(folder / _CALLBACKS, self.callback_handler.callbacks)
         weights = dict(self.model.named_parameters())
         with torch.no_grad():
             for name, saved in load_file(folder / _WEIGHTS).items():
@@ -186,10 +190,10 @@ def train(
     recovery = trainer.recovery
     recovery.memory.finish()
     model.eval()
-    curve = _curve(recovery.losses)
+    points = _curve(recovery.losses)
     return Trained(
-        curve,
-        [{"loss": point.loss} | steps.until(point.step, point.step - _LOG_EVERY) for point in curve],
+        recovery.losses,
+        [{"loss": point.loss} | steps.until(point.step, point.step - _LOG_EVERY) for point in points],
         recovery.faults.incidents(),
         {"first": recovery.collapse.start, "last": recovery.collapse.last},
     )
