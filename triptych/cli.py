@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from triptych.artifacts import read_jsonl
+from triptych.artifacts import read_jsonl, read_rows
 from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
 from triptych.params_triplets import PROFILES
@@ -32,10 +32,11 @@ def results(
     try:
         evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
+        held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate")
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    show_results(_console(), evaluation, intervals, verdict, embedder.as_posix())
+    show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())
 
 
 @app.command()
@@ -70,7 +71,7 @@ def export(
 
 def _console() -> Console:
     """Return a console that is wide enough for a table where the output is no terminal (a log, a pipe)."""
-    return Console(width=None if Console().is_terminal else 120)
+    return Console(width=None if Console().is_terminal else 140)
 
 
 def _read(path: Path) -> Any:
