@@ -47,6 +47,14 @@ def test_an_interval_that_would_have_shown_a_rise_asks_for_no_more_queries():
     assert len(verdict.reasons) == 1
 
 
+def test_where_no_rise_worth_having_is_possible_nothing_is_left_to_settle():
+    verdict = judged(interval(-0.1, 0.09, 20), numpy=interval(-0.3, 0.2, 9))
+    assert verdict.reasons == [
+        "mrr@10 falls by 0.100 [-0.190, -0.010] over 20 queries",
+        "numpy may fall by 0.500, more than the tolerated 0.020: it falls by 0.300 [-0.500, -0.100] over 9 queries",
+    ]
+
+
 def test_a_rise_that_holms_correction_does_not_leave_is_not_promoted():
     verdict = judged(Interval(0.03, 0.002, 0.058, 0.014, 0.03, 312, 40), p_holm=0.09)
     assert verdict.decision == "kept"

@@ -58,8 +58,8 @@ def judge(found: Sequence[NamedInterval], params: Promote, confidence: float) ->
 
 
 def _needed(one: NamedInterval, distance: float, params: Promote, confidence: float) -> str:
-    """Say how many queries would show a rise worth having, where that is more than there were."""
-    if one.interval.clusters < 2:
+    """Say how many queries would show a rise worth having, where these neither are enough nor exclude one."""
+    if one.interval.clusters < 2 or one.interval.high < params.worthwhile:
         return ""
     number = queries_needed(one.interval, distance, confidence, _POWER)
     if number <= one.interval.queries:
