@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from triptych.evaluation.comparison import ALL, Measures, NamedInterval
+from triptych.retrieval.fusion import Fusion
 
 SYSTEMS = {
     "bm25": "BM25",
@@ -31,14 +32,14 @@ def show_results(
     show_measures(console, title, evaluation["measures"], intervals, verdict["measure"])
     console.print(_health(triplets))
     chosen = evaluation["chosen_on_dev"]
-    fusions = ", ".join(f"{_fusion(chosen[name])} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
+    fusions = ", ".join(f"{Fusion(**chosen[name])} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
     console.print(f"Chosen on dev: strength {chosen['strength']:g}; {fusions}.", soft_wrap=True)
     decision = "use the tuned embedder" if verdict["published"] == "tuned" else "keep your base model"
     if verdict["verdict"] == "unproven":
         decision = f"unproven, {decision}"
     console.print(f"Verdict: {decision}. {'; '.join(verdict['reasons'])}.", soft_wrap=True)
     hybrid = verdict["hybrid"]
-    search = f"{SYSTEMS[hybrid['system']]}, {_fusion(hybrid['fusion'])}" if hybrid["used"] else "the embedder alone"
+    search = f"{SYSTEMS[hybrid['system']]}, {Fusion(**hybrid['fusion'])}" if hybrid["used"] else "the embedder alone"
     console.print(f"Search with {search}: {'; '.join(hybrid['reasons'])}.", soft_wrap=True)
     console.print(
         f"The {verdict['published']} model is in {embedder}: SentenceTransformer({embedder!r})",
@@ -81,10 +82,6 @@ def _against(one: NamedInterval | None) -> tuple[str, str]:
         return "", ""
     interval = one.interval
     return f"{interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]", f"{one.p_holm:.4f}"
-
-
-def _fusion(fusion: dict[str, Any]) -> str:
-    return f"{fusion['method']} with dense weight {fusion['dense_weight']:g}"
 
 
 def _health(triplets: list[dict[str, str]]) -> Table:

@@ -19,6 +19,9 @@ class Fusion:
     method: Method
     dense_weight: float
 
+    def __str__(self) -> str:
+        return f"{self.method} with dense weight {self.dense_weight:g}"
+
     def fuse(self, dense: Run, lexical: Run, depth: int) -> Run:
         """Fuse two runs and keep the best ``depth`` hits of each query.
 
