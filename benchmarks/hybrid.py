@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.hybrid [--corpus data/corpus] [--quick]``; quick asks BM25 alone. Four ways to take terms from
 text: plain words, identifiers whole, identifiers by their parts, both (what Triptych does). They are compared on the
-dev queries, and on names: each dev chunk that is called by several words in one (``set_index``, ``DataFrame``) is asked for by
-its name and by the words of it. Test queries are not read.
+dev queries, and on names: each dev chunk that is called by several words in one (``set_index``, ``DataFrame``) is asked
+for by its name and by the words of it. Test queries are not read.
 """
 
 import argparse
