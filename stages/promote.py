@@ -35,10 +35,12 @@ def main(argv: list[str] | None = None) -> None:
     promoted = changed and verdict.decision == "promoted"
     tuned = promoted or (changed and verdict.decision == "unproven" and params.promote.unproven == "tuned")
     published = "tuned" if tuned else "base"
-    hybrid, hybrid_told = verdict_on(f"{published}_hybrid")
+    _, hybrid_told = verdict_on(f"{published}_hybrid")
     fusion = chosen[f"{published}_hybrid"]
-    alone = fusion["dense_weight"] == 1.0
-    used = hybrid.decision == "promoted" and not alone
+    if fusion["dense_weight"] == 1.0:
+        why = "dev prefers the embedder alone"
+        hybrid_told |= {"verdict": "kept", "reason": why, "reasons": [why]}
+    used = hybrid_told["verdict"] == "promoted"
     base = load_base(params.model)
     card = _card(published, verdict.reasons, params.model.base, told["kinds"])
     with writing(args.embedder) as out:
@@ -58,8 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     unproven = "unproven, " if verdict.decision == "unproven" else ""
     decision = "the tuned embedder" if tuned else "keep your base model"
     say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
-    why = "dev prefers the embedder alone" if alone else hybrid.reason
-    say(f"promote: {'use' if used else 'no'} hybrid search; {why}")
+    say(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
 
 
 def _told(verdict: Verdict, found: list[NamedInterval]) -> dict[str, Any]:

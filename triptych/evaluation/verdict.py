@@ -43,11 +43,11 @@ def judge(found: Sequence[NamedInterval], params: Promote, confidence: float) ->
     if categories and not open_ones:
         reasons.append(_weakest_reason(categories, params.category_tolerance))
     if "pseudo" in overall.kinds.split("+"):
-        number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
-        settle = (
-            "" if overall.interval.clusters < 2 else f"; about {number} test questions of your users would settle it"
-        )
-        reason = f"{_NO_PROOF}{settle}: `triptych label` collects them, split.queries takes them"
+        reason = _NO_PROOF
+        if overall.interval.clusters > 1:
+            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
+            reason += f"; about {number} test questions of your users would settle it"
+        reason += ": `triptych label` collects them, split.queries takes them"
         return Verdict("unproven", reason, [reason, *reasons])
     if rises and holds and not open_ones:
         return Verdict("promoted", reasons[0], reasons)
@@ -71,11 +71,7 @@ def _needed(one: NamedInterval, distance: float, params: Promote, confidence: fl
 def _overall_reason(one: NamedInterval, holds: bool) -> str:
     sentence = f"{one.measure} {_told(one.interval)}"
     if one.interval.low > ROUNDING:
-        return (
-            sentence
-            if holds
-            else f"{sentence}, but with Holm's correction for the systems compared p is {one.p_holm:.3f}"
-        )
+        return sentence if holds else sentence + _DOUBT.format(one.p_holm)
     return sentence + (", and the interval includes zero" if one.interval.high >= -ROUNDING else "")
 
 

@@ -52,7 +52,7 @@ def show_measures(
 ) -> None:
     """Print measures of each category and system; of one ``measure`` also the difference to base with its interval.
 
-    The last column says whether that difference is sure after Holm's correction at 5 %.
+    The last column is its p with Holm's correction for the systems that stand beside it.
     """
     against = {(one.category, one.system): one for one in intervals if one.measure == measure}
     columns = dict.fromkeys([*_SHOWN, measure])
