@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hand_made import EVALUATE, PROMOTE, TRAIN
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
@@ -17,16 +18,6 @@ from triptych.artifacts import write_json
 from triptych.corpus.records import Query
 from triptych.evaluation.comparison import compare, write_intervals
 from triptych.triplets.examples import read_examples, write_examples
-
-TRAIN = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
-    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv"
-)
-EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
-PROMOTE = (
-    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
-    " --verdict metrics/verdict.json --embedder models/embedder"
-)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +70,7 @@ def full_strength(folder):
 
 
 def judged(folder):
-    promote.main(PROMOTE.split())
+    promote.main([*PROMOTE.split(), "models/embedder"])
     return json.loads((folder / "metrics/verdict.json").read_text(encoding="utf-8"))
 
 
