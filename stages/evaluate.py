@@ -1,22 +1,21 @@
-"""Measure BM25, base, tuned and their hybrids on the test queries, and both embedders on held-out triplets.
+"""Measure BM25, base, tuned and their hybrids on the test queries, and the health of both embedders on triplets.
 
 ``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
 --tables metrics/evaluate``
 """
 
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from stages.command import paths, run, say
-from triptych.artifacts import write_json, write_text
+from triptych.artifacts import write_json, write_rows
 from triptych.corpus.records import Run, read_qrels
 from triptych.evaluation.comparison import ALL, compare, write_intervals
+from triptych.evaluation.health import against_base
 from triptych.evaluation.measures import mean_measure
 from triptych.params_file import load_params
-from triptych.retrieval.fusion import choose_weight, zscore_fusion
+from triptych.retrieval.fusion import Fusion, choose_fusion
 from triptych.tokens.store import open_store
 from triptych.training.base import tokenizer_fingerprint
 from triptych.training.judging import heldout_measures, load_judging
@@ -36,39 +35,41 @@ def main(argv: list[str] | None = None) -> None:
     dev, test = (read_qrels(corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
     heldout = read_examples(args.tokens / "heldout" / "examples.parquet", "triplets")
 
-    depth = params.evaluate.depth
+    settings, measure = params.evaluate, partial(mean_measure, params.promote.measure)
+    fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]
     passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
-    runs = {"bm25": judging.lexical_run(passages, depth)}
+    runs = {"bm25": judging.lexical_run(passages, settings.depth)}
     triplets: list[dict[str, Any]] = []
-    chosen: dict[str, float] = {"strength": record.strength}
-    for system, hybrid, strength in (("base", "base_hybrid", 0.0), ("tuned", "hybrid", record.strength)):
-        model = blend.at(strength)
-        runs[system] = judging.dense_run(model, depth, f"evaluate: {system}")
-        weight, _ = choose_weight(
-            _only(runs[system], dev),
-            _only(runs["bm25"], dev),
-            params.evaluate.dense_weights,
-            dev,
-            partial(mean_measure, params.promote.measure),
-        )
-        chosen[f"{hybrid}_dense_weight"] = weight
-        runs[hybrid] = zscore_fusion(runs[system], runs["bm25"], weight, depth)
+    chosen: dict[str, Any] = {"strength": record.strength}
+    for system, strength in (("base", 0.0), ("tuned", record.strength)):
+        model, hybrid = blend.at(strength), f"{system}_hybrid"
+        runs[system] = judging.dense_run(model, settings.depth, f"evaluate: {system}")
+        fusion, _ = choose_fusion(_only(runs[system], dev), _only(runs["bm25"], dev), fusions, dev, measure)
+        runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
+        chosen[hybrid] = asdict(fusion)
         triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
-    queries = {query.query_id: query for query in judging.queries}
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
     compared = compare(
         {system: _only(found, test) for system, found in runs.items()},
         test,
-        {query: queries[query].category for query in test},
-        {query: queries[query].kind for query in test},
+        {query.query_id: query for query in judging.queries},
         {query: document[min(judged)] for query, judged in test.items()},
         "base",
-        params.evaluate,
+        settings,
     )
-    write_json(args.metrics, {"measures": compared.measures, "kinds": compared.kinds, "chosen_on_dev": chosen})
+    write_json(
+        args.metrics,
+        {
+            "measures": compared.measures,
+            "macro": compared.macro,
+            "by_kind": compared.by_kind,
+            "kinds": compared.kinds,
+            "chosen_on_dev": chosen,
+        },
+    )
     write_intervals(args.tables / "intervals.csv", compared.intervals)
-    _write_csv(args.tables / "heldout_triplets.csv", _labeled(triplets, compared.kinds))
-    _write_csv(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
+    write_rows(args.tables / "heldout_triplets.csv", _labeled(against_base(triplets), compared.kinds))
+    write_rows(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
     say(
         f"evaluate: {len(test)} test queries ({compared.kinds[ALL]}); mrr@10 base {base:.3f}, tuned {tuned:.3f};"
@@ -93,10 +94,6 @@ def _recall(measures: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, 
 def _labeled(rows: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:
     """Add to each row the kinds of queries that it rests on."""
     return [row | {"kinds": kinds[row["category"]]} for row in rows]
-
-
-def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_text(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n"))
 
 
 if __name__ == "__main__":

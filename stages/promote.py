@@ -1,13 +1,15 @@
-"""Give the verdict and publish the winner, which may be the base model.
+"""Give the verdicts on embedder and hybrid, and publish the embedder that won, which may be the base model.
 
-``python -m stages.promote --intervals metrics/evaluate/intervals.csv --model models/round1
---verdict metrics/verdict.json --embedder models/embedder``
+``python -m stages.promote --intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json
+--model models/round1 --verdict metrics/verdict.json --embedder models/embedder``
 """
 
+from typing import Any
+
 from stages.command import paths, run, say
-from triptych.artifacts import write_json, writing
-from triptych.evaluation.comparison import ALL, read_intervals
-from triptych.evaluation.verdict import judge
+from triptych.artifacts import read_json, write_json, writing
+from triptych.evaluation.comparison import ALL, NamedInterval, read_intervals
+from triptych.evaluation.verdict import Verdict, judge
 from triptych.params_file import load_params
 from triptych.training.base import load_base
 from triptych.training.publishing import publish
@@ -15,50 +17,75 @@ from triptych.training.rounds import load_round
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the verdict, and a model that loads with plain sentence-transformers."""
-    args = paths(__doc__, "intervals", "model", "verdict", "embedder", argv=argv)
+    """Write the verdicts, and a model that loads with plain sentence-transformers."""
+    args = paths(__doc__, "intervals", "evaluation", "model", "verdict", "embedder", argv=argv)
     params = load_params()
-    measure = params.promote.measure
-    named = [one for one in read_intervals(args.intervals) if (one.system, one.measure) == ("tuned", measure)]
-    intervals = {one.category: one.interval for one in named}
-    (kinds,) = (one.kinds for one in named if one.category == ALL)
-    overall = intervals.pop(ALL)
-    verdict = judge(overall, intervals, params.promote.category_tolerance, measure, kinds)
+    measured = [one for one in read_intervals(args.intervals) if one.measure == params.promote.measure]
+    chosen = read_json(args.evaluation, "evaluate")["chosen_on_dev"]
+
+    def verdict_on(system: str) -> tuple[Verdict, dict[str, Any]]:
+        found = [one for one in measured if one.system == system]
+        verdict = judge(found, params.promote, params.evaluate.confidence)
+        return verdict, _told(verdict, found)
+
+    verdict, told = verdict_on("tuned")
     blend, record = load_round(args.model, params.model)
     # Strength 0 is the base model: there is nothing to promote, whatever the figures say.
-    promoted = verdict.decision == "promoted" and record.strength > 0
+    changed = record.strength > 0
+    promoted = changed and verdict.decision == "promoted"
+    tuned = promoted or (changed and verdict.decision == "unproven" and params.promote.unproven == "tuned")
+    published = "tuned" if tuned else "base"
+    _, hybrid_told = verdict_on(f"{published}_hybrid")
+    fusion = chosen[f"{published}_hybrid"]
+    if fusion["dense_weight"] == 1.0:
+        why = "dev prefers the embedder alone"
+        hybrid_told |= {"verdict": "kept", "reason": why, "reasons": [why]}
+    used = hybrid_told["verdict"] == "promoted"
     base = load_base(params.model)
-    card = _card(promoted, verdict.reasons, params.model.base, kinds)
+    card = _card(published, verdict.reasons, params.model.base, told["kinds"])
     with writing(args.embedder) as out:
-        publish(blend.model if promoted else base, base, out, params.model, card, tuned=promoted)
+        publish(blend.model if tuned else base, base, out, params.model, card, tuned=tuned)
     write_json(
         args.verdict,
-        {
+        told
+        | {
             "verdict": "kept" if verdict.decision == "promoted" and not promoted else verdict.decision,
             "promoted": promoted,
-            "kinds": kinds,
-            "reasons": verdict.reasons,
-            "difference": overall.difference,
-            "low": overall.low,
-            "high": overall.high,
-            "measure": measure,
+            "measure": params.promote.measure,
             "strength": record.strength,
-            "published": "tuned" if promoted else "base",
+            "published": published,
+            "hybrid": hybrid_told | {"used": used, "system": f"{published}_hybrid", "fusion": fusion},
         },
     )
-    decision = "the tuned embedder" if promoted else "keep your base model"
     unproven = "unproven, " if verdict.decision == "unproven" else ""
+    decision = "the tuned embedder" if tuned else "keep your base model"
     say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
+    say(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
 
 
-def _card(promoted: bool, reasons: list[str], base: str, kinds: str) -> str:
+def _told(verdict: Verdict, found: list[NamedInterval]) -> dict[str, Any]:
+    """Return what a verdict says and the figures of all queries together."""
+    (overall,) = (one for one in found if one.category == ALL)
+    return {
+        "verdict": verdict.decision,
+        "reason": verdict.reason,
+        "reasons": verdict.reasons,
+        "kinds": overall.kinds,
+        "difference": overall.interval.difference,
+        "low": overall.interval.low,
+        "high": overall.interval.high,
+        "p_holm": overall.p_holm,
+    }
+
+
+def _card(published: str, reasons: list[str], base: str, kinds: str) -> str:
     lines = [
         "---",
         "library_name: sentence-transformers",
         "pipeline_tag: sentence-similarity",
         "---",
         "",
-        "# Embedder " + ("tuned by Triptych" if promoted else "left as it was by Triptych"),
+        "# Embedder " + ("tuned by Triptych" if published == "tuned" else "left as it was by Triptych"),
         "",
         f"Base model: `{base}`. What decided, on test queries of kind {kinds}:",
         "",

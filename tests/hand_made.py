@@ -20,6 +20,16 @@ OUTS = {
     "heldout": "data/triplets/heldout",
     "metrics": "metrics/triplets.json",
 }
+TRAIN = (
+    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
+    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
+    " --vectors data/vectors --checkpoints .checkpoints/round0"
+)
+EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+PROMOTE = (
+    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
+    " --verdict metrics/verdict.json --embedder"
+)
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 
 

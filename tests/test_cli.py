@@ -6,34 +6,52 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from triptych.artifacts import write_rows
 from triptych.cli import app
+from triptych.corpus.records import Query
 from triptych.evaluation.comparison import ALL, compare, write_intervals
-from triptych.params import Evaluate
 
-SYSTEMS = {"bm25": "BM25", "base": "base", "base_hybrid": "base + BM25", "tuned": "tuned", "hybrid": "tuned + BM25"}
+SYSTEMS = {
+    "bm25": "BM25",
+    "base": "base",
+    "base_hybrid": "base + BM25",
+    "tuned": "tuned",
+    "tuned_hybrid": "tuned + BM25",
+}
 
 
 @pytest.fixture
-def written(tmp_path):
+def written(tmp_path, params_with):
     """Write the figures of a small run: the tuned systems put every answer first, the others half of them second."""
     qrels = {f"q{number}": {f"c{number}": 1} for number in range(8)}
     good = {query: {**judged} for query, judged in qrels.items()}
     poor = {
         query: ({**judged} if number % 2 else {"x": 2} | judged) for number, (query, judged) in enumerate(qrels.items())
     }
-    params = Evaluate(seed=1, depth=100, dense_weights=[0.5], bootstrap_samples=100, confidence=0.95, round="round0")
     compared = compare(
-        {system: good if system in ("tuned", "hybrid") else poor for system in SYSTEMS},
+        {system: good if system.startswith("tuned") else poor for system in SYSTEMS},
         qrels,
-        {query: "numpy" if number < 4 else "pandas" for number, query in enumerate(qrels)},
-        dict.fromkeys(qrels, "crossref"),
+        {one: Query(one, one, "crossref", "numpy" if number < 4 else "pandas") for number, one in enumerate(qrels)},
         {query: number for number, query in enumerate(qrels)},
         "base",
-        params,
+        params_with(**{"evaluate.bootstrap_samples": 200}).evaluate,
     )
-    chosen = {"strength": 0.75, "base_hybrid_dense_weight": 0.5, "hybrid_dense_weight": 0.9}
+    fusion = {"method": "rrf", "dense_weight": 0.9}
+    chosen = {
+        "strength": 0.75,
+        "base_hybrid": fusion | {"method": "zscore", "dense_weight": 0.5},
+        "tuned_hybrid": fusion,
+    }
+    health = {"triplet_accuracy": 0.9, "mean_positive_similarity": 0.7, "mean_negative_similarity": 0.3, "margin": 0.4}
+    against = {"triplet_accuracy_against_base": -0.05, "margin_against_base": 0.1}
+    triplets = [
+        {"system": system, "category": category, "tier": tier} | health | against
+        for system in ("base", "tuned")
+        for category in ("all", "numpy")
+        for tier in ("all", "hard")
+    ]
 
-    def write(promoted=True, measure="mrr@10", kinds="crossref"):
+    def write(promoted=True, measure="mrr@10", kinds="crossref", used=True):
         decided = "promoted" if promoted else "kept"
         verdict = {
             "verdict": "unproven" if kinds == "pseudo" else decided,
@@ -43,10 +61,12 @@ def written(tmp_path):
             "reasons": ["mrr@10 rises by 0.500", "no category falls"],
             "measure": measure,
             "strength": 0.75,
+            "hybrid": {"used": used, "system": "tuned_hybrid", "fusion": fusion, "reasons": ["mrr@10 rises by 0.600"]},
         }
         evaluation = {"measures": compared.measures, "chosen_on_dev": chosen}
         (tmp_path / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
         write_intervals(tmp_path / "evaluate" / "intervals.csv", compared.intervals)
+        write_rows(tmp_path / "evaluate" / "heldout_triplets.csv", triplets)
         (tmp_path / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
         return tmp_path
 
@@ -59,7 +79,8 @@ def run(metrics, *more):
 
 def rows(output):
     """Return the cells of each line of the table."""
-    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in output.splitlines() if "│" in line]
+    lines = output.split("Held-out triplets")[0].splitlines()
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
 
 
 def test_results_show_every_system_of_every_category(written):
@@ -74,17 +95,18 @@ def test_results_show_each_measure_and_the_difference_to_base_with_its_interval(
     tuned = next(row for row in rows(run(written()).output) if row[1] == "tuned")
     assert tuned[2:6] == ["1.000"] * 4
     assert tuned[6].startswith("+0.250 [+0.")
+    assert float(tuned[7]) < 0.05  # corrected for four systems
 
 
 def test_base_has_no_difference_to_itself(written):
-    assert [row[-1] for row in rows(run(written()).output) if row[1] == "base"] == ["", "", ""]
+    assert [row[-2:] for row in rows(run(written()).output) if row[1] == "base"] == [["", ""]] * 3
 
 
 @pytest.mark.parametrize(("measure", "difference"), [("recall@1", "+0.500"), ("recall@50", "+0.000")])
 def test_difference_is_in_the_measure_that_the_verdict_is_about(written, measure, difference):
     output = run(written(measure=measure)).output
     assert f"{measure} against base" in output
-    assert next(row for row in rows(output) if row[1] == "tuned")[-1].startswith(difference)
+    assert next(row for row in rows(output) if row[1] == "tuned")[-2].startswith(difference)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +128,26 @@ def test_results_of_pseudo_queries_are_labeled_and_prove_nothing(written):
 
 def test_results_say_what_was_chosen_on_dev(written):
     output = " ".join(run(written()).output.split())
-    assert "strength 0.75; dense weight 0.5 for base + BM25, 0.9 for tuned + BM25" in output
+    assert "strength 0.75; zscore with dense weight 0.5 for base + BM25, rrf with dense weight 0.9 for" in output
 
 
-@pytest.mark.parametrize("name", ["evaluate.json", "verdict.json", "evaluate/intervals.csv"])
+def test_results_say_how_to_search(written):
+    output = " ".join(run(written()).output.split())
+    assert "Search with tuned + BM25, rrf with dense weight 0.9: mrr@10 rises by 0.600." in output
+    assert "Search with the embedder alone: mrr@10 rises by 0.600." in " ".join(run(written(used=False)).output.split())
+
+
+def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
+    output = run(written()).output
+    shown = output[output.index("Held-out triplets of the tuned model: health, not proof") :]
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
+    assert table[0] == ["all", "all", "0.900", "-0.050", "0.700", "0.300", "0.400", "+0.100"]
+    assert [row[:2] for row in table] == [["all", "all"], ["", "hard"], ["numpy", "all"], ["", "hard"]]
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluate.json", "verdict.json", "evaluate/intervals.csv", "evaluate/heldout_triplets.csv"]
+)
 def test_missing_figures_are_one_message_and_exit_code_one(written, name):
     folder = written()
     (folder / name).unlink()

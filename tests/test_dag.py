@@ -101,7 +101,7 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     assert vectors.shape == (2, 32)
     measures = json.loads((project / "metrics" / "evaluate.json").read_text(encoding="utf-8"))["measures"]
     assert set(measures) == {"all", "fft", "ma"}
-    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "hybrid"}
+    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"}
     metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["max_length"] % 8 == 0
     assert {

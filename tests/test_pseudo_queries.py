@@ -5,19 +5,13 @@ from dataclasses import asdict
 
 import pandas as pd
 import pytest
+import yaml
+from hand_made import EVALUATE, PROMOTE, TRAIN
 from typer.testing import CliRunner
 
 from stages import evaluate, promote, train
 from triptych.cli import app
 from triptych.corpus.sources import Intake
-
-TRAIN = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
-    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
-    " --vectors data/vectors --checkpoints .checkpoints/round0"
-)
-EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
-PROMOTE = "--intervals metrics/evaluate/intervals.csv --model models/round0 --verdict metrics/verdict.json"
 
 
 @pytest.fixture(scope="module")
@@ -56,26 +50,40 @@ def test_no_train_query_is_made_up(project):
 def test_the_base_model_is_published_unproven_however_good_the_figures(project, monkeypatch):
     monkeypatch.chdir(project)
     path = project / "metrics/evaluate/intervals.csv"
+    figures = path.read_bytes()
     better = pd.read_csv(path)
-    better[["difference", "low", "high"]] = [0.2, 0.1, 0.3]
+    better[["difference", "low", "high", "error", "p_holm"]] = [0.2, 0.1, 0.3, 0.05, 0.001]
     better.to_csv(path, index=False)
     record = project / "models/round0/round.json"
     record.write_text(json.dumps(json.loads(record.read_text(encoding="utf-8")) | {"strength": 1.0}), encoding="utf-8")
 
-    promote.main([*PROMOTE.split(), "--embedder", "models/embedder"])
+    promote.main([*PROMOTE.split(), "models/embedder"])
     verdict = read(project, "verdict.json")
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "base")
-    assert "nobody asked" in verdict["reasons"][0]
+    assert "nobody asked" in verdict["reason"]
+    assert "test questions of your users would settle it" in verdict["reason"]
+    assert (verdict["hybrid"]["verdict"], verdict["hybrid"]["used"]) == ("unproven", False)
     assert "kind pseudo" in (project / "models/embedder/README.md").read_text(encoding="utf-8")
+
+    before = (project / "params.yaml").read_text(encoding="utf-8")
+    changed = yaml.safe_load(before)
+    changed["promote"]["unproven"] = "tuned"
+    (project / "params.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    promote.main([*PROMOTE.split(), "models/risked"])
+    verdict = read(project, "verdict.json")
+    assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "tuned")
+    (project / "params.yaml").write_text(before, encoding="utf-8")
 
     better["kinds"] = "crossref"  # the same figures on queries that people wrote do promote
     better.to_csv(path, index=False)
-    promote.main([*PROMOTE.split(), "--embedder", "models/other"])
+    promote.main([*PROMOTE.split(), "models/other"])
     assert read(project, "verdict.json")["verdict"] == "promoted"
+    path.write_bytes(figures)
 
 
 def test_the_results_on_the_screen_carry_the_label(project, monkeypatch):
     monkeypatch.chdir(project)
-    verdict = {"verdict": "unproven", "promoted": False, "published": "base", "reasons": [], "kinds": "pseudo"}
-    (project / "metrics/verdict.json").write_text(json.dumps(verdict | {"measure": "mrr@10"}), encoding="utf-8")
-    assert "Pseudo-queries, which nobody asked: no proof" in CliRunner().invoke(app, ["results"]).output
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    shown = CliRunner().invoke(app, ["results"]).output
+    assert "Pseudo-queries, which nobody asked: no proof" in shown
+    assert "Verdict: unproven, keep your base model. nobody asked" in shown

@@ -1,5 +1,7 @@
 """Atomic, byte-stable writers: what a stage writes is whole or absent, and equal for equal inputs."""
 
+import csv
+import io
 import json
 import math
 import os
@@ -76,6 +78,22 @@ def read_jsonl(path: Path, made_by: str) -> list[dict[str, Any]]:
     """Read a JSON Lines file that the stage ``made_by`` writes."""
     with _present(path, made_by).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write CSV with a line for each row, all of the same keys; floats have six digits."""
+    text = io.StringIO()
+    lines = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    lines.writeheader()
+    for row in rows:
+        lines.writerow({key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()})
+    write_text(path, text.getvalue())
+
+
+def read_rows(path: Path, made_by: str) -> list[dict[str, str]]:
+    """Read a CSV file that the stage ``made_by`` writes, a row each; values come as they are spelled."""
+    with _present(path, made_by).open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def write_table(path: Path, table: pa.Table) -> None:

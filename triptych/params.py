@@ -222,6 +222,7 @@ class Evaluate(Section):
 
     seed: int
     depth: int = Field(ge=50)
+    fusions: list[Literal["zscore", "rrf"]] = Field(min_length=1)
     dense_weights: list[Share] = Field(min_length=1)
     bootstrap_samples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1.0)
@@ -231,8 +232,10 @@ class Evaluate(Section):
 class Promote(Section):
     """Stage ``promote``."""
 
-    measure: Literal["mrr@10", "ndcg@10", "recall@1", "recall@5", "recall@10", "recall@50"]
+    measure: Literal["mrr@10", "ndcg@10", "success@1", "recall@1", "recall@5", "recall@10", "recall@50"]
     category_tolerance: float = Field(ge=0.0)
+    worthwhile: Positive
+    unproven: Literal["base", "tuned"]
 
 
 class Params(Section):

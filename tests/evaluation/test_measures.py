@@ -3,8 +3,10 @@
 import math
 import random
 
+import ir_measures
 import numpy as np
 import pytest
+from ir_measures import RR, R, Success, nDCG
 
 from triptych.evaluation.measures import MEASURES, mean, mean_measure, per_query, triplet_measures
 
@@ -23,6 +25,7 @@ def test_values_by_hand():
     assert set(values) == set(MEASURES)
     assert values["recall@1"]["q"] == 0.0
     assert values["recall@5"]["q"] == pytest.approx(2 / 3)
+    assert values["success@1"]["q"] == 0.0
     assert values["mrr@10"]["q"] == 0.5
     assert values["ndcg@10"]["q"] == pytest.approx(gained / ideal)
 
@@ -53,6 +56,35 @@ def test_ties_go_to_the_smaller_id_in_every_measure():
     for name in ("recall@1", "mrr@10", "ndcg@10"):
         assert first[name]["q"] == 1.0
         assert second[name]["q"] < 1.0
+
+
+def test_values_equal_trec_evals_ties_included():
+    """trec_eval gives equal scores to the larger id; ids turned around, the smaller comes first, as it does here."""
+    draw = random.Random(11)
+    qrels = {
+        f"q{number}": {f"c{one:02}": draw.randint(0, 3) for one in draw.sample(range(80), draw.randint(1, 9))}
+        for number in range(60)
+    }
+    # Halves and quarters: many ties, and nothing that single precision would change.
+    run = {query: {f"c{one:02}": draw.randint(0, 9) / 4 for one in draw.sample(range(80), 60)} for query in qrels}
+
+    def turned(table):
+        return {
+            query: {f"c{99 - int(one[1:]):02}": value for one, value in row.items()} for query, row in table.items()
+        }
+
+    theirs = {"success@1": Success @ 1, "ndcg@10": nDCG @ 10} | {f"recall@{k}": R @ k for k in (1, 5, 10, 50)}
+    expected = {
+        (name, one.query_id): one.value
+        for name, measure in theirs.items()
+        for one in ir_measures.pytrec_eval.iter_calc([measure], turned(qrels), turned(run))
+    }
+    for one in ir_measures.pytrec_eval.iter_calc([RR], turned(qrels), turned(run)):  # 0.1 is rank 10
+        expected["mrr@10", one.query_id] = one.value if one.value > 0.0999 else 0.0
+    found = per_query(qrels, run)
+    assert {(name, query) for name in MEASURES for query in qrels} == expected.keys()
+    for (name, query), value in expected.items():
+        assert found[name][query] == pytest.approx(value, abs=1e-6), (name, query)
 
 
 def test_scores_are_compared_in_double_precision():

@@ -12,16 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hand_made import TRAIN
 
 from triptych.errors import UserError
 from triptych.training import recovery
 from triptych.training.checkpoints import clear_checkpoints, last_checkpoint, run_key
-
-STAGE = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
-    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
-    " --vectors data/vectors --checkpoints .checkpoints/round0"
-)
 
 
 class KilledError(Exception):
@@ -148,7 +143,7 @@ def test_what_is_cleared_is_checkpoints_and_not_the_list_of_faults(tmp_path):
 
 def stage(folder):
     return subprocess.Popen(
-        [sys.executable, "-m", "stages.train", *STAGE.split()],
+        [sys.executable, "-m", "stages.train", *TRAIN.split()],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(Path(recovery.__file__).parents[2]), "TQDM_DISABLE": "1"},
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_families
 import torch
+from hand_made import TRAIN
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense
 from transformers import AutoModel
@@ -25,10 +26,6 @@ from triptych.triplets.examples import read_texts
 TOKENIZE = (
     "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --examples data/triplets/embedder"
     " --tokens data/tokens --round data/triplets/round0 --base models/base"
-)
-TRAIN = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
-    " --metrics metrics/train/round0.json --curve metrics/train/round0.csv"
 )
 
 

@@ -45,17 +45,21 @@ def read_judged(folder: Path) -> tuple[dict[str, str], dict[str, Qrels]]:
     paths = sorted((folder / "qrels").glob("*.tsv"))
     if not paths:
         raise UserError(f"{folder / 'qrels'}: no .tsv file; a BEIR folder has qrels/test.tsv or the like")
-    return _read_queries(folder / "queries.jsonl"), {path.stem: _read_qrels(path) for path in paths}
+    texts = {query_id: text for query_id, (text, _) in read_asked(folder / "queries.jsonl").items()}
+    return texts, {path.stem: read_judgments(path) for path in paths}
 
 
-def _read_queries(path: Path) -> dict[str, str]:
-    queries: dict[str, str] = {}
+def read_asked(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Read a file of queries as text and metadata by id; metadata that is no object counts as none."""
+    queries: dict[str, tuple[str, dict[str, Any]]] = {}
     for row in read_lines(path):
         if isinstance(row, Rejected):
             raise UserError(f"{path}:{row.record}: {row.reason}, {row.detail}; mend or remove the line")
         place = f"{path}:{row.number}"
         query_id, text = _query_id(place, row.fields), _query_text(place, row.fields)
-        if queries.setdefault(query_id, text) != text:
+        metadata = row.fields.get("metadata")
+        found = queries.setdefault(query_id, (text, metadata if isinstance(metadata, dict) else {}))
+        if found[0] != text:
             raise UserError(f"{place}: _id {query_id!r} is given twice with different texts; rename one")
     if not queries:
         raise UserError(f"{path} holds no records; write it as BEIR does: _id, text")
@@ -79,7 +83,8 @@ def _query_text(place: str, fields: dict[str, Any]) -> str:
     return cleaned(text).strip()
 
 
-def _read_qrels(path: Path) -> Qrels:
+def read_judgments(path: Path) -> Qrels:
+    """Read a table of judgments: query id → chunk id → grade."""
     qrels: Qrels = {}
     for line, row in _judgments(path):
         query, chunk, score = (row[column] for column in _COLUMNS)

@@ -1,20 +1,23 @@
-"""Systems side by side: every measure for each category, and differences with intervals."""
+"""Systems side by side: every measure for each category and kind of query, and differences with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
-import pandas as pd
 
-from triptych.artifacts import write_text
-from triptych.corpus.records import Qrels, Run
+from triptych.artifacts import read_rows, write_rows
+from triptych.corpus.records import Qrels, Query, Run
 from triptych.errors import UserError
 from triptych.evaluation.measures import MEASURES, PerQuery, mean, per_query
-from triptych.evaluation.significance import Interval, paired_bootstrap
+from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
 from triptych.params import Evaluate
 
-ALL = "all"  # the name under which all categories together are reported
+ALL = "all"  # the name under which all queries together are reported
+
+Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> measure
+_FIELDS = get_type_hints(Interval)  # float or int by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,16 @@ class NamedInterval:
     measure: str
     kinds: str  # of the queries
     interval: Interval
+    p_holm: float  # the interval's p, corrected for all systems that are compared in this measure and category
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Measures by category and system, and how far each system is from the baseline."""
+    """Measures by category and by kind, and how far each system is from the baseline."""
 
-    measures: dict[str, dict[str, dict[str, float]]]
+    measures: Measures  # by category; `ALL` is the mean over all queries (micro)
+    macro: dict[str, dict[str, float]]  # by system: the mean of the categories, each counted once
+    by_kind: Measures
     kinds: dict[str, str]  # of the queries of each category, joined by +: user, crossref, or pseudo
     intervals: list[NamedInterval]
 
@@ -40,60 +46,84 @@ class Comparison:
 def compare(
     runs: Mapping[str, Run],
     qrels: Qrels,
-    category_of: Mapping[str, str],
-    kind_of: Mapping[str, str],
+    queries: Mapping[str, Query],
     document_of: Mapping[str, int],
     baseline: str,
     params: Evaluate,
 ) -> Comparison:
-    """Compare systems over all queries and per category.
+    """Compare systems over all queries, per category and per kind of query.
 
-    ``category_of``, ``kind_of`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its
-    interval by paired bootstrap, where whole documents are drawn; where all queries lie in one document it is
-    the widest there is, [-1, 1].
+    ``queries`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its interval by
+    paired bootstrap, where whole documents are drawn; where all queries lie in one document it is the widest there is,
+    [-1, 1].
     """
     values = {system: per_query(qrels, run) for system, run in runs.items()}
-    groups = {ALL: sorted(qrels)}
-    for query_id in groups[ALL]:
-        groups.setdefault(category_of[query_id], []).append(query_id)
-    measures: dict[str, dict[str, dict[str, float]]] = {}
-    kinds = {name: "+".join(sorted({kind_of[one] for one in query_ids})) for name, query_ids in groups.items()}
+    categories = _grouped(qrels, lambda query_id: queries[query_id].category)
+    groups = {ALL: sorted(qrels)} | categories
+    kinds = {name: "+".join(sorted({queries[one].kind for one in query_ids})) for name, query_ids in groups.items()}
+    of_kind = _grouped(qrels, lambda query_id: queries[query_id].kind)
+    measures = _measures(values, groups)
+    macro = {
+        system: {name: mean({one: measures[one][system][name] for one in categories}, categories) for name in MEASURES}
+        for system in runs
+    }
     intervals: list[NamedInterval] = []
     for category, query_ids in groups.items():
-        measures[category] = {
-            system: {measure: mean(found[measure], query_ids) for measure in MEASURES} | {"queries": len(query_ids)}
-            for system, found in values.items()
-        }
         clusters = np.array([document_of[query_id] for query_id in query_ids])
-        for system, found in values.items():
-            if system != baseline:
-                intervals += [
-                    NamedInterval(category, system, name, kinds[category], interval)
-                    for name in MEASURES
-                    for interval in [_interval(found, values[baseline], name, query_ids, clusters, params)]
-                ]
-    return Comparison(measures, kinds, intervals)
+        for name in MEASURES:
+            found = {
+                system: _interval(values[system], values[baseline], name, query_ids, clusters, params)
+                for system in runs
+                if system != baseline
+            }
+            corrected = holm([interval.p for interval in found.values()])
+            intervals += [
+                NamedInterval(category, system, name, kinds[category], interval, p)
+                for (system, interval), p in zip(found.items(), corrected, strict=True)
+            ]
+    return Comparison(measures, macro, _measures(values, of_kind), kinds, intervals)
 
 
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
     """Write intervals as CSV, a row each."""
     rows = [asdict(one) for one in intervals]
-    table = pd.DataFrame([row | row.pop("interval") for row in rows])
-    write_text(path, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    write_rows(path, [row | row.pop("interval") for row in rows])
 
 
 def read_intervals(path: Path) -> list[NamedInterval]:
     """Read what `write_intervals` wrote."""
-    if not path.exists():
-        raise UserError(f"{path} is missing; `dvc repro evaluate` makes it")
-    rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
-    fields = ("difference", "low", "high", "queries", "clusters")
+    rows = read_rows(path, "evaluate")
+    missing = [name for name in ("p_holm", *_FIELDS) if rows and name not in rows[0]]
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}, an older version wrote it; `dvc repro evaluate`")
     return [
         NamedInterval(
-            row["category"], row["system"], row["measure"], row["kinds"], Interval(*(row[name] for name in fields))
+            row["category"],
+            row["system"],
+            row["measure"],
+            row["kinds"],
+            Interval(**{name: kind(row[name]) for name, kind in _FIELDS.items()}),
+            float(row["p_holm"]),
         )
         for row in rows
     ]
+
+
+def _grouped(qrels: Qrels, name_of: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for query_id in sorted(qrels):
+        groups.setdefault(name_of(query_id), []).append(query_id)
+    return dict(sorted(groups.items()))
+
+
+def _measures(values: Mapping[str, PerQuery], groups: Mapping[str, list[str]]) -> Measures:
+    return {
+        name: {
+            system: {measure: mean(found[measure], query_ids) for measure in MEASURES} | {"queries": len(query_ids)}
+            for system, found in values.items()
+        }
+        for name, query_ids in groups.items()
+    }
 
 
 def _interval(
@@ -105,6 +135,6 @@ def _interval(
     params: Evaluate,
 ) -> Interval:
     ours, theirs = (np.array([found[measure][one] for one in query_ids]) for found in (system, baseline))
-    if len(set(clusters.tolist())) == 1:  # nothing to draw: the difference is known, its interval is anything
-        return Interval(float(np.mean(ours - theirs)), -1.0, 1.0, len(query_ids), 1)
+    if len(set(clusters.tolist())) == 1:
+        return unbounded(ours, theirs)
     return paired_bootstrap(ours, theirs, clusters, params.bootstrap_samples, params.confidence, params.seed)

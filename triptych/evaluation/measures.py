@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import ir_measures
 import numpy as np
-from ir_measures import RR, R, nDCG
+from ir_measures import RR, R, Success, nDCG
 
 from triptych.corpus.records import Qrels, Run
 
@@ -23,6 +23,7 @@ _PROVIDED = {
     "recall@50": R @ 50,
     "mrr@10": RR,  # on runs cut at ten: trec_eval has no cutoff of its own for it
     "ndcg@10": nDCG @ 10,
+    "success@1": Success @ 1,
 }
 _MRR_CUTOFF = 10
 

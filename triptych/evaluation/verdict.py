@@ -1,76 +1,103 @@
 """The verdict: whether a system replaces its baseline, and the figures that decide it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.evaluation.significance import Interval
+from triptych.evaluation.comparison import ALL, NamedInterval
+from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
+from triptych.params import Promote
 
-# Sums of measures carry rounding errors of about 1e-16; neither a gain nor a fall is made of them.
-_ROUNDING = 1e-9
-_NO_PROOF = "nobody asked the queries, they are made of the documentation's own words; bring questions (split.queries)"
+_NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
+_DOUBT = ", but with Holm's correction for the systems compared p is {:.3f}"
+_POWER = 0.8  # with which the queries that are asked for would show what they are asked for
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision and, in sentences with figures, what it rests on."""
+    """The decision, the one sentence that gives its reason, and all sentences with the figures it rests on."""
 
     decision: Literal["promoted", "kept", "unproven"]
+    reason: str
     reasons: list[str]
 
 
-def judge(
-    overall: Interval, by_category: dict[str, Interval], tolerance: float, measure: str, kinds: str = ""
-) -> Verdict:
-    """Promote a system whose interval lies above zero and of which no category falls beyond ``tolerance``.
+def judge(found: Sequence[NamedInterval], params: Promote, confidence: float) -> Verdict:
+    """Promote a system that is surely better overall and surely not worse than tolerated in any category.
 
-    Each `Interval` is system minus baseline of ``measure``. The first reason is about all queries; then
-    comes one for each category that falls too far, by name, or one for the weakest category where none
-    does. ``kinds`` are those of the queries: pseudo-queries prove nothing, whatever the figures say.
-    Raise ValueError on a negative tolerance.
+    ``found`` are the intervals of one system in one measure, that of `ALL` among them. Two things must hold: the
+    interval of all queries lies above zero, also after Holm's correction for the systems that were compared; and no
+    category's interval reaches below ``-category_tolerance``. Since every category must pass, no correction is due
+    among them (intersection-union test: Berger 1982). Pseudo-queries prove nothing, whatever the figures say.
+
+    The first reason is about all queries; then comes one for each category that may fall too far, or one for the
+    weakest where none does; then how many queries would settle what is open.
     """
-    if tolerance < 0.0:
-        raise ValueError(f"tolerance must not be negative, got {tolerance}")
-    rises = overall.low > _ROUNDING
-    fallen = {
-        category: -interval.difference
-        for category, interval in sorted(by_category.items())
-        if interval.difference < -(tolerance + _ROUNDING)
-    }
-    reasons = [_overall_reason(overall, measure)]
-    reasons += [_fall_reason(category, fall, tolerance) for category, fall in fallen.items()]
-    if by_category and not fallen:
-        reasons.append(_weakest_reason(by_category, tolerance))
-    if "pseudo" in kinds.split("+"):
-        return Verdict("unproven", [_NO_PROOF, *reasons])
-    return Verdict("promoted" if rises and not fallen else "kept", reasons)
+    (overall,) = (one for one in found if one.category == ALL)
+    categories = sorted((one for one in found if one.category != ALL), key=lambda one: one.category)
+    open_ones = [one for one in categories if one.interval.low < -(params.category_tolerance + ROUNDING)]
+    rises = overall.interval.low > ROUNDING
+    holds = overall.p_holm < 1.0 - confidence
+    reasons = [_overall_reason(overall, holds)]
+    reasons += [_open_reason(one, params.category_tolerance) for one in open_ones]
+    if categories and not open_ones:
+        reasons.append(_weakest_reason(categories, params.category_tolerance))
+    if "pseudo" in overall.kinds.split("+"):
+        reason = _NO_PROOF
+        if overall.interval.clusters > 1:
+            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
+            reason += f"; about {number} test questions of your users would settle it"
+        reason += ": `triptych label` collects them, split.queries takes them"
+        return Verdict("unproven", reason, [reason, *reasons])
+    if rises and holds and not open_ones:
+        return Verdict("promoted", reasons[0], reasons)
+    needed = [] if rises and holds else [_needed(overall, params.worthwhile, params, confidence)]
+    needed += [_needed(one, params.worthwhile + params.category_tolerance, params, confidence) for one in open_ones]
+    reason = reasons[1] if rises and holds else reasons[0]
+    return Verdict("kept", reason, [*reasons, *filter(None, needed)])
 
 
-def _overall_reason(interval: Interval, measure: str) -> str:
-    places = _places(interval.low, 0.0)
-    bounds = f"[{interval.low:.{places}f}, {interval.high:.{places}f}]"
-    sentence = f"{measure} {_change(interval.difference, places)} {bounds} over {_queries(interval)}"
-    if interval.low > _ROUNDING:
-        return sentence
-    return sentence + (", and the interval includes zero" if interval.high >= -_ROUNDING else "")
+def _needed(one: NamedInterval, distance: float, params: Promote, confidence: float) -> str:
+    """Say how many queries would show a rise worth having, where these neither are enough nor exclude one."""
+    if one.interval.clusters < 2 or one.interval.high < params.worthwhile:
+        return ""
+    number = queries_needed(one.interval, distance, confidence, _POWER)
+    if number <= one.interval.queries:
+        return ""
+    name = "" if one.category == ALL else f" of {one.category}"
+    return f"about {number} test queries{name} would settle whether it rises by {params.worthwhile:.3f} or more"
 
 
-def _fall_reason(category: str, fall: float, tolerance: float) -> str:
-    places = _places(fall, tolerance)
-    return f"{category} falls by {fall:.{places}f}, more than the tolerated {tolerance:.{places}f}"
+def _overall_reason(one: NamedInterval, holds: bool) -> str:
+    sentence = f"{one.measure} {_told(one.interval)}"
+    if one.interval.low > ROUNDING:
+        return sentence if holds else sentence + _DOUBT.format(one.p_holm)
+    return sentence + (", and the interval includes zero" if one.interval.high >= -ROUNDING else "")
 
 
-def _weakest_reason(by_category: dict[str, Interval], tolerance: float) -> str:
-    category = min(by_category, key=lambda name: (by_category[name].difference, name))
-    interval = by_category[category]
-    change = _change(interval.difference, _places(interval.difference, 0.0))
+def _open_reason(one: NamedInterval, tolerance: float) -> str:
+    if one.interval.clusters < 2:
+        return f"{one.category} cannot be judged: its {_queries(one.interval)} are about one document"
+    low, places = one.interval.low, _places(-one.interval.low, tolerance)
+    return (
+        f"{one.category} may fall by {-low:.{places}f}, more than the tolerated {tolerance:.{places}f}:"
+        f" it {_told(one.interval)}"
+    )
+
+
+def _weakest_reason(categories: list[NamedInterval], tolerance: float) -> str:
+    weakest = min(categories, key=lambda one: (one.interval.low, one.category))
     sentence = f"no category falls by more than the tolerated {tolerance:.3f}"
-    return f"{sentence}; the weakest, {category}, {change} over {_queries(interval)}"
+    return f"{sentence}; the weakest, {weakest.category}, {_told(weakest.interval)}"
 
 
-def _change(difference: float, places: int) -> str:
-    if abs(difference) <= _ROUNDING:
-        return "stays the same"
-    return f"{'rises' if difference > 0.0 else 'falls'} by {abs(difference):.{places}f}"
+def _told(interval: Interval) -> str:
+    places = _places(interval.low, 0.0)
+    if abs(interval.difference) <= ROUNDING:
+        change = "stays the same"
+    else:
+        change = f"{'rises' if interval.difference > 0.0 else 'falls'} by {abs(interval.difference):.{places}f}"
+    return f"{change} [{interval.low:.{places}f}, {interval.high:.{places}f}] over {_queries(interval)}"
 
 
 def _queries(interval: Interval) -> str:
@@ -79,5 +106,5 @@ def _queries(interval: Interval) -> str:
 
 def _places(first: float, second: float) -> int:
     """Return the decimal places at which two figures read differently: three, else six as in ``metrics/``."""
-    same = abs(first - second) <= _ROUNDING
+    same = abs(first - second) <= ROUNDING
     return 3 if same or f"{abs(first):.3f}" != f"{abs(second):.3f}" else 6

@@ -1,19 +1,19 @@
-"""The result of a run as a table for the screen."""
+"""The result of a run as tables for the screen."""
 
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from triptych.evaluation.comparison import ALL, NamedInterval
-from triptych.evaluation.significance import Interval
+from triptych.evaluation.comparison import ALL, Measures, NamedInterval
+from triptych.retrieval.fusion import Fusion
 
 SYSTEMS = {
     "bm25": "BM25",
     "base": "base",
     "base_hybrid": "base + BM25",
     "tuned": "tuned",
-    "hybrid": "tuned + BM25",
+    "tuned_hybrid": "tuned + BM25",
 }
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 
@@ -22,46 +22,86 @@ def show_results(
     console: Console,
     evaluation: dict[str, Any],
     intervals: list[NamedInterval],
+    triplets: list[dict[str, str]],
     verdict: dict[str, Any],
     embedder: str,
 ) -> None:
-    """Print, per category, each system's measures, its difference to base with the interval, and the verdict."""
-    measure = verdict["measure"]
-    against = {(one.category, one.system): one.interval for one in intervals if one.measure == measure}
+    """Print each system's measures per category with its difference to base, the triplets, and the verdicts."""
     pseudo = verdict["kinds"] == "pseudo"
     title = "Pseudo-queries, which nobody asked: no proof" if pseudo else "Test queries that people wrote"
-    table = Table(title=title, title_justify="left")
-    table.add_column("category (queries)")
-    table.add_column("system")
-    for name in dict.fromkeys([*_SHOWN, measure]):
-        table.add_column(name, justify="right")
-    table.add_column(f"{measure} against base", justify="right")
-    for category in [ALL, *sorted(set(evaluation["measures"]) - {ALL})]:
-        systems = evaluation["measures"][category]
-        for system, label in SYSTEMS.items():
-            values = systems[system]
-            first = f"{category} ({values['queries']})" if system == "bm25" else ""
-            figures = [f"{values[name]:.3f}" for name in dict.fromkeys([*_SHOWN, measure])]
-            style = "bold" if system == "tuned" else None
-            table.add_row(first, label, *figures, _against(against.get((category, system))), style=style)
-        table.add_section()
-    console.print(table)
+    show_measures(console, title, evaluation["measures"], intervals, verdict["measure"])
+    console.print(_health(triplets))
     chosen = evaluation["chosen_on_dev"]
-    console.print(
-        f"Chosen on dev: strength {chosen['strength']:g}; dense weight {chosen['base_hybrid_dense_weight']:g}"
-        f" for base + BM25, {chosen['hybrid_dense_weight']:g} for tuned + BM25."
-    )
-    decision = "use the tuned embedder" if verdict["promoted"] else "keep your base model"
+    fusions = ", ".join(f"{Fusion(**chosen[name])} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
+    console.print(f"Chosen on dev: strength {chosen['strength']:g}; {fusions}.", soft_wrap=True)
+    decision = "use the tuned embedder" if verdict["published"] == "tuned" else "keep your base model"
     if verdict["verdict"] == "unproven":
         decision = f"unproven, {decision}"
     console.print(f"Verdict: {decision}. {'; '.join(verdict['reasons'])}.", soft_wrap=True)
+    hybrid = verdict["hybrid"]
+    search = f"{SYSTEMS[hybrid['system']]}, {Fusion(**hybrid['fusion'])}" if hybrid["used"] else "the embedder alone"
+    console.print(f"Search with {search}: {'; '.join(hybrid['reasons'])}.", soft_wrap=True)
     console.print(
         f"The {verdict['published']} model is in {embedder}: SentenceTransformer({embedder!r})",
         soft_wrap=True,
     )
 
 
-def _against(interval: Interval | None) -> str:
-    if interval is None:
-        return ""
-    return f"{interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+def show_measures(
+    console: Console, title: str, measures: Measures, intervals: list[NamedInterval], measure: str
+) -> None:
+    """Print measures of each category and system; of one ``measure`` also the difference to base with its interval.
+
+    The last column is its p with Holm's correction for the systems that stand beside it.
+    """
+    against = {(one.category, one.system): one for one in intervals if one.measure == measure}
+    columns = dict.fromkeys([*_SHOWN, measure])
+    table = Table(title=title, title_justify="left")
+    table.add_column("category (queries)")
+    table.add_column("system")
+    for name in (*columns, f"{measure} against base", "Holm's p"):
+        table.add_column(name, justify="right")
+    for category in [ALL, *sorted(set(measures) - {ALL})]:
+        for number, (system, values) in enumerate(_in_order(measures[category])):
+            first = "" if number else f"{category} ({values['queries']})"
+            figures = [f"{values[name]:.3f}" for name in columns]
+            style = "bold" if system == "tuned" else None
+            row = _against(against.get((category, system)))
+            table.add_row(first, SYSTEMS.get(system, system), *figures, *row, style=style)
+        table.add_section()
+    console.print(table)
+
+
+def _in_order(systems: dict[str, dict[str, float]]) -> list[tuple[str, dict[str, float]]]:
+    order = [*(name for name in SYSTEMS if name in systems), *sorted(systems.keys() - SYSTEMS.keys())]
+    return [(name, systems[name]) for name in order]
+
+
+def _against(one: NamedInterval | None) -> tuple[str, str]:
+    if one is None:
+        return "", ""
+    interval = one.interval
+    return f"{interval.difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]", f"{one.p_holm:.4f}"
+
+
+def _health(triplets: list[dict[str, str]]) -> Table:
+    """Return the tuned model's triplet measures, and how far accuracy and margin are from the base model's."""
+    table = Table(title="Held-out triplets of the tuned model: health, not proof", title_justify="left")
+    table.add_column("category")
+    table.add_column("tier")
+    for name in ("accuracy", "against base", "positive similarity", "negative similarity", "margin", "against base"):
+        table.add_column(name, justify="right")
+    tuned = [row for row in triplets if row["system"] == "tuned"]
+    for number, row in enumerate(tuned):
+        names = ("mean_positive_similarity", "mean_negative_similarity", "margin")
+        last = number + 1 == len(tuned) or tuned[number + 1]["category"] != row["category"]
+        table.add_row(
+            row["category"] if row["tier"] == ALL else "",
+            row["tier"],
+            f"{float(row['triplet_accuracy']):.3f}",
+            f"{float(row['triplet_accuracy_against_base']):+.3f}",
+            *(f"{float(row[name]):.3f}" for name in names),
+            f"{float(row['margin_against_base']):+.3f}",
+            end_section=last,
+        )
+    return table

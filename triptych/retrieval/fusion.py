@@ -1,57 +1,94 @@
-"""The hybrid: dense and lexical scores on one scale, and their weights chosen on dev queries."""
+"""The hybrid: a dense and a lexical ranking made one, in the way that is best on dev queries."""
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from triptych.corpus.records import Qrels, Run
 
+Method = Literal["zscore", "rrf"]
+_RRF_K = 60  # of reciprocal ranks, as Cormack et al. fix it
 
-def zscore_fusion(dense: Run, lexical: Run, dense_weight: float, depth: int) -> Run:
-    """Add the standardized scores of two runs, weighted, and keep the best ``depth`` of each query.
 
-    The dense run weighs ``dense_weight``, the lexical one the rest. Scores are standardized per query and
-    run over the list retrieved: mean 0, population deviation 1, or all 0 where every score is equal. A
-    chunk that one list lacks gets that list's lowest standardized score; a query that one run lacks gets
-    nothing from it. Hits come best first, equal scores by chunk id ascending; the order of the dicts
-    changes no bit. Raise ValueError on a weight outside [0, 1] or a depth below 1.
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """A way to fuse: the dense ranking weighs ``dense_weight``, the lexical one the rest; 1 leaves the lexical out."""
 
-    Source: zero-mean unit-variance normalization, Montague & Aslam 2001, "Relevance score normalization for
-    metasearch", CIKM, with CombSUM weighted.
+    method: Method
+    dense_weight: float
+
+    def __str__(self) -> str:
+        return f"{self.method} with dense weight {self.dense_weight:g}"
+
+    def fuse(self, dense: Run, lexical: Run, depth: int) -> Run:
+        """Fuse two runs and keep the best ``depth`` hits of each query.
+
+        Either way hits come best first, equal scores by chunk id ascending; a query that one run lacks gets nothing
+        from it, and the order of the dicts changes no bit. Raise ValueError on a weight outside [0, 1] or a depth
+        below 1.
+        """
+        if not 0.0 <= self.dense_weight <= 1.0 or depth < 1:
+            raise ValueError(f"expected a weight in [0, 1] and a depth >= 1, got {self.dense_weight} and {depth}")
+        scores = _zscores if self.method == "zscore" else _reciprocal_ranks
+        return {
+            query_id: _best(scores(dense.get(query_id, {}), lexical.get(query_id, {}), self.dense_weight), depth)
+            for query_id in sorted(dense.keys() | lexical.keys())
+        }
+
+
+def choose_fusion(
+    dense: Run, lexical: Run, candidates: Iterable[Fusion], qrels: Qrels, measure: Callable[[Qrels, Run], float]
+) -> tuple[Fusion, dict[Fusion, float]]:
+    """Return the candidate whose hybrid is best by ``measure`` on ``qrels``, and the mean of each.
+
+    ``measure`` takes qrels and a run, as ``partial(mean_measure, "mrr@10")`` does. The qrels must be dev's, or the
+    choice leaks into what is reported. Of equal means the larger dense weight wins, then the candidate named first.
+    Raise ValueError without a candidate.
     """
-    if not 0.0 <= dense_weight <= 1.0 or depth < 1:
-        raise ValueError(f"expected a weight in [0, 1] and a depth >= 1, got {dense_weight} and {depth}")
-    return {
-        query_id: _fused(dense.get(query_id, {}), lexical.get(query_id, {}), dense_weight, depth)
-        for query_id in sorted(dense.keys() | lexical.keys())
-    }
-
-
-def choose_weight(
-    dense: Run, lexical: Run, weights: Sequence[float], qrels: Qrels, measure: Callable[[Qrels, Run], float]
-) -> tuple[float, dict[float, float]]:
-    """Return the dense weight whose hybrid is best by ``measure`` on ``qrels``, and the mean of every weight.
-
-    ``measure`` takes qrels and a run, as ``partial(mean_measure, "mrr@10")`` does: evaluation is a later
-    step, which this one must not import. The qrels must be dev's, or the choice leaks into what is
-    reported. Of equal means the larger dense weight wins. Raise ValueError without a weight.
-    """
-    if not weights:
-        raise ValueError("there must be at least one dense weight to choose from")
     # Uncut, so that no measure depends on a depth given here.
-    means = {weight: measure(qrels, zscore_fusion(dense, lexical, weight, depth=sys.maxsize)) for weight in weights}
-    return max(means, key=lambda weight: (means[weight], weight)), means
+    means = {one: measure(qrels, one.fuse(dense, lexical, sys.maxsize)) for one in candidates}
+    if not means:
+        raise ValueError("there must be at least one fusion to choose from")
+    return max(means, key=lambda one: (means[one], one.dense_weight)), means
 
 
-def _fused(
-    dense: Mapping[str, float], lexical: Mapping[str, float], dense_weight: float, depth: int
-) -> dict[str, float]:
+def _zscores(dense: Mapping[str, float], lexical: Mapping[str, float], dense_weight: float) -> dict[str, float]:
+    """Add standardized scores: mean 0, population deviation 1 over the list retrieved, all 0 where all are equal.
+
+    A chunk that one list lacks gets that list's lowest standardized score. Source: zero-mean unit-variance
+    normalization, Montague & Aslam 2001, "Relevance score normalization for metasearch", CIKM, with CombSUM weighted.
+    """
     near, words = _standardized(dense), _standardized(lexical)
     no_near, no_words = min(near.values(), default=0.0), min(words.values(), default=0.0)
-    scores = {
+    return {
         chunk_id: dense_weight * near.get(chunk_id, no_near) + (1.0 - dense_weight) * words.get(chunk_id, no_words)
         for chunk_id in near.keys() | words.keys()
     }
+
+
+def _reciprocal_ranks(
+    dense: Mapping[str, float], lexical: Mapping[str, float], dense_weight: float
+) -> dict[str, float]:
+    """Add 1 / (60 + rank), weighted; ranks count from 1, a list that lacks a chunk gives it nothing.
+
+    Source: Cormack, Clarke & Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet and individual rank learning
+    methods", SIGIR; theirs is the one with equal weights.
+    """
+    near, words = (_ranks(scores) for scores in (dense, lexical))
+    return {
+        chunk_id: dense_weight / (_RRF_K + near.get(chunk_id, math.inf))
+        + (1.0 - dense_weight) / (_RRF_K + words.get(chunk_id, math.inf))
+        for chunk_id in near.keys() | words.keys()
+    }
+
+
+def _ranks(scores: Mapping[str, float]) -> dict[str, int]:
+    return {chunk_id: rank for rank, chunk_id in enumerate(_best(scores, sys.maxsize), start=1)}
+
+
+def _best(scores: Mapping[str, float], depth: int) -> dict[str, float]:
     best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:depth]
     return {chunk_id: scores[chunk_id] for chunk_id in best}
 

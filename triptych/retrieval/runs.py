@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych.corpus.records import Query, Run
+from triptych.retrieval.lexical import LexicalIndex
 
 
 def to_run(queries: Sequence[Query], chunk_ids: Sequence[str], rows: np.ndarray, scores: np.ndarray, depth: int) -> Run:
@@ -26,3 +27,10 @@ def to_run(queries: Sequence[Query], chunk_ids: Sequence[str], rows: np.ndarray,
 def deepest(queries: Sequence[Query], depth: int) -> int:
     """Return how many hits to ask for so that each query keeps ``depth`` after exclusion."""
     return depth + max((len(query.exclude) for query in queries), default=0)
+
+
+def lexical_run(index: LexicalIndex, queries: Sequence[Query], depth: int) -> Run:
+    """Rank the chunks of an index by BM25 for each query; chunks without a term of the query are no hits."""
+    rows, scores = index.search([query.text for query in queries], deepest(queries, depth))
+    run = to_run(queries, index.chunk_ids, rows, scores, depth)
+    return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}

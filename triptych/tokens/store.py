@@ -49,13 +49,19 @@ class TokenStore:
         return input_ids, mask
 
 
-def write_store(folder: Path, rows: list[list[int]], metadata: dict[str, Any]) -> None:
-    """Write a store into an existing folder."""
+def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
+    """Make a store of the token ids of each text."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
-    np.save(folder / "ids.npy", ids)
-    np.save(folder / "offsets.npy", offsets)
+    return TokenStore(ids, offsets, metadata)
+
+
+def write_store(folder: Path, rows: list[list[int]], metadata: dict[str, Any]) -> None:
+    """Write a store into an existing folder."""
+    store = pack(rows, metadata)
+    np.save(folder / "ids.npy", store.ids)
+    np.save(folder / "offsets.npy", store.offsets)
     write_json(folder / "metadata.json", metadata)
 
 

@@ -15,7 +15,7 @@ from triptych.evaluation.comparison import ALL
 from triptych.evaluation.measures import mean, per_query, triplet_measures
 from triptych.retrieval.dense import search
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.runs import deepest, to_run
+from triptych.retrieval.runs import deepest, lexical_run, to_run
 from triptych.tokens.store import TokenStore
 from triptych.training.adapter import Blend
 from triptych.training.base import device
@@ -63,11 +63,7 @@ class Judging:
 
     def lexical_run(self, passages: list[str], depth: int) -> Run:
         """Rank all chunks for each query by BM25; chunks without a term of the query are no hits."""
-        ids = [chunk.chunk_id for chunk in self.chunks]
-        index = LexicalIndex(ids, passages)
-        rows, scores = index.search([query.text for query in self.queries], deepest(self.queries, depth))
-        run = to_run(self.queries, ids, rows, scores, depth)
-        return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}
+        return lexical_run(LexicalIndex([chunk.chunk_id for chunk in self.chunks], passages), self.queries, depth)
 
 
 def similarities(

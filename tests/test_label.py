@@ -1,0 +1,96 @@
+"""``triptych label`` as a person types it, and stage split on what comes of it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from stages import split
+from triptych.cli import app
+from triptych.corpus.questions import answered_chunks
+from triptych.corpus.records import read_chunks, read_qrels, read_queries
+
+
+@pytest.fixture
+def project(prepared, tmp_path, monkeypatch):
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def typed(*lines, **more):
+    arguments = [part for name, value in more.items() for part in (f"--{name}", value)]
+    return CliRunner().invoke(app, ["label", "asked", *arguments], input="".join(f"{line}\n" for line in lines))
+
+
+def labels():
+    return [json.loads(line) for line in Path("asked/labels.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_session_is_stopped_and_resumed_and_split_reads_what_was_written(project):
+    first = typed("how do I pass over nothing", "", "", "what is the second question", "1 2", "q")
+    assert first.exit_code == 0, first.output
+    assert "Today's search finds these; your chunk is" in first.output
+    assert "label: 2 chunks with a question, 1 passed over; asked" in first.output
+    second = typed("how do I go on")  # the input ends before the second prompt is answered
+    assert second.exit_code == 0, second.output
+    assert len(labels()) == 3
+    third = typed("how do I go on", "", "q")
+    assert third.exit_code == 0
+    found = labels()
+    assert [bool(one["question"]) for one in found] == [True, False, True, True]
+    assert len({one["chunk_id"] for one in found}) == 4
+    assert len(found[2]["relevant"]) in (2, 3)
+
+    chunks = {chunk.chunk_id: chunk for chunk in read_chunks(project / "data/corpus/chunks.parquet", "split")}
+    asked = [one for one in found if one["question"]]
+    assert {chunks[one["chunk_id"]].category for one in asked} == {"fft", "ma"}
+    assert not {one["chunk_id"] for one in found} & answered_chunks(project / "data/corpus")
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    params["split"]["queries"] = "asked"
+    Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    split.main(["--chunks", "data/chunks", "--corpus", "data/again", "--metrics", "metrics/split.json"])
+    queries = read_queries(project / "data/again", "split")
+    own = {query.text: query.query_id for query in queries.values() if query.kind == "user"}
+    assert own.keys() == {one["question"] for one in asked}
+    for one in asked:  # each question stays in the split of its chunk, with all its answers
+        judged = read_qrels(project / "data/again/qrels" / f"{one['split']}.tsv")
+        assert judged[own[one["question"]]].keys() == set(one["relevant"])
+
+
+def test_numbers_that_are_none_are_asked_for_again(project):
+    found = typed("how do I count", "99", "one", "0", "1,2", "q")
+    assert found.exit_code == 0
+    assert found.output.count("Numbers from 1 to 10, please") == 3
+    assert len(labels()) == 1
+
+
+def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_is_as_the_verdict_says(project):
+    words_alone = {"hybrid": {"fusion": {"method": "rrf", "dense_weight": 0.0}}}
+    Path("metrics/verdict.json").write_text(json.dumps(words_alone), encoding="utf-8")
+    shown = next(line for line in typed("q").stdout.splitlines() if " · " in line)
+    name = shown.split(" · ")[1]  # numpy.fft.ifftn
+    found = typed(name, "", "q").output
+    assert "→  1 " in found
+    assert "your chunk is at rank 1." in found
+
+
+def test_before_the_split_chunks_of_ingest_are_labeled(project):
+    assert typed("how do I begin", "", "q", corpus="data/chunks").exit_code == 0
+    assert [path.name for path in Path("asked/qrels").iterdir()] == ["questions.tsv"]
+
+
+def test_nothing_is_written_where_nothing_was_answered(project):
+    found = typed("q")
+    assert found.exit_code == 0
+    assert "label: 0 chunks with a question, 0 passed over" in found.output
+    assert not Path("asked").exists()
+
+
+def test_a_missing_corpus_is_one_message(project):
+    found = typed(corpus="data/none")
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: data/none holds neither")

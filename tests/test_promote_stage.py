@@ -1,0 +1,171 @@
+"""Planted models that must not be published: damaged, over-fitted, good in one category and bad in the other."""
+
+import json
+import shutil
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hand_made import EVALUATE, PROMOTE, TRAIN
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+
+from stages import evaluate, promote, train
+from triptych.artifacts import write_json
+from triptych.corpus.records import Query
+from triptych.evaluation.comparison import compare, write_intervals
+from triptych.triplets.examples import read_examples, write_examples
+
+
+@pytest.fixture(scope="module")
+def trained(prepared, tmp_path_factory, write_params):
+    """A project whose tiny base model knows words, so that there is something to lose, and a round trained from it."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
+    base = SentenceTransformer(str(folder / "tiny"), device="cpu")
+    with torch.no_grad():
+        for name, weight in base.named_parameters():
+            if "output.dense" in name or "position" in name:  # what is left is the sum of a text's words
+                weight.zero_()
+    base.save_pretrained(str(folder / "tiny"), create_model_card=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        settings(folder, write_params)
+        train.main(TRAIN.split())
+    full_strength(folder)
+    return folder
+
+
+@pytest.fixture
+def project(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def settings(folder, write_params, **changes):
+    sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
+    fixed = {
+        "ingest.sources": sources,
+        "model.base": "./tiny",
+        "tokenize.max_length": "auto",
+        "rounds.train.round0.steps": 2,
+        "rounds.train.round0.learning_rate": 1.0e-2,
+        "train.batch_size": 8,
+        "train.precision": "fp32",
+        "evaluate.round": "round0",
+        "evaluate.bootstrap_samples": 1000,
+    }
+    write_params(folder, **fixed | changes)
+
+
+def full_strength(folder):
+    """Say that dev chose all of the change, as a dev set too small or too alike would."""
+    path = folder / "models/round0/round.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(record | {"strength": 1.0}), encoding="utf-8")
+
+
+def judged(folder):
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    return json.loads((folder / "metrics/verdict.json").read_text(encoding="utf-8"))
+
+
+def mrr(folder):
+    measures = json.loads((folder / "metrics/evaluate.json").read_text(encoding="utf-8"))["measures"]["all"]
+    return measures["base"]["mrr@10"], measures["tuned"]["mrr@10"]
+
+
+def test_a_damaged_model_is_refused(project):
+    weights = project / "models/round0/adapter_model.safetensors"
+    noise = np.random.default_rng(1)
+    torn = {name: one + one.new_tensor(noise.normal(0, 3, one.shape)) for name, one in load_file(weights).items()}
+    save_file(torn, weights)
+    evaluate.main(EVALUATE.split())
+    base, tuned = mrr(project)
+    assert tuned < base
+    verdict = judged(project)
+    assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("kept", False, "base")
+
+
+def test_an_over_fitted_model_is_refused(project, write_params):
+    """Trained long on few questions whose answers were dealt anew: it knows them by heart, and nothing about others."""
+    path = project / "data/triplets/round0/examples.parquet"
+    examples = read_examples(path, "tokenize")
+    few = examples.chosen(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
+    dealt = np.random.default_rng(2).permutation(len(few))
+    moved = {name: getattr(few, name)[dealt] for name in ("positive", "positive_chunk")}
+    write_examples(path, replace(few, **moved))
+    changes = {"steps": 60, "learning_rate": 1.0e-2}
+    settings(project, write_params, **{f"rounds.train.round0.{key}": value for key, value in changes.items()})
+    train.main(TRAIN.split())
+    full_strength(project)
+    curve = pd.read_csv(project / "metrics/train/round0.csv")["loss"]
+    assert curve.iloc[-1] < 0.3 * curve.iloc[0]
+    evaluate.main(EVALUATE.split())
+    verdict = judged(project)
+    assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("kept", False, "base")
+
+
+@pytest.fixture
+def compared(project, params_with):
+    """Write what evaluate would of two categories, with the answers' ranks given; return the verdict of promote."""
+    queries = {f"q{number}": Query(f"q{number}", "", "user", "fft" if number < 60 else "ma") for number in range(240)}
+    qrels = {one: {"answer": 1} for one in queries}
+    draw = Random(3)
+
+    def run(ranks):
+        def hits(category):
+            rank = draw.choice(ranks[category])
+            return {f"x{place}": -place for place in range(1, 12) if place != rank} | {"answer": -rank}
+
+        return {one: hits(query.category) for one, query in queries.items()}
+
+    def call(weight=0.5, **ranks):
+        usual = {"fft": [1, 2, 3], "ma": [1, 2, 3]}
+        systems = {"base": run(usual), "bm25": run(usual), "base_hybrid": run(usual), "tuned_hybrid": run(usual)}
+        systems |= {system: run(usual | found) for system, found in ranks.items()}
+        params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
+        found = compare(systems, qrels, queries, {one: int(one[1:]) // 2 for one in queries}, "base", params)
+        write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
+        fusions = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
+        write_json(project / "metrics/evaluate.json", {"chosen_on_dev": fusions})
+        return judged(project)
+
+    return call
+
+
+BETTER, WORSE = [1, 1, 1, 2], [3, 4, 5]
+
+
+def test_a_model_that_is_good_in_one_category_and_bad_in_the_other_is_refused(compared):
+    verdict = compared(tuned={"fft": WORSE, "ma": BETTER})
+    assert verdict["low"] > 0  # on the whole it is better
+    assert (verdict["verdict"], verdict["published"]) == ("kept", "base")
+    assert verdict["reason"].startswith("fft may fall by 0.")
+
+
+def test_a_model_that_is_good_in_both_is_published(compared):
+    verdict = compared(tuned={"fft": BETTER, "ma": BETTER})
+    assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("promoted", True, "tuned")
+    assert verdict["p_holm"] < 0.05
+
+
+def test_the_hybrid_of_the_published_embedder_is_judged_on_its_own(compared):
+    verdict = compared(tuned={"fft": WORSE, "ma": WORSE}, base_hybrid={"fft": BETTER, "ma": BETTER})
+    assert verdict["published"] == "base"
+    hybrid = verdict["hybrid"]
+    assert (hybrid["system"], hybrid["used"], hybrid["verdict"]) == ("base_hybrid", True, "promoted")
+    assert hybrid["fusion"] == {"method": "zscore", "dense_weight": 0.5}
+    verdict = compared(tuned={"fft": BETTER, "ma": BETTER}, base_hybrid={"fft": BETTER, "ma": BETTER})
+    assert verdict["published"] == "tuned"
+    assert (verdict["hybrid"]["system"], verdict["hybrid"]["used"]) == ("tuned_hybrid", False)
+
+
+def test_a_hybrid_from_which_dev_left_bm25_out_is_the_embedder_alone(compared, capsys):
+    better = {"fft": BETTER, "ma": BETTER}
+    assert compared(1.0, tuned=better, tuned_hybrid=better)["hybrid"]["used"] is False
+    assert "no hybrid search; dev prefers the embedder alone" in capsys.readouterr().out

@@ -1,0 +1,76 @@
+"""A saved embedder over chunks, as a user would search with it; no stage's tokens are needed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from triptych.corpus.records import Query, Run
+from triptych.errors import UserError
+from triptych.params import Model
+from triptych.retrieval.dense import DenseIndex
+from triptych.retrieval.runs import deepest, to_run
+from triptych.tokens.store import TokenStore, pack
+from triptych.tokens.tokenizing import truncate
+from triptych.training.base import device, load_base
+from triptych.training.encoding import encode
+from triptych.training.precision import resolve_precision
+from triptych.training.vector_cache import VectorCache
+
+
+def load_saved(folder: Path) -> SentenceTransformer:
+    """Load an embedder that was saved with its prompts, such as ``models/embedder``."""
+    if not (folder / "modules.json").exists():
+        raise UserError(f"{folder} is no folder with a saved embedder; `dvc repro promote` makes models/embedder")
+    here = folder.resolve().as_posix()
+    return load_base(Model(base=here, revision=None, query_prompt="", passage_prompt=""))
+
+
+def load_with_prompts(model: Model) -> SentenceTransformer:
+    """Load the base model with the prompts that ``params.yaml`` gives it."""
+    loaded = load_base(model)
+    loaded.prompts = {"query": model.query_prompt, "document": model.passage_prompt}
+    return loaded
+
+
+class Retriever:
+    """Ranks chunks for queries by the cosine similarity of an embedder's vectors, texts cut where it cuts them.
+
+    The vectors of chunks are kept in ``vectors``, so that a second start is quick.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        chunk_ids: Sequence[str],
+        passages: Sequence[str],
+        precision: str,
+        vectors: Path,
+        label: str,
+    ) -> None:
+        self._model, self._chunk_ids, self._label = model, list(chunk_ids), label
+        self._precision = resolve_precision(precision, device())
+        cache = VectorCache(vectors, model, self._precision)
+        self._index = DenseIndex(self._encode(passages, "document", cache))
+
+    def run(self, queries: Sequence[Query], depth: int) -> Run:
+        """Keep the best ``depth`` chunks of each query, after leaving out what it excludes."""
+        questions = self._encode([query.text for query in queries], "query", None)
+        rows, scores = self._index.search(questions, deepest(queries, depth))
+        return to_run(queries, self._chunk_ids, rows, scores, depth)
+
+    def _encode(self, texts: Sequence[str], role: str, cache: VectorCache | None) -> np.ndarray:
+        store = self._tokens(texts, (self._model.prompts or {}).get(role) or "")
+        return encode(self._model, store, np.arange(len(texts)), self._precision, self._label, cache)
+
+    def _tokens(self, texts: Sequence[str], prompt: str) -> TokenStore:
+        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
+        rows = tokenizer([prompt + text for text in texts], truncation=False, padding=False, verbose=False)["input_ids"]
+        limit = limit or max(map(len, rows))
+        metadata = {
+            "max_length": limit,
+            "pad_token_id": tokenizer.pad_token_id,
+            "padding_side": tokenizer.padding_side,
+        }
+        return pack(truncate(tokenizer, rows, limit), metadata)
