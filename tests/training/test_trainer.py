@@ -43,7 +43,8 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
 @pytest.mark.parametrize("loss", ["triplet", "softmax"])
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_training_changes_the_transformer_and_not_the_pooler(trained, loss, method):
-    change, curve, _ = trained(loss=loss, method=method)
+    # At ten times the rate all weights together would collapse, and the run would end early.
+    change, curve, _ = trained(loss=loss, method=method, learning_rate={"lora": 0.01, "full": 0.001}[method])
     assert change
     assert not [name for name in change if "pooler" in name]
     assert all(torch.isfinite(value).all() for value in change.values())
