@@ -19,6 +19,7 @@ from sentence_transformers import (
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from triptych.errors import UserError
 from triptych.params import Train
 from triptych.training.batches import Batch
 from triptych.training.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
@@ -76,6 +77,12 @@ class Trainer(SentenceTransformerTrainer):
         # The library gives the optimizer what it finds in the loss.
         trained = nn.ModuleDict({"model": model, "loss": loss})
         super().__init__(model=model, data_collator=material.collator, loss=trained, **kwargs)
+        zero = self.accelerator.state.deepspeed_plugin
+        if self.is_fsdp_enabled or (zero is not None and zero.zero_stage == 3):
+            raise UserError(
+                "train: weights divided over processes (FSDP, ZeRO-3) are not gathered when they are saved; launch with"
+                " plain `accelerate launch` or configs/zero2.yaml"
+            )
         self.engine = Engine(loss, self.accelerator, params.micro_batch_tokens)
         self.loader = Loader(
             material.schedule,
