@@ -1,6 +1,8 @@
 """The command line: ``triptych <command>``."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,13 +38,10 @@ def results(
     embedder: Annotated[Path, typer.Option(help="where promote publishes")] = Path("models/embedder"),
 ) -> None:
     """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
-    try:
+    with _mistakes_told():
         evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate")
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())
 
 
@@ -52,13 +51,10 @@ def triplets(
     profile: Annotated[str, typer.Option(help="embedder or reranker")] = PROFILES[0],
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
-    try:
+    with _mistakes_told():
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
         rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     show_triplets(_console(), rating, examples, profile)
 
 
@@ -73,15 +69,12 @@ def evaluate(
     """Measure a saved embedder beside the base model and BM25 on questions of your own."""
     from triptych.training.trial import fusions_on_record, put_on_trial  # needs torch, which takes seconds to import
 
-    try:
+    with _mistakes_told():
         params = load_params()
         chunks, left_out = read_corpus(corpus)
         asked, judged, unjudged = read_questions(queries, qrels, chunks)
         fusions = fusions_on_record(metrics)
         found = put_on_trial(embedder, chunks, asked, judged, params, fusions, VECTORS)
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
     show_measures(_console(), title, found.measures, found.intervals, params.promote.measure)
     without = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
@@ -101,13 +94,10 @@ def label(
     """Write questions for chunks that are shown, and mark what else answers them; stop and go on at any time."""
     from triptych.training.trial import todays_search
 
-    try:
+    with _mistakes_told():
         params, journal = load_params(), Journal(out)
         chunks, _ = read_corpus(corpus)
         search = todays_search(embedder, chunks, params, metrics, VECTORS, FOUND)
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     hold(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
     asked = sum(1 for one in journal.labels if one.question)
     typer.echo(
@@ -122,11 +112,8 @@ def export(
     source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
 ) -> None:
     """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
-    try:
+    with _mistakes_told():
         number = write_flat(source, out)
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
 
 
@@ -144,16 +131,13 @@ def estimate(
     from triptych.training import estimate as memory_of
     from triptych.training.base import memory_at_hand
 
-    try:
+    with _mistakes_told():
         params = load_params()
         lora = params.train.lora.model_copy(update={"r": r or params.train.lora.r})
         train = params.train.model_copy(update={"lora": lora})
         other = Model(base=model, revision=None, query_prompt="", passage_prompt="")
         empty = memory_of.empty_model(params.model if params.model.base == model else other)
         found = memory_of.estimate(empty, train, batch, length)
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps([one.record() for one in found], sort_keys=True))
     else:
@@ -168,14 +152,11 @@ def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or mo
     from triptych.training.base import device
     from triptych.training.precision import resolve_precision
 
-    try:
+    with _mistakes_told():
         params = load_params()
         problems = diagnosis.weight_problems(model)
         unreadable = any(": no weights" in line or ": cannot be read" in line for line in problems)
         loaded = None if unreadable else diagnosis.load(model, params.model)
-    except UserError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
     for precision in dict.fromkeys(("fp32", resolve_precision(params.train.precision, device()))) if loaded else ():
         found = diagnosis.forward(loaded, precision)
         if found.broken:
@@ -200,12 +181,19 @@ def smoke(
     from triptych.report.smoke import show_smoke
     from triptych.training.smoke import smoke as run
 
-    try:
+    with _mistakes_told():
         seen = run(tokens, round_folder, previous, load_params(), steps)
+    show_smoke(_console(), seen)
+
+
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """End the command with the one message of a user's mistake."""
+    try:
+        yield
     except UserError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
-    show_smoke(_console(), seen)
 
 
 def _console() -> Console:
