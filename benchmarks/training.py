@@ -28,6 +28,7 @@ import sys
 import tempfile
 import time
 from contextlib import chdir
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     from triptych.tokens.store import open_store
     from triptych.training.base import load_base, tokenizer_fingerprint
     from triptych.training.material import prepare
+    from triptych.training.schedule import Schedule
     from triptych.triplets.examples import read_examples, read_passages
 
     stamps: list[tuple[float, float]] = []
@@ -114,10 +116,13 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     examples = read_examples(Path("data/triplets/round0/examples.parquet"), "tokenize")
     turns = steps * (2 if side == "double" else 1)
     material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turns, 1)
+    drawn = [row for batch in range(turns) for row in material.schedule.rows(batch)]
+    columns = {name: [row[name] for row in drawn] for name in drawn[0]}
+    material = replace(material, schedule=Schedule(columns, ROWS))
     if task == "triplet":
-        columns = material.schedule.columns
         chosen = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: turns * ROWS // NEGATIVES]
-        chunk = np.concatenate([examples.pool.chunk[examples.pool.offsets[one] :][:NEGATIVES] for one in chosen])
+        places = (examples.pool.offsets[chosen][:, None] + np.arange(NEGATIVES)).ravel()
+        chunk = examples.pool.chunk[places]
         rows = np.repeat(chosen, NEGATIVES)
         columns |= {
             "anchor": examples.anchor[rows].tolist(),
@@ -125,6 +130,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "positive_chunk": examples.positive_chunk[rows].tolist(),
             "negative": np.array(read_passages(Path("data/tokens/texts")))[chunk].tolist(),
             "negative_chunk": chunk.tolist(),
+            "tier": examples.pool.tier[places].tolist(),
         }
     torch.manual_seed(0)
     model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
@@ -158,6 +164,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
     from torch.utils.data import SequentialSampler
 
+    from triptych.training.families import adapter_targets
     from triptych.triplets.examples import read_texts
 
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -169,7 +176,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
             r=lora.r,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules=lora.target_modules,
+            target_modules=adapter_targets(model[0].model, lora.target_modules),
             exclude_modules=r".*pooler.*",
             task_type="FEATURE_EXTRACTION",
         )
