@@ -9,10 +9,10 @@ is the format that loss takes. Same model, adapter, cut, rows of a step, learnin
 
 Sides: *ours*; *stock*, the peer as its documentation shows it (float32, the model's dropout, texts tokenized as they
 come); and the peer with flags, dropout off in all: *bf16* with the library's attention, *eager* with plain attention,
-*worker* with a process that tokenizes, *double* with twice the rows in a step. The fastest of these is what
-``ratio_best_flags`` compares with. Each side runs in a process of its own, in turn; a step's time is from the end of
-one to the end of the next, medians over all runs; beside it the processor time of the process, which other work on the
-machine disturbs less. Loss curves are of float32 and triplet loss without dropout.
+*double* with twice the rows in a step. The fastest of these is what ``ratio_best_flags`` compares with. Each side
+runs in a process of its own, in turn; a step's time is from the end of one to the end of the next, medians over all
+runs; beside it the processor time of the process, which other work on the machine disturbs less. Loss curves are of
+float32 and triplet loss without dropout.
 
 ``--model qwen3-0.6b`` and ``bge-base`` have the shape of these models and random weights, for a GPU. ``--fits`` prints
 what trains within 16 GB of one.
@@ -38,7 +38,7 @@ import torch
 
 SKIP = 2  # steps that warm up
 ROWS, NEGATIVES = 32, 4
-SIDES = ("ours", "stock", "bf16", "eager", "worker", "double")
+SIDES = ("ours", "stock", "bf16", "eager", "double")
 SHAPES = ("bge-base", "qwen3-0.6b")
 
 
@@ -185,7 +185,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-    if side in ("eager", "worker", "double"):
+    if side in ("eager", "double"):
         model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
     texts = read_texts(Path("data/tokens/texts"))[1]
     columns = material.schedule.columns
@@ -207,8 +207,6 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
             weight_decay=settings.weight_decay,
             bf16=not stock and not exact,
             use_cpu=model.device.type == "cpu",
-            dataloader_num_workers=1 if side == "worker" else 0,
-            dataloader_prefetch_factor=4 if side == "worker" else None,
             save_strategy="no",
             report_to="none",
         )
