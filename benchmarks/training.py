@@ -171,6 +171,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     settings, stock = params.train, side == "stock" and not exact
     model.max_seq_length = json.loads(Path("data/tokens/metadata.json").read_text(encoding="utf-8"))["max_length"]
     lora = settings.lora
+    torch.manual_seed(settings.seed)  # the adapter begins as ours does
     model.add_adapter(
         LoraConfig(
             r=lora.r,
