@@ -20,11 +20,11 @@ from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
 from triptych.training.base import describe, load_base
-from triptych.training.checkpoints import clear_checkpoints, run_key
 from triptych.training.curves import dev_csv, steps_csv, strengths_csv
 from triptych.training.judging import choose_strength, load_judging
 from triptych.training.material import prepare
 from triptych.training.options import load_to_train
+from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
 from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
 from triptych.training.trainer import train
 from triptych.training.watching import Watch

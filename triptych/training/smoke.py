@@ -16,9 +16,9 @@ from triptych.params import Params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import make_trainable
 from triptych.training.base import tokenizer_fingerprint
-from triptych.training.health import statistics
 from triptych.training.material import prepare
 from triptych.training.options import load_to_train
+from triptych.training.recovery.health import statistics
 from triptych.training.rounds import maker_of
 from triptych.training.trainer import Trained, train
 from triptych.triplets.examples import read_examples

@@ -22,16 +22,16 @@ from transformers import TrainerCallback
 from triptych.errors import UserError
 from triptych.params import Train
 from triptych.training.batches import Batch
-from triptych.training.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
 from triptych.training.engine import Engine
-from triptych.training.faults import FAULTS, FaultLog, Incidents
 from triptych.training.loader import Loader
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
 from triptych.training.material import Material
-from triptych.training.memory import Memory
 from triptych.training.options import apply_options
 from triptych.training.precision import resolve_optimizer, resolve_precision
-from triptych.training.recovery import Recovery
+from triptych.training.recovery.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
+from triptych.training.recovery.faults import FAULTS, FaultLog, Incidents
+from triptych.training.recovery.guard import Recovery
+from triptych.training.recovery.memory import Memory
 from triptych.training.watching import StepLog
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ import pytest
 import torch
 from hand_made import TRAIN
 
+import triptych
 from triptych.errors import UserError
-from triptych.training import recovery
-from triptych.training.checkpoints import clear_checkpoints, last_checkpoint, run_key
+from triptych.training.recovery import guard
+from triptych.training.recovery.checkpoints import clear_checkpoints, last_checkpoint, run_key
 
 
 class KilledError(Exception):
@@ -26,7 +27,7 @@ class KilledError(Exception):
 @pytest.fixture
 def killed_after(monkeypatch):
     """Let runs end after a step, once its checkpoint is written, until ``lift()``."""
-    stepped = recovery.Recovery.on_step_begin
+    stepped = guard.Recovery.on_step_begin
 
     def kill(step):
         def begin(self, args, state, control, **kwargs):
@@ -34,9 +35,9 @@ def killed_after(monkeypatch):
                 raise KilledError
             stepped(self, args, state, control, **kwargs)
 
-        monkeypatch.setattr(recovery.Recovery, "on_step_begin", begin)
+        monkeypatch.setattr(guard.Recovery, "on_step_begin", begin)
 
-    kill.lift = lambda: monkeypatch.setattr(recovery.Recovery, "on_step_begin", stepped)
+    kill.lift = lambda: monkeypatch.setattr(guard.Recovery, "on_step_begin", stepped)
     return kill
 
 
@@ -66,7 +67,7 @@ def test_a_resumed_run_ends_with_the_same_bits_and_the_same_curve(short_run, kil
 
 
 def test_what_a_run_had_given_up_for_memory_stays_given_up_after_a_kill(short_run, killed_after, tmp_path):
-    from test_recovery import limited
+    from test_guard import limited
 
     settings = {"steps": 8, "checkpoint_every": 4, "micro_batch_tokens": 1, "dropout": True}
     whole = short_run(touch=limited(0, times=2), **settings)
@@ -120,7 +121,7 @@ def test_the_key_tells_runs_apart_by_settings_data_and_code(tmp_path, monkeypatc
     (data / "examples").write_text("two")
     assert run_key("round0", ["settings"], [data]) != key
     (data / "examples").write_text("one")
-    package = shutil.copytree(Path(recovery.__file__).parents[1], tmp_path / "triptych")
+    package = shutil.copytree(Path(triptych.__file__).parent, tmp_path / "triptych")
     monkeypatch.setattr("triptych.__file__", str(package / "__init__.py"))
     assert run_key("round0", ["settings"], [data]) == key
     with (package / "training/losses.py").open("a") as code:
@@ -145,7 +146,7 @@ def stage(folder):
     return subprocess.Popen(
         [sys.executable, "-m", "stages.train", *TRAIN.split()],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(recovery.__file__).parents[2]), "TQDM_DISABLE": "1"},
+        env=os.environ | {"PYTHONPATH": str(Path(triptych.__file__).parents[1]), "TQDM_DISABLE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from triptych.errors import UserError
-from triptych.training import recovery
 from triptych.training.engine import Engine
 from triptych.training.losses import ContrastiveLoss
+from triptych.training.recovery import guard
 from triptych.training.trainer import Trainer
 
 DROPOUT = {"dropout": True}
@@ -99,13 +99,13 @@ def test_the_repeated_step_computes_without_autocast(short_run, monkeypatch):
 
 def test_a_second_failure_goes_back_halves_the_rate_and_leaves_the_batch_out(short_run, spoiled, tmp_path, monkeypatch):
     rates = []
-    stepped = recovery.Recovery.on_step_end
+    stepped = guard.Recovery.on_step_end
 
     def note(self, *args, **kwargs):
         stepped(self, *args, **kwargs)
         rates.append((self._kept.done, self._schedule.base_lrs[0]))
 
-    monkeypatch.setattr(recovery.Recovery, "on_step_end", note)
+    monkeypatch.setattr(guard.Recovery, "on_step_end", note)
     spoiled({3, 4})
     run = short_run(checkpoints=tmp_path / "run/key", learning_rate=0.008)
     assert [rate for _, rate in rates] == [0.008, 0.008, 0.004, 0.004, 0.004]
@@ -180,7 +180,7 @@ def scaled(monkeypatch):
                 self.accelerator.native_amp = True
                 type(self.accelerator).mixed_precision = property(lambda _: "fp16")
 
-        kept = recovery.Recovery.on_step_end
+        kept = guard.Recovery.on_step_end
 
         def note(self, *args, **kwargs):
             skipped = self._accelerator.optimizer_step_was_skipped
@@ -188,7 +188,7 @@ def scaled(monkeypatch):
             seen.append((skipped, self._schedule.last_epoch))
 
         monkeypatch.setattr("accelerate.Accelerator.mixed_precision", property(lambda _: "no"))
-        monkeypatch.setattr(recovery.Recovery, "on_step_end", note)
+        monkeypatch.setattr(guard.Recovery, "on_step_end", note)
         monkeypatch.setattr("triptych.training.trainer.Trainer", Scaled)
         return seen
 

@@ -17,13 +17,13 @@ from torch.optim import Optimizer
 
 from triptych.errors import UserError
 from triptych.training.batches import Batch
-from triptych.training.checkpoints import Resumable
 from triptych.training.engine import Engine
-from triptych.training.faults import FaultLog
-from triptych.training.health import Collapse, Health, examine, statistics
-from triptych.training.memory import Memory, Relief, measure_on_cpu, ran_out, what_would_fit
 from triptych.training.precision import without_autocast
-from triptych.training.snapshot import LastGood, Randomness
+from triptych.training.recovery.checkpoints import Resumable
+from triptych.training.recovery.faults import FaultLog
+from triptych.training.recovery.health import Collapse, Health, examine, statistics
+from triptych.training.recovery.memory import Memory, Relief, measure_on_cpu, ran_out, what_would_fit
+from triptych.training.recovery.snapshot import LastGood, Randomness
 
 _FAULTS_IN_A_ROW = 3
 _SKIPS_IN_A_ROW = 10  # by the GradScaler, which begins with a scale of 65536 and may need a few to find its own

@@ -16,7 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from triptych.training.batches import Batch
 from triptych.training.engine import Engine, encode, tokens
-from triptych.training.rank import absorb, can_shrink, shrink, trains_all
+from triptych.training.recovery.rank import absorb, can_shrink, shrink, trains_all
 
 log = logging.getLogger(__name__)
 _CPU_STEPS = 2

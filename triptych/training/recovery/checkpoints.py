@@ -17,7 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 import triptych
 from triptych.errors import UserError
-from triptych.training.faults import FAULTS
+from triptych.training.recovery.faults import FAULTS
 
 _KEPT = 2
 _PARTIAL = "partial"

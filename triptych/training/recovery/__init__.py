@@ -1,0 +1,1 @@
+"""What a step does when it fails, and what a run does when it was killed."""
