@@ -3,12 +3,13 @@
 ``python -m benchmarks.recipes --project . [--set triplets.views.lead=1 …] [--docs-only] [--look-at-test] [--quick]``
 
 ``--project`` is a folder with ``params.yaml`` and the ``data/corpus`` that ``dvc repro split`` leaves. Everything else
-is made anew in a temporary folder by the stages themselves, round 0 only.
+is made anew in a temporary folder by the stages themselves.
 
 ``--docs-only`` trains as if there were no link and no question: no such view, links are no relation. Since no link is
 trained on, those of the train side are judged too: ones of documents with an even number join dev, the others test.
 Strengths are compared on dev. ``--look-at-test``, to be used once for a recipe that is settled, judges the best of them
-on test. ``--each softmax:lead distill:lead`` trains each view alone with that loss, over one set of tokens.
+on test. ``--rounds 2`` judges round 0, then round 1. ``--each softmax:lead distill:lead`` trains each view alone with
+that loss, over one set of tokens.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import torch
 import yaml
 
 from stages import tokenize_texts, triplets
+from triptych.artifacts import writing
 from triptych.corpus.records import read_chunks, read_qrels, write_qrels
 from triptych.evaluation.measures import per_query
 from triptych.evaluation.significance import paired_bootstrap
@@ -34,9 +36,10 @@ from triptych.params_file import load_params
 from triptych.params_triplets import Views
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
-from triptych.training.base import load_base, tokenizer_fingerprint
+from triptych.training.base import describe, load_base, tokenizer_fingerprint
 from triptych.training.judging import Judging, load_judging
 from triptych.training.material import prepare
+from triptych.training.rounds import Round, write_round_record
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples
 
@@ -114,21 +117,34 @@ def _judge_all(corpus: Path) -> None:
         write_qrels(table, judged.get(name, {}))
 
 
-def trained(made: Made, seed: int, place: Path) -> Blend:
-    """Train one seed of a recipe; return its blend with the base."""
-    torch.manual_seed(seed)
-    settings = made.params.train.model_copy(update={"seed": seed})
-    params = made.params.model_copy(update={"train": settings})
-    tokens, turn = made.folder / "data/tokens", params.rounds.train["round0"]
-    examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
-    model = load_base(params.model)
-    material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn.steps, seed)
-    make_trainable(model, settings, None)
-    train(model, material, settings, turn.learning_rate)
-    place.mkdir()
-    save_trained(model, settings, place)
-    fresh = load_base(params.model)
-    return Blend(fresh, difference(fresh, place))
+def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
+    """Train one seed of a recipe up to round ``number``; return its blend with the base.
+
+    What lies in ``place`` is not trained again. A round learns from the one before at full strength, and nothing is
+    mined in between.
+    """
+    folder = place / f"round{number}"
+    if not folder.exists():
+        previous = made.folder / "models/base"
+        if number:
+            trained(made, seed, place, number - 1)
+            previous = place / f"round{number - 1}"
+        torch.manual_seed(seed)
+        settings = made.params.train.model_copy(update={"seed": seed})
+        params = made.params.model_copy(update={"train": settings})
+        tokens, turn = made.folder / "data/tokens", params.rounds.train[folder.name]
+        examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
+        model = load_base(params.model)
+        cut = int(made.judging.store.metadata["max_length"])
+        record = Round(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
+        material = prepare(tokens, made.judging.store, examples, previous, params, turn.steps, seed + number)
+        make_trainable(model, settings, previous if number else None)
+        train(model, material, settings, turn.learning_rate)
+        with writing(folder) as out:
+            save_trained(model, settings, out)
+            write_round_record(out, record)
+    fresh = load_base(made.params.model)
+    return Blend(fresh, difference(fresh, folder))
 
 
 class Exam:
@@ -200,6 +216,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0])
     parser.add_argument("--each", nargs="*", default=[], help="loss:view pairs, each trained alone")
+    parser.add_argument("--rounds", type=int, default=1, help="judged one after the other; nothing is mined in between")
+    parser.add_argument("--keep", type=Path, help="a folder for what is trained; what lies there is not trained again")
     parser.add_argument("--quick", action="store_true", help="five steps, one seed")
     args = parser.parse_args()
     settings = [*args.settings, *(["rounds.train.round0.steps=5"] if args.quick else [])]
@@ -213,15 +231,20 @@ def main() -> None:
         recipes = {pair: alone(made, *reversed(pair.split(":"))) for pair in args.each} or {args.name: made}
         rows = []
         for number, (name, recipe) in enumerate(recipes.items()):
-            seeds = args.seeds[:1] if args.quick else args.seeds
-            found: dict[float, list[np.ndarray]] = {strength: [] for strength in args.strengths}
-            for seed in seeds:
-                blend = trained(recipe, seed, Path(scratch) / f"trained{number}-{seed}")
-                for strength, values in found.items():
-                    values.append(exam.values(blend, strength))
-            on_dev = [exam.row(name, strength, values, "dev") for strength, values in found.items()]
-            best = max(on_dev, key=lambda row: row[_MEASURE])["strength"]
-            rows += [*on_dev, *(exam.row(name, best, found[best], "test") for _ in splits[1:])]
+            seeds, kept = (
+                args.seeds[:1] if args.quick else args.seeds,
+                (args.keep or Path(scratch)) / f"trained{number}",
+            )
+            for turn in range(args.rounds):
+                found: dict[float, list[np.ndarray]] = {strength: [] for strength in args.strengths}
+                for seed in seeds:
+                    blend = trained(recipe, seed, kept / str(seed), turn)
+                    for strength, values in found.items():
+                        values.append(exam.values(blend, strength))
+                title = name if args.rounds == 1 else f"{name}, round{turn}"
+                on_dev = [exam.row(title, strength, values, "dev") for strength, values in found.items()]
+                best = max(on_dev, key=lambda row: row[_MEASURE])["strength"]
+                rows += [*on_dev, *(exam.row(title, best, found[best], "test") for _ in splits[1:])]
         print(json.dumps({"settings": settings, "docs_only": args.docs_only, "rows": rows}))
 
 

@@ -50,15 +50,15 @@ class Arm:
 
 
 ARMS = (
-    Arm("filtered", "filtered"),
     Arm("no mining", "none"),
-    Arm("filtered + guide", "guided"),
+    Arm("filtered", "filtered"),
     Arm("raw", "raw"),
-    Arm("filtered, two rounds", "filtered", rounds=2),
+    Arm("filtered + guide", "guided"),
     Arm("no mining, two rounds", "none", rounds=2),
-    Arm("filtered, twice the steps", "filtered", times=2),
-    Arm("filtered + guide, two rounds", "guided", rounds=2),
+    Arm("filtered, two rounds", "filtered", rounds=2),
     Arm("raw, two rounds", "raw", rounds=2),
+    Arm("filtered + guide, two rounds", "guided", rounds=2),
+    Arm("filtered, twice the steps", "filtered", times=2),
 )
 
 
