@@ -27,8 +27,9 @@ def snippet(content: str, query: str, width: int = 240) -> Snippet:
     wanted = set(terms(query)) - set(STOPWORDS_EN)
     found = [(start, end, forms & wanted) for start, end, forms in spotted(text) if forms & wanted]
     first = max(found, key=lambda one: (_different(found, one[0], width), -one[0]), default=(0, 0, set()))[0]
-    start = 0 if first <= _BEFORE else text.rfind(" ", 0, first - _BEFORE) + 1
-    end = len(text) if len(text) <= start + width else max(text.rfind(" ", 0, start + width), first + 1)
+    start = 0 if first <= _BEFORE else text.find(" ", first - _BEFORE, first) + 1 or first
+    end = len(text) if len(text) <= start + width else text.rfind(" ", start, start + width)
+    end = end if end > first else start + width  # one long word
     before, after = "… " if start else "", " …" if end < len(text) else ""
     moved = len(before) - start
     matches = tuple((low + moved, high + moved) for low, high, _ in found if low >= start and high <= end)
