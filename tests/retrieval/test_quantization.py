@@ -27,7 +27,13 @@ def test_no_number_moves_by_more_than_half_a_step(vectors):
 
 def test_the_nearest_code_is_taken_not_the_one_below():
     scales = Scales(np.array([1.0], np.float32))
-    assert scales.codes(np.array([[1.6], [-1.6], [1.4], [-1.4], [0.0]], np.float32)).ravel().tolist() == [2, -2, 1, -1, 0]
+    assert scales.codes(np.array([[1.6], [-1.6], [1.4], [-1.4], [0.0]], np.float32)).ravel().tolist() == [
+        2,
+        -2,
+        1,
+        -1,
+        0,
+    ]
 
 
 def test_one_vector_comes_back_as_it_was():
