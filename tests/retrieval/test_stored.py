@@ -77,7 +77,7 @@ def test_bits_alone_find_less_than_bits_rescored(material, opened):
 
 @pytest.mark.parametrize("precision", RECALL)
 def test_a_search_among_some_rows_finds_the_best_of_these(material, opened, precision):
-    passages, queries = material
+    _, queries = material
     among = np.arange(7, 3000, 150)
     found, scores = opened(precision)[0].search(queries, 50, among)
     assert found.shape == (200, len(among))
