@@ -27,10 +27,10 @@ def terms(text: str) -> list[str]:
     return [term for found in _TERM.findall(text) for term in _forms(found)]
 
 
-def spotted(text: str) -> Iterator[tuple[int, int, set[str]]]:
-    """Yield where each word or identifier stands, (start, end), and its `terms`."""
+def spotted(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield where each word or identifier stands, start and end, and its `terms`."""
     for found in _TERM.finditer(text):
-        yield *found.span(), set(_forms(found[0]))
+        yield *found.span(), _forms(found[0])
 
 
 class LexicalIndex:

@@ -25,7 +25,7 @@ def snippet(content: str, query: str, width: int = 240) -> Snippet:
     """
     text = " ".join(content.split())
     wanted = set(terms(query)) - set(STOPWORDS_EN)
-    found = [(start, end, forms & wanted) for start, end, forms in spotted(text) if forms & wanted]
+    found = [(start, end, here) for start, end, forms in spotted(text) if (here := wanted.intersection(forms))]
     first = max(found, key=lambda one: (_different(found, one[0], width), -one[0]), default=(0, 0, set()))[0]
     start = 0 if first <= _BEFORE else text.find(" ", first - _BEFORE, first) + 1 or first
     end = len(text) if len(text) <= start + width else text.rfind(" ", start, start + width)
