@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from triptych import progress
 from triptych.errors import UserError
 
 # Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
@@ -20,8 +21,12 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
 @app.callback()
-def _triptych() -> None:
+def _triptych(
+    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress; TQDM_DISABLE=1 does the same")] = False,
+) -> None:
     """Tune a retriever to documentation, and prove what it is worth."""
+    if quiet:
+        progress.quiet()
 
 
 @app.command()

@@ -119,7 +119,7 @@ def reranker(project):
 
 def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
     plain = Searcher().search("mask an array", k=8)
-    decide(reranker={"used": True, "weight": 1.0, "k": 5})
+    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
     hits = Searcher().search("mask an array", k=8)
     template = load_params().triplets.text_template
     said = reranker.predict([("mask an array", passage(hit.chunk, template)) for hit in plain[:5]]).tolist()
@@ -128,14 +128,14 @@ def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
     assert by_reranker != ids(plain)[:5]
     assert list(hits[0].scores)[-2:] == ["reranker", "reranked"]
     assert hits[0].scores["reranker"] == pytest.approx(max(said), abs=1e-5)
-    decide(reranker={"used": True, "weight": 0.0, "k": 5})
+    decide(reranker={"used": True, "way": {"weight": 0.0, "depth": 5}})
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
-    decide(reranker={"used": False, "weight": 1.0, "k": 5})
+    decide(reranker={"used": False, "way": {"weight": 1.0, "depth": 5}})
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
 
 
 def test_a_promoted_reranker_that_is_not_there_is_one_message(project):
-    decide(reranker={"used": True, "weight": 1.0, "k": 5})
+    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
     with pytest.raises(UserError, match="models/reranker is missing; run `dvc repro`"):
         Searcher().search("mask")
 

@@ -64,9 +64,9 @@ class Searcher:
         self._check_embedder(Path(index))
         decided = read_json(Path(verdict), "promote")
         self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
-        again = decided.get("reranker") or {}
-        self._reranked: int = again["k"] if again.get("used") else 0
-        self._weight: float = again.get("weight", 0.0)
+        again = decided.get("reranker") or {"used": False}
+        way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
+        self._reranked, self._weight = int(way["depth"]), float(way["weight"])
         self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
 
     @property
