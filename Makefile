@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test lint types unit test-slow test-gpu fix lock
+.PHONY: help setup repro test lint types unit test-slow test-gpu test-extras fix lock
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,10 @@ test-slow: setup  ## the tests that take minutes
 
 test-gpu: setup  ## the tests that need an accelerator
 	python -m pytest -q -m gpu
+
+test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[langchain,llamaindex]'
+	python -m pytest -q tests/retrieval/test_extras.py
 
 fix: setup  ## let ruff mend what it can
 	ruff check --fix .

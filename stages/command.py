@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triptych.errors import UserError
+from triptych.progress import quiet
 
 # Notes of libraries to their developers, some of them written on import, which would bury ours.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -17,11 +18,15 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse one required ``--<name>`` path for each name."""
+    """Parse one required ``--<name>`` path for each name, and ``--quiet``."""
     parser = argparse.ArgumentParser(description=description)
     for name in names:
         parser.add_argument(f"--{name}", type=Path, required=True)
-    return parser.parse_args(argv)
+    parser.add_argument("--quiet", action="store_true", help="show no progress; TQDM_DISABLE=1 does the same")
+    found = parser.parse_args(argv)
+    if found.quiet:
+        quiet()
+    return found
 
 
 def say(line: str) -> None:

@@ -7,14 +7,13 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.command import paths, run, say
 from triptych.artifacts import write_json, writing, writing_jsonl
 from triptych.corpus.reading import Account
 from triptych.corpus.records import write_chunks, write_links
 from triptych.corpus.sources import Intake
 from triptych.params_file import load_params
+from triptych.progress import followed
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,8 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     intake = Intake(params)
     with writing(args.chunks) as out, writing_jsonl(out / "rejected.jsonl") as write_rejected:
         chunks = intake.chunks(lambda path, one: write_rejected({"source": path} | asdict(one)))
-        bar = tqdm(chunks, desc="ingest", unit=" chunks", delay=2, disable=None)
-        write_chunks(out / "chunks.parquet", bar)
+        write_chunks(out / "chunks.parquet", followed(chunks, "ingest", "chunks"))
         write_links(out / "links.parquet", list(intake.links()))
     written, found = intake.written, sum(account.links for account in intake.accounts)
     links = written.pop("links", 0)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from stages.command import paths, run, say
 from triptych.artifacts import open_table, read_table, write_json, write_table, writing
@@ -25,6 +24,7 @@ from triptych.corpus.redundancy import near_duplicate_figures, near_duplicate_ta
 from triptych.corpus.splits import SPLITS, assign, documents, leaks, place
 from triptych.errors import UserError
 from triptych.params_file import load_params
+from triptych.progress import progress
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,10 +90,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def _texts(corpus: ChunkTable) -> Iterator[list[str]]:
     """Yield the contents batch by batch, under a progress bar."""
-    with tqdm(total=len(corpus), desc="split", unit=" chunks", delay=2, disable=None) as bar:
+    with progress("split", len(corpus), "chunks") as done:
         for (texts,) in corpus.batches("content"):
             yield texts
-            bar.update(len(texts))
+            done(len(texts))
 
 
 if __name__ == "__main__":

@@ -192,3 +192,24 @@ def staging_fails(staged, capsys, tmp_path):
         return said
 
     return call
+
+
+@pytest.fixture(scope="session")
+def indexed(prepared, tmp_path_factory):
+    """The prepared project with an embedder published, a verdict for the hybrid, and the index; read only."""
+    from hand_made import INDEX
+    from sentence_transformers import SentenceTransformer
+
+    from stages import index
+
+    folder = tmp_path_factory.mktemp("indexed")
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
+    saved = SentenceTransformer(str(folder / "tiny"), device="cpu")
+    saved.prompts = {"query": "inverse ", "document": "array "}
+    saved.save_pretrained(str(folder / "models/embedder"), create_model_card=False)
+    verdict = {"hybrid": {"used": True, "fusion": {"method": "zscore", "dense_weight": 0.6}}}
+    (folder / "metrics/verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        index.main(INDEX.split())
+    return folder

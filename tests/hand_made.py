@@ -30,6 +30,10 @@ PROMOTE = (
     "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
     " --verdict metrics/verdict.json --embedder"
 )
+INDEX = (
+    "--corpus data/corpus --embedder models/embedder --index data/index --metrics metrics/index.json"
+    " --vectors data/vectors"
+)
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 
 

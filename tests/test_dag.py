@@ -143,9 +143,9 @@ def test_a_second_repro_runs_nothing(project):
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("promote__category_tolerance", 0.5, ["promote"]),
-        ("evaluate__seed", 99, ["evaluate", "promote"]),
-        ("mine__depth", 20, ["mine@round1", "train@round1", "evaluate", "promote"]),
+        ("promote__category_tolerance", 0.5, ["promote", "index"]),
+        ("evaluate__seed", 99, ["evaluate", "promote", "index"]),
+        ("mine__depth", 20, ["mine@round1", "train@round1", "evaluate", "promote", "index"]),
     ],
 )
 def test_an_edit_reruns_what_depends_on_it_and_nothing_more(project, key, value, stages):
@@ -214,7 +214,7 @@ def test_tokens_made_on_one_machine_are_trained_on_by_another(seed_project, tmp_
 def test_data_stages_are_byte_stable_under_other_hash_seeds_and_thread_counts(project, tmp_path):
     same = [path for path in _produced(project) if path.parts[0] == "data"]
     assert same
-    for stage in ("ingest", "split", "triplets", "tokenize", "mine@round1"):
+    for stage in ("ingest", "split", "triplets", "tokenize", "mine@round1", "index"):
         command = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
         again = command.replace(" data/vectors", f" {tmp_path.as_posix()}/vectors")  # nothing cached
         for out in yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["outs"]:
@@ -225,7 +225,7 @@ def test_data_stages_are_byte_stable_under_other_hash_seeds_and_thread_counts(pr
 
 
 def _produced(project: Path) -> list[Path]:
-    folders = ("data/chunks", "data/corpus", "data/triplets", "data/tokens")
+    folders = ("data/chunks", "data/corpus", "data/triplets", "data/tokens", "data/index")
     return [path.relative_to(project) for folder in folders for path in (project / folder).rglob("*") if path.is_file()]
 
 

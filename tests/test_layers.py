@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "triptych"
 LAYERS = ["corpus", "evaluation", "retrieval", "triplets", "tokens", "training", "report"]
-ANYONE = {"artifacts", "errors", "params", "params_base", "params_triplets"}  # params_file is for stages
+ANYONE = {"artifacts", "errors", "params", "params_base", "params_triplets", "progress"}  # params_file is for stages
 
 
 def _used(path: Path) -> set[str]:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,15 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 @contextmanager
-def writing_table(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield what writes one part of a table after the other, so that it is never in memory as a whole."""
+def writing_table(path: Path, schema: pa.Schema, group: int = _ROW_GROUP) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what writes one part of a table after the other, so that it is never in memory as a whole.
+
+    ``group`` rows are compressed together: a reader of one row reads so many.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        yield lambda table: writer.write_table(table, row_group_size=_ROW_GROUP)
+        yield lambda table: writer.write_table(table, row_group_size=group)
     os.replace(partial, path)  # noqa: PTH105
 
 
@@ -120,6 +124,15 @@ def open_table(path: Path, made_by: str) -> pq.ParquetFile:
 def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file that the stage ``made_by`` writes, all of it or some columns."""
     return pq.read_table(_present(path, made_by), columns=columns)
+
+
+def folder_hash(folder: Path, *but: str) -> str:
+    """Return a hash of all files in a folder, by name and content, but some names: hex sha256."""
+    found = sha256()
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name not in but):
+        with path.open("rb") as file:
+            found.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
 def _present(path: Path, made_by: str) -> Path:

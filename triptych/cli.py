@@ -1,6 +1,7 @@
 """The command line: ``triptych <command>``."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,18 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from triptych.artifacts import read_jsonl, read_rows
-from triptych.corpus.questions import answered_chunks, read_corpus, read_questions
+from triptych import progress
 from triptych.errors import UserError
-from triptych.evaluation.comparison import ALL, read_intervals
-from triptych.evaluation.labeling import Journal
-from triptych.params import Model
-from triptych.params_file import load_params
-from triptych.params_triplets import PROFILES
-from triptych.report.labeling import hold
-from triptych.report.table import show_measures, show_results
-from triptych.report.triplets import show_triplets
-from triptych.triplets.exchange import export as write_flat
+
+# Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
 
 VECTORS = Path("data/vectors")  # as in dvc.yaml
 FOUND = 10  # chunks that are shown for a question
@@ -28,8 +21,12 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
 @app.callback()
-def _triptych() -> None:
+def _triptych(
+    quiet: Annotated[bool, typer.Option("--quiet", help="show no progress; TQDM_DISABLE=1 does the same")] = False,
+) -> None:
     """Tune a retriever to documentation, and prove what it is worth."""
+    if quiet:
+        progress.quiet()
 
 
 @app.command()
@@ -38,6 +35,10 @@ def results(
     embedder: Annotated[Path, typer.Option(help="where promote publishes")] = Path("models/embedder"),
 ) -> None:
     """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
+    from triptych.artifacts import read_rows
+    from triptych.evaluation.comparison import read_intervals
+    from triptych.report.table import show_results
+
     with _mistakes_told():
         evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
@@ -48,14 +49,47 @@ def results(
 @app.command()
 def triplets(
     metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
-    profile: Annotated[str, typer.Option(help="embedder or reranker")] = PROFILES[0],
+    profile: Annotated[str, typer.Option(help="embedder or reranker")] = "embedder",
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
+    from triptych.artifacts import read_jsonl
+    from triptych.params_triplets import PROFILES
+    from triptych.report.triplets import show_triplets
+
     with _mistakes_told():
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
         rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
     show_triplets(_console(), rating, examples, profile)
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="what you want to know; - reads a question from each line")] = "-",
+    k: Annotated[int, typer.Option("--k", help="hits of a question")] = 10,
+    category: Annotated[str | None, typer.Option(help="of the documentation; else all of it")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="show the score that each step gave")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each question")] = False,
+    index: Annotated[Path, typer.Option(help="what stage index leaves")] = Path("data/index"),
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
+    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
+    verdict: Annotated[Path, typer.Option(help="says how to search")] = Path("metrics/verdict.json"),
+) -> None:
+    """Search the documentation as the verdict says: with BM25 where it helps, reranked where that was promoted."""
+    from triptych.report.hits import show_hits
+    from triptych.retrieval.searcher import Searcher
+
+    with _mistakes_told():
+        if question == "-" and sys.stdin.isatty():
+            raise UserError('ask something: triptych search "how do I ...", or give questions on standard input')
+        searcher = Searcher(index, embedder, reranker, verdict)
+        for one in (line.strip() for line in sys.stdin if line.strip()) if question == "-" else (question,):
+            hits = searcher.search(one, k, category)
+            if as_json:
+                record = {"question": one, "hits": [hit.record() for hit in hits]}
+                typer.echo(json.dumps(record, ensure_ascii=False))
+            else:
+                show_hits(_console(), one, hits, explain=explain)
 
 
 @app.command()
@@ -67,7 +101,11 @@ def evaluate(
     metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = Path("metrics"),
 ) -> None:
     """Measure a saved embedder beside the base model and BM25 on questions of your own."""
-    from triptych.training.trial import fusions_on_record, put_on_trial  # needs torch, which takes seconds to import
+    from triptych.corpus.questions import read_corpus, read_questions
+    from triptych.evaluation.comparison import ALL
+    from triptych.params_file import load_params
+    from triptych.report.table import show_measures
+    from triptych.training.trial import fusions_on_record, put_on_trial
 
     with _mistakes_told():
         params = load_params()
@@ -92,6 +130,10 @@ def label(
     metrics: Annotated[Path, typer.Option(help="where the verdict says how to fuse")] = Path("metrics"),
 ) -> None:
     """Write questions for chunks that are shown, and mark what else answers them; stop and go on at any time."""
+    from triptych.corpus.questions import answered_chunks, read_corpus
+    from triptych.evaluation.labeling import Journal
+    from triptych.params_file import load_params
+    from triptych.report.labeling import hold
     from triptych.training.trial import todays_search
 
     with _mistakes_told():
@@ -112,6 +154,8 @@ def export(
     source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
 ) -> None:
     """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
+    from triptych.triplets.exchange import export as write_flat
+
     with _mistakes_told():
         number = write_flat(source, out)
     typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
@@ -127,7 +171,9 @@ def estimate(
     as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
 ) -> None:
     """Say what memory training takes, fully, with LoRA and on a quantized base, and what fits the card."""
-    from triptych.report.memory import show_memory  # imports torch, for which the other commands need not wait
+    from triptych.params import Model
+    from triptych.params_file import load_params
+    from triptych.report.memory import show_memory
     from triptych.training import estimate as memory_of
     from triptych.training.base import memory_at_hand
 
@@ -148,6 +194,7 @@ def estimate(
 @app.command()
 def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or models/<round>")]) -> None:
     """Check a model's files and weights; name the first module whose output is no number."""
+    from triptych.params_file import load_params
     from triptych.training import diagnosis
     from triptych.training.base import device
     from triptych.training.precision import resolve_precision
@@ -177,7 +224,7 @@ def smoke(
     previous: Annotated[Path, typer.Option(help="what training starts from")] = Path("models/base"),
 ) -> None:
     """Train a few steps of the first round and keep nothing: time, memory, sound numbers, batches ready in time."""
-    # Here, because the other commands need no torch and start in a moment.
+    from triptych.params_file import load_params
     from triptych.report.smoke import show_smoke
     from triptych.training.smoke import smoke as run
 

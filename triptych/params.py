@@ -238,6 +238,14 @@ class Promote(Section):
     unproven: Literal["base", "tuned"]
 
 
+class Index(Section):
+    """Stage ``index``."""
+
+    precision: Literal["float32", "float16", "int8", "binary"]
+    clip_percentile: float = Field(gt=50.0, le=100.0)
+    rescore: Count
+
+
 class Params(Section):
     """All of ``params.yaml``."""
 
@@ -252,3 +260,4 @@ class Params(Section):
     rounds: Rounds
     evaluate: Evaluate
     promote: Promote
+    index: Index

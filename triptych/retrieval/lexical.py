@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
+from typing import Self
 
 import bm25s
 import numpy as np
@@ -25,6 +27,12 @@ def terms(text: str) -> list[str]:
     return [term for found in _TERM.findall(text) for term in _forms(found)]
 
 
+def spotted(text: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Yield where each word or identifier stands, start and end, and its `terms`."""
+    for found in _TERM.finditer(text):
+        yield *found.span(), _forms(found[0])
+
+
 class LexicalIndex:
     """BM25 over chunks (bm25s: Lù 2024; Lucene's variant of Robertson et al. 1994, k1 1.5, b 0.75).
 
@@ -37,8 +45,7 @@ class LexicalIndex:
         if not chunk_ids or len(chunk_ids) != len(texts):
             raise ValueError(f"expected one text for each chunk, at least one, got {len(chunk_ids)} and {len(texts)}")
         self.chunk_ids = list(chunk_ids)
-        # The splitter lowers the case itself: camelCase is seen only before that.
-        self._tokenizer = Tokenizer(lower=False, splitter=terms, stopwords="english")
+        self._tokenizer = _tokenizer()
         # A text without a term becomes the empty token: no length is 0 and no vocabulary empty.
         tokenized = self._tokenizer.tokenize(
             list(texts), update_vocab=True, show_progress=False, return_as="tuple", allow_empty=True
@@ -47,21 +54,39 @@ class LexicalIndex:
         self._scorer = bm25s.BM25(method="lucene", backend="numpy", csc_backend="numpy")
         self._scorer.index(tokenized, create_empty_token=False, show_progress=False)
 
-    def search(self, queries: Sequence[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
+    def save(self, folder: Path) -> None:
+        """Write all but the chunk ids into a folder."""
+        self._scorer.save(folder, show_progress=False)
+        self._tokenizer.save_vocab(folder)
+
+    @classmethod
+    def load(cls, folder: Path, chunk_ids: Sequence[str]) -> Self:
+        """Open what `save` wrote, memory-mapped; ``chunk_ids`` are those it was made with."""
+        index = cls.__new__(cls)
+        index.chunk_ids = list(chunk_ids)
+        index._tokenizer = _tokenizer()
+        index._tokenizer.load_vocab(folder)
+        index._scorer = bm25s.BM25.load(folder, mmap=True, load_vocab=False, show_progress=False)
+        return index
+
+    def search(
+        self, queries: Sequence[str], depth: int, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the best chunks of each query: rows (int64) and scores (float32).
 
-        Both are of shape (queries, min(depth, chunks)). A row is a position in ``chunk_ids``. Best first,
-        equal scores by row ascending. Every query fills its row: chunks that share no term with it follow
-        with score 0, as all do for a query of unknown words. Raise ValueError on a depth below 1.
+        Both are of shape (queries, min(depth, chunks)). A row is a position in ``chunk_ids``; ``among`` are those to
+        choose from, ascending, all by default. Best first, equal scores by row ascending. Every query fills its row:
+        chunks that share no term with it follow with score 0, as all do for a query of unknown words. Raise ValueError
+        on a depth below 1.
         """
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}")
-        width = min(depth, len(self.chunk_ids))
+        width = min(depth, len(self.chunk_ids) if among is None else len(among))
         rows = np.empty((len(queries), width), dtype=np.int64)
         scores = np.empty((len(queries), width), dtype=np.float32)
         for number, of_chunks in enumerate(self._score(queries)):
             # Not bm25s' own retrieve: its partition leaves equal scores in an order of its own.
-            rows[number] = _best(of_chunks, width)
+            rows[number] = _best(of_chunks, width) if among is None else among[_best(of_chunks[among], width)]
             scores[number] = of_chunks[rows[number]]
         return rows, scores
 
@@ -70,6 +95,11 @@ class LexicalIndex:
             list(queries), update_vocab=False, show_progress=False, return_as="ids", allow_empty=False
         )
         return map(self._scorer.get_scores_from_ids, found)
+
+
+def _tokenizer() -> Tokenizer:
+    # The splitter lowers the case itself: camelCase is seen only before that.
+    return Tokenizer(lower=False, splitter=terms, stopwords="english")
 
 
 def bm25_weights(counts: csr_array) -> csr_array:

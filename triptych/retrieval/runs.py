@@ -33,4 +33,9 @@ def lexical_run(index: LexicalIndex, queries: Sequence[Query], depth: int) -> Ru
     """Rank the chunks of an index by BM25 for each query; chunks without a term of the query are no hits."""
     rows, scores = index.search([query.text for query in queries], deepest(queries, depth))
     run = to_run(queries, index.chunk_ids, rows, scores, depth)
+    return matching(run)
+
+
+def matching(run: Run) -> Run:
+    """Leave out of a lexical ranking the chunks that share no term with the query."""
     return {query: {chunk: score for chunk, score in hits.items() if score > 0} for query, hits in run.items()}

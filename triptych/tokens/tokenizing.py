@@ -6,6 +6,9 @@ import datasets
 import numpy as np
 
 from triptych.params import Tokenize
+from triptych.progress import strides
+
+_TOLD = 65_536  # texts between two words of progress; with several processes, they are started anew for each
 
 
 def tokenize(tokenizer: Any, texts: list[str], params: Tokenize) -> list[list[int]]:
@@ -16,15 +19,18 @@ def tokenize(tokenizer: Any, texts: list[str], params: Tokenize) -> list[list[in
         found = tokenizer(batch["text"], add_special_tokens=True, truncation=False, padding=False, verbose=False)
         return {"input_ids": found["input_ids"]}
 
-    table = datasets.Dataset.from_dict({"text": texts}).map(
-        ids,
-        batched=True,
-        batch_size=params.batch_size,
-        num_proc=params.num_proc if params.num_proc > 1 else None,
-        remove_columns=["text"],
-        desc="tokenize",
-    )
-    return table.with_format("python")["input_ids"][:]
+    datasets.disable_progress_bars()
+    rows: list[list[int]] = []
+    for start in strides(len(texts), _TOLD, "tokenize", "texts"):
+        table = datasets.Dataset.from_dict({"text": texts[start : start + _TOLD]}).map(
+            ids,
+            batched=True,
+            batch_size=params.batch_size,
+            num_proc=params.num_proc if params.num_proc > 1 else None,
+            remove_columns=["text"],
+        )
+        rows += table.with_format("python")["input_ids"][:]
+    return rows
 
 
 def choose_max_length(rows: list[list[int]], wanted: Literal["auto"] | int, limit: int | None) -> int:

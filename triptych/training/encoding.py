@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
-from tqdm import tqdm
 
 from triptych.errors import UserError
+from triptych.progress import progress
 from triptych.tokens.store import PAD_TO, TokenStore
 from triptych.training.precision import Precision, autocast
 from triptych.training.vector_cache import VectorCache, text_keys
@@ -55,14 +55,14 @@ def _encoded(
     with (
         torch.inference_mode(),
         autocast(precision, place),
-        tqdm(total=len(text_ids), desc=label, leave=False) as bar,
+        progress(label, len(text_ids), "texts") as done,
     ):
         for rows, size in _batches(store.lengths[text_ids], _TOKENS_PER_BATCH.get(place.type, 8_192)):
             input_ids, mask = store.pad(text_ids[np.resize(rows, size)])
             features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
             out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"][: len(rows)]
             vectors[rows] = torch.nn.functional.normalize(out.float(), dim=-1).cpu().numpy()
-            bar.update(len(rows))
+            done(len(rows))
     return vectors
 
 

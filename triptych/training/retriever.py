@@ -34,31 +34,20 @@ def load_with_prompts(model: Model) -> SentenceTransformer:
     return loaded
 
 
-class Retriever:
-    """Ranks chunks for queries by the cosine similarity of an embedder's vectors, texts cut where it cuts them.
+class TextEncoder:
+    """Encodes texts as a saved embedder would: with its prompts, cut where it cuts them, no stage's tokens needed."""
 
-    The vectors of chunks are kept in ``vectors``, so that a second start is quick.
-    """
-
-    def __init__(
-        self,
-        model: SentenceTransformer,
-        chunk_ids: Sequence[str],
-        passages: Sequence[str],
-        precision: str,
-        vectors: Path,
-        label: str,
-    ) -> None:
-        self._model, self._chunk_ids, self._label = model, list(chunk_ids), label
+    def __init__(self, model: SentenceTransformer, precision: str, label: str) -> None:
+        self._model, self._label = model, label
         self._precision = resolve_precision(precision, device())
-        cache = VectorCache(vectors, model, self._precision)
-        self._index = DenseIndex(self._encode(passages, "document", cache))
 
-    def run(self, queries: Sequence[Query], depth: int) -> Run:
-        """Keep the best ``depth`` chunks of each query, after leaving out what it excludes."""
-        questions = self._encode([query.text for query in queries], "query", None)
-        rows, scores = self._index.search(questions, deepest(queries, depth))
-        return to_run(queries, self._chunk_ids, rows, scores, depth)
+    def queries(self, texts: Sequence[str]) -> np.ndarray:
+        """Return float32 of shape (texts, dimensions), rows of length 1."""
+        return self._encode(texts, "query", None)
+
+    def passages(self, texts: Sequence[str], vectors: Path) -> np.ndarray:
+        """Return the like for passages; what lies in ``vectors`` is not encoded again, the rest is put there."""
+        return self._encode(texts, "document", VectorCache(vectors, self._model, self._precision))
 
     def _encode(self, texts: Sequence[str], role: str, cache: VectorCache | None) -> np.ndarray:
         store = self._tokens(texts, (self._model.prompts or {}).get(role) or "")
@@ -74,3 +63,28 @@ class Retriever:
             "padding_side": tokenizer.padding_side,
         }
         return pack(truncate(tokenizer, rows, limit), metadata)
+
+
+class Retriever:
+    """Ranks chunks for queries by the cosine similarity of an embedder's vectors.
+
+    The vectors of chunks are kept in ``vectors``, so that a second start is quick.
+    """
+
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        chunk_ids: Sequence[str],
+        passages: Sequence[str],
+        precision: str,
+        vectors: Path,
+        label: str,
+    ) -> None:
+        self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
+        self._index = DenseIndex(self._encoder.passages(passages, vectors))
+
+    def run(self, queries: Sequence[Query], depth: int) -> Run:
+        """Keep the best ``depth`` chunks of each query, after leaving out what it excludes."""
+        questions = self._encoder.queries([query.text for query in queries])
+        rows, scores = self._index.search(questions, deepest(queries, depth))
+        return to_run(queries, self._chunk_ids, rows, scores, depth)

@@ -17,7 +17,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from torch import Tensor, nn
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from triptych.errors import UserError
 from triptych.params import Train
@@ -32,6 +32,7 @@ from triptych.training.recovery.checkpoints import last_checkpoint, load_states,
 from triptych.training.recovery.faults import FAULTS, FaultLog, Incidents
 from triptych.training.recovery.guard import Recovery
 from triptych.training.recovery.memory import Memory
+from triptych.training.steps_shown import StepsShown
 from triptych.training.watching import StepLog
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ class Trainer(SentenceTransformerTrainer):
             material.schedule.rows,
         )
         self.add_callback(self.recovery)
+        self.remove_callback(PrinterCallback)
+        self.add_callback(StepsShown)
 
     def get_train_dataloader(self) -> Loader:
         """Return the batches of the schedule, from the step that the state stands at."""
@@ -242,6 +245,7 @@ def _arguments(
         ddp_find_unused_parameters=False,  # all are used, and looking for others forbids several forwards a step
         ignore_data_skip=True,  # the loader begins where it must
         logging_steps=_LOG_EVERY,
+        disable_tqdm=True,  # `StepsShown` stands in
         save_strategy="no",
         report_to="none",
         seed=params.seed,

@@ -9,6 +9,7 @@ import numpy as np
 from triptych.corpus.records import Chunk
 from triptych.errors import UserError
 from triptych.params import Mine
+from triptych.progress import strides
 from triptych.retrieval.dense import DenseIndex
 from triptych.triplets.candidates import Words, rank_in_group
 from triptych.triplets.examples import Examples
@@ -105,7 +106,7 @@ def neighbors(examples: Examples, vectors: Vectors, params: Mine) -> Iterator[Ne
             " lower learning_rate or steps in rounds.train and train that round anew"
         )
     index = DenseIndex(vectors.passages, params.exact_up_to)
-    for start in range(0, len(examples), _BLOCK):
+    for start in strides(len(examples), _BLOCK, "mine", "anchors"):
         rows = np.arange(start, min(start + _BLOCK, len(examples)))
         hits, scores = index.search(vectors.anchors[rows], params.depth)
         here = slice(examples.pool.offsets[rows[0]], examples.pool.offsets[rows[-1] + 1])

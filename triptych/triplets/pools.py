@@ -7,6 +7,7 @@ import numpy as np
 
 from triptych.corpus.records import Chunk
 from triptych.params_triplets import PROFILES, Triplets
+from triptych.progress import strides
 from triptych.triplets.candidates import Buckets, Candidates, PathIndex, WordIndex, rank_in_group
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.profiles import Rule, rules
@@ -51,7 +52,7 @@ class Pools:
         answers = Answers(words, positives)
         parts: dict[str, list[Pool]] = {profile: [Pool.of([])] for profile in PROFILES}
         counts = [np.empty((2, 0), np.int64)]
-        for start in range(0, len(anchors), _BATCH):
+        for start in strides(len(anchors), _BATCH, "triplets", "anchors"):
             batch = anchors[start : start + _BATCH]
             random = np.random.default_rng([self._params.seed, start])
             here = slice(start, start + len(batch))

@@ -1,0 +1,114 @@
+"""Stage ``index``: what it measures, what it embeds again, and that equal inputs give equal bytes."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hand_made import INDEX
+from sentence_transformers import SentenceTransformer
+
+from stages import command, index
+from triptych.artifacts import folder_hash
+from triptych.corpus.records import read_chunks, write_chunks
+from triptych.training import encoding
+
+CHUNKS = "data/corpus/chunks.parquet"
+
+
+@pytest.fixture
+def project(indexed, tmp_path, monkeypatch):
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def embedded(monkeypatch):
+    """Run the stage; return how many chunks the model was asked for."""
+
+    def call():
+        asked = []
+        real = encoding._encoded
+
+        def watched(model, store, text_ids, precision, label):
+            asked.append(len(text_ids))
+            return real(model, store, text_ids, precision, label)
+
+        monkeypatch.setattr(encoding, "_encoded", watched)
+        index.main(INDEX.split())
+        monkeypatch.setattr(encoding, "_encoded", real)
+        *chunks, _dev, _test = asked
+        return sum(chunks)
+
+    return call
+
+
+def metrics(project):
+    return json.loads((project / "metrics/index.json").read_text(encoding="utf-8"))
+
+
+def test_int8_takes_a_quarter_and_finds_what_float32_finds(project):
+    found = metrics(project)
+    number = len(read_chunks(project / CHUNKS, "split"))
+    assert (found["chunks"], found["dimensions"], found["precision"]) == (number, 32, "int8")
+    assert found["bytes_per_chunk"]["vectors"] == pytest.approx(
+        (project / "data/index/vectors.faiss").stat().st_size / number, abs=1e-6
+    )
+    assert 32 <= found["bytes_per_chunk"]["vectors"] < 36  # the file's head weighs something on a few hundred chunks
+    for split in ("dev", "test"):
+        measured = found["measures"][split]
+        assert measured["index"]["recall@10"] > 0.95  # of 32 dimensions; the benchmark has the real figure
+        assert measured["index"]["mrr@10"] == pytest.approx(measured["float32"]["mrr@10"], abs=0.05)
+
+
+def test_only_chunks_that_changed_are_embedded(project, embedded):
+    chunks = read_chunks(project / CHUNKS, "split")
+    changed = range(0, len(chunks), 100)
+    for row in changed:
+        chunks[row] = replace(chunks[row], content=f"Another text {row}. {chunks[row].content}")
+    write_chunks(project / CHUNKS, chunks)
+    assert 0 < len(changed) <= 0.02 * len(chunks)
+    assert embedded() == len(changed)
+    assert embedded() == 0
+
+
+def test_another_embedder_embeds_all(project, embedded):
+    model = SentenceTransformer("models/embedder", device="cpu")
+    model[0].model.embeddings.word_embeddings.weight.data[7] += 0.5
+    model.save_pretrained("models/embedder", create_model_card=False)
+    assert embedded() > 0.9 * len(read_chunks(project / CHUNKS, "split"))
+
+
+def test_equal_inputs_give_equal_bytes_with_or_without_known_vectors(project):
+    before = folder_hash(project / "data/index")
+    shutil.rmtree(project / "data/vectors")
+    index.main(INDEX.split())
+    assert folder_hash(project / "data/index") == before
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 132), ("float16", 68), ("binary", 40)])
+def test_the_precision_of_the_params_is_written(project, write_params, precision, most):
+    write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": precision})
+    index.main(INDEX.split())
+    found = metrics(project)
+    assert found["precision"] == precision
+    assert most - 6 < found["bytes_per_chunk"]["vectors"] < most
+    assert found["measures"]["dev"]["index"]["recall@10"] > 0.9
+
+
+def test_a_missing_embedder_is_one_message(project, capsys):
+    shutil.rmtree(project / "models/embedder")
+    with pytest.raises(SystemExit):
+        command.run(lambda: index.main(INDEX.split()))
+    assert "models/embedder is no folder with a saved embedder; `dvc repro promote`" in capsys.readouterr().err
+
+
+def test_vectors_that_are_not_finite_are_one_message(project, capsys):
+    model = SentenceTransformer("models/embedder", device="cpu")
+    model[0].model.embeddings.word_embeddings.weight.data[:] = np.nan
+    model.save_pretrained("models/embedder", create_model_card=False)
+    with pytest.raises(SystemExit):
+        command.run(lambda: index.main(INDEX.split()))
+    assert "a vector that is not finite" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""The folder that stage ``index`` leaves and a search opens: vectors, words, chunks, and what they were made with."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from triptych.artifacts import read_json, write_json, writing_table
+from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
+from triptych.errors import UserError
+from triptych.retrieval.lexical import LexicalIndex
+from triptych.retrieval.light import LightSettings
+from triptych.retrieval.stored import Precision, StoredIndex
+
+_GROUP = 256  # chunks that are read to show one of them
+_SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
+_SETTINGS, _CHUNKS, _WORDS = "index.json", "chunks.parquet", "words"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """What a search must know of how an index was made."""
+
+    embedder: str  # hash of its folder
+    precision: Precision
+    rescore: int
+    depth: int  # hits of each ranking that are fused
+    light: LightSettings | None  # where queries can be encoded without PyTorch
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the settings of an index, or tell that there is none."""
+        if not (folder / _SETTINGS).exists():
+            raise UserError(f"{folder} is missing; run `dvc repro`, which makes it in stage index")
+        row = read_json(folder / _SETTINGS, "index")
+        return cls(**row | {"light": row["light"] and LightSettings(**row["light"])})
+
+
+class Texts:
+    """The chunks of an index, read from the disk where they are shown."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path, memory_map=True)
+        short = self._file.read(columns=["chunk_id", "category"])
+        self.chunk_ids: list[str] = short["chunk_id"].to_pylist()
+        self.category: pa.ChunkedArray = short["category"]
+        self._group = lru_cache(64)(self._file.read_row_group)
+
+    def __len__(self) -> int:
+        return len(self.chunk_ids)
+
+    def rows(self, rows: Sequence[int]) -> dict[int, tuple[Chunk, str]]:
+        """Return chunk and passage of some rows."""
+        found = {}
+        for number, of_group in groupby(sorted(set(rows)), key=lambda row: row // _GROUP):
+            here = list(of_group)
+            taken = self._group(number).take([row % _GROUP for row in here]).to_pylist()
+            for row, values in zip(here, taken, strict=True):
+                passage, path = values.pop("passage"), tuple(values.pop("header_path"))
+                found[row] = (Chunk(**values, header_path=path), passage)
+        return found
+
+
+def write_index(
+    folder: Path, chunks: list[Chunk], passages: list[str], vectors: StoredIndex, settings: IndexSettings
+) -> dict[str, int]:
+    """Write an index into an existing folder; return the bytes of vectors, words and texts."""
+    words = LexicalIndex([chunk.chunk_id for chunk in chunks], passages)
+    words.save(folder / _WORDS)
+    with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
+        write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
+    of_vectors = vectors.save(folder)
+    write_json(folder / _SETTINGS, asdict(settings))
+    of_words = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
+    return {"vectors": of_vectors, "words": of_words, "texts": (folder / _CHUNKS).stat().st_size}
+
+
+def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, Texts]:
+    """Open vectors, words and texts, memory-mapped."""
+    texts = Texts(folder / _CHUNKS)
+    return (
+        StoredIndex.open(folder, settings.rescore),
+        LexicalIndex.load(folder / _WORDS, texts.chunk_ids),
+        texts,
+    )

@@ -1,0 +1,166 @@
+"""Search as the verdict says: dense, with BM25 where it helps, reranked where a reranker was promoted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from triptych.artifacts import folder_hash, read_json
+from triptych.corpus.records import Chunk, Query, Run
+from triptych.errors import UserError
+from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.light import LightEncoder
+from triptych.retrieval.runs import matching, to_run
+from triptych.retrieval.search_index import IndexSettings, open_index
+from triptych.retrieval.snippets import Snippet, snippet
+
+CARD = "README.md"  # of a saved model: words, which decide no vector
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that was found, with its score in each step that saw it, in order; the last one decided its place."""
+
+    chunk: Chunk
+    snippet: Snippet
+    scores: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """The score that decided."""
+        return list(self.scores.values())[-1]
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what is known of the hit beside its content and its id."""
+        of_chunk = ("category", "title", "header_path", "filename")
+        return {name: getattr(self.chunk, name) for name in of_chunk} | {"score": self.score, "scores": self.scores}
+
+    def record(self) -> dict[str, Any]:
+        """Return the hit for a program, as JSON takes it."""
+        chunk = {"chunk_id": self.chunk.chunk_id, "content": self.chunk.content}
+        return chunk | self.metadata() | {"snippet": asdict(self.snippet)}
+
+
+class Searcher:
+    """Finds chunks for questions, with the published embedder and the index that was made with it.
+
+    Opening one takes a second, a question a few milliseconds; a reranker takes longer.
+    """
+
+    def __init__(
+        self,
+        index: str | Path = "data/index",
+        embedder: str | Path = "models/embedder",
+        reranker: str | Path = "models/reranker",
+        verdict: str | Path = "metrics/verdict.json",
+    ) -> None:
+        """Open what the stages left; raise `UserError` where it is missing or does not fit together."""
+        self._embedder, self._reranker = Path(embedder), Path(reranker)
+        self._settings = IndexSettings.read(Path(index))
+        self._check_embedder(Path(index))
+        decided = read_json(Path(verdict), "promote")
+        self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
+        again = decided.get("reranker") or {"used": False}
+        way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
+        self._reranked, self._weight = int(way["depth"]), float(way["weight"])
+        self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
+
+    @property
+    def categories(self) -> list[str]:
+        """The categories that a search can be kept to, sorted."""
+        return sorted(pc.unique(self._texts.category).to_pylist())
+
+    def search(self, question: str, k: int = 10, category: str | None = None) -> list[Hit]:
+        """Return the ``k`` best chunks for a question, best first, of one category or of all."""
+        return self.search_all([question], k, category)[0]
+
+    def search_all(self, questions: Sequence[str], k: int = 10, category: str | None = None) -> list[list[Hit]]:
+        """Return the ``k`` best chunks for each of some questions; see `search`.
+
+        Raise `UserError` on a question without a word, a category that no chunk has, and a k below 1.
+        """
+        if k < 1:
+            raise UserError(f"k must be at least 1, got {k}")
+        for number, question in enumerate(questions, start=1):
+            if not question.strip():
+                which = f"question {number} of {len(questions)}" if len(questions) > 1 else "the question"
+                raise UserError(f"{which} is empty; ask something")
+        if not questions:
+            return []
+        among, depth = self._rows(category), max(self._settings.depth, k)
+        asked = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
+        rows, scores = self._vectors.search(self._encode(questions), depth, among)
+        steps = {"dense": to_run(asked, self._texts.chunk_ids, rows, scores, depth)}
+        if self._fusion is not None:
+            rows_of_words, scores = self._words.search(questions, depth, among)
+            steps["bm25"] = matching(to_run(asked, self._texts.chunk_ids, rows_of_words, scores, depth))
+            steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
+            rows = np.concatenate([rows, rows_of_words], axis=1)
+        row_of = {self._texts.chunk_ids[row]: row for row in np.unique(rows).tolist()}
+        *_, last = steps.values()
+        order = {one: list(hits) for one, hits in last.items()}
+        if self._reranked:
+            self._rerank(asked, steps, row_of)
+            again = steps["reranked"]
+            order = {one: [*again[one], *hits[self._reranked :]] for one, hits in order.items()}
+        return [self._hits(query, order[query.query_id][:k], steps, row_of) for query in asked]
+
+    def _hits(self, query: Query, best: list[str], steps: dict[str, Run], row_of: dict[str, int]) -> list[Hit]:
+        texts = self._texts.rows([row_of[one] for one in best])
+        return [
+            Hit(
+                chunk := texts[row_of[one]][0],
+                snippet(chunk.content, query.text),
+                {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]},
+            )
+            for one in best
+        ]
+
+    def _rerank(self, asked: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
+        """Let a cross-encoder score the first hits of the last step, and fuse both."""
+        *_, before = steps.values()
+        first = {one: dict(list(hits.items())[: self._reranked]) for one, hits in before.items()}
+        texts = self._texts.rows([row_of[chunk] for hits in first.values() for chunk in hits])
+        pairs = [(query.text, texts[row_of[chunk]][1]) for query in asked for chunk in first[query.query_id]]
+        said = iter(self._cross_encoder.predict(pairs, show_progress_bar=False).tolist())
+        steps["reranker"] = {query.query_id: {chunk: next(said) for chunk in first[query.query_id]} for query in asked}
+        steps["reranked"] = Fusion("zscore", self._weight).fuse(steps["reranker"], first, self._reranked)
+
+    def _rows(self, category: str | None) -> np.ndarray | None:
+        if category is None:
+            return None
+        rows = np.flatnonzero(pc.equal(self._texts.category, category).to_numpy())
+        if not len(rows):
+            raise UserError(f"no chunk has the category {category!r}; known are {', '.join(self.categories)}")
+        return rows
+
+    def _check_embedder(self, index: Path) -> None:
+        if not (self._embedder / "modules.json").exists():
+            raise UserError(f"{self._embedder} is missing; run `dvc repro`, which publishes it in stage promote")
+        found = folder_hash(self._embedder, CARD)
+        if found != self._settings.embedder:
+            raise UserError(
+                f"{index} was made with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"
+                f" (hash {found[:12]}); run `dvc repro index`"
+            )
+
+    @cached_property
+    def _encode(self) -> Callable[[Sequence[str]], np.ndarray]:
+        if self._settings.light is not None:
+            return LightEncoder(self._embedder, self._settings.light).encode
+        from sentence_transformers import SentenceTransformer  # seconds, which a light encoder saves
+
+        model = SentenceTransformer(str(self._embedder))
+        return lambda texts: model.encode_query(list(texts), normalize_embeddings=True, show_progress_bar=False)
+
+    @cached_property
+    def _cross_encoder(self) -> Any:
+        from sentence_transformers import CrossEncoder
+
+        if not (self._reranker / "config.json").exists():
+            raise UserError(f"{self._reranker} is missing; run `dvc repro`, which publishes it in stage promote")
+        return CrossEncoder(str(self._reranker))
