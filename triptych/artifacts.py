@@ -1,6 +1,7 @@
 """Atomic, byte-stable writers: what a stage writes is whole or absent, and equal for equal inputs."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -120,6 +121,19 @@ def open_table(path: Path, made_by: str) -> pq.ParquetFile:
 def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file that the stage ``made_by`` writes, all of it or some columns."""
     return pq.read_table(_present(path, made_by), columns=columns)
+
+
+def dvc_hash(path: Path) -> str:
+    """Return the hash that DVC gives a file or a folder, so that it can be found in ``dvc.lock`` and in a remote.
+
+    A file's is the md5 of its bytes; a folder's the md5 of a JSON list of its files with theirs, and ``.dir``.
+    """
+    if path.is_file():
+        with path.open("rb") as data:
+            return hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    files = sorted((one.relative_to(path).as_posix(), one) for one in path.rglob("*") if one.is_file())
+    listed = json.dumps([{"md5": dvc_hash(one), "relpath": name} for name, one in files], sort_keys=True)
+    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _present(path: Path, made_by: str) -> Path:
