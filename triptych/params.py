@@ -238,6 +238,13 @@ class Promote(Section):
     unproven: Literal["base", "tuned"]
 
 
+class Report(Section):
+    """Stage ``report``."""
+
+    max_megabytes: float = Field(ge=1.0)
+    snippet_chars: Count
+
+
 class Params(Section):
     """All of ``params.yaml``."""
 
@@ -252,3 +259,4 @@ class Params(Section):
     rounds: Rounds
     evaluate: Evaluate
     promote: Promote
+    report: Report
