@@ -53,7 +53,7 @@ def _systems(findings: Findings, measure: str) -> list[Point]:
 
 
 def _training(findings: Findings) -> list[dict[str, Any]]:
-    """Return a title, a sentence and the series of each chart of the training; those without points are left out."""
+    """Return group, title, a sentence and points of each chart of the training; those without points are left out."""
     rounds = findings.rounds
     charts = [
         _chart("Loss", "Mean of ten steps.", "step", _by_round(findings, "loss")),
@@ -71,14 +71,15 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
         dev = [_point(row, "step", "mrr@10", row["category"]) for row in one.dev]
         strengths = [_point(row, "strength", "mrr@10", row["category"]) for row in one.strengths]
         charts += [
-            _chart(f"{one.name}: triplets that still teach", "Share of each tier's rows.", "step", active),
-            _chart(f"{one.name}: tier weights", "Share of each tier in the mix.", "step", weights),
-            _chart(f"{one.name}: dev, mrr@10", "By category, while the round went on.", "step", dev),
+            _chart("Triplets that still teach", "Share of each tier's rows.", "step", active, one.name),
+            _chart("Tier weights", "Share of each tier in the mix.", "step", weights, one.name),
+            _chart("Dev, mrr@10", "By category, while the round went on.", "step", dev, one.name),
             _chart(
-                f"{one.name}: strength of tuning (λ)",
-                "Dev mrr@10 by category. 0 is the base model, 1 all that was learned.",
+                "Strength of tuning, λ",
+                "Dev mrr@10 by category; 0 is the base model.",
                 "strength",
                 strengths,
+                one.name,
             ),
         ]
     return [chart for chart in charts if chart["points"]]
@@ -92,5 +93,5 @@ def _point(row: Row, x: str, y: str, of: str) -> Point | None:
     return {"x": float(row[x]), "y": float(row[y]), "of": of} if row.get(y) else None
 
 
-def _chart(title: str, about: str, x: str, points: list[Point | None]) -> dict[str, Any]:
-    return {"title": title, "about": about, "x": x, "points": [point for point in points if point]}
+def _chart(title: str, about: str, x: str, points: list[Point | None], group: str = "") -> dict[str, Any]:
+    return {"group": group, "title": title, "about": about, "x": x, "points": [point for point in points if point]}

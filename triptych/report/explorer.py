@@ -1,6 +1,7 @@
 """Every test query with the rank of its answer in each system, and the hits of as many as a page has room for."""
 
 import json
+import re
 from collections.abc import Iterable
 from itertools import chain, zip_longest
 from typing import Any
@@ -13,6 +14,7 @@ from triptych.evaluation.runs import Hits
 from triptych.report.table import system_name
 
 SHOWN = 5  # hits of a system
+_UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # of a heading; where lines are joined it says nothing
 
 
 class Explorer:
@@ -84,7 +86,7 @@ class Explorer:
     def _chunk(self, row: int) -> list[Any]:
         """Return category, title, header path, file and the beginning of a chunk."""
         chunk = self._chunks[row]
-        said = " ".join(chunk.content.split())
+        said = " ".join(_UNDERLINE.sub(" ", chunk.content).split())
         snippet = said if len(said) <= self._snippet else f"{said[: self._snippet].rstrip()} …"
         title = chunk.title or (chunk.header_path[-1] if chunk.header_path else chunk.chunk_id)
         category = self._categories.index(chunk.category)

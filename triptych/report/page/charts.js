@@ -14,6 +14,13 @@
   const STYLE = { background: "none", color: "var(--ink)", fontFamily: "inherit", fontSize: "12px" };
   const label = (text) => Object.assign(document.createElement("p"), { className: "quiet", textContent: text });
 
+  // One image with a name; the names that Plot gives to its groups would be read one by one.
+  const named = (plot, name) => {
+    for (const group of plot.querySelectorAll("[aria-label]")) group.removeAttribute("aria-label");
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", name);
+  };
+
   // Draw into a figure, and again whenever its width has changed.
   const drawn = (figure, draw) => {
     let plot = null;
@@ -23,8 +30,7 @@
       if (now === width || now === 0) return;
       width = now;
       const fresh = draw(width);
-      fresh.setAttribute("role", "img");
-      fresh.setAttribute("aria-label", figure.getAttribute("aria-label"));
+      named(fresh, figure.getAttribute("aria-label"));
       if (plot) plot.replaceWith(fresh);
       else figure.append(fresh);
       plot = fresh;
@@ -78,6 +84,7 @@
           Plot.dot([[1, 1]], { fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
         ],
       });
+      named(swatch, "");
       swatch.setAttribute("aria-hidden", "true");
       swatch.classList.add("swatch");
       item.append(swatch, name);
@@ -131,7 +138,7 @@
       marginBottom: 36,
       style: STYLE,
       x: { label: open ? `tokens (the last bar: ${end - step} and more)` : "tokens", labelArrow: "none", ticks: Math.floor(width / 80) },
-      y: { label: "texts", labelArrow: "none", grid: true, ticks: 5 },
+      y: { type: "sqrt", label: "texts, on a square-root scale", labelArrow: "none", grid: true, ticks: 5 },
       marks: [
         Plot.rectY(bars.filter((bar) => bar.from < limit), { x1: "from", x2: "to", y: "texts", fill: "var(--s1)", insetRight: 0.5 }),
         Plot.rectY(bars.filter((bar) => bar.from >= limit), { x1: "from", x2: "to", y: "texts", fill: "var(--s2)", insetRight: 0.5 }),
@@ -149,11 +156,17 @@
   const histogram = document.querySelector("[data-chart=lengths]");
   drawn(histogram, (width) => lengths(data.lengths, width));
   const place = document.querySelector("[data-chart=training]");
+  let group = null;
   for (const chart of data.training) {
+    if (chart.group !== group) {
+      group = chart.group;
+      if (group) place.append(Object.assign(document.createElement("h3"), { textContent: group }));
+      place.append(Object.assign(document.createElement("div"), { className: "charts small-multiples" }));
+    }
     const figure = document.createElement("figure");
-    figure.setAttribute("aria-label", `${chart.title}, by ${chart.x}`);
+    figure.setAttribute("aria-label", `${group ? `${group}: ` : ""}${chart.title}, by ${chart.x}`);
     figure.append(Object.assign(document.createElement("figcaption"), { textContent: chart.title }), label(chart.about));
-    place.append(figure);
+    place.lastChild.append(figure);
     lineFigure(figure, chart.points, { x: chart.x, named: true });
   }
 })();

@@ -74,7 +74,8 @@
 
   const describe = (chunk) => {
     const [category, title, path, file, snippet] = data.chunks[chunk];
-    const where = [data.categories[category], path === title ? "" : path, file].filter(Boolean).join(" · ");
+    const [name, inside] = [data.categories[category], path || file];
+    const where = data.categories.length > 1 && !inside.startsWith(name) ? `${name} · ${inside}` : inside;
     return [element("p", "title", title), element("p", "quiet", where), element("p", "said", snippet)];
   };
 
@@ -93,7 +94,7 @@
     const rankings = element("div", "rankings");
     data.hits[row.number].forEach((hits, system) => {
       const rank = row.ranks[system];
-      const told = rank ? ` answer at ${rank}` : ` answer not in the first ${data.depth}`;
+      const told = rank ? `answer at rank ${rank}` : `answer not in the first ${data.depth}`;
       const list = element("ol");
       for (const [place, chunk] of hits.entries()) {
         const right = answers.has(chunk);
@@ -102,7 +103,7 @@
         list.append(hit);
       }
       if (!hits.length) list.append(element("li", "hit quiet", "no hit"));
-      rankings.append(element("section", "ranking", element("h3", "", data.systems[system], element("span", "", told)), list));
+      rankings.append(element("div", "ranking", element("h3", "", data.systems[system], element("span", "", told)), list));
     });
     cell.append(rankings);
     return line;
