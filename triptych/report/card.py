@@ -25,12 +25,12 @@ def model_card(
     has it; ``load`` is Python code.
     """
     known = {"license": license_of_base} if license_of_base else {}
-    front = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity", "tags": ["triptych"]} | known
+    task = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity", "tags": ["triptych"]}
     revision = f", revision `{model.revision}`" if model.revision else ""
     return "\n".join(
         [
             "---",
-            yaml.safe_dump(front, sort_keys=True).strip(),
+            yaml.safe_dump(task | known, sort_keys=True).strip(),
             "---",
             "",
             f"# {title}",

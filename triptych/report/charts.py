@@ -20,7 +20,7 @@ def chart_data(findings: Findings) -> dict[str, Any]:
     return {
         "systems": {measure: _systems(findings, measure) for measure in charted(findings)},
         "recall": [
-            {"category": row["category"], "x": int(row["k"]), "y": float(row["recall"]), "of": system_name(row["system"])}
+            {"x": int(row["k"]), "y": float(row["recall"]), "of": system_name(row["system"])}
             for row in findings.recall
             if row["category"] == ALL
         ],

@@ -18,7 +18,7 @@ _UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # of a heading
 
 
 class Explorer:
-    """Rows and details in the order in which they deserve room: the biggest gain, the biggest loss, one by chance, …
+    """The test queries in the order in which they deserve room, and as many as there is room for.
 
     ``before`` and ``after`` are the systems compared at first. A gain is a rise of the reciprocal rank of the answer.
     """
@@ -50,7 +50,7 @@ class Explorer:
         left += room - room // 2
         place: dict[int, int] = {}  # of a chunk among those of the page
         hits: list[list[list[int]] | None] = []
-        told: list[dict[str, Any]] = []
+        told: list[list[Any]] = []
         for number, _ in rows:
             detail = [[one for one in ranking if one >= 0] for ranking in self._hits.top[:, number].tolist()]
             fresh = [one for one in dict.fromkeys(chain(self._answers[number], *detail)) if one not in place]
@@ -90,7 +90,7 @@ class Explorer:
         snippet = said if len(said) <= self._snippet else f"{said[: self._snippet].rstrip()} …"
         title = chunk.title or (chunk.header_path[-1] if chunk.header_path else chunk.chunk_id)
         category = self._categories.index(chunk.category)
-        return [category, title, " › ".join(chunk.header_path), chunk.filename, snippet]
+        return [category, title, " > ".join(chunk.header_path), chunk.filename, snippet]
 
     def _order(self) -> list[int]:
         """Return all queries: the biggest gain, the biggest loss, one by chance, the second biggest gain, and so on."""

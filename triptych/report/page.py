@@ -66,7 +66,7 @@ def render(findings: Findings, explorer: Explorer, origin: dict[str, Any], param
 
 def _embedded(value: Any) -> Markup:
     """Return JSON that may stand in a script element: no text in it can end the element."""
-    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
+    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _count(value: float) -> str:
@@ -74,7 +74,7 @@ def _count(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{value:+.3f}".replace("-", "\u2212")
 
 
 def _share(value: float) -> str:

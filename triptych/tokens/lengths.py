@@ -7,6 +7,7 @@ import numpy as np
 
 _BIN, _BINS = 16, 64  # tokens
 
+
 def statistics(rows: Sequence[Sequence[int]], anchors: Sequence[int], max_length: int) -> dict[str, Any]:
     """Return the average, 90th and 95th percentile length of anchors and of all texts, and the share truncated.
 

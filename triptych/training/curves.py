@@ -4,7 +4,8 @@ from typing import Any
 
 from triptych.triplets.negatives import TIERS
 
-_STEPS = ("step", "loss", "learning_rate", "cosine", *(f"{what}_{tier}" for what in ("active", "weight") for tier in TIERS))
+_OF_TIERS = [f"{what}_{tier}" for what in ("active", "weight") for tier in TIERS]
+_STEPS = ("step", "loss", "learning_rate", "cosine", *_OF_TIERS)
 
 
 def steps_csv(lines: list[dict[str, Any]]) -> str:
