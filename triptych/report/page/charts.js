@@ -14,11 +14,10 @@
   const STYLE = { background: "none", color: "var(--ink)", fontFamily: "inherit", fontSize: "12px" };
   const label = (text) => Object.assign(document.createElement("p"), { className: "quiet", textContent: text });
 
-  // One image with a name; the names that Plot gives to its groups would be read one by one.
-  const named = (plot, name) => {
+  // The names that Plot gives to its groups would be read one by one.
+  const quiet = (plot) => {
     for (const group of plot.querySelectorAll("[aria-label]")) group.removeAttribute("aria-label");
-    plot.setAttribute("role", "img");
-    plot.setAttribute("aria-label", name);
+    return plot;
   };
 
   // Draw into a figure, and again whenever its width has changed.
@@ -29,8 +28,9 @@
       const now = Math.floor(figure.clientWidth);
       if (now === width || now === 0) return;
       width = now;
-      const fresh = draw(width);
-      named(fresh, figure.getAttribute("aria-label"));
+      const fresh = quiet(draw(width));
+      fresh.setAttribute("role", "img");
+      fresh.setAttribute("aria-label", figure.getAttribute("aria-label"));
       if (plot) plot.replaceWith(fresh);
       else figure.append(fresh);
       plot = fresh;
@@ -84,8 +84,7 @@
           Plot.dot([[1, 1]], { fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
         ],
       });
-      named(swatch, "");
-      swatch.setAttribute("aria-hidden", "true");
+      quiet(swatch).setAttribute("aria-hidden", "true");
       swatch.classList.add("swatch");
       item.append(swatch, name);
       list.append(item);
