@@ -201,7 +201,7 @@ def test_rounds_that_ended_are_told(reported, opened, project):
     (project / "metrics/train/round1/dev.csv").write_text("step,category,mrr@10,weight\n", encoding="utf-8")
     found = opened(reported())
     assert found.said == []
-    assert "not trained: mining renewed only 1.0 %" in found.page.inner_text("#training")
+    assert "not trained: mining renewed only 1.0\u00a0%" in found.page.inner_text("#training")
 
 
 def test_equal_results_are_equal_bytes(reported):
