@@ -11,6 +11,7 @@ from triptych.artifacts import write_text
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.runs import read_hits
 from triptych.params_file import load_params
+from triptych.report.decisions import deployed
 from triptych.report.explorer import SHOWN, Explorer
 from triptych.report.findings import read_findings
 from triptych.report.page import render
@@ -26,12 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     questions = read_queries(args.corpus, "split")
     qrels = read_qrels(args.corpus / "qrels" / "test.tsv")
     hits = read_hits(args.runs / "runs.parquet", qrels, [chunk.chunk_id for chunk in chunks], SHOWN)
-    verdict = findings.verdict
-    used = verdict["hybrid"]["system"] if verdict["hybrid"]["used"] else verdict["published"]
-    after = used if used != "base" else "tuned"
-    explorer = Explorer(
-        chunks, [questions[one] for one in qrels], qrels, hits, "base", after, params.report.snippet_chars
-    )
+    compared, snippet = ("base", deployed(findings.verdict)), params.report.snippet_chars
+    explorer = Explorer(chunks, [questions[one] for one in qrels], qrels, hits, compared, snippet)
     origin = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
     write_text(args.page, render(findings, explorer, origin, Path("params.yaml").read_text(encoding="utf-8")))
     say(f"report: {len(qrels)} test queries, {args.page.stat().st_size / 1e6:.1f} MB; open {args.page} in a browser")

@@ -228,7 +228,7 @@ def many(project):
     hits = Hits(systems, ranks, draw.integers(0, 100_000, (5, 20_000, 5)).astype(np.int32))
     params = load_params()
     findings = read_findings(Path("metrics"), Path("data/tokens/metadata.json"), params)
-    explorer = Explorer(chunks, queries, qrels, hits, "base", "tuned", params.report.snippet_chars)
+    explorer = Explorer(chunks, queries, qrels, hits, ("base", "tuned"), params.report.snippet_chars)
     path = project / "metrics/many.html"
     path.write_text(render(findings, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
     return path
@@ -261,7 +261,7 @@ def test_twenty_thousand_queries_stay_usable(many, opened):
 
 
 def test_more_queries_than_a_page_has_room_for_are_cut_and_it_is_said(project, opened):
-    queries = [Query(f"q{n}", f"{'long ' * 300}{n}", "user", "ma") for n in range(1000)]
+    queries = [Query(f"q{n}", f"{'<long> ' * 200}{n}", "user", "ma") for n in range(1000)]  # which are embedded longer
     qrels = {one.query_id: {"c0": 1} for one in queries}
     ranks = np.array([[5] * 1000, [*range(1, 11)] * 100], np.int32)
     hits = Hits(["base", "tuned"], ranks, np.zeros((2, 1000, 5), np.int32))
@@ -270,7 +270,7 @@ def test_more_queries_than_a_page_has_room_for_are_cut_and_it_is_said(project, o
     raw["report"]["max_megabytes"] = 1.5
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     findings = read_findings(Path("metrics"), Path("data/tokens/metadata.json"), load_params())
-    explorer = Explorer(chunks, queries, qrels, hits, "base", "tuned", 100)
+    explorer = Explorer(chunks, queries, qrels, hits, ("base", "tuned"), 100)
     path = project / "metrics/cut.html"
     path.write_text(render(findings, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
     assert 950_000 < path.stat().st_size < 1_500_000

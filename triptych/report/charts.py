@@ -8,6 +8,7 @@ from triptych.report.table import in_order, system_name
 from triptych.triplets.negatives import TIERS
 
 Point = dict[str, Any]
+_DRAWN = 8  # categories; a table has the others
 
 
 def charted(findings: Findings) -> list[str]:
@@ -34,12 +35,24 @@ def categories(findings: Findings) -> list[str]:
     return [ALL, *sorted(findings.evaluation["measures"].keys() - {ALL})]
 
 
+def drawn_categories(findings: Findings) -> list[str]:
+    """Return what is charted: all queries together, and the categories in which tuning is most in doubt."""
+    measure = findings.verdict["measure"]
+    lows = {
+        one.category: one.interval.low
+        for one in findings.intervals
+        if one.system == "tuned" and one.measure == measure and one.category != ALL
+    }
+    doubtful = sorted(lows, key=lambda category: (lows[category], category))[:_DRAWN]
+    return [ALL, *sorted(doubtful)]
+
+
 def _systems(findings: Findings, measure: str) -> list[Point]:
     """Return each system's value with base plus the interval of the difference to it, and what that interval says."""
     against = {(one.category, one.system): one for one in findings.intervals if one.measure == measure}
     level = 1.0 - findings.params.evaluate.confidence
     points = []
-    for category in categories(findings):
+    for category in drawn_categories(findings):
         systems = findings.evaluation["measures"][category]
         base = systems["base"][measure]
         for system, values in in_order(systems):

@@ -28,13 +28,17 @@ def decisions(verdict: dict[str, Any], measures: Measures) -> list[Decision]:
     tuned = verdict["published"] == "tuned"
     advice = "Use the tuned embedder" if tuned else "Keep your base model"
     made = [_decision("The tuned embedder", "tuned", advice, verdict, verdict["measure"], measures[ALL])]
-    for name, part in verdict.items():
-        if isinstance(part, dict) and {"verdict", "system", "reasons", "difference", "low", "high"} <= part.keys():
-            used = part.get("used", part["verdict"] == "promoted")
-            advice = f"{'Use' if used else 'Do without'} the {name}"
-            title = system_name(part["system"])
-            made.append(_decision(title, part["system"], advice, part, verdict["measure"], measures[ALL]))
+    for name, part in _parts(verdict).items():
+        advice = f"{'Use' if _used(part) else 'Do without'} the {name}"
+        title = system_name(part["system"])
+        made.append(_decision(title, part["system"], advice, part, verdict["measure"], measures[ALL]))
     return made
+
+
+def deployed(verdict: dict[str, Any]) -> str:
+    """Return the system that the verdict says to use; where that is the base model alone, what tuning gave."""
+    used = [part["system"] for part in _parts(verdict).values() if _used(part)]
+    return used[-1] if used else "tuned"
 
 
 def headline(verdict: dict[str, Any]) -> str:
@@ -42,6 +46,15 @@ def headline(verdict: dict[str, Any]) -> str:
     advice = "Use the tuned embedder" if verdict["published"] == "tuned" else "Keep your base model"
     proof = "unproven, for " if verdict["verdict"] == "unproven" else ""
     return f"{advice}: {proof}{verdict['reason']}."
+
+
+def _parts(verdict: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    needed = {"verdict", "system", "reasons", "difference", "low", "high"}
+    return {name: part for name, part in verdict.items() if isinstance(part, dict) and needed <= part.keys()}
+
+
+def _used(part: dict[str, Any]) -> bool:
+    return bool(part.get("used", part["verdict"] == "promoted"))
 
 
 def _decision(

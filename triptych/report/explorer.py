@@ -20,18 +20,26 @@ _UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # of a heading
 class Explorer:
     """The test queries in the order in which they deserve room, and as many as there is room for.
 
-    ``before`` and ``after`` are the systems compared at first. A gain is a rise of the reciprocal rank of the answer.
+    First comes the biggest gain of the second over the first of the ``compared`` systems, then the biggest loss, then
+    one by chance, and so on; a gain is a rise of the reciprocal rank of the answer. ``hits`` are of ``queries`` and
+    ``chunks``, in their order; ``snippet`` is how many characters of a chunk are shown.
     """
 
     def __init__(
-        self, chunks: list[Chunk], queries: list[Query], qrels: Qrels, hits: Hits, before: str, after: str, snippet: int
+        self,
+        chunks: list[Chunk],
+        queries: list[Query],
+        qrels: Qrels,
+        hits: Hits,
+        compared: tuple[str, str],
+        snippet: int,
     ) -> None:
         self._chunks, self._queries, self._hits, self._snippet = chunks, queries, hits, snippet
         row_of = {chunk.chunk_id: row for row, chunk in enumerate(chunks)}
         self._answers = [
             [row_of[chunk] for chunk, grade in qrels[query.query_id].items() if grade > 0] for query in queries
         ]
-        self._compared = [hits.systems.index(one) for one in (before, after)]
+        self._compared = [hits.systems.index(one) for one in compared]
         self._categories = sorted({query.category for query in queries} | {chunk.category for chunk in chunks})
         self._kinds = sorted({query.kind for query in queries})
 
@@ -105,5 +113,10 @@ class Explorer:
         return list(dict.fromkeys(number for number in mixed if number is not None))
 
 
+def embeddable(value: Any) -> str:
+    """Return JSON that may stand in a script element: no text in it can end the element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
 def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) + 1
+    return len(embeddable(value).encode()) + 1

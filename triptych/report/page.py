@@ -1,6 +1,5 @@
 """The page people look at: one file of HTML that carries its data, its style and its programs, and fetches nothing."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from triptych.evaluation.comparison import ALL
-from triptych.report.charts import categories, chart_data, charted
+from triptych.report.charts import categories, chart_data, charted, drawn_categories
 from triptych.report.decisions import decisions, headline
-from triptych.report.explorer import Explorer
+from triptych.report.explorer import Explorer, embeddable
 from triptych.report.findings import Findings
 from triptych.report.table import in_order, system_name
 from triptych.triplets.negatives import TIERS
@@ -41,6 +40,7 @@ def render(findings: Findings, explorer: Explorer, origin: dict[str, Any], param
             found=findings,
             measures=measures,
             categories=categories(findings),
+            drawn=drawn_categories(findings),
             charted=charted(findings),
             against={(one.category, one.system, one.measure): one for one in findings.intervals},
             decisions=decisions(findings.verdict, measures),
@@ -65,8 +65,7 @@ def render(findings: Findings, explorer: Explorer, origin: dict[str, Any], param
 
 
 def _embedded(value: Any) -> Markup:
-    """Return JSON that may stand in a script element: no text in it can end the element."""
-    return Markup(json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+    return Markup(embeddable(value))
 
 
 def _count(value: float) -> str:
