@@ -204,6 +204,16 @@ def test_rounds_that_ended_are_told(reported, opened, project):
     assert "not trained: mining renewed only 1.0\u00a0%" in found.page.inner_text("#training")
 
 
+def test_figures_that_a_stage_could_not_give_are_dashes(reported, opened, project):
+    path = project / "metrics/mine/round1.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    for mined in found["mined"].values():
+        mined |= {"hardness": None, "suggested_margin": None, "suspected_false_left": None}
+    path.write_text(json.dumps(found), encoding="utf-8")
+    row = opened(reported()).page.locator("#training table", has_text="Hard negatives mined").locator("tbody tr").first
+    assert row.locator("td").all_inner_texts().count("\u2013") == 3
+
+
 def test_equal_results_are_equal_bytes(reported):
     first = reported().read_bytes()
     assert reported().read_bytes() == first

@@ -1,5 +1,6 @@
 """The page people look at: one file of HTML that carries its data, its style and its programs, and fetches nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def render(findings: Findings, explorer: Explorer, origin: dict[str, Any], param
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "signed": _signed, "share": _share, "embedded": _embedded}
+    environment.filters |= _FIGURES | {"embedded": _embedded}
     template = environment.get_template("page.html")
     measures = findings.evaluation["measures"]
 
@@ -68,13 +69,15 @@ def _embedded(value: Any) -> Markup:
     return Markup(embeddable(value))
 
 
-def _count(value: float) -> str:
-    return f"{value:,}"
+def _or_dash(write: Callable[[float], str]) -> Callable[[float | None], str]:
+    """Return what writes a figure, and a dash for one that a stage could not give."""
+    return lambda value: "\u2013" if value is None else write(value)
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "\u2212")
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f}\u00a0%"
+_FIGURES = {
+    "count": _or_dash(lambda value: f"{value:,}"),
+    "signed": _or_dash(lambda value: f"{value:+.3f}".replace("-", "\u2212")),
+    "share": _or_dash(lambda value: f"{100 * value:.1f}\u00a0%"),
+    "two": _or_dash(lambda value: f"{value:.2f}"),
+    "three": _or_dash(lambda value: f"{value:.3f}"),
+}
