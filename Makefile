@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test lint types unit test-slow test-gpu test-extras fix lock
+.PHONY: help setup browser repro test lint types unit test-slow test-gpu test-extras fix lock
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,12 @@ setup: .venv/installed  ## make .venv from the lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+browser:  ## bring Debian's chromium, which the tests of the page run in
+	@command -v chromium >/dev/null || { command -v apt-get >/dev/null \
+	  || { echo "the tests of the page need a command named chromium: install it by your system's packages"; exit 1; }; \
+	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -qq -y --no-install-recommends chromium; }
 
 repro: setup  ## run the whole DAG, then show the result
 	dvc repro

@@ -1,7 +1,7 @@
 """Measure BM25, base, tuned and their hybrids on the test queries, and the health of both embedders on triplets.
 
 ``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
---tables metrics/evaluate``
+--tables metrics/evaluate --runs data/runs``
 """
 
 from dataclasses import asdict
@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any
 
 from stages.command import paths, run, say
-from triptych.artifacts import write_json, write_rows
+from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.records import Run, read_qrels
 from triptych.evaluation.comparison import ALL, compare, write_intervals
 from triptych.evaluation.health import against_base
 from triptych.evaluation.measures import mean_measure
+from triptych.evaluation.runs import write_runs
 from triptych.params_file import load_params
 from triptych.retrieval.fusion import Fusion, choose_fusion
 from triptych.tokens.store import open_store
@@ -25,8 +26,8 @@ from triptych.triplets.views import passage
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write measures, differences with intervals, and what was chosen on dev."""
-    args = paths(__doc__, "tokens", "model", "metrics", "tables", argv=argv)
+    """Write measures, differences with intervals, what was chosen on dev, and what each system found."""
+    args = paths(__doc__, "tokens", "model", "metrics", "tables", "runs", argv=argv)
     params = load_params()
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     blend, record = load_round(args.model, params.model)
@@ -48,9 +49,10 @@ def main(argv: list[str] | None = None) -> None:
         runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
         chosen[hybrid] = asdict(fusion)
         triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
+    tested = {system: _only(found, test) for system, found in runs.items()}
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
     compared = compare(
-        {system: _only(found, test) for system, found in runs.items()},
+        tested,
         test,
         {query.query_id: query for query in judging.queries},
         {query: document[min(judged)] for query, judged in test.items()},
@@ -65,8 +67,11 @@ def main(argv: list[str] | None = None) -> None:
             "by_kind": compared.by_kind,
             "kinds": compared.kinds,
             "chosen_on_dev": chosen,
+            "corpus": dvc_hash(corpus),
         },
     )
+    with writing(args.runs) as out:
+        write_runs(out / "runs.parquet", tested)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
     write_rows(args.tables / "heldout_triplets.csv", _labeled(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))

@@ -9,7 +9,7 @@
 from time import perf_counter
 
 from stages.command import paths, run, say
-from triptych.artifacts import folder_hash, write_json, writing
+from triptych.artifacts import dvc_hash, write_json, writing
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.params_file import load_params
 from triptych.retrieval.fidelity import fidelity
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     vectors = encoder.passages(passages, args.vectors)
     stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     light = light_settings(args.embedder, model)
-    made_with = IndexSettings(folder_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light)
+    made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light)
     with writing(args.index) as out:
         size = write_index(out, chunks, passages, stored, made_with)
 

@@ -11,9 +11,17 @@ from triptych.artifacts import read_json, write_json, writing
 from triptych.evaluation.comparison import ALL, NamedInterval, read_intervals
 from triptych.evaluation.verdict import Verdict, judge
 from triptych.params_file import load_params
-from triptych.training.base import load_base
+from triptych.report.card import model_card
+from triptych.training.base import license_of, load_base
 from triptych.training.publishing import publish
 from triptych.training.rounds import load_round
+
+_LOAD = """from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{folder}")
+queries = model.encode_query(["how do I join two tables on a key"])
+passages = model.encode_document(["Merge two tables on a key."])
+model.similarity(queries, passages)"""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "intervals", "evaluation", "model", "verdict", "embedder", argv=argv)
     params = load_params()
     measured = [one for one in read_intervals(args.intervals) if one.measure == params.promote.measure]
-    chosen = read_json(args.evaluation, "evaluate")["chosen_on_dev"]
+    evaluation = read_json(args.evaluation, "evaluate")
+    chosen = evaluation["chosen_on_dev"]
 
     def verdict_on(system: str) -> tuple[Verdict, dict[str, Any]]:
         found = [one for one in measured if one.system == system]
@@ -42,7 +51,16 @@ def main(argv: list[str] | None = None) -> None:
         hybrid_told |= {"verdict": "kept", "reason": why, "reasons": [why]}
     used = hybrid_told["verdict"] == "promoted"
     base = load_base(params.model)
-    card = _card(published, verdict.reasons, params.model.base, told["kinds"])
+    card = model_card(
+        "Embedder " + ("tuned by Triptych" if tuned else "left as it was by Triptych"),
+        params.model,
+        license_of(params.model),
+        verdict.reasons,
+        evaluation["measures"],
+        measured,
+        evaluation["corpus"],
+        _LOAD.format(folder=args.embedder.as_posix()),
+    )
     with writing(args.embedder) as out:
         publish(blend.model if tuned else base, base, out, params.model, card, tuned=tuned)
     write_json(
@@ -76,22 +94,6 @@ def _told(verdict: Verdict, found: list[NamedInterval]) -> dict[str, Any]:
         "high": overall.interval.high,
         "p_holm": overall.p_holm,
     }
-
-
-def _card(published: str, reasons: list[str], base: str, kinds: str) -> str:
-    lines = [
-        "---",
-        "library_name: sentence-transformers",
-        "pipeline_tag: sentence-similarity",
-        "---",
-        "",
-        "# Embedder " + ("tuned by Triptych" if published == "tuned" else "left as it was by Triptych"),
-        "",
-        f"Base model: `{base}`. What decided, on test queries of kind {kinds}:",
-        "",
-        *(f"- {reason}" for reason in reasons),
-    ]
-    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

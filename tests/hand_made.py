@@ -25,7 +25,10 @@ TRAIN = (
     " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
     " --vectors data/vectors --checkpoints .checkpoints/round0"
 )
-EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+EVALUATE = (
+    "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    " --runs data/runs"
+)
 PROMOTE = (
     "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
     " --verdict metrics/verdict.json --embedder"

@@ -204,7 +204,10 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
         " --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"
     )
     assert "dvc repro train@round0" in fails(mine.main, *mining.split())
-    judging = "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    judging = (
+        "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
+        " --runs data/runs"
+    )
     assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())
 
 

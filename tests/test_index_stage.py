@@ -10,7 +10,7 @@ from hand_made import INDEX
 from sentence_transformers import SentenceTransformer
 
 from stages import command, index
-from triptych.artifacts import folder_hash
+from triptych.artifacts import dvc_hash
 from triptych.corpus.records import read_chunks, write_chunks
 from triptych.training import encoding
 
@@ -82,10 +82,10 @@ def test_another_embedder_embeds_all(project, embedded):
 
 
 def test_equal_inputs_give_equal_bytes_with_or_without_known_vectors(project):
-    before = folder_hash(project / "data/index")
+    before = dvc_hash(project / "data/index")
     shutil.rmtree(project / "data/vectors")
     index.main(INDEX.split())
-    assert folder_hash(project / "data/index") == before
+    assert dvc_hash(project / "data/index") == before
 
 
 @pytest.mark.parametrize(("precision", "most"), [("float32", 132), ("float16", 68), ("binary", 40)])

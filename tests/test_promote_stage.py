@@ -132,7 +132,10 @@ def compared(project, params_with):
         found = compare(systems, qrels, queries, {one: int(one[1:]) // 2 for one in queries}, "base", params)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
         fusions = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
-        write_json(project / "metrics/evaluate.json", {"chosen_on_dev": fusions})
+        write_json(
+            project / "metrics/evaluate.json",
+            {"chosen_on_dev": fusions, "measures": found.measures, "corpus": "f00.dir"},
+        )
         return judged(project)
 
     return call

@@ -1,6 +1,7 @@
 """Atomic, byte-stable writers: what a stage writes is whole or absent, and equal for equal inputs."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -8,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any
 
@@ -126,13 +126,20 @@ def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa
     return pq.read_table(_present(path, made_by), columns=columns)
 
 
-def folder_hash(folder: Path, *but: str) -> str:
-    """Return a hash of all files in a folder, by name and content, but some names: hex sha256."""
-    found = sha256()
-    for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name not in but):
-        with path.open("rb") as file:
-            found.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return found.hexdigest()
+def dvc_hash(path: Path, *but: str) -> str:
+    """Return the hash that DVC gives a file or a folder, so that it can be found in ``dvc.lock`` and in a remote.
+
+    A file's is the md5 of its bytes; a folder's the md5 of a JSON list of its files with theirs, and ``.dir``. Files
+    named in ``but`` are left out.
+    """
+    if path.is_file():
+        with path.open("rb") as data:
+            return hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    files = sorted(
+        (one.relative_to(path).as_posix(), one) for one in path.rglob("*") if one.is_file() and one.name not in but
+    )
+    listed = json.dumps([{"md5": dvc_hash(one), "relpath": name} for name, one in files], sort_keys=True)
+    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def _present(path: Path, made_by: str) -> Path:

@@ -246,6 +246,13 @@ class Index(Section):
     rescore: Count
 
 
+class Report(Section):
+    """Stage ``report``."""
+
+    max_megabytes: float = Field(ge=1.0)
+    snippet_chars: Count
+
+
 class Params(Section):
     """All of ``params.yaml``."""
 
@@ -261,3 +268,4 @@ class Params(Section):
     evaluate: Evaluate
     promote: Promote
     index: Index
+    report: Report

@@ -78,6 +78,13 @@ def test_statistics_by_hand():
     assert figures["share_truncated"] == 0.25
     assert (figures["avg_length"], figures["p90_length"], figures["p95_length"]) == (10.0, 20, 20)
     assert (figures["avg_anchor_length"], figures["p95_anchor_length"]) == (pytest.approx(14 / 3), 6)
+    assert figures["lengths"] == [{"up_to": 16, "texts": 3}, {"up_to": 32, "texts": 1}]
+
+
+def test_the_last_bar_of_the_histogram_holds_all_that_are_longer():
+    bars = statistics(rows_of(16, 17, 1008, 1009, 5000), anchors=[0], max_length=10)["lengths"]
+    assert [bar["up_to"] for bar in bars] == list(range(16, 1040, 16))
+    assert [bar["texts"] for bar in bars if bar["texts"]] == [1, 1, 1, 2]
 
 
 def test_fingerprint_does_not_change_with_use_but_with_the_vocabulary(tiny_model, params_with):

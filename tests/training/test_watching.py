@@ -167,14 +167,16 @@ def test_the_log_of_steps_shows_what_each_tier_teaches_and_its_weight(run):
     _, _, trained = run(eval_every=0, steps=20, curriculum=0.5)
     lines = steps_csv(trained.steps).splitlines()
     assert lines[0] == (
-        "step,loss,learning_rate,active_easy,active_medium,active_hard,weight_easy,weight_medium,weight_hard"
+        "step,loss,learning_rate,cosine,active_easy,active_medium,active_hard,weight_easy,weight_medium,weight_hard"
     )
     assert len(lines) == 3
     cells = [[float(cell) for cell in line.split(",")] for line in lines[1:]]
     assert [row[0] for row in cells] == [10, 20]
-    assert all(0.0 <= share <= 1.0 for row in cells for share in row[3:6])
-    assert cells[0][6] > 0.3 > cells[1][6]
-    assert sum(cells[0][6:]) == pytest.approx(1.0)
+    assert all(-1.0 < row[3] < 1.0 for row in cells)
+    assert cells[0][3] != cells[1][3]
+    assert all(0.0 <= share <= 1.0 for row in cells for share in row[4:7])
+    assert cells[0][7] > 0.3 > cells[1][7]
+    assert sum(cells[0][7:]) == pytest.approx(1.0)
 
 
 def test_dev_as_a_table_has_a_row_for_each_step_and_category():

@@ -38,15 +38,15 @@ def per_query(qrels: Qrels, run: Run) -> PerQuery:
     id ascending, whatever the order of the dicts. nDCG takes the grade as gain and log2(rank + 1) as
     discount (Järvelin & Kekäläinen 2002, as in trec_eval). Raise ValueError on a score that is not finite.
     """
-    ranked = {query_id: _ranked(query_id, run.get(query_id, {})) for query_id in sorted(qrels)}
-    full = {query_id: _descending(hits) for query_id, hits in ranked.items()}
-    cut = {query_id: _descending(hits[:_MRR_CUTOFF]) for query_id, hits in ranked.items()}
+    hits_of = {query_id: ranked(query_id, run.get(query_id, {})) for query_id in sorted(qrels)}
+    full = {query_id: _descending(hits) for query_id, hits in hits_of.items()}
+    cut = {query_id: _descending(hits[:_MRR_CUTOFF]) for query_id, hits in hits_of.items()}
     others = [measure for name, measure in _PROVIDED.items() if name != "mrr@10"]
     found = {(RR, one.query_id): one.value for one in ir_measures.pytrec_eval.iter_calc([RR], qrels, cut)}
     for one in ir_measures.pytrec_eval.iter_calc(others, qrels, full):
         found[one.measure, one.query_id] = one.value
     return {
-        name: {query_id: float(found[measure, query_id]) for query_id in ranked} for name, measure in _PROVIDED.items()
+        name: {query_id: float(found[measure, query_id]) for query_id in hits_of} for name, measure in _PROVIDED.items()
     }
 
 
@@ -88,7 +88,8 @@ def triplet_measures(positive: np.ndarray, negative: np.ndarray) -> dict[str, fl
     }
 
 
-def _ranked(query_id: str, hits: Mapping[str, float]) -> list[str]:
+def ranked(query_id: str, hits: Mapping[str, float]) -> list[str]:
+    """Return chunk ids, best first, of equal scores the smaller id; raise ValueError on a score that is not finite."""
     for chunk_id, score in hits.items():
         if not math.isfinite(score):
             raise ValueError(f"query {query_id!r}: the score of chunk {chunk_id!r} is {score}, not finite")

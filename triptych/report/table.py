@@ -1,5 +1,6 @@
 """The result of a run as tables for the screen."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -62,17 +63,23 @@ def show_measures(
     for name in (*columns, f"{measure} against base", "Holm's p"):
         table.add_column(name, justify="right")
     for category in [ALL, *sorted(set(measures) - {ALL})]:
-        for number, (system, values) in enumerate(_in_order(measures[category])):
+        for number, (system, values) in enumerate(in_order(measures[category])):
             first = "" if number else f"{category} ({values['queries']})"
             figures = [f"{values[name]:.3f}" for name in columns]
             style = "bold" if system == "tuned" else None
             row = _against(against.get((category, system)))
-            table.add_row(first, SYSTEMS.get(system, system), *figures, *row, style=style)
+            table.add_row(first, system_name(system), *figures, *row, style=style)
         table.add_section()
     console.print(table)
 
 
-def _in_order(systems: dict[str, dict[str, float]]) -> list[tuple[str, dict[str, float]]]:
+def system_name(system: str) -> str:
+    """Return what a system is called where people read it."""
+    return SYSTEMS.get(system, system.replace("_", " "))
+
+
+def in_order(systems: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return systems with what belongs to them: those we know in our order, then others."""
     order = [*(name for name in SYSTEMS if name in systems), *sorted(systems.keys() - SYSTEMS.keys())]
     return [(name, systems[name]) for name in order]
 

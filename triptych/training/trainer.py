@@ -53,7 +53,7 @@ class Trained:
     """How a run went."""
 
     losses: list[float | None]  # of each step; None where it was left out
-    steps: list[dict[str, Any]]  # of each point of the curve: step, loss, learning_rate, active_<tier>, weight_<tier>
+    steps: list[dict[str, Any]]  # of each point of the curve: step, loss, cosine, learning_rate, active_, weight_<tier>
     incidents: Incidents
     cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
 
@@ -203,7 +203,11 @@ def train(
     points = _curve(recovery.losses)
     return Trained(
         recovery.losses,
-        [{"loss": point.loss} | steps.until(point.step, point.step - _LOG_EVERY) for point in points],
+        [
+            {"loss": point.loss, "cosine": recovery.cosines[point.step - 1]}
+            | steps.until(point.step, point.step - _LOG_EVERY)
+            for point in points
+        ],
         recovery.faults.incidents(),
         {"first": recovery.collapse.start, "last": recovery.collapse.last},
     )

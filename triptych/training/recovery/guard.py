@@ -54,6 +54,7 @@ class Recovery(Resumable):
         rows: Callable[[int], list[dict[str, Any]]],
     ) -> None:
         self.losses: list[float | None] = []  # of each step; None where it was left out
+        self.cosines: list[float] = []  # of each step: the mean over random pairs of its last batch
         self.memory, self.faults, self.collapse = memory, faults, Collapse()
         self.health = Health(0.0, True, 0.0, 1.0)  # of the last batch
         self._engine, self._accelerator = engine, accelerator
@@ -113,6 +114,7 @@ class Recovery(Resumable):
         elif not self._skipped:
             self._in_a_row = self._skips_in_a_row = 0
         self.losses.append(None if self._skipped else self._sum)
+        self.cosines.append(self.health.cosine)
         if self.collapse.reached:
             self._kept.restore()
             self._report_vectors(
@@ -127,6 +129,7 @@ class Recovery(Resumable):
         """Return what a resumed run needs to go on in the same way."""
         return {
             "losses": self.losses,
+            "cosines": self.cosines,
             "in_a_row": self._in_a_row,
             "skips_in_a_row": self._skips_in_a_row,
             "counts": dict(self.faults.counts),
@@ -136,8 +139,8 @@ class Recovery(Resumable):
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on where a run was; before its weights are loaded."""
-        self.losses, self._in_a_row = state["losses"], state["in_a_row"]
-        self._skips_in_a_row = state["skips_in_a_row"]
+        self.losses, self.cosines = state["losses"], state["cosines"]
+        self._in_a_row, self._skips_in_a_row = state["in_a_row"], state["skips_in_a_row"]
         self.faults.counts.update(state["counts"])
         self.memory.load(state["memory"])
         vars(self.collapse).update(state["collapse"])

@@ -1,0 +1,171 @@
+"use strict";
+// Charts by Observable Plot. Colors are the page's own variables, so that themes switch them; series also differ by
+// symbol and dash.
+(() => {
+  const data = JSON.parse(document.getElementById("page-data").textContent).charts;
+  const COLORS = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s6)"];
+  const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "4 2", "12 4"];
+  const SYMBOLS = ["circle", "square", "triangle", "diamond2", "star", "times"];
+  const STATES = {
+    above: { fill: "var(--good)", symbol: "triangle" },
+    below: { fill: "var(--bad)", symbol: "triangle2" },
+    open: { fill: "var(--sheet)", symbol: "circle" },
+  };
+  const STYLE = { background: "none", color: "var(--ink)", fontFamily: "inherit", fontSize: "12px" };
+  const label = (text) => Object.assign(document.createElement("p"), { className: "quiet", textContent: text });
+
+  // The names that Plot gives to its groups would be read one by one.
+  const quiet = (plot) => {
+    for (const group of plot.querySelectorAll("[aria-label]")) group.removeAttribute("aria-label");
+    return plot;
+  };
+
+  // Draw into a figure, and again whenever its width has changed.
+  const drawn = (figure, draw) => {
+    let plot = null;
+    let width = 0;
+    const redraw = () => {
+      const now = Math.floor(figure.clientWidth);
+      if (now === width || now === 0) return;
+      width = now;
+      const fresh = quiet(draw(width));
+      fresh.setAttribute("role", "img");
+      fresh.setAttribute("aria-label", figure.getAttribute("aria-label"));
+      if (plot) plot.replaceWith(fresh);
+      else figure.append(fresh);
+      plot = fresh;
+    };
+    redraw();
+    new ResizeObserver(() => requestAnimationFrame(redraw)).observe(figure);
+  };
+
+  const longest = (texts) => Math.max(...texts.map((text) => text.length));
+
+  const systems = (points, width) => {
+    const names = [...new Set(points.map((point) => point.of))];
+    const groups = [...new Set(points.map((point) => point.category))];
+    const judged = points.filter((point) => point.is !== "base");
+    const base = points.filter((point) => point.is === "base");
+    const row = 24 * (names.length + 1);
+    return Plot.plot({
+      width,
+      height: groups.length * row + 40,
+      marginLeft: Math.min(width / 3, 16 + 7 * longest(names)),
+      marginRight: 44,
+      marginTop: 4,
+      style: STYLE,
+      x: { label: null, nice: true, ticks: Math.max(3, Math.floor(width / 110)), grid: true },
+      y: { label: null, domain: names, padding: 0.4, tickSize: 0, insetTop: 22 },
+      fy: { label: null, domain: groups, axis: null, padding: 0 },
+      marks: [
+        Plot.frame({ anchor: "top", stroke: "var(--line)" }),
+        Plot.text(groups, { fy: (group) => group, text: (group) => group, frameAnchor: "top-left", dx: 2, dy: 6, fontWeight: 650, fontSize: 13 }),
+        Plot.ruleX(base, { x: "value", fy: "category", stroke: "var(--ink)", strokeDasharray: "4 3", insetTop: 20 }),
+        Plot.ruleY(judged, { y: "of", x1: "low", x2: "high", fy: "category", stroke: "var(--edge)", strokeWidth: 2.5 }),
+        ...Object.entries(STATES).map(([state, look]) =>
+          Plot.dot(judged.filter((point) => point.is === state), {
+            x: "value", y: "of", fy: "category", r: 5, ...look, stroke: state === "open" ? "var(--quiet)" : look.fill, strokeWidth: 2,
+          })),
+        Plot.text(points, { x: (point) => point.high ?? point.value, y: "of", fy: "category", text: (point) => point.value.toFixed(3), textAnchor: "start", dx: 8, fill: "currentColor" }),
+      ],
+    });
+  };
+
+  const series = (points) => [...new Set(points.map((point) => point.of))];
+
+  const legend = (names) => {
+    const list = Object.assign(document.createElement("ul"), { className: "legend" });
+    names.forEach((name, place) => {
+      const item = document.createElement("li");
+      const swatch = Plot.plot({
+        width: 32, height: 14, margin: 0, axis: null, x: { domain: [0, 2] }, y: { domain: [0, 2] },
+        marks: [
+          Plot.line([[0, 1], [2, 1]], { stroke: COLORS[place], strokeDasharray: DASHES[place], strokeWidth: 2 }),
+          Plot.dot([[1, 1]], { fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
+        ],
+      });
+      quiet(swatch).setAttribute("aria-hidden", "true");
+      swatch.classList.add("swatch");
+      item.append(swatch, name);
+      list.append(item);
+    });
+    return list;
+  };
+
+  const lines = (points, width, { x, zero = false }) => {
+    const names = series(points);
+    const many = names.length > COLORS.length;
+    const of = (name) => points.filter((point) => point.of === name);
+    const thinned = (found) => {
+      const every = Math.ceil(found.length / 12);
+      return found.filter((_, place) => place % every === 0 || place === found.length - 1);
+    };
+    return Plot.plot({
+      width,
+      height: Math.min(230, Math.max(170, width * 0.55)),
+      marginLeft: 52,
+      marginRight: 12,
+      marginBottom: 36,
+      style: STYLE,
+      x: { label: x, labelArrow: "none", ticks: Math.min(6, Math.floor(width / 60)) },
+      y: { label: null, grid: true, ticks: 5, zero, nice: true },
+      marks: many
+        ? [Plot.line(points, { x: "x", y: "y", z: "of", stroke: "var(--quiet)", strokeWidth: 1 })]
+        : names.flatMap((name, place) => [
+            Plot.line(of(name), { x: "x", y: "y", stroke: COLORS[place], strokeDasharray: DASHES[place], strokeWidth: 2 }),
+            Plot.dot(thinned(of(name)), { x: "x", y: "y", fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
+          ]),
+    });
+  };
+
+  const lineFigure = (figure, points, options) => {
+    const names = series(points);
+    if (names.length > COLORS.length) figure.append(label(`Each line is one of ${names.length}.`));
+    else if (names.length > 1 || options.named) figure.append(legend(names));
+    drawn(figure, (width) => lines(points, width, options));
+  };
+
+  const lengths = ({ lengths: bins, max_length: limit }, width) => {
+    const step = bins.length > 1 ? bins[1].up_to - bins[0].up_to : bins[0].up_to;
+    const open = bins.length === 64; // the last holds all that are longer
+    const end = bins[bins.length - 1].up_to;
+    const bars = bins.map((bin) => ({ from: bin.up_to - step, to: bin.up_to, texts: bin.texts }));
+    return Plot.plot({
+      width,
+      height: Math.min(260, width * 0.6),
+      marginLeft: 52,
+      marginBottom: 36,
+      style: STYLE,
+      x: { label: open ? `tokens (the last bar: ${end - step} and more)` : "tokens", labelArrow: "none", ticks: Math.floor(width / 80) },
+      y: { type: "sqrt", label: "texts, on a square-root scale", labelArrow: "none", grid: true, ticks: 5 },
+      marks: [
+        Plot.rectY(bars.filter((bar) => bar.from < limit), { x1: "from", x2: "to", y: "texts", fill: "var(--s1)", insetRight: 0.5 }),
+        Plot.rectY(bars.filter((bar) => bar.from >= limit), { x1: "from", x2: "to", y: "texts", fill: "var(--s2)", insetRight: 0.5 }),
+        Plot.ruleY([0]),
+        Plot.ruleX([limit], { stroke: "var(--ink)", strokeDasharray: "4 3", strokeWidth: 1.5 }),
+        Plot.text([`cut at ${limit} →`], { x: limit, frameAnchor: "top", textAnchor: "start", dx: 6, dy: 4, fontWeight: 650, fill: "currentColor" }),
+      ],
+    });
+  };
+
+  for (const figure of document.querySelectorAll("figure[data-chart=systems]")) {
+    drawn(figure, (width) => systems(data.systems[figure.dataset.measure], width));
+  }
+  lineFigure(document.querySelector("[data-chart=recall]"), data.recall, { x: "hits looked at", named: true });
+  const histogram = document.querySelector("[data-chart=lengths]");
+  drawn(histogram, (width) => lengths(data.lengths, width));
+  const place = document.querySelector("[data-chart=training]");
+  let group = null;
+  for (const chart of data.training) {
+    if (chart.group !== group) {
+      group = chart.group;
+      if (group) place.append(Object.assign(document.createElement("h3"), { textContent: group }));
+      place.append(Object.assign(document.createElement("div"), { className: "charts small-multiples" }));
+    }
+    const figure = document.createElement("figure");
+    figure.setAttribute("aria-label", `${group ? `${group}: ` : ""}${chart.title}, by ${chart.x}`);
+    figure.append(Object.assign(document.createElement("figcaption"), { textContent: chart.title }), label(chart.about));
+    place.lastChild.append(figure);
+    lineFigure(figure, chart.points, { x: chart.x, named: true });
+  }
+})();

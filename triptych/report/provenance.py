@@ -1,0 +1,37 @@
+"""What a run can be repeated from: versions, and hashes as DVC knows them."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from triptych.artifacts import dvc_hash
+
+_PACKAGES = (
+    "triptych",
+    "torch",
+    "sentence-transformers",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "faiss-cpu",
+    "bm25s",
+    "numpy",
+    "pyarrow",
+    "dvc",
+)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that figures depend on, where they are installed."""
+    found = {"Python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hashes(*paths: Path) -> dict[str, str]:
+    """Return the hash of each file or folder by its path; ``dvc.lock`` has the same."""
+    return {path.as_posix(): dvc_hash(path) for path in paths}
