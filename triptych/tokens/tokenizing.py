@@ -8,12 +8,12 @@ import numpy as np
 from triptych.params import Tokenize
 
 
-def tokenize(tokenizer: Any, texts: list[str], params: Tokenize) -> list[list[int]]:
-    """Return the token ids of each text, special tokens included, not truncated."""
+def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool = True) -> list[list[int]]:
+    """Return the token ids of each text, not truncated, with ``special`` tokens or without."""
     datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
 
     def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        found = tokenizer(batch["text"], add_special_tokens=True, truncation=False, padding=False, verbose=False)
+        found = tokenizer(batch["text"], add_special_tokens=special, truncation=False, padding=False, verbose=False)
         return {"input_ids": found["input_ids"]}
 
     table = datasets.Dataset.from_dict({"text": texts}).map(
