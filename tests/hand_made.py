@@ -16,7 +16,7 @@ OUTS = {
     "corpus": "data/corpus",
     "texts": "data/triplets/texts",
     "embedder": "data/triplets/embedder",
-    "reranker": "data/triplets/reranker",
+    "reranker": "data/triplets/reranker0",
     "heldout": "data/triplets/heldout",
     "metrics": "metrics/triplets.json",
 }
@@ -25,10 +25,14 @@ TRAIN = (
     " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
     " --vectors data/vectors --checkpoints .checkpoints/round0"
 )
-EVALUATE = "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+EVALUATE = (
+    "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    " --reranker models/reranker-candidate"
+)
 PROMOTE = (
-    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
-    " --verdict metrics/verdict.json --embedder"
+    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json"
+    " --added metrics/evaluate/reranker_added.csv --model models/round0 --candidate models/reranker-candidate"
+    " --verdict metrics/verdict.json --reranker models/reranker --embedder"
 )
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 

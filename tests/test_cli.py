@@ -163,7 +163,7 @@ def exported(*arguments):
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
 def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
-    source, out = prepared / "data/triplets/reranker", tmp_path / name
+    source, out = prepared / "data/triplets/reranker0", tmp_path / name
     found = exported(out, "--source", source)
     number = len(pd.read_parquet(source / "triplets.parquet"))
     assert found.exit_code == 0

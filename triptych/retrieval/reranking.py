@@ -9,7 +9,7 @@ from triptych.retrieval.fusion import Fusion
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """The best ``depth`` hits are ranked by both scores, standardized; the reranker's weighs ``weight``, 0 leaves it."""
+    """The best ``depth`` hits are ranked by both scores, standardized; ``weight`` is the reranker's, 0 is not to."""
 
     depth: int
     weight: float

@@ -1,6 +1,7 @@
 """How a cross-encoder reads pairs, learned from the model itself, and the ids of texts as its pairs need them."""
 
 import logging
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,9 +43,10 @@ def format_of(model: CrossEncoder) -> Format:
     """
     tokenizer = model.tokenizer
     left, pad = tokenizer.padding_side == "left", int(tokenizer.pad_token_id)
+    bare = dict.fromkeys(_ROLES, "")
     if "message" not in model[0].modality_config:
-        found, types = _around(tokenizer)
-        return Format(Frame(*found, types, False, left, pad), dict.fromkeys(_ROLES, ""), dict.fromkeys(_ROLES, ""))
+        (before, between, after), types = _around(tokenizer)
+        return Format(Frame(before, between, after, types, False, left, pad), bare, bare)
     first, second = "\u2460query\u2460", "\u2461document\u2461"
     formatter = model[0].input_formatter
     prompt = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
@@ -52,20 +54,22 @@ def format_of(model: CrossEncoder) -> Format:
     if prompt:
         messages = formatter.prepend_prompt_to_messages(messages, prompt)
     rendered = tokenizer.apply_chat_template(messages[0], tokenize=False)
-    before, found_first, rest = rendered.partition(first)
-    between, found_second, after = rest.partition(second)
+    opens, found_first, rest = rendered.partition(first)
+    divides, found_second, closes = rest.partition(second)
     if not (found_first and found_second):
         raise UserError(
             "train_reranker.base: its chat template has no place for the roles query and document; take a reranker in"
             " the form that sentence-transformers' CrossEncoder loads"
         )
     # Byte-pair encodings join spaces to the word behind them, and line ends to punctuation before them.
-    before, head = _trailing(before)
-    tail, between = _leading(between)
-    between, second_head = _trailing(between)
-    second_tail, after = _leading(after)
-    ids = [tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (before, between, after)]
-    frame = Frame(ids[0], ids[1], ids[2], None, True, left, pad)
+    opens, head = _trailing(opens)
+    tail, divides = _leading(divides)
+    divides, second_head = _trailing(divides)
+    second_tail, closes = _leading(closes)
+    before, between, after = (
+        tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (opens, divides, closes)
+    )
+    frame = Frame(before, between, after, None, True, left, pad)
     return Format(frame, {"query": head, "passage": second_head}, {"query": tail, "passage": second_tail})
 
 
@@ -83,7 +87,9 @@ def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: in
         )
     _check(model, form, max_length)
     opening, closing = _special(model.tokenizer)
-    plain = not any([*form.heads.values(), *form.tails.values(), params.model.query_prompt, params.model.passage_prompt])
+    plain = not any(
+        [*form.heads.values(), *form.tails.values(), params.model.query_prompt, params.model.passage_prompt]
+    )
     fingerprint = tokenizer_fingerprint(model)
     if plain:
         stored = _stored(tokens, fingerprint)
@@ -115,10 +121,10 @@ def _around(tokenizer: Any) -> tuple[list[tuple[int, ...]], tuple[int, ...] | No
     start = _place(ids, first, 0)
     other = _place(ids, second, start + len(first))
     cuts = [0, start, start + len(first), other, other + len(second), len(ids)]
-    parts = [tuple(ids[left:right]) for left, right in zip(cuts, cuts[1:], strict=False)]
+    parts = [tuple(ids[left:right]) for left, right in pairwise(cuts)]
     types = None
     if found is not None:
-        types = tuple(found[left] if left < right else 0 for left, right in zip(cuts, cuts[1:], strict=False))
+        types = tuple(found[left] if left < right else 0 for left, right in pairwise(cuts))
     return [parts[0], parts[2], parts[4]], types
 
 

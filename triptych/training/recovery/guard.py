@@ -117,9 +117,8 @@ class Recovery(Resumable):
             self._kept.restore()
             self._report_vectors(
                 "collapsed",
-                f"all texts get one vector: mean cosine {self.health.cosine:.3f} (limit {self.collapse.limit:.3f}),"
-                f" deviation {self.health.deviation:.3f}; training ends with the weights of step {self._kept.done};"
-                " lower learning_rate in rounds.train",
+                f"{self.collapse.told(self.health)}; training ends with the weights of step {self._kept.done};"
+                " lower learning_rate",
             )
             control.should_training_stop = True
 
