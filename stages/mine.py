@@ -29,7 +29,8 @@ from triptych.triplets.relations import Answers, Relations
 def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
     args = paths(__doc__, "tokens", "base", "round", "model", "mined", "metrics", "vectors", argv=argv)
-    params, profile = load_params(), "reranker" if args.mined.name == "reranker" else "embedder"
+    params = load_params()
+    profile = "reranker" if args.mined.name == "reranker" else "embedder"
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))

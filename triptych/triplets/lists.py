@@ -75,26 +75,24 @@ class _Pools:
     def take(self, example: int, parts: Mapping[str, int], drawn: dict[str, int]) -> list[int]:
         """Return chunks of an anchor, so many of each tier; what a tier lacks comes from another, harder ones first."""
         chosen: list[int] = []
-        for wanted in (*((tier, parts[tier]) for tier in reversed(TIERS)), None):
-            open_ones = sum(parts.values()) - len(chosen)
-            for tier, number in (wanted,) if wanted else ((tier, open_ones) for tier in reversed(TIERS)):
-                found = self._next(example, TIERS.index(tier), min(number, sum(parts.values()) - len(chosen)), chosen)
-                drawn[tier] += len(found)
-                chosen += found
+        size, harder_first = sum(parts.values()), TIERS[::-1]
+        for tier, number in [*((tier, parts[tier]) for tier in harder_first), *((tier, size) for tier in harder_first)]:
+            found = self._next(example, TIERS.index(tier), min(number, size - len(chosen)), chosen)
+            drawn[tier] += len(found)
+            chosen += found
         return chosen
 
     def _next(self, example: int, tier: int, number: int, taken: list[int]) -> list[int]:
-        if number < 1:
-            return []
         here = slice(self._pool.offsets[example], self._pool.offsets[example + 1])
         own = np.unique(self._pool.chunk[here][self._pool.tier[here] == tier])
-        turn = self._turns.setdefault((example, tier), [])
-        free = [one for one in turn if one not in taken]
-        if len(free) < number:
-            turn += self._random.permutation(own[~np.isin(own, turn)]).tolist()
-            free = [one for one in turn if one not in taken]
-        found = free[:number]
-        self._turns[example, tier] = [one for one in turn if one not in found]
+        turn, found = self._turns.setdefault((example, tier), []), list[int]()
+        for begun in (True, False):
+            if not begun and len(found) < number:
+                turn += self._random.permutation(own).tolist()
+            for one in list(turn):
+                if len(found) < number and one not in (*taken, *found):
+                    found.append(one)
+                    turn.remove(one)
         return found
 
 
