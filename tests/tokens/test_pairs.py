@@ -37,10 +37,10 @@ words = st.lists(st.integers(4, 39), max_size=30)
 def test_a_pair_is_what_the_tokenizer_makes_of_it_cut_or_not(frame, known, first, second, limit):
     store = pack([[CLS, *first, SEP], [CLS, *second, SEP]], {"max_length": 99})
     ids, types = PairStore(store, 1, 1, frame, limit)[0, 1]
-    texts = (" ".join(f"w{one}" for one in part) for part in (first, second))
+    texts = ([" ".join(f"w{one}" for one in part)] for part in (first, second))
     made = known(*texts, truncation="longest_first", max_length=limit, return_token_type_ids=True)
-    assert ids.tolist() == made["input_ids"]
-    assert frame.types is None or types.tolist() == made["token_type_ids"]
+    assert ids.tolist() == made["input_ids"][0]
+    assert frame.types is None or types.tolist() == made["token_type_ids"][0]
     assert len(ids) == PairStore(store, 1, 1, frame, limit).lengths(np.array([[0, 1]]))[0]
 
 
