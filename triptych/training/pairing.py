@@ -96,7 +96,9 @@ def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: in
         if stored is not None and int(stored.metadata["max_length"]) - opening - closing >= room:
             return PairStore(stored, opening, closing, form.frame, max_length)
     log.info("train_reranker: texts are tokenized for the reranker")
-    return PairStore(_tokenized(model.tokenizer, form, tokens, params.tokenize, room), 0, 0, form.frame, max_length)
+    return PairStore(
+        _tokenized(model.tokenizer, form, tokens, params.tokenize, max_length), 0, 0, form.frame, max_length
+    )
 
 
 def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
@@ -106,11 +108,11 @@ def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
         return None
 
 
-def _tokenized(tokenizer: Any, form: Format, tokens: Path, params: Tokenize, room: int) -> TokenStore:
+def _tokenized(tokenizer: Any, form: Format, tokens: Path, params: Tokenize, max_length: int) -> TokenStore:
     roles, texts = read_texts(tokens / "texts")
     framed = [form.heads[role] + text + form.tails[role] for role, text in zip(roles, texts, strict=True)]
-    rows = [row[:room] for row in tokenize(tokenizer, framed, params, special=False)]
-    return pack(rows, {"max_length": room})
+    rows = [row[:max_length] for row in tokenize(tokenizer, framed, params, special=False)]
+    return pack(rows, {"max_length": max_length})
 
 
 def _around(tokenizer: Any) -> tuple[list[tuple[int, ...]], tuple[int, ...] | None]:
