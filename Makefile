@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test lint types unit test-slow test-gpu fix lock
+.PHONY: help setup repro repro-full test lint types unit test-slow test-gpu fix lock
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,10 @@ setup: .venv/installed  ## make .venv from the lock
 
 repro: setup  ## run the whole DAG, then show the result
 	dvc repro
+	triptych results
+
+repro-full: setup  ## the same with a reranker, which takes half as long again; sets its steps in params.yaml
+	dvc exp run --set-param train_reranker.steps=150
 	triptych results
 
 test: setup lint types unit  ## lint, types, tests
