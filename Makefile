@@ -22,7 +22,7 @@ repro: setup  ## run the whole DAG, then show the result
 	dvc repro
 	triptych results
 
-repro-full: setup  ## the same with a reranker, which takes half as long again; sets its steps in params.yaml
+repro-full: setup  ## the same with a reranker, which takes nearly twice as long; sets its steps in params.yaml
 	dvc exp run --set-param train_reranker.steps=150
 	triptych results
 
