@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro test lint types unit test-slow test-gpu test-extras fix lock
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras fix lock
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,10 @@ browser:  ## bring Debian's chromium, which the tests of the page run in
 
 repro: setup  ## run the whole DAG, then show the result
 	dvc repro
+	triptych results
+
+repro-full: setup  ## the same with a reranker, which takes nearly twice as long; sets its steps in params.yaml
+	dvc exp run --set-param train_reranker.steps=150
 	triptych results
 
 test: setup lint types unit  ## lint, types, tests

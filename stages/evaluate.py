@@ -1,7 +1,7 @@
-"""Measure BM25, base, tuned and their hybrids on the test queries, and the health of both embedders on triplets.
+"""Measure BM25, base, tuned, their hybrids and the reranker on the test queries; look at both embedders' triplets.
 
 ``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
---tables metrics/evaluate --runs data/runs``
+--tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
 """
 
 from dataclasses import asdict
@@ -11,23 +11,29 @@ from typing import Any
 from stages.command import paths, run, say
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.records import Run, read_qrels
-from triptych.evaluation.comparison import ALL, compare, write_intervals
+from triptych.evaluation.comparison import ALL, compare, missing_from_top, write_intervals
 from triptych.evaluation.health import against_base
 from triptych.evaluation.measures import mean_measure
 from triptych.evaluation.runs import write_runs
 from triptych.params_file import load_params
 from triptych.retrieval.fusion import Fusion, choose_fusion
+from triptych.retrieval.reranking import Reranking
 from triptych.tokens.store import open_store
 from triptych.training.base import tokenizer_fingerprint
 from triptych.training.judging import heldout_measures, load_judging
+from triptych.training.pairing import pair_store
+from triptych.training.reranker import has_reranker, load_saved
+from triptych.training.reranking import rerank
 from triptych.training.rounds import load_round
 from triptych.triplets.examples import read_examples
 from triptych.triplets.views import passage
 
+FIRST = "tuned_hybrid"  # the system whose best hits the reranker orders anew
+
 
 def main(argv: list[str] | None = None) -> None:
     """Write measures, differences with intervals, what was chosen on dev, and what each system found."""
-    args = paths(__doc__, "tokens", "model", "metrics", "tables", "runs", argv=argv)
+    args = paths(__doc__, "tokens", "model", "metrics", "tables", "runs", "reranker", argv=argv)
     params = load_params()
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     blend, record = load_round(args.model, params.model)
@@ -49,16 +55,20 @@ def main(argv: list[str] | None = None) -> None:
         runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
         chosen[hybrid] = asdict(fusion)
         triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
-    tested = {system: _only(found, test) for system, found in runs.items()}
+    if reranks := has_reranker(args.reranker):
+        reranker = load_saved(args.reranker)
+        pairs = pair_store(reranker, args.tokens, params, reranker.max_seq_length)
+        ways = [Reranking(depth, weight) for depth in settings.rerank_depths for weight in settings.rerank_weights]
+        runs["reranked"], way = rerank(reranker, pairs, judging, runs[FIRST], dev, ways, measure)
+        chosen["reranked"] = asdict(way)
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
-    compared = compare(
-        tested,
-        test,
-        {query.query_id: query for query in judging.queries},
-        {query: document[min(judged)] for query, judged in test.items()},
-        "base",
-        settings,
-    )
+    tested = {system: _only(found, test) for system, found in runs.items()}
+    queries = {query.query_id: query for query in judging.queries}
+    documents = {query: document[min(judged)] for query, judged in test.items()}
+    compared = compare(tested, test, queries, documents, "base", settings)
+    with_and_without = {name: tested[name] for name in (FIRST, "reranked") if reranks}
+    added = compare(with_and_without, test, queries, documents, FIRST, settings).intervals if reranks else []
+    deepest = max(settings.rerank_depths)
     write_json(
         args.metrics,
         {
@@ -68,11 +78,13 @@ def main(argv: list[str] | None = None) -> None:
             "kinds": compared.kinds,
             "chosen_on_dev": chosen,
             "corpus": dvc_hash(corpus),
+            f"missing_from_top_{deepest}": missing_from_top(tested[FIRST], test, queries, deepest),
         },
     )
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", tested)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
+    write_intervals(args.tables / "reranker_added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _labeled(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))

@@ -1,4 +1,4 @@
-"""Mine hard negatives with the model just trained; only ids change.
+"""Mine hard negatives with the model just trained, for the next round or for the reranker; only ids change.
 
 ``python -m stages.mine --tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
     args = paths(__doc__, "tokens", "base", "round", "model", "mined", "metrics", "vectors", argv=argv)
     params = load_params()
+    profile = "reranker" if args.mined.name == "reranker" else "embedder"
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
@@ -54,8 +55,9 @@ def main(argv: list[str] | None = None) -> None:
     mined, figures = remine(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
     ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
     with writing(args.mined) as out:
-        _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, "embedder")
-        if ends := all_["churn"] < params.mine.skip_below_churn:
+        _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, profile)
+        # The reranker is no round of the embedder's: what is mined for it ends none.
+        if ends := profile == "embedder" and all_["churn"] < params.mine.skip_below_churn:
             write_end(out, all_["churn"])
     write_json(args.metrics, {"mined": figures, "ends": ends} | written)
     for line in advice(figures):

@@ -1,32 +1,44 @@
-"""Give the verdicts on embedder and hybrid, and publish the embedder that won, which may be the base model.
+"""Give the verdicts on embedder, hybrid and reranker; publish the embedder that won, which may be the base model.
 
 ``python -m stages.promote --intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json
---model models/round1 --verdict metrics/verdict.json --embedder models/embedder``
+--added metrics/evaluate/reranker_added.csv --model models/round1 --candidate models/reranker-candidate
+--verdict metrics/verdict.json --embedder models/embedder --reranker models/reranker``
+
+A reranker is published only if it adds to what there would be without it; else its folder says why there is none.
 """
 
+import shutil
 from typing import Any
 
 from stages.command import paths, run, say
-from triptych.artifacts import read_json, write_json, writing
-from triptych.evaluation.comparison import ALL, NamedInterval, read_intervals
-from triptych.evaluation.verdict import Verdict, judge
+from triptych.artifacts import read_json, write_json, write_text, writing
+from triptych.evaluation.comparison import read_intervals
+from triptych.evaluation.reranked import no_place, refused, told_of_reranker
+from triptych.evaluation.verdict import Verdict, judge, told_of
+from triptych.params import Model
 from triptych.params_file import load_params
 from triptych.report.card import model_card
 from triptych.training.base import license_of, load_base
 from triptych.training.publishing import publish
+from triptych.training.reranker import model_of, no_reranker
 from triptych.training.rounds import load_round
 
+_PATHS = ("intervals", "evaluation", "added", "model", "candidate", "verdict", "embedder", "reranker")
 _LOAD = """from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("{folder}")
 queries = model.encode_query(["how do I join two tables on a key"])
 passages = model.encode_document(["Merge two tables on a key."])
 model.similarity(queries, passages)"""
+_LOAD_RERANKER = """from sentence_transformers import CrossEncoder
+
+model = CrossEncoder("{folder}")
+model.predict([("how do I join two tables on a key", "Merge two tables on a key.")])"""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the verdicts, and a model that loads with plain sentence-transformers."""
-    args = paths(__doc__, "intervals", "evaluation", "model", "verdict", "embedder", argv=argv)
+    args = paths(__doc__, *_PATHS, argv=argv)
     params = load_params()
     measured = [one for one in read_intervals(args.intervals) if one.measure == params.promote.measure]
     evaluation = read_json(args.evaluation, "evaluate")
@@ -35,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     def verdict_on(system: str) -> tuple[Verdict, dict[str, Any]]:
         found = [one for one in measured if one.system == system]
         verdict = judge(found, params.promote, params.evaluate.confidence)
-        return verdict, _told(verdict, found)
+        return verdict, told_of(verdict, found)
 
     verdict, told = verdict_on("tuned")
     blend, record = load_round(args.model, params.model)
@@ -50,19 +62,34 @@ def main(argv: list[str] | None = None) -> None:
         why = "dev prefers the embedder alone"
         hybrid_told |= {"verdict": "kept", "reason": why, "reasons": [why]}
     used = hybrid_told["verdict"] == "promoted"
-    base = load_base(params.model)
-    card = model_card(
-        "Embedder " + ("tuned by Triptych" if tuned else "left as it was by Triptych"),
-        params.model,
-        license_of(params.model),
-        verdict.reasons,
-        evaluation["measures"],
-        measured,
-        evaluation["corpus"],
-        _LOAD.format(folder=args.embedder.as_posix()),
-    )
+    added = [one for one in read_intervals(args.added) if one.measure == params.promote.measure]
+    reranker_told = refused("none was trained: train_reranker.steps is 0")
+    if added:
+        why_not = no_place(chosen["reranked"]["weight"], published, used or fusion["dense_weight"] == 1.0)
+        gains = judge(added, params.promote, params.evaluate.confidence)
+        reranker_told = told_of_reranker(*verdict_on("reranked"), gains, added, why_not)
+        reranker_told |= {"way": chosen["reranked"]}
+    reranks = reranker_told["verdict"] == "promoted"
+
+    def card(title: str, task: str, model: Model, reasons: list[str], load: str) -> str:
+        license_of_base = license_of(model)
+        return model_card(
+            title, task, model, license_of_base, reasons, evaluation["measures"], measured, evaluation["corpus"], load
+        )
+
+    with writing(args.reranker) as out:
+        if reranks:
+            load = _LOAD_RERANKER.format(folder=args.reranker.as_posix())
+            shutil.copytree(args.candidate, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            title, reasons = "Reranker tuned by Triptych", reranker_told["reasons"]
+            write_text(out / "README.md", card(title, "text-ranking", model_of(params), reasons, load))
+        else:
+            no_reranker(out, reranker_told["reason"])
+    base, load = load_base(params.model), _LOAD.format(folder=args.embedder.as_posix())
+    title = "Embedder " + ("tuned by Triptych" if tuned else "left as it was by Triptych")
+    said = card(title, "sentence-similarity", params.model, verdict.reasons, load)
     with writing(args.embedder) as out:
-        publish(blend.model if tuned else base, base, out, params.model, card, tuned=tuned)
+        publish(blend.model if tuned else base, base, out, params.model, said, tuned=tuned)
     write_json(
         args.verdict,
         told
@@ -72,6 +99,7 @@ def main(argv: list[str] | None = None) -> None:
             "measure": params.promote.measure,
             "strength": record.strength,
             "published": published,
+            "reranker": reranker_told | {"used": reranks, "system": "reranked"},
             "hybrid": hybrid_told | {"used": used, "system": f"{published}_hybrid", "fusion": fusion},
         },
     )
@@ -79,21 +107,7 @@ def main(argv: list[str] | None = None) -> None:
     decision = "the tuned embedder" if tuned else "keep your base model"
     say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
     say(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
-
-
-def _told(verdict: Verdict, found: list[NamedInterval]) -> dict[str, Any]:
-    """Return what a verdict says and the figures of all queries together."""
-    (overall,) = (one for one in found if one.category == ALL)
-    return {
-        "verdict": verdict.decision,
-        "reason": verdict.reason,
-        "reasons": verdict.reasons,
-        "kinds": overall.kinds,
-        "difference": overall.interval.difference,
-        "low": overall.interval.low,
-        "high": overall.interval.high,
-        "p_holm": overall.p_holm,
-    }
+    say(f"promote: {'use the' if reranks else 'no'} reranker; {reranker_told['reason']}; {args.reranker}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Rate the triplets by the base model: how hard each tier is, and how many of its negatives may be false.
 
 ``python -m stages.rate --tokens data/tokens --base models/base --embedder data/triplets/embedder
---reranker data/triplets/reranker --metrics metrics/rate.json --tables metrics/rate``
+--reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate``
 """
 
 from typing import Any

@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
             "final_loss": trained.curve[-1].loss if trained.curve else None,
             "measured_at": [point["step"] for point in watch.points],
             "stopped": watch.stopped,
-            "cosine": trained.cosine,
+            "cosine": trained.watched,
             "incidents": asdict(trained.incidents),
         },
     )

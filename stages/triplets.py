@@ -1,7 +1,7 @@
 """Make anchors, positives and all three tiers of negatives in one pass, for the embedder and for the reranker.
 
 ``python -m stages.triplets --corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder
---reranker data/triplets/reranker --heldout data/triplets/heldout --metrics metrics/triplets.json``
+--reranker data/triplets/reranker0 --heldout data/triplets/heldout --metrics metrics/triplets.json``
 """
 
 from collections import Counter

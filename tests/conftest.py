@@ -136,7 +136,7 @@ def prepare(write_params, tiny_model):
                 (
                     triplets,
                     "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
-                    " --reranker data/triplets/reranker --heldout data/triplets/heldout"
+                    " --reranker data/triplets/reranker0 --heldout data/triplets/heldout"
                     " --metrics metrics/triplets.json",
                 ),
                 (

@@ -16,7 +16,7 @@ OUTS = {
     "corpus": "data/corpus",
     "texts": "data/triplets/texts",
     "embedder": "data/triplets/embedder",
-    "reranker": "data/triplets/reranker",
+    "reranker": "data/triplets/reranker0",
     "heldout": "data/triplets/heldout",
     "metrics": "metrics/triplets.json",
 }
@@ -28,10 +28,12 @@ TRAIN = (
 EVALUATE = (
     "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
     " --runs data/runs"
+    " --reranker models/reranker-candidate"
 )
 PROMOTE = (
-    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json --model models/round0"
-    " --verdict metrics/verdict.json --embedder"
+    "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json"
+    " --added metrics/evaluate/reranker_added.csv --model models/round0 --candidate models/reranker-candidate"
+    " --verdict metrics/verdict.json --reranker models/reranker --embedder"
 )
 INDEX = (
     "--corpus data/corpus --embedder models/embedder --index data/index --metrics metrics/index.json"

@@ -62,6 +62,7 @@ def written(tmp_path, params_with):
             "measure": measure,
             "strength": 0.75,
             "hybrid": {"used": used, "system": "tuned_hybrid", "fusion": fusion, "reasons": ["mrr@10 rises by 0.600"]},
+            "reranker": {"used": used, "way": {"depth": 50, "weight": 0.2}, "reasons": ["mrr@10 rises by 0.700"]},
         }
         evaluation = {"measures": compared.measures, "chosen_on_dev": chosen}
         (tmp_path / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
@@ -95,7 +96,7 @@ def test_results_show_each_measure_and_the_difference_to_base_with_its_interval(
     tuned = next(row for row in rows(run(written()).output) if row[1] == "tuned")
     assert tuned[2:6] == ["1.000"] * 4
     assert tuned[6].startswith("+0.250 [+0.")
-    assert float(tuned[7]) < 0.05  # corrected for four systems
+    assert float(tuned[7]) < 0.05  # corrected for five systems
 
 
 def test_base_has_no_difference_to_itself(written):
@@ -134,7 +135,10 @@ def test_results_say_what_was_chosen_on_dev(written):
 def test_results_say_how_to_search(written):
     output = " ".join(run(written()).output.split())
     assert "Search with tuned + BM25, rrf with dense weight 0.9: mrr@10 rises by 0.600." in output
-    assert "Search with the embedder alone: mrr@10 rises by 0.600." in " ".join(run(written(used=False)).output.split())
+    assert "Rerank the best 50 with weight 0.2: mrr@10 rises by 0.700." in output
+    alone = " ".join(run(written(used=False)).output.split())
+    assert "Search with the embedder alone: mrr@10 rises by 0.600." in alone
+    assert "Do not rerank: mrr@10 rises by 0.700." in alone
 
 
 def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
@@ -163,7 +167,7 @@ def exported(*arguments):
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
 def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
-    source, out = prepared / "data/triplets/reranker", tmp_path / name
+    source, out = prepared / "data/triplets/reranker0", tmp_path / name
     found = exported(out, "--source", source)
     number = len(pd.read_parquet(source / "triplets.parquet"))
     assert found.exit_code == 0

@@ -30,6 +30,9 @@ SLICE = {
     "rounds.train.round1.steps": 3,
     "train.batch_size": 8,
     "train.precision": "fp32",
+    "train_reranker.steps": 2,
+    "train_reranker.batch_size": 4,
+    "train_reranker.max_length": 48,
     "evaluate.bootstrap_samples": 200,
 }
 
@@ -103,7 +106,7 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     assert vectors.shape == (2, 32)
     measures = json.loads((project / "metrics" / "evaluate.json").read_text(encoding="utf-8"))["measures"]
     assert set(measures) == {"all", "fft", "ma"}
-    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"}
+    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid", "reranked"}
     metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["max_length"] % 8 == 0
     assert {
@@ -156,7 +159,21 @@ def test_hashes_are_those_of_dvc(project):
     [
         ("promote__category_tolerance", 0.5, ["promote", "index", "report"]),
         ("evaluate__seed", 99, ["evaluate", "promote", "index", "report"]),
-        ("mine__depth", 20, ["mine@round1", "train@round1", "evaluate", "promote", "index", "report"]),
+        (
+            "mine__depth",
+            20,
+            [
+                "mine@round1",
+                "train@round1",
+                "mine@reranker",
+                "train_reranker",
+                "evaluate",
+                "promote",
+                "index",
+                "report",
+            ],
+        ),
+        ("train_reranker__steps", 0, ["train_reranker", "evaluate", "promote", "index", "report"]),
         ("report__snippet_chars", 99, ["report"]),
     ],
 )
@@ -176,7 +193,7 @@ def test_a_round_is_added_by_two_lines_and_older_ones_stay_as_they_are(project):
     set_params(
         project,
         rounds__train__round2={"previous": "round1", "steps": 3, "learning_rate": 1.0e-3},
-        rounds__mine__round2={"previous": "round1"},
+        rounds__mine__round2={"previous": "round1", "examples": "round1"},
     )
     assert ran(run(project, "dvc", "repro")) == ["mine@round2", "train@round2", "report"]
     figures = json.loads((project / "metrics" / "mine" / "round2.json").read_text(encoding="utf-8"))
@@ -229,7 +246,7 @@ def test_tokens_made_on_one_machine_are_trained_on_by_another(seed_project, tmp_
 def test_data_stages_are_byte_stable_under_other_hash_seeds_and_thread_counts(project, tmp_path):
     same = [path for path in _produced(project) if path.parts[0] == "data"]
     assert same
-    for stage in ("ingest", "split", "triplets", "tokenize", "mine@round1", "index"):
+    for stage in ("ingest", "split", "triplets", "tokenize", "mine@round1", "mine@reranker", "index"):
         command = yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["cmd"]
         again = command.replace(" data/vectors", f" {tmp_path.as_posix()}/vectors")  # nothing cached
         for out in yaml.safe_load((project / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["outs"]:

@@ -107,10 +107,21 @@ def test_every_round_but_the_first_must_be_mined(message):
 
 
 def test_a_third_round_takes_a_line_in_train_and_one_in_mine(params_with):
-    line = {"previous": "round1"}
-    turn = line | {"steps": 5, "learning_rate": 1.0e-4}
-    params = params_with(**{"rounds.train.round2": turn, "rounds.mine.round2": line, "evaluate.round": "round2"})
+    line = {"previous": "round1", "examples": "round1"}
+    turn = {"previous": "round1", "steps": 5, "learning_rate": 1.0e-4}
+    more = {"rounds.train.round2": turn, "rounds.mine.round2": line, "evaluate.round": "round2"}
+    params = params_with(**more, **{"rounds.mine.reranker.previous": "round2"})
     assert list(params.rounds.train) == ["round0", "round1", "round2"]
+
+
+def test_the_reranker_must_learn_from_the_retriever_that_is_judged(message):
+    wrong = message(**{"rounds.mine.reranker.previous": "round0"})
+    assert "rounds.mine.reranker.previous: expected evaluate.round, 'round1', got 'round0'" in wrong
+
+
+def test_a_list_must_have_room_for_a_hard_negative(message):
+    wrong = message(**{"train_reranker.negatives": 2, "train_reranker.random": 2})
+    assert "train_reranker: random: of 2 negatives 2 are random, which leaves no hard one" in wrong
 
 
 def test_round_to_judge_must_be_trained(message):

@@ -36,6 +36,7 @@ def trained(prepared, tmp_path_factory, write_params):
         settings(folder, write_params)
         train.main(TRAIN.split())
     full_strength(folder)
+    (folder / "models/reranker-candidate").mkdir()
     return folder
 
 
@@ -57,6 +58,7 @@ def settings(folder, write_params, **changes):
         "train.batch_size": 8,
         "train.precision": "fp32",
         "evaluate.round": "round0",
+        "rounds.mine.reranker.previous": "round0",
         "evaluate.bootstrap_samples": 1000,
     }
     write_params(folder, **fixed | changes)
@@ -115,6 +117,7 @@ def compared(project, params_with):
     """Write what evaluate would of two categories, with the answers' ranks given; return the verdict of promote."""
     queries = {f"q{number}": Query(f"q{number}", "", "user", "fft" if number < 60 else "ma") for number in range(240)}
     qrels = {one: {"answer": 1} for one in queries}
+    documents = {one: int(one[1:]) // 2 for one in queries}
     draw = Random(3)
 
     def run(ranks):
@@ -124,18 +127,23 @@ def compared(project, params_with):
 
         return {one: hits(query.category) for one, query in queries.items()}
 
-    def call(weight=0.5, **ranks):
+    def call(weight=0.5, rerank_weight=0.5, **ranks):
         usual = {"fft": [1, 2, 3], "ma": [1, 2, 3]}
         systems = {"base": run(usual), "bm25": run(usual), "base_hybrid": run(usual), "tuned_hybrid": run(usual)}
         systems |= {system: run(usual | found) for system, found in ranks.items()}
         params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
-        found = compare(systems, qrels, queries, {one: int(one[1:]) // 2 for one in queries}, "base", params)
+        found = compare(systems, qrels, queries, documents, "base", params)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
-        fusions = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
+        beside = {name: systems[name] for name in ("tuned_hybrid", "reranked") if "reranked" in systems}
+        added = compare(beside, qrels, queries, documents, "tuned_hybrid", params).intervals if beside else []
+        write_intervals(project / "metrics/evaluate/reranker_added.csv", added)
+        chosen = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
+        chosen |= {"reranked": {"depth": 50, "weight": rerank_weight}}
         write_json(
             project / "metrics/evaluate.json",
-            {"chosen_on_dev": fusions, "measures": found.measures, "corpus": "f00.dir"},
+            {"chosen_on_dev": chosen, "measures": found.measures, "corpus": "f00.dir"},
         )
+        (project / "models/reranker-candidate/config.json").write_text("{}", encoding="utf-8")
         return judged(project)
 
     return call
@@ -172,3 +180,49 @@ def test_a_hybrid_from_which_dev_left_bm25_out_is_the_embedder_alone(compared, c
     better = {"fft": BETTER, "ma": BETTER}
     assert compared(1.0, tuned=better, tuned_hybrid=better)["hybrid"]["used"] is False
     assert "no hybrid search; dev prefers the embedder alone" in capsys.readouterr().out
+
+
+GOOD = {"fft": BETTER, "ma": BETTER}
+BEST = {"fft": [1], "ma": [1]}
+
+
+def published(project):
+    return sorted(one.name for one in (project / "models/reranker").iterdir())
+
+
+def test_a_reranker_that_adds_to_the_hybrid_is_published(compared, project):
+    verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked=BEST)
+    told = verdict["reranker"]
+    assert (told["verdict"], told["used"], told["way"]) == ("promoted", True, {"depth": 50, "weight": 0.5})
+    assert 0 < told["added"]["low"] < told["added"]["difference"] < told["difference"]
+    assert told["reason"].startswith("beside the same search without it, mrr@10 rises by 0.")
+    assert published(project) == ["README.md", "config.json"]
+
+
+def test_a_reranker_that_is_better_than_base_but_adds_nothing_is_refused(compared, project):
+    told = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked=GOOD)["reranker"]
+    assert told["low"] > 0
+    assert (told["verdict"], told["used"]) == ("kept", False)
+    assert told["reason"].startswith("beside the same search without it, ")
+    assert published(project) == ["README.md"]
+
+
+def test_a_reranker_that_harms_a_category_is_refused(compared, project):
+    told = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked={"fft": WORSE, "ma": [1]})["reranker"]
+    assert (told["verdict"], told["used"]) == ("kept", False)
+    assert published(project) == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "changes", "why"),
+    [
+        ({"tuned": {}}, {}, "it orders what the tuned embedder finds, which is not published"),
+        ({"tuned": GOOD}, {}, "it orders what the hybrid finds, which is not used"),
+        ({"tuned": GOOD, "tuned_hybrid": GOOD}, {"rerank_weight": 0.0}, "dev prefers not to rerank"),
+    ],
+)
+def test_a_reranker_without_its_first_stage_is_refused(compared, project, ranks, changes, why):
+    told = compared(**changes, **ranks, reranked=BEST)["reranker"]
+    assert (told["verdict"], told["reason"], told["used"]) == ("kept", why, False)
+    assert why[1:] in (project / "models/reranker/README.md").read_text(encoding="utf-8")
+    assert published(project) == ["README.md"]

@@ -23,10 +23,19 @@ def project(tmp_path_factory, prepare, params_with):
     records = [asdict(chunk) for chunk in intake.chunks(lambda path, one: None)]
     (folder / "chunks.json").write_text(json.dumps(records), encoding="utf-8")
     sources = [{"path": "chunks.json"}]
-    prepare(folder, **{"ingest.sources": sources, "evaluate.bootstrap_samples": 200, "evaluate.round": "round0"})
+    prepare(
+        folder,
+        **{
+            "ingest.sources": sources,
+            "evaluate.bootstrap_samples": 200,
+            "evaluate.round": "round0",
+            "rounds.mine.reranker.previous": "round0",
+        },
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         train.main(TRAIN.split())
+        (folder / "models/reranker-candidate").mkdir()
         evaluate.main(EVALUATE.split())
     return folder
 

@@ -17,7 +17,7 @@ from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import TIERS
 
 LINE = (
-    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker"
+    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker0"
     " --metrics metrics/rate.json --tables metrics/rate"
 )
 FILES = ("metrics/rate.json", "metrics/rate/tiers.csv", "metrics/rate/examples.jsonl")

@@ -178,6 +178,32 @@ class Train(Section):
         return self
 
 
+class TrainReranker(Section):
+    """Stage ``train_reranker``; what it does not name is as in ``train``."""
+
+    seed: int
+    base: str | None
+    revision: str | None
+    start: Literal["base", "tuned"]
+    steps: int = Field(ge=0)
+    learning_rate: Positive
+    method: Literal["lora", "full"]
+    batch_size: int = Field(ge=2)
+    negatives: Count
+    random: int = Field(ge=0)
+    loss: Literal["listwise", "pointwise"]
+    positive_weight: Positive | None
+    max_length: int = Field(ge=8)
+
+    @model_validator(mode="after")
+    def _hard_ones_among_the_negatives(self) -> Self:
+        if self.random >= self.negatives:
+            raise ValueError(
+                f"random: of {self.negatives} negatives {self.random} are random, which leaves no hard one; lower it"
+            )
+        return self
+
+
 class Mine(Section):
     """Stage ``mine``."""
 
@@ -205,9 +231,10 @@ class TrainRound(Section):
 
 
 class MineRound(Section):
-    """The round whose model mines for this one."""
+    """The round whose model mines for this one, and the examples that it mines for."""
 
     previous: str
+    examples: str
 
 
 class Rounds(Section):
@@ -224,6 +251,8 @@ class Evaluate(Section):
     depth: int = Field(ge=50)
     fusions: list[Literal["zscore", "rrf"]] = Field(min_length=1)
     dense_weights: list[Share] = Field(min_length=1)
+    rerank_depths: list[Count] = Field(min_length=1)
+    rerank_weights: list[Share] = Field(min_length=1)
     bootstrap_samples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1.0)
     round: str
@@ -264,6 +293,7 @@ class Params(Section):
     rate: Rate
     train: Train
     mine: Mine
+    train_reranker: TrainReranker
     rounds: Rounds
     evaluate: Evaluate
     promote: Promote

@@ -43,6 +43,7 @@ def _round_problems(raw: Any) -> list[str]:
     train, mine = rounds("train"), rounds("mine")
     if train is None or mine is None:
         return []
+    retriever = mine.pop("reranker", None)
     problems, known = [], ["base"]
     for name, previous in train.items():
         if previous != known[-1]:
@@ -50,10 +51,14 @@ def _round_problems(raw: Any) -> list[str]:
         known.append(name)
     wanted = {name: previous for name, previous in train.items() if previous != "base"}
     if mine != wanted:
-        problems.append(f"rounds.mine: must repeat rounds.train without the first ({', '.join(wanted) or 'none'})")
+        problems.append(
+            f"rounds.mine: must repeat rounds.train without the first ({', '.join(wanted) or 'none'}), beside reranker"
+        )
     judged = raw.get("evaluate", {}).get("round") if isinstance(raw.get("evaluate"), dict) else None
     if isinstance(judged, str) and judged not in train:
         problems.append(f"evaluate.round: {judged!r} is not one of rounds.train ({', '.join(known[1:])})")
+    if retriever != judged:
+        problems.append(f"rounds.mine.reranker.previous: expected evaluate.round, {judged!r}, got {retriever!r}")
     return problems
 
 

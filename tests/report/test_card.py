@@ -22,7 +22,17 @@ def card(params_with):
         interval = Interval(0.25, 0.125, 0.375, 0.1, 0.01, 8, 4)
         found = [NamedInterval(one, "tuned", "mrr@10", "user", interval, 0.02) for one in measures]
         model = params_with(**{"model.base": "org/base", "model.revision": "abc"}).model
-        return model_card("Embedder", model, license_of_base, ["it rises"], measures, found, "f00.dir", "load()")
+        return model_card(
+            "Embedder",
+            "sentence-similarity",
+            model,
+            license_of_base,
+            ["it rises"],
+            measures,
+            found,
+            "f00.dir",
+            "load()",
+        )
 
     return make
 

@@ -1,9 +1,11 @@
-"""Short runs of training for real, on the tiny model."""
+"""Short runs of training for real, on tiny models."""
 
 import shutil
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+import tiny_families
 
 from triptych.training.trainer import Trained
 
@@ -46,3 +48,70 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         return Ran(weights, trained, model)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def words(tiny_corpus):
+    return [chunk.content for chunk in tiny_corpus.chunks]
+
+
+@pytest.fixture
+def params_of(prepared, tmp_path, write_params, monkeypatch, words):
+    """Params whose reranker is a tiny one of a family, or a fresh head on the tiny embedder."""
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+    from triptych.params_file import load_params
+
+    def call(family, **changes):
+        if family != "fresh" and not (tmp_path / family).exists():
+            tiny_families.make_reranker(tmp_path / family, family, words)
+        fixed = {"base": None if family == "fresh" else f"./{family}", "steps": 4, "batch_size": 4, "negatives": 3}
+        fixed |= {
+            "max_length": 200 if family == "qwen3" else 48,
+            "start": "base",
+            "method": "lora",
+            "learning_rate": 0.01,
+        }
+        own = {f"train_reranker.{name}": value for name, value in fixed.items()}
+        common = {"model.base": "./tiny", "train.precision": "fp32"}
+        return load_params(write_params(tmp_path, **(common | own | changes)))
+
+    return call
+
+
+@pytest.fixture
+def short_lists(params_of, tmp_path):
+    """Train a reranker for a few steps: ``short_lists(family, checkpoints, touch, **changes)``."""
+
+    def call(family="fresh", checkpoints=None, touch=None, **changes):
+        from triptych.corpus.records import read_chunks, read_links
+        from triptych.training.adapter import make_trainable
+        from triptych.training.listing import list_loss, list_material
+        from triptych.training.pairing import pair_store
+        from triptych.training.reranker import load_reranker, model_of, settings_of
+        from triptych.training.trainer import train
+        from triptych.triplets.examples import read_examples, read_passages
+        from triptych.triplets.lists import draw_lists
+        from triptych.triplets.relations import Relations
+
+        params = params_of(family, **changes)
+        wanted, settings, tokens = params.train_reranker, settings_of(params), tmp_path / "data/tokens"
+        model = load_reranker(model_of(params))
+        store = pair_store(model, tokens, params, wanted.max_length)
+        examples = read_examples(tmp_path / "data/triplets/reranker0/examples.parquet", "triplets")
+        chunks = read_chunks(tokens / "corpus/chunks.parquet", "split")
+        relations = Relations(chunks, read_links(tokens / "corpus/links.parquet", "split"))
+        rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
+        shape = (wanted.steps * settings.batch_size, wanted.negatives, wanted.random)
+        lists = draw_lists(examples, relations, rows, params.triplets, shape, 1)
+        passages = np.array(read_passages(tokens / "texts"))
+        material = list_material(examples, lists, passages, store, wanted, fixed=False)
+        make_trainable(model, settings, None)
+        if touch is not None:
+            touch(model)
+        trained = train(model, material, settings, wanted.learning_rate, checkpoints, loss=list_loss(wanted))
+        weights = {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
+        return model, store, trained, weights, examples
+
+    return call

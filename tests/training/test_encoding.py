@@ -37,8 +37,8 @@ def store(model, texts, params_with, tmp_path_factory):
 def batches(model, monkeypatch):
     """Make batches small, and keep the number of texts of each."""
     seen = []
-    cut = encoding._batches
-    monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 200)
+    cut = encoding.batches
+    monkeypatch.setitem(encoding.TOKENS_PER_BATCH, model.device.type, 200)
 
     def watched(lengths, tokens):
         for rows, size in cut(lengths, tokens):
@@ -46,7 +46,7 @@ def batches(model, monkeypatch):
             assert size * (-(-max(seen[-1]) // 8) * 8) <= tokens
             yield rows, size
 
-    monkeypatch.setattr(encoding, "_batches", watched)
+    monkeypatch.setattr(encoding, "batches", watched)
     return seen
 
 
@@ -90,7 +90,7 @@ def test_batches_begin_with_the_longest_and_stay_within_the_budget(model, store,
 
 
 def test_text_longer_than_the_budget_is_a_batch_of_its_own(model, store, monkeypatch):
-    monkeypatch.setitem(encoding._TOKENS_PER_BATCH, model.device.type, 1)
+    monkeypatch.setitem(encoding.TOKENS_PER_BATCH, model.device.type, 1)
     assert encode(model, store, np.array([0, 1]), "fp32", "test").shape == (2, 32)
 
 

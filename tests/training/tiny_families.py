@@ -1,4 +1,4 @@
-"""A tiny random embedder of each model family, with a tokenizer trained on the spot: no weights are fetched."""
+"""A tiny random embedder or reranker of a model family, with a tokenizer trained on the spot: nothing is fetched."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,14 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from tokenizers.processors import TemplateProcessing
-from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast, Qwen2TokenizerFast
+from transformers import (
+    CONFIG_MAPPING,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+    Qwen2TokenizerFast,
+)
 
 WIDTH = 32
 SHAPE = {
@@ -41,6 +48,22 @@ FAMILIES = {
 }
 
 
+# As Qwen3-Reranker's.
+JUDGE = """\
+<|im_start|>system
+Judge whether the Document meets the requirements. The answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+<Instruct>: {{ messages | selectattr("role", "eq", "system") | map(attribute="content") | first | default("Find") }}
+<Query>: {{ messages | selectattr("role", "eq", "query") | map(attribute="content") | first }}
+<Document>: {{ messages | selectattr("role", "eq", "document") | map(attribute="content") | first }}<|im_end|>
+<|im_start|>assistant
+<think>
+
+</think>
+
+"""
+
+
 def config_of(model_type, **changes):
     """Return the config of a tiny model, in the terms of its family."""
     shape = SHAPE | {"vocab_size": 64, "pad_token_id": 0} | changes
@@ -64,17 +87,38 @@ def make_embedder(folder, model_type, texts, *more):
     SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder), create_model_card=False)
 
 
-def _encoder_tokenizer(texts):
+def make_reranker(folder, model_type, texts):
+    """Write a cross-encoder of a family into a folder: a head over an encoder, or a decoder that says yes or no."""
+    torch.manual_seed(7)
+    if FAMILIES[model_type].decoder:
+        tokenizer = _decoder_tokenizer([*texts, JUDGE], model_max_length=400)
+        tokenizer.add_tokens(["yes", "no"])
+        tokenizer.chat_template = JUDGE
+        kind = AutoModelForCausalLM
+    else:
+        two = {"bert": "[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1", "xlm-roberta": "[CLS] $A [SEP] [SEP] $B [SEP]"}
+        tokenizer = _encoder_tokenizer(
+            texts, two.get(model_type, "[CLS] $A [SEP] $B [SEP]"), typed=model_type == "bert"
+        )
+        kind = AutoModelForSequenceClassification
+    more = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "num_labels": 1}
+    kind.from_config(config_of(model_type, max_position_embeddings=420, **more)).eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _encoder_tokenizer(texts, pair="[CLS] $A [SEP] $B [SEP]", typed=False):
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer, backend.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     backend.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=600, special_tokens=special))
-    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    marks = [("[CLS]", 2), ("[SEP]", 3)]
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=marks)
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    names["model_input_names"] = ["input_ids", "attention_mask", *["token_type_ids"][: int(typed)]]
     return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=72, **names)
 
 
-def _decoder_tokenizer(texts):
+def _decoder_tokenizer(texts, model_max_length=72):
     """Return a tokenizer as Qwen3-Embedding has it: it closes a text with the very token that it pads with."""
     end = "<|endoftext|>"
     backend = Tokenizer(models.BPE())
@@ -84,4 +128,4 @@ def _decoder_tokenizer(texts):
     backend.train_from_iterator(texts, trainer)
     backend.post_processor = TemplateProcessing(single=f"$A {end}", special_tokens=[(end, 0)])
     names = {"pad_token": end, "eos_token": "<|im_end|>", "padding_side": "left"}
-    return Qwen2TokenizerFast(tokenizer_object=backend, model_max_length=72, **names)
+    return Qwen2TokenizerFast(tokenizer_object=backend, model_max_length=model_max_length, **names)

@@ -84,6 +84,22 @@ def compare(
     return Comparison(measures, macro, _measures(values, of_kind), kinds, intervals)
 
 
+def missing_from_top(run: Run, qrels: Qrels, queries: Mapping[str, Query], depth: int) -> dict[str, float]:
+    """Return the share of queries, of each category and `ALL`, none of whose answers is among the best ``depth`` hits.
+
+    What is missing there no reranker can bring back. Equal scores are ranked by chunk id, as by the measures.
+    """
+
+    def lacks(query_id: str) -> float:
+        hits = run.get(query_id, {})
+        best = sorted(hits, key=lambda chunk: (-hits[chunk], chunk))[:depth]
+        return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best))
+
+    lacking = {query_id: lacks(query_id) for query_id in qrels}
+    groups = {ALL: sorted(qrels)} | _grouped(qrels, lambda query_id: queries[query_id].category)
+    return {name: mean(lacking, query_ids) for name, query_ids in groups.items()}
+
+
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
     """Write intervals as CSV, a row each."""
     rows = [asdict(one) for one in intervals]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from triptych.evaluation.comparison import ALL, NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
@@ -55,6 +55,21 @@ def judge(found: Sequence[NamedInterval], params: Promote, confidence: float) ->
     needed += [_needed(one, params.worthwhile + params.category_tolerance, params, confidence) for one in open_ones]
     reason = reasons[1] if rises and holds else reasons[0]
     return Verdict("kept", reason, [*reasons, *filter(None, needed)])
+
+
+def told_of(verdict: Verdict, found: Sequence[NamedInterval]) -> dict[str, Any]:
+    """Return what ``metrics/verdict.json`` says of a system: the verdict, and the figures of all queries together."""
+    (overall,) = (one for one in found if one.category == ALL)
+    return {
+        "verdict": verdict.decision,
+        "reason": verdict.reason,
+        "reasons": verdict.reasons,
+        "kinds": overall.kinds,
+        "difference": overall.interval.difference,
+        "low": overall.interval.low,
+        "high": overall.interval.high,
+        "p_holm": overall.p_holm,
+    }
 
 
 def _needed(one: NamedInterval, distance: float, params: Promote, confidence: float) -> str:

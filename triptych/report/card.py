@@ -11,6 +11,7 @@ from triptych.report.table import in_order, system_name
 
 def model_card(
     title: str,
+    task: str,
     model: Model,
     license_of_base: str | None,
     reasons: list[str],
@@ -21,16 +22,16 @@ def model_card(
 ) -> str:
     """Return the ``README.md`` of a saved model, with a front matter as the Hugging Face hub reads it.
 
-    ``intervals`` are those of the verdict's measure, of all systems; ``corpus`` is the hash of the data as ``dvc.lock``
-    has it; ``load`` is Python code.
+    ``task`` is the hub's name for what the model does. ``intervals`` are those of the verdict's measure, of all
+    systems; ``corpus`` is the hash of the data as ``dvc.lock`` has it; ``load`` is Python code.
     """
     known = {"license": license_of_base} if license_of_base else {}
-    task = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity", "tags": ["triptych"]}
+    front = {"library_name": "sentence-transformers", "pipeline_tag": task, "tags": ["triptych"]}
     revision = f", revision `{model.revision}`" if model.revision else ""
     return "\n".join(
         [
             "---",
-            yaml.safe_dump(task | known, sort_keys=True).strip(),
+            yaml.safe_dump(front | known, sort_keys=True).strip(),
             "---",
             "",
             f"# {title}",

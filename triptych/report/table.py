@@ -8,6 +8,7 @@ from rich.table import Table
 
 from triptych.evaluation.comparison import ALL, Measures, NamedInterval
 from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.reranking import Reranking
 
 SYSTEMS = {
     "bm25": "BM25",
@@ -15,6 +16,7 @@ SYSTEMS = {
     "base_hybrid": "base + BM25",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
+    "reranked": "tuned + BM25, reranked",
 }
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 
@@ -42,6 +44,9 @@ def show_results(
     hybrid = verdict["hybrid"]
     search = f"{SYSTEMS[hybrid['system']]}, {Fusion(**hybrid['fusion'])}" if hybrid["used"] else "the embedder alone"
     console.print(f"Search with {search}: {'; '.join(hybrid['reasons'])}.", soft_wrap=True)
+    reranker = verdict["reranker"]
+    order = f"Rerank {Reranking(**reranker['way'])}" if reranker["used"] else "Do not rerank"
+    console.print(f"{order}: {'; '.join(reranker['reasons'])}.", soft_wrap=True)
     console.print(
         f"The {verdict['published']} model is in {embedder}: SentenceTransformer({embedder!r})",
         soft_wrap=True,

@@ -11,12 +11,12 @@ from triptych.progress import strides
 _TOLD = 65_536  # texts between two words of progress; with several processes, they are started anew for each
 
 
-def tokenize(tokenizer: Any, texts: list[str], params: Tokenize) -> list[list[int]]:
-    """Return the token ids of each text, special tokens included, not truncated."""
+def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool = True) -> list[list[int]]:
+    """Return the token ids of each text, not truncated, with ``special`` tokens or without."""
     datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
 
     def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        found = tokenizer(batch["text"], add_special_tokens=True, truncation=False, padding=False, verbose=False)
+        found = tokenizer(batch["text"], add_special_tokens=special, truncation=False, padding=False, verbose=False)
         return {"input_ids": found["input_ids"]}
 
     datasets.disable_progress_bars()

@@ -6,39 +6,43 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.artifacts import write_json
 from triptych.errors import UserError
 from triptych.params import Train
-from triptych.training.families import adapter_targets
+from triptych.training.families import adapter_targets, head_of
 
 Weights = dict[str, torch.Tensor]
 _FULL = "tuned.safetensors"
 
 
-def make_trainable(model: SentenceTransformer, train: Train, previous: Path | None) -> None:
+def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, previous: Path | None) -> None:
     """Prepare a base model for training: attach an adapter, or free all weights; continue ``previous`` if given.
 
     Every weight that trains is float32 afterwards, whatever the base is kept in: GradScaler cannot unscale half
     precision gradients. Adapters leave the pooler alone, whose output no bi-encoder reads, and with an adapter what
-    stands behind the transformer (a dense layer) stays as it is, since only the adapter is saved.
+    stands behind the transformer (a dense layer) stays as it is, since only the adapter is saved. The head of a
+    cross-encoder, its pooler included, trains as a whole beside the adapter.
     """
     transformer = model[0].model
+    head = head_of(transformer)
     if train.method == "lora":
         model.requires_grad_(False)
         if previous is not None:
             _require(previous / "adapter_config.json", "lora")
             model[0].model = PeftModel.from_pretrained(transformer, str(previous), is_trainable=True)
         else:
-            has_pooler = any("pooler" in name for name, _ in transformer.named_modules())
+            apart = [*head, "pooler"]
+            apart = [one for one in apart if any(one in name for name, _ in transformer.named_modules())]
             config = LoraConfig(
                 r=train.lora.r,
                 lora_alpha=train.lora.alpha,
                 lora_dropout=train.lora.dropout,
                 target_modules=adapter_targets(transformer, train.lora.target_modules),
-                exclude_modules=r".*pooler.*" if has_pooler else None,
-                task_type="FEATURE_EXTRACTION",
+                exclude_modules=rf".*({'|'.join(apart)}).*" if apart else None,
+                modules_to_save=head or None,
+                task_type=None if isinstance(model, CrossEncoder) else "FEATURE_EXTRACTION",
             )
             with torch.random.fork_rng():
                 torch.manual_seed(train.seed)  # a process begins with a seed of its own
@@ -48,7 +52,7 @@ def make_trainable(model: SentenceTransformer, train: Train, previous: Path | No
             _require(previous / _FULL, "full")
             model.load_state_dict(load_file(previous / _FULL), strict=False)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_("pooler" not in name)
+            parameter.requires_grad_("pooler" not in name or bool(head))
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -12,7 +12,7 @@ from triptych.tokens.store import PAD_TO, TokenStore
 from triptych.training.precision import Precision, autocast
 from triptych.training.vector_cache import VectorCache, text_keys
 
-_TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU more is no faster
+TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU more is no faster
 
 
 def encode(
@@ -57,7 +57,7 @@ def _encoded(
         autocast(precision, place),
         progress(label, len(text_ids), "texts") as done,
     ):
-        for rows, size in _batches(store.lengths[text_ids], _TOKENS_PER_BATCH.get(place.type, 8_192)):
+        for rows, size in batches(store.lengths[text_ids], TOKENS_PER_BATCH.get(place.type, 8_192)):
             input_ids, mask = store.pad(text_ids[np.resize(rows, size)])
             features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
             out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"][: len(rows)]
@@ -66,7 +66,7 @@ def _encoded(
     return vectors
 
 
-def _batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]]:
+def batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]]:
     """Yield rows and the size to fill the batch up to, longest first (memory runs out at once or not at all).
 
     Texts of a batch have the same padded width, and batches of a width the same size, within ``tokens``: what computes

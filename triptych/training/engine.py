@@ -5,6 +5,8 @@ tokens than the budget, vectors are made without a graph, the loss gives their g
 to carry it into the weights (GradCache, Gao et al. 2021). So the contrastive batch is a matter of quality, the budget
 one of memory. With several processes each encodes its share of the texts, all see all vectors, and the gradient is that
 of the whole batch.
+
+A cross-encoder goes the same way: its texts are pairs, and the vector of a pair is its score.
 """
 
 from collections.abc import Callable
@@ -105,10 +107,13 @@ class Engine:
 
 
 def encode(model: nn.Module | Callable[[Features], dict[str, Tensor]], features: Features) -> Tensor:
-    """Return unit vectors (texts, d), float32."""
-    made = model(features)["sentence_embedding"]
-    with torch.autocast(made.device.type, enabled=False):
-        return normalize(made.float(), dim=-1)
+    """Return unit vectors (texts, d) of an embedder, or scores (pairs, 1) of a cross-encoder, float32."""
+    made = model(features)
+    if "scores" in made:
+        return made["scores"].float()
+    vectors = made["sentence_embedding"]
+    with torch.autocast(vectors.device.type, enabled=False):
+        return normalize(vectors.float(), dim=-1)
 
 
 def tokens(features: Features) -> int:

@@ -1,4 +1,4 @@
-"""Model families: which of their linear layers an adapter is put on."""
+"""Model families: which of their linear layers an adapter is put on, and which layers score a pair."""
 
 from typing import Any, Literal
 
@@ -41,3 +41,16 @@ def adapter_targets(transformer: Any, wanted: Targets) -> str | list[str]:
         f" {', '.join(sorted(linear)) or 'none'}; set train.lora.target_modules to those of them that shall be tuned,"
         " such as [query, key, value], or to all-linear"
     )
+
+
+def head_of(transformer: Any) -> list[str]:
+    """Return the names of the modules that make a score of what a cross-encoder's layers make of a pair.
+
+    There are none in an embedder, nor in a decoder that answers with a word.
+    """
+    if not type(transformer).__name__.endswith("ForSequenceClassification"):
+        return []
+    own = [name for name, one in transformer.named_children() if name != transformer.base_model_prefix]
+    weighed = [name for name in own if any(True for _ in transformer.get_submodule(name).parameters())]
+    inner = getattr(transformer, transformer.base_model_prefix)
+    return [*weighed, *(name for name, one in inner.named_children() if name == "pooler" and one is not None)]

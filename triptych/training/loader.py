@@ -8,11 +8,11 @@ enough for that.
 
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
+from typing import Any
 
 from accelerate.utils import recursively_apply
 
-from triptych.training.batches import Batch, Collator
-from triptych.training.distilling import LessonCollator
+from triptych.training.batches import Batch
 from triptych.training.schedule import Course, Schedule
 
 
@@ -28,7 +28,7 @@ class Loader:
     def __init__(
         self,
         schedule: Schedule | Course,
-        collator: Collator | LessonCollator,
+        collator: Callable[[list[dict[str, Any]]], Batch],
         first: Callable[[], int],
         ahead: int = 0,
         workers: int = 1,

@@ -1,5 +1,6 @@
 """What a round trains on: scheduled rows, the collator that makes batches of them, and the loss they are for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from triptych.params import Params
 from triptych.params_triplets import Triplets
 from triptych.tokens.store import TokenStore
 from triptych.training.base import device
-from triptych.training.batches import Collator
+from triptych.training.batches import Batch, Collator
 from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, lessons, make_teacher, token_counts
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
@@ -31,7 +32,7 @@ class Material:
     """Rows in the order of training, and how they become batches and a loss."""
 
     schedule: Schedule | Course
-    collator: Collator | LessonCollator
+    collator: Callable[[list[dict[str, Any]]], Batch]
     loss: str
     steps: int
 

@@ -68,7 +68,7 @@ def read_end(round_folder: Path) -> float | None:
 
 def maker_of(round_folder: Path) -> str:
     """Return the stage that makes a round's examples: ``round0`` is what tokenize hands on, others are mined."""
-    return "tokenize" if round_folder.name == "round0" else f"mine@{round_folder.name}"
+    return {"round0": "tokenize", "reranker0": "triplets"}.get(round_folder.name, f"mine@{round_folder.name}")
 
 
 def load_round(folder: Path, model: Model) -> tuple[Blend, Round]:

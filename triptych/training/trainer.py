@@ -1,4 +1,4 @@
-"""Training on sentence-transformers' trainer: our schedule, collator and losses; its loop."""
+"""Training on sentence-transformers' trainers: our schedule, collators and losses; their loop."""
 
 import logging
 import tempfile
@@ -12,10 +12,14 @@ import torch
 from accelerate.utils import send_to_device
 from safetensors.torch import load_file, save_file
 from sentence_transformers import (
+    CrossEncoder,
+    CrossEncoderTrainer,
+    CrossEncoderTrainingArguments,
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
+from sentence_transformers.base.trainer import BaseTrainer
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
@@ -55,7 +59,7 @@ class Trained:
     losses: list[float | None]  # of each step; None where it was left out
     steps: list[dict[str, Any]]  # of each point of the curve: step, loss, cosine, learning_rate, active_, weight_<tier>
     incidents: Incidents
-    cosine: dict[str, float | None]  # mean over random pairs, in the first and the last batch
+    watched: dict[str, float | None]  # in the first and the last batch: mean cosine of texts, or deviation of scores
 
     @property
     def curve(self) -> list[LossPoint]:
@@ -63,12 +67,12 @@ class Trained:
         return _curve(self.losses)
 
 
-class Trainer(SentenceTransformerTrainer):
+class Loop(BaseTrainer):
     """The library's loop over our batches: its processes and trackers; our schedule, engine, recovery, checkpoints."""
 
     def __init__(
         self,
-        model: SentenceTransformer,
+        model: SentenceTransformer | CrossEncoder,
         material: Material,
         loss: ContrastiveLoss,
         params: Train,
@@ -153,15 +157,24 @@ class Trainer(SentenceTransformerTrainer):
                 weights[name].copy_(saved)
 
 
+class Trainer(Loop, SentenceTransformerTrainer):
+    """The loop for embedders."""
+
+
+class RerankerTrainer(Loop, CrossEncoderTrainer):
+    """The loop for cross-encoders."""
+
+
 def train(
-    model: SentenceTransformer,
+    model: SentenceTransformer | CrossEncoder,
     material: Material,
     params: Train,
     learning_rate: float,
     checkpoints: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    loss: ContrastiveLoss | None = None,
 ) -> Trained:
-    """Train a prepared model on scheduled rows, in their order.
+    """Train a prepared model on scheduled rows, in their order, by ``loss`` or the one that the material names.
 
     A run that was killed goes on from its last checkpoint in ``checkpoints``, a folder for this run alone; None keeps
     none. Beside the folder lies ``faults.jsonl``, what went wrong. Raise `UserError` where the run cannot go on.
@@ -172,17 +185,17 @@ def train(
         _without_dropout(model)
     apply_options(model, params)
     model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
-    loss = make_loss(params, material.loss)
+    loss = loss or make_loss(params, material.loss)
     steps = StepLog(loss, material)
     with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as place_of_run:
         folder = Path(place_of_run)
         last = last_checkpoint(folder)
-        args = _arguments(folder, params, learning_rate, precision, place, material)
+        args = _arguments(model, folder, params, learning_rate, precision, material)
         if checkpoints is not None:
             args.set_save(strategy="steps", steps=params.checkpoint_every)
             if last is None:
                 (checkpoints.parent / FAULTS).unlink(missing_ok=True)
-        trainer = Trainer(
+        trainer = (RerankerTrainer if isinstance(model, CrossEncoder) else Trainer)(
             model,
             material,
             loss,
@@ -232,9 +245,18 @@ def make_loss(params: Train, loss: str) -> ContrastiveLoss:
 
 
 def _arguments(
-    folder: Path, params: Train, learning_rate: float, precision: str, place: torch.device, material: Material
-) -> SentenceTransformerTrainingArguments:
-    return SentenceTransformerTrainingArguments(
+    model: SentenceTransformer | CrossEncoder,
+    folder: Path,
+    params: Train,
+    learning_rate: float,
+    precision: str,
+    material: Material,
+) -> SentenceTransformerTrainingArguments | CrossEncoderTrainingArguments:
+    place = torch.device(model.device)
+    of_library = (
+        CrossEncoderTrainingArguments if isinstance(model, CrossEncoder) else SentenceTransformerTrainingArguments
+    )
+    return of_library(
         output_dir=str(folder),
         max_steps=material.steps,
         per_device_train_batch_size=material.schedule.batch_size,
@@ -256,7 +278,7 @@ def _arguments(
     )
 
 
-def _without_dropout(model: SentenceTransformer) -> None:
+def _without_dropout(model: nn.Module) -> None:
     """Set every dropout of the base model to 0."""
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and "lora" not in name:

@@ -54,7 +54,7 @@ class Recovery(Resumable):
         rows: Callable[[int], list[dict[str, Any]]],
     ) -> None:
         self.losses: list[float | None] = []  # of each step; None where it was left out
-        self.cosines: list[float] = []  # of each step: the mean over random pairs of its last batch
+        self.cosines: list[float | None] = []  # of each step: the mean over random pairs of texts of its last batch
         self.memory, self.faults, self.collapse = memory, faults, Collapse()
         self.health = Health(0.0, True, 0.0, 1.0)  # of the last batch
         self._engine, self._accelerator = engine, accelerator
@@ -119,9 +119,8 @@ class Recovery(Resumable):
             self._kept.restore()
             self._report_vectors(
                 "collapsed",
-                f"all texts get one vector: mean cosine {self.health.cosine:.3f} (limit {self.collapse.limit:.3f}),"
-                f" deviation {self.health.deviation:.3f}; training ends with the weights of step {self._kept.done};"
-                " lower learning_rate in rounds.train",
+                f"{self.collapse.told(self.health)}; training ends with the weights of step {self._kept.done};"
+                " lower learning_rate",
             )
             control.should_training_stop = True
 

@@ -1,4 +1,4 @@
-"""Whether the vectors of a batch are sound: numbers, and not all alike."""
+"""Whether the vectors or the scores of a batch are sound: numbers, and not all alike."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 _COSINE = 0.9  # of random pairs; more is a collapse, unless the model began near it
 _DEVIATION = 0.05
+_FLAT = 0.05  # of the first batch's deviation; less is a collapse of scores
 _PATIENCE = 5  # batches in a row
 
 
@@ -19,12 +20,15 @@ class Health:
 
     loss: float
     finite: bool  # loss, vectors and gradient
-    cosine: float  # mean over the pairs of different texts
-    deviation: float  # root mean square distance of a vector from their mean: 0 where all are alike
+    cosine: float | None  # mean over the pairs of different texts; None of scores
+    deviation: float  # root mean square distance of a vector, or score, from their mean: 0 where all are alike
 
 
 def examine(vectors: Tensor, loss: Tensor, gradients: Iterable[Tensor]) -> Health:
-    """Look at unit vectors (texts, d), the loss they gave, and gradients; all in one transfer from the device."""
+    """Look at unit vectors (texts, d) or scores (pairs, 1), the loss they gave, and gradients.
+
+    All is one transfer from the device.
+    """
     total, number = vectors.sum(dim=0), len(vectors)
     squares = vectors.square().sum()
     cosine = (total @ total - squares) / max(1, number * (number - 1))
@@ -32,7 +36,7 @@ def examine(vectors: Tensor, loss: Tensor, gradients: Iterable[Tensor]) -> Healt
     norm = get_total_norm(list(gradients))
     finite = torch.isfinite(vectors).all() & torch.isfinite(loss) & torch.isfinite(norm.to(loss.device))
     seen = torch.stack([loss.double(), finite.double(), cosine.double(), deviation.double()]).tolist()
-    return Health(seen[0], bool(seen[1]), seen[2], seen[3])
+    return Health(seen[0], bool(seen[1]), seen[2] if vectors.shape[1] > 1 else None, seen[3])
 
 
 def statistics(vectors: Tensor) -> dict[str, Any]:
@@ -52,16 +56,17 @@ def statistics(vectors: Tensor) -> dict[str, Any]:
 
 
 class Collapse:
-    """Watches for a model that begins to give all texts one vector.
+    """Watches for a model that begins to give all texts one vector, or all pairs one score.
 
     A batch is beyond the limit where random pairs have a mean cosine over 0.9. Some base models are narrow from the
     beginning and none the worse for it: for them the limit lies at four fifths of the way from the first batch's mean
-    cosine to 1. Several batches beyond it in a row are a collapse.
+    cosine to 1. Scores are beyond it where their deviation is a twentieth of the first batch's. Several batches beyond
+    the limit in a row are a collapse.
     """
 
     def __init__(self) -> None:
         self.beyond = 0  # batches in a row
-        self.start: float | None = None  # mean cosine of the first batch ...
+        self.start: float | None = None  # mean cosine, or deviation of scores, of the first batch ...
         self.last: float | None = None  # ... and of the last
 
     @property
@@ -76,8 +81,20 @@ class Collapse:
 
     def see(self, health: Health) -> None:
         """Take in one more batch."""
+        self.last = health.deviation if health.cosine is None else health.cosine
         if self.start is None:
-            self.start = health.cosine
-        self.last = health.cosine
-        alike = health.cosine > self.limit or health.deviation < _DEVIATION
+            self.start = self.last
+        if health.cosine is None:
+            alike = health.deviation < _FLAT * self.start
+        else:
+            alike = health.cosine > self.limit or health.deviation < _DEVIATION
         self.beyond = self.beyond + 1 if alike else 0
+
+    def told(self, health: Health) -> str:
+        """Return half a sentence on what is alike."""
+        if health.cosine is None:
+            return f"all pairs get one score: deviation {health.deviation:.2g}, at first {self.start:.2g}"
+        return (
+            f"all texts get one vector: mean cosine {health.cosine:.3f} (limit {self.limit:.3f}), deviation"
+            f" {health.deviation:.3f}"
+        )

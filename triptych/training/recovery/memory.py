@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -41,7 +41,7 @@ def ran_out(error: BaseException) -> bool:
 class Memory:
     """Makes room for a model that trains."""
 
-    def __init__(self, model: SentenceTransformer, engine: Engine) -> None:
+    def __init__(self, model: SentenceTransformer | CrossEncoder, engine: Engine) -> None:
         self.model, self._engine = model, engine
         self.checkpointing = self.shrunk = False
         self.stands_on_trained = False  # the adapter is on weights that trained before, not on the base model's
@@ -99,7 +99,7 @@ class Memory:
             self.save_activations()
 
 
-def measure_on_cpu(model: SentenceTransformer, engine: Engine, batch: Batch) -> dict[str, Any]:
+def measure_on_cpu(model: SentenceTransformer | CrossEncoder, engine: Engine, batch: Batch) -> dict[str, Any]:
     """Do a few steps on the CPU without changing the model; return their figures and what memory is for, in bytes.
 
     The model stays on the CPU: this is the end of a run that had no room for it.
@@ -156,7 +156,7 @@ def what_would_fit(figures: dict[str, Any]) -> str:
     )
 
 
-def _held(model: SentenceTransformer, features: dict[str, Tensor]) -> int:
+def _held(model: SentenceTransformer | CrossEncoder, features: dict[str, Tensor]) -> int:
     """Return the bytes that the graph of some texts keeps for the backward, weights left out."""
     weights = {one.untyped_storage().data_ptr() for one in model.parameters()}
     seen: dict[int, int] = {}

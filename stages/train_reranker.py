@@ -1,0 +1,90 @@
+"""Train a cross-encoder on lists of an anchor's positive and negatives.
+
+``python -m stages.train_reranker --tokens data/tokens --round data/triplets/reranker --retriever models/round1
+--reranker models/reranker-candidate --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv
+--checkpoints .checkpoints/reranker``
+
+``--checkpoints`` are no out: a run that was killed goes on from what lies there, and removes it when it is done.
+"""
+
+from dataclasses import asdict
+
+import numpy as np
+from accelerate import PartialState
+
+from stages.command import paths, run, say
+from triptych.artifacts import write_json, write_text, writing
+from triptych.corpus.records import read_chunks, read_links
+from triptych.params_file import load_params
+from triptych.training.adapter import make_trainable
+from triptych.training.curves import steps_csv
+from triptych.training.listing import list_loss, list_material
+from triptych.training.pairing import pair_store
+from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
+from triptych.training.reranker import load_reranker, model_of, no_reranker, probes, save_reranker, settings_of
+from triptych.training.rounds import load_model
+from triptych.training.trainer import train
+from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.lists import draw_lists
+from triptych.triplets.relations import Relations
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the trained reranker, or with ``train_reranker.steps: 0`` a folder that says there is none."""
+    names = ("tokens", "round", "retriever", "reranker", "metrics", "curve", "checkpoints")
+    args = paths(__doc__, *names, argv=argv)
+    params = load_params()
+    wanted = params.train_reranker
+    if not wanted.steps:
+        with writing(args.reranker) as out:
+            no_reranker(out, "train_reranker.steps is 0")
+        write_json(args.metrics, {"lists": 0})
+        write_text(args.curve, "step,loss\n")
+        say(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
+        return
+    corpus, texts, settings = args.tokens / "corpus", args.tokens / "texts", settings_of(params)
+    tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
+    model = load_reranker(model_of(params), tuned)
+    store = pair_store(model, args.tokens, params, wanted.max_length)
+    chunks, passages = read_chunks(corpus / "chunks.parquet", "split"), np.array(read_passages(texts))
+    examples = read_examples(args.round / "examples.parquet", "mine@reranker")
+    links = read_links(corpus / "links.parquet", "split")
+    lists = draw_lists(
+        examples,
+        Relations(chunks, links, params.triplets.exclude_linked),
+        np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]),
+        params.triplets,
+        (wanted.steps * settings.batch_size * settings.gradient_accumulation_steps, wanted.negatives, wanted.random),
+        wanted.seed,
+    )
+    material = list_material(examples, lists, passages, store, wanted, params.tokenize.padding == "fixed")
+    make_trainable(model, settings, None)
+    read = [params.model, params.triplets, params.tokenize.padding, settings, wanted]
+    key = run_key("reranker", read, [args.tokens, args.round, args.retriever])
+    trained = train(model, material, settings, wanted.learning_rate, args.checkpoints / key, loss=list_loss(wanted))
+    if not PartialState().is_main_process:
+        return
+    with writing(args.reranker) as out:
+        tried = probes(examples, read_texts(texts)[1])
+        largest = save_reranker(model, store, tried, out, f"# Reranker on trial\n\nBase: `{model_of(params).base}`.\n")
+    write_json(
+        args.metrics,
+        {
+            "loss": wanted.loss,
+            "lists": len(lists.example),
+            "negatives": lists.drawn,
+            "final_loss": trained.curve[-1].loss if trained.curve else None,
+            "deviation": trained.watched,
+            "incidents": asdict(trained.incidents),
+        },
+    )
+    write_text(args.curve, steps_csv(trained.steps))
+    clear_checkpoints(args.checkpoints)
+    say(
+        f"train_reranker: {wanted.steps} steps, {len(lists.example)} lists of {1 + wanted.negatives}, loss"
+        f" {wanted.loss}; scores of the saved model differ by {largest:.1g} at most; {args.reranker}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,119 @@
+"""The reranker's way through the stages, on a slice of real documentation with the tiny model."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hand_made import EVALUATE, PROMOTE, TRAIN
+from sentence_transformers import CrossEncoder
+
+from stages import evaluate, mine, promote, train, train_reranker
+from triptych.triplets.examples import read_examples, read_texts
+from triptych.triplets.negatives import STRATEGIES
+
+MINE = (
+    "--tokens data/tokens --base models/base --round data/triplets/reranker0 --model models/round0"
+    " --mined data/triplets/reranker --metrics metrics/mine/reranker.json --vectors data/vectors"
+)
+RERANKER = (
+    "--tokens data/tokens --round data/triplets/reranker --retriever models/round0 --reranker models/reranker-candidate"
+    " --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv --checkpoints .checkpoints/reranker"
+)
+CHANGES = {
+    "rounds.train": {"round0": {"previous": "base", "steps": 2, "learning_rate": 1.0e-3}},
+    "rounds.mine": {"reranker": {"previous": "round0", "examples": "reranker0"}},
+    "model.base": "./tiny",
+    "tokenize.max_length": "auto",
+    "train.batch_size": 8,
+    "train.precision": "fp32",
+    "train_reranker.steps": 10,
+    "train_reranker.batch_size": 4,
+    "train_reranker.learning_rate": 1.0e-3,
+    "train_reranker.max_length": 48,
+    "evaluate.round": "round0",
+    "evaluate.rerank_weights": [0.5, 1.0],
+    "evaluate.bootstrap_samples": 200,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(prepared, tmp_path_factory, write_params):
+    """A project with a round, the reranker's examples mined with it, and a reranker."""
+    folder = tmp_path_factory.mktemp("reranker")
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
+    write_params(folder, **CHANGES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        train.main(TRAIN.split())
+        mine.main(MINE.split())
+        train_reranker.main(RERANKER.split())
+        evaluate.main(EVALUATE.split())
+    return folder
+
+
+@pytest.fixture
+def project(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_mining_keeps_anchors_and_replaces_the_hard_negatives_of_the_rerankers_profile(trained):
+    before, after = (
+        read_examples(trained / f"data/triplets/{name}/examples.parquet", "") for name in ("reranker0", "reranker")
+    )
+    for name in ("anchor", "positive", "positive_chunk"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    made = read(trained / "metrics/mine/reranker.json")
+    assert made["mix_wanted"] == {"easy": 0.2, "medium": 0.35, "hard": 0.45}
+    hard = after.pool.strategy[after.pool.tier == 2]
+    assert np.mean(hard >= STRATEGIES.index("mined")) > 0.5
+    assert not (trained / "data/triplets/reranker/end.json").exists()
+
+
+def test_the_reranker_learns_and_loads_plainly(trained):
+    metrics = read(trained / "metrics/train_reranker.json")
+    assert metrics["lists"] == 40
+    assert metrics["negatives"]["hard"] > metrics["negatives"]["easy"]
+    assert metrics["negatives"]["random"] >= 40
+    texts = read_texts(trained / "data/tokens/texts")[1][:4]
+    scores = CrossEncoder(str(trained / "models/reranker-candidate")).predict([(texts[0], one) for one in texts])
+    assert scores.shape == (4,)
+    assert np.ptp(scores) > 0
+
+
+def test_evaluate_measures_the_reranker_beside_the_others_and_what_no_reranker_can_reach(trained):
+    evaluation = read(trained / "metrics/evaluate.json")
+    assert "reranked" in evaluation["measures"]["all"]
+    assert evaluation["chosen_on_dev"]["reranked"]["depth"] in {20, 50}
+    missing = evaluation["missing_from_top_50"]
+    assert missing.keys() == {"all", "fft", "ma"}
+    within = evaluation["measures"]["fft"]["tuned_hybrid"]["recall@50"]
+    assert missing["fft"] == pytest.approx(1 - within)  # one answer each
+    table = (trained / "metrics/evaluate/reranker_added.csv").read_text(encoding="utf-8").splitlines()
+    assert {line.split(",")[1] for line in table[1:]} == {"reranked"}
+
+
+def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project):
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    told = read(project / "metrics/verdict.json")["reranker"]
+    assert (told["verdict"], told["used"]) == ("kept", False)
+    assert [one.name for one in (project / "models/reranker").iterdir()] == ["README.md"]
+    said = (project / "models/reranker/README.md").read_text(encoding="utf-8")
+    assert told["reason"][1:] in said
+
+
+def test_with_no_steps_there_is_no_reranker_anywhere(project, write_params):
+    write_params(project, **CHANGES | {"train_reranker.steps": 0})
+    train_reranker.main(RERANKER.split())
+    assert [one.name for one in (project / "models/reranker-candidate").iterdir()] == ["README.md"]
+    evaluate.main(EVALUATE.split())
+    assert "reranked" not in read(project / "metrics/evaluate.json")["measures"]["all"]
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    told = read(project / "metrics/verdict.json")["reranker"]
+    assert (told["verdict"], told["reason"]) == ("kept", "none was trained: train_reranker.steps is 0")

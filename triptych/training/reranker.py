@@ -1,0 +1,153 @@
+"""The cross-encoder: where it comes from, how it scores pairs of stored ids, and how it is saved."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.cross_encoder.modules import LogitScore
+
+from triptych.artifacts import write_text
+from triptych.errors import UserError
+from triptych.params import Model, Params, Train
+from triptych.progress import progress
+from triptych.tokens.pairs import PairStore
+from triptych.training.base import device, locate
+from triptych.training.encoding import TOKENS_PER_BATCH, batches
+from triptych.training.precision import Precision, autocast
+from triptych.triplets.examples import Examples
+
+_PROBES = 32  # pairs whose scores are compared
+_SAME = 1e-3  # by which probabilities of a saved reranker may differ: other padding, other order of sums
+
+
+def model_of(params: Params) -> Model:
+    """Return what model the reranker begins as: the one that is named, or the embedder's base."""
+    wanted = params.train_reranker
+    if wanted.base is None:
+        return params.model
+    return Model(base=wanted.base, revision=wanted.revision, query_prompt="", passage_prompt="")
+
+
+def settings_of(params: Params) -> Train:
+    """Return how the reranker trains: as the embedder does, but for what ``train_reranker`` names."""
+    own = params.train_reranker
+    named = {name: getattr(own, name) for name in ("seed", "method", "batch_size")}
+    return params.train.model_copy(update=named | {"load_in": "full"})
+
+
+def load_reranker(params: Model, start: SentenceTransformer | None = None) -> CrossEncoder:
+    """Load a cross-encoder in float32 on the device at hand, in evaluation mode.
+
+    A model that is none gets a fresh head with one score, always the same head; ``start``, an embedder of the same
+    architecture, gives its transformer the weights to begin with. A decoder answers with a word: its score is the log
+    odds of yes against no. Raise `UserError` where it cannot be loaded.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        try:
+            model = CrossEncoder(
+                locate(params),
+                revision=params.revision,
+                device=str(device()),
+                num_labels=1,
+                model_kwargs={"dtype": torch.float32},
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"train_reranker.base: {params.base} could not be loaded as a cross-encoder with one score ({reason});"
+                " give null for the embedder's base model, a hub name with its revision, or a local folder"
+            ) from error
+    if start is not None:
+        transformer = model[0].model
+        getattr(transformer, transformer.base_model_prefix).load_state_dict(start[0].model.state_dict(), strict=False)
+    return _ready(model)
+
+
+def load_saved(folder: Path) -> CrossEncoder:
+    """Load a reranker that a stage saved, as anyone would."""
+    return _ready(CrossEncoder(str(folder), device=str(device())))
+
+
+def pair_scores(
+    model: CrossEncoder, store: PairStore, pairs: np.ndarray, precision: Precision, label: str
+) -> np.ndarray:
+    """Score pairs of text ids, int of shape (pairs, 2); return float32 of shape (pairs,), before any sigmoid.
+
+    ``label`` names the progress bar. Raise `UserError` where a score is not finite.
+    """
+    scores = np.empty(len(pairs), np.float32)
+    place = model.device
+    model.eval()
+    with (
+        torch.inference_mode(),
+        autocast(precision, place),
+        progress(label, len(pairs), "pairs") as done,
+    ):
+        for rows, size in batches(store.lengths(pairs), TOKENS_PER_BATCH.get(place.type, 8_192)):
+            made = store.pad(pairs[np.resize(rows, size)])
+            features: dict[str, Any] = {name: torch.from_numpy(one).to(place) for name, one in made.items()}
+            scores[rows] = model(features)["scores"][: len(rows), 0].float().cpu().numpy()
+            done(len(rows))
+    if not np.isfinite(scores).all():
+        raise UserError(
+            f"{label}: the reranker gives {(~np.isfinite(scores)).sum()} of {len(scores)} pairs a score that is not"
+            " finite; set train.precision: fp32, or lower train_reranker.learning_rate"
+        )
+    return scores
+
+
+def save_reranker(
+    model: CrossEncoder, store: PairStore, probes: dict[tuple[int, int], tuple[str, str]], folder: Path, card: str
+) -> float:
+    """Save a reranker into an existing folder, load it plainly again, and return how far its scores differ at most.
+
+    ``probes`` are pairs by their text ids; scores are compared as probabilities, in float32. An adapter is merged
+    first. Raise AssertionError where the loaded model gives other scores than the one in memory does of stored ids.
+    """
+    if hasattr(model[0].model, "merge_and_unload"):
+        model[0].model = model[0].model.merge_and_unload()
+    model.requires_grad_(True)
+    model.max_seq_length = store.max_length
+    model.save_pretrained(str(folder), create_model_card=False)
+    write_text(folder / "README.md", card)
+    in_memory = 1 / (1 + np.exp(-pair_scores(model, store, np.array(list(probes)), "fp32", "saved").astype(np.float64)))
+    loaded = CrossEncoder(str(folder), device=str(model.device))
+    texts = list(probes.values())
+    from_disk = loaded.predict(texts, activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
+    largest = float(np.abs(in_memory - from_disk).max())
+    if largest > _SAME:
+        raise AssertionError(f"{folder}: the saved reranker's scores differ by {largest:.2g} from those in memory")
+    return largest
+
+
+def probes(examples: Examples, texts: list[str]) -> dict[tuple[int, int], tuple[str, str]]:
+    """Return some anchors with their positives, as text ids and as texts, spread over the examples."""
+    rows = np.unique(np.linspace(0, len(examples) - 1, _PROBES).astype(int))
+    pairs = zip(examples.anchor[rows].tolist(), examples.positive[rows].tolist(), strict=True)
+    return {(first, second): (texts[first], texts[second]) for first, second in pairs}
+
+
+def no_reranker(folder: Path, why: str) -> None:
+    """Say in an existing folder why there is no reranker in it."""
+    write_text(folder / "README.md", f"# No reranker\n\n{why[:1].upper()}{why[1:]}.\n")
+
+
+def has_reranker(folder: Path) -> bool:
+    """Return whether there is a reranker in a folder that a stage wrote."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is missing; `dvc repro train_reranker` makes it")
+    return (folder / "config.json").exists() or (folder / "modules.json").exists()
+
+
+def _ready(model: CrossEncoder) -> CrossEncoder:
+    if any(isinstance(one, LogitScore) for one in model):
+        model[0].register_forward_pre_hook(_last_token_only)
+    return model.eval()
+
+
+def _last_token_only(module: torch.nn.Module, inputs: tuple[dict[str, Any], ...]) -> None:
+    """Let a decoder compute the logits of the last token alone, as sentence-transformers' own preprocessing asks."""
+    inputs[0].setdefault("logits_to_keep", 1)
