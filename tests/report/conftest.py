@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 from stages import evaluate, mine, promote, rate, report, train
 
 RATE = (
-    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker"
+    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker0"
     " --metrics metrics/rate.json --tables metrics/rate"
 )
 MINE = (
@@ -34,7 +34,10 @@ SETTINGS = {
     "train.precision": "fp32",
     "train.eval_every": 10,
     "rounds.train": {"round0": {"previous": "base", **ROUND}, "round1": {"previous": "round0", **ROUND}},
-    "rounds.mine": {"round1": {"previous": "round0"}},
+    "rounds.mine": {
+        "round1": {"previous": "round0", "examples": "round0"},
+        "reranker": {"previous": "round1", "examples": "reranker0"},
+    },
     "evaluate.round": "round1",
     "evaluate.bootstrap_samples": 200,
 }
@@ -54,6 +57,7 @@ def run_project(tmp_path_factory, prepared, write_params):
         second = TRAIN.replace("models/round0", "models/round1").replace("models/base", "models/round0")
         second = second.replace("triplets/round0", "triplets/round1").replace("train/round0", "train/round1")
         train.main(second.split())
+        (folder / "models/reranker-candidate").mkdir()  # none was trained
         evaluate.main(EVALUATE.replace("round0", "round1").split())
         promote.main([*PROMOTE.replace("round0", "round1").split(), "models/embedder"])
     return folder
