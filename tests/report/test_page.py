@@ -178,7 +178,8 @@ def test_a_system_that_nobody_knew_of_stands_beside_the_others(reported, opened,
 
 def test_one_round_without_mining_and_questions_that_nobody_asked(reported, opened, project):
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    params["rounds"] = {"train": {"round0": params["rounds"]["train"]["round0"]}, "mine": {}}
+    mined = {"reranker": {"previous": "round0", "examples": "reranker0"}}
+    params["rounds"] = {"train": {"round0": params["rounds"]["train"]["round0"]}, "mine": mined}
     params["evaluate"]["round"] = "round0"
     (project / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     verdict = project / "metrics/verdict.json"
