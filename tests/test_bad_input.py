@@ -206,7 +206,7 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     assert "dvc repro train@round0" in fails(mine.main, *mining.split())
     judging = (
         "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
-        " --runs data/runs"
+        " --runs data/runs --reranker models/reranker-candidate"
     )
     assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())
 
