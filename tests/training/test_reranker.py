@@ -68,6 +68,15 @@ def test_a_reranker_that_was_saved_otherwise_than_it_scores_is_noticed(short_lis
         save_reranker(model, store, moved, tmp_path / "saved", "# Card\n")
 
 
+def test_a_reranker_trained_in_bf16_is_compared_in_float32(short_lists, tmp_path):
+    model, store, _, _, examples = short_lists(**{"train.precision": "bf16"})
+    with torch.no_grad():
+        model[0].model.get_parameter("classifier.modules_to_save.default.weight").mul_(50.0)  # scores far apart
+    pairs = probes(examples, read_texts(tmp_path / "data/tokens/texts")[1])
+    (tmp_path / "saved").mkdir()
+    assert save_reranker(model, store, pairs, tmp_path / "saved", "# Card\n") < 1e-5
+
+
 def test_all_weights_train_where_no_adapter_is_asked_for(short_lists):
     _, _, _, weights, _ = short_lists(**{"train_reranker.method": "full", "train_reranker.learning_rate": 1.0e-3})
     assert {"0.model.bert.pooler.dense.weight", "0.model.classifier.weight"} <= weights.keys()

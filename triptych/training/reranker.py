@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 
@@ -107,6 +108,7 @@ def save_reranker(
     ``probes`` are pairs by their text ids; scores are compared as probabilities, in float32. An adapter is merged
     first. Raise AssertionError where the loaded model gives other scores than the one in memory does of stored ids.
     """
+    extract_model_from_parallel(model, keep_fp32_wrapper=False)  # training in bf16 leaves its autocast around the model
     if hasattr(model[0].model, "merge_and_unload"):
         model[0].model = model[0].model.merge_and_unload()
     model.requires_grad_(True)
