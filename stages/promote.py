@@ -26,7 +26,7 @@ from triptych.training.rounds import load_round
 _PATHS = ("intervals", "evaluation", "added", "model", "candidate", "verdict", "embedder", "reranker")
 _LOAD = """from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("{folder}")
+model = SentenceTransformer("{folder}")  # texts are cut at {cut} tokens
 queries = model.encode_query(["how do I join two tables on a key"])
 passages = model.encode_document(["Merge two tables on a key."])
 model.similarity(queries, passages)"""
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
             write_text(out / "README.md", card(title, "text-ranking", model_of(params), reasons, load))
         else:
             no_reranker(out, reranker_told["reason"])
-    base, load = load_base(params.model), _LOAD.format(folder=args.embedder.as_posix())
+    base, load = load_base(params.model), _LOAD.format(folder=args.embedder.as_posix(), cut=blend.model.max_seq_length)
     title = "Embedder " + ("tuned by Triptych" if tuned else "left as it was by Triptych")
     said = card(title, "sentence-similarity", params.model, verdict.reasons, load)
     with writing(args.embedder) as out:

@@ -113,3 +113,12 @@ def test_training_prints_no_dicts_and_shows_its_steps(prepared, tmp_path):
     assert "train: 2 of 2 steps" in done.stderr
     assert "{'" not in done.stdout + done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_quiet_silences_the_loading_of_weights_before_and_after_it_is_imported():
+    shown = "from transformers.utils import logging; assert not logging.is_progress_bar_enabled()"
+    for code in (
+        f"from triptych.progress import quiet; quiet(); {shown}",
+        f"import transformers; from triptych.progress import quiet; quiet(); {shown}",
+    ):
+        subprocess.run([sys.executable, "-c", code], check=True)

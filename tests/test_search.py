@@ -76,3 +76,9 @@ def test_a_mistake_is_one_message_and_exit_code_one(search, arguments, said):
     assert found.stderr.startswith("error: ")
     assert said in found.stderr
     assert "Traceback" not in found.output
+
+
+def test_a_question_that_is_not_utf_8_is_named(search):
+    found = search("--k", "1", "caf\udce9")
+    assert found.exit_code == 1
+    assert "is not UTF-8; save the questions as UTF-8" in found.output

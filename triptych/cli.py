@@ -84,6 +84,8 @@ def search(
             raise UserError('ask something: triptych search "how do I ...", or give questions on standard input')
         searcher = Searcher(index, embedder, reranker, verdict)
         for one in (line.strip() for line in sys.stdin if line.strip()) if question == "-" else (question,):
+            if one.encode("utf-8", "ignore").decode() != one:  # bytes that were no UTF-8
+                raise UserError(f"{one!r} is not UTF-8; save the questions as UTF-8")
             hits = searcher.search(one, k, category)
             if as_json:
                 record = {"question": one, "hits": [hit.record() for hit in hits]}

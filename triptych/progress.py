@@ -18,6 +18,10 @@ _SWITCH = "TQDM_DISABLE"  # tqdm's own, which other libraries heed, and processe
 def quiet() -> None:
     """Show no progress any more, in this process and in those it starts."""
     os.environ[_SWITCH] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    loaded = sys.modules.get("transformers.utils.logging")  # reads that only when it is imported
+    if loaded is not None:
+        loaded.disable_progress_bar()
 
 
 @contextmanager

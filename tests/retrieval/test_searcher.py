@@ -99,7 +99,7 @@ def test_a_category_is_kept_to(project, write_params, precision):
     index.main(INDEX.split())
     searcher = Searcher()
     assert searcher.categories == ["fft", "ma"]
-    hits = searcher.search("mask", k=1000, category="fft")
+    hits = searcher.search("mask", k=100, category="fft")
     chunks = read_chunks(project / "data/corpus/chunks.parquet", "split")
     assert sorted(ids(hits)) == sorted(chunk.chunk_id for chunk in chunks if chunk.category == "fft")
     assert {hit.chunk.category for hit in searcher.search("mask", k=20)} == {"fft", "ma"}
@@ -150,7 +150,8 @@ def test_questions_together_find_what_each_finds_alone(project):
     ("call", "said"),
     [
         ({"question": " \n"}, "the question is empty; ask something"),
-        ({"question": "mask", "k": 0}, "k must be at least 1, got 0"),
+        ({"question": "mask", "k": 0}, r"k must be 1 to 100 \(evaluate.depth\), got 0"),
+        ({"question": "mask", "k": 101}, r"k must be 1 to 100 \(evaluate.depth\), got 101"),
         ({"question": "mask", "category": "linalg"}, "no chunk has the category 'linalg'; known are fft, ma"),
     ],
 )
@@ -183,3 +184,10 @@ def test_an_index_of_another_embedder_is_refused(project):
         UserError, match=r"data/index was made with another embedder \(hash \w{12}\) than models/embedder"
     ):
         Searcher()
+
+
+def test_the_first_hits_are_the_same_however_many_are_asked_for(project):
+    searcher = Searcher()
+    assert ids(searcher.search("mask where a condition is met", k=100))[:5] == ids(
+        searcher.search("mask where a condition is met", k=5)
+    )

@@ -81,17 +81,18 @@ class Searcher:
     def search_all(self, questions: Sequence[str], k: int = 10, category: str | None = None) -> list[list[Hit]]:
         """Return the ``k`` best chunks for each of some questions; see `search`.
 
-        Raise `UserError` on a question without a word, a category that no chunk has, and a k below 1.
+        Raise `UserError` on a question without a word, a category that no chunk has, and a k that is none: hits beyond
+        the depth that the verdict was given for would be fused otherwise.
         """
-        if k < 1:
-            raise UserError(f"k must be at least 1, got {k}")
+        if not 1 <= k <= self._settings.depth:
+            raise UserError(f"k must be 1 to {self._settings.depth} (evaluate.depth), got {k}")
         for number, question in enumerate(questions, start=1):
             if not question.strip():
                 which = f"question {number} of {len(questions)}" if len(questions) > 1 else "the question"
                 raise UserError(f"{which} is empty; ask something")
         if not questions:
             return []
-        among, depth = self._rows(category), max(self._settings.depth, k)
+        among, depth = self._rows(category), self._settings.depth
         asked = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
         rows, scores = self._vectors.search(self._encode(questions), depth, among)
         steps = {"dense": to_run(asked, self._texts.chunk_ids, rows, scores, depth)}

@@ -33,6 +33,8 @@ def publish(
     model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)  # they are saved for their owner's eyes only
     write_text(folder / "README.md", card)
     loaded = SentenceTransformer(str(folder), device=str(model.device)).eval()
     in_memory, from_disk, from_base = (_vectors(one) for one in (model, loaded, base))
