@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from hand_made import PATHS, check_mix, shares, two_categories
+from hand_made import OUTS, PATHS, check_mix, shares, two_categories
 
 from stages import triplets
 from triptych.triplets.examples import read_examples
@@ -31,7 +31,7 @@ def test_imported_triplets_get_their_share_and_bring_their_negatives(staged, tmp
         assert made["triplets"] == made["examples"] == 38
         assert made["triplets_by_view"] == {"imported": 10, "lead": 28}
         assert made["strategies"]["imported"] == 8
-        found = read_examples(tmp_path / f"data/triplets/{profile}/examples.parquet", "triplets")
+        found = read_examples(tmp_path / OUTS[profile] / "examples.parquet", "triplets")
         own = [one.negatives[0] for one in found if one.view == "imported"]
         assert [(one.chunk, one.tier, one.strategy) for one in own] == [
             (n + 9, ("easy", "hard")[n % 2], "imported") for n in range(8)

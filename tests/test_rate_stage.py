@@ -101,7 +101,7 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
     texts = read_texts(tokens / "texts")[1]
     profiles = [
         read_examples(prepared / f"data/triplets/{name}/examples.parquet", "triplets").sampled(9, 1)
-        for name in ("embedder", "reranker")
+        for name in ("embedder", "reranker0")
     ]
     found = similarities(model, judging.store, judging.passages, judging.precision, *profiles)
     for examples, near in zip(profiles, found, strict=True):

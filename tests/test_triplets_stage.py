@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from hand_made import VOCABULARY, check_mix, chunk, shares, two_categories, warnings
+from hand_made import OUTS, VOCABULARY, check_mix, chunk, shares, two_categories, warnings
 
 from triptych.corpus.records import Link
 from triptych.triplets.examples import read_examples
@@ -19,7 +19,7 @@ def test_both_profiles_of_a_sound_corpus_hold_their_mix_without_a_warning(staged
     for profile in ("embedder", "reranker"):
         assert metrics[profile]["triplets"] == 120
         assert metrics[profile]["warnings"] == []
-        flat = pd.read_parquet(tmp_path / f"data/triplets/{profile}/triplets.parquet")
+        flat = pd.read_parquet(tmp_path / OUTS[profile] / "triplets.parquet")
         counts = Counter(flat["category"])
         assert counts == metrics[profile]["triplets_by_category"] == {"lists": 60, "tables": 60}
         found = Counter(zip(flat["category"], flat["difficulty"], strict=True))

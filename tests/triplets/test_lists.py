@@ -36,8 +36,7 @@ ROWS = [example(number) for number in range(NUMBER)]
 @pytest.fixture
 def lists(params_with):
     def call(rows=ROWS, shape=(60, 5, 1), seed=3, chunks=CHUNKS, train=OUTSIDE):
-        params = params_with().triplets.model_copy(update={"views": params_with().triplets.views})
-        params.views.__dict__.update(views(lead=1.0))
+        params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
         return draw_lists(Examples.of(rows), Relations(chunks, []), train, params, shape, seed)
 
     return call
