@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
@@ -34,6 +34,8 @@ words = st.lists(st.integers(4, 39), max_size=30)
 
 @pytest.mark.parametrize(("frame", "known"), TOKENIZERS)
 @given(first=words, second=words, limit=st.integers(8, 40))
+@example(first=[4, 5, 6, 7], second=[8, 9, 10], limit=8)  # both too long, the first the longer, an odd room
+@example(first=[4, 5, 6, 7], second=[8, 9, 10, 11], limit=8)
 def test_a_pair_is_what_the_tokenizer_makes_of_it_cut_or_not(frame, known, first, second, limit):
     store = pack([[CLS, *first, SEP], [CLS, *second, SEP]], {"max_length": 99})
     ids, types = PairStore(store, 1, 1, frame, limit)[0, 1]

@@ -81,7 +81,8 @@ class PairStore:
 def _longest_first(first: np.ndarray, second: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut two texts to ``room`` tokens together as tokenizers' ``longest_first`` does: token by token off the longer.
 
-    A text that fits into half of the room stays whole; of two longer ones the second gets the odd token.
+    A text that fits into half of the room stays whole; of two longer ones the longer gets the odd token, of two equal
+    ones the second.
     """
     if len(first) + len(second) <= room:
         return first, second
@@ -90,4 +91,5 @@ def _longest_first(first: np.ndarray, second: np.ndarray, room: int) -> tuple[np
         return first, second[: room - len(first)]
     if len(second) <= half:
         return first[: room - len(second)], second
-    return first[:half], second[: room - half]
+    odd = room % 2 if len(first) > len(second) else 0
+    return first[: half + odd], second[: room - half - odd]
