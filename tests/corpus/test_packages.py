@@ -174,3 +174,20 @@ def test_package_that_is_not_installed_is_refused():
 def test_path_given_as_a_package_is_refused_without_a_traceback(name):
     with pytest.raises(UserError):
         read_from(read_package, name, None)
+
+
+def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package):
+    doc = "Sum up.\n\nMPS tricks\n==========\nPinned memory helps.\n\nNotes\n-----\nSlow.\n\nMPS tricks\n----------\nTwice."
+    (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
+    assert chunk.content.split("\n\n") == [
+        "Sum up.",
+        "Notes\n-----\nSlow.",
+        "MPS tricks\n----------\nPinned memory helps.",
+        "MPS tricks\n----------\nTwice.",
+    ]
+
+
+def test_signature_follows_the_sentence_that_says_what_the_object_is(package):
+    doc = "f(x, /, *, out=None)\n\nAdd up.\n\nSlowly.\n\nNotes\n-----\nNone."
+    (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
+    assert chunk.content.split("\n\n")[:3] == ["Add up.", "f(x, /, *, out=None)", "Slowly."]

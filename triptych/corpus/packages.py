@@ -21,6 +21,27 @@ from triptych.params import Source
 _POINTERS: dict[str, Any] = {"See Also": [], "References": "", "index": {}}
 
 
+class _Docstring(NumpyDocString):
+    """A docstring that also keeps the sections which numpydoc has no name for, as written and in their order."""
+
+    def __init__(self, doc: str) -> None:
+        self.other_sections: list[str] = []
+        super().__init__(doc)
+
+    def _read_sections(self) -> Iterator[tuple[str, list[str]]]:
+        for name, content in super()._read_sections():
+            if name.startswith("..") or name.title() in self.sections:
+                yield name, content
+            else:
+                self.other_sections += [name, "-" * len(name), *content, ""]
+
+    def __str__(self) -> str:
+        # The signature goes behind the summary, which says in words what the object is and comes first everywhere else.
+        if signature := self["Signature"]:
+            self["Summary"], self["Signature"] = [*self["Summary"], "", signature], ""
+        return "\n".join([super().__str__(), *self.other_sections])
+
+
 def read_package(source: Source, account: Account) -> Iterator[Outcome]:
     """Read every documented public object of an installed package.
 
@@ -85,12 +106,12 @@ def _outcomes(package: str, category: str, objects: dict[str, Any], done: Counte
         else:
             yield Rejected(package, path, "no docstring", "", "")
     canonical: dict[str, str] = {}
-    parsed: dict[str, NumpyDocString] = {}
+    parsed: dict[str, _Docstring] = {}
     for doc, paths in paths_by_doc.items():
         chosen = min(paths, key=lambda path: _preference(path, objects[path]))
         canonical.update(dict.fromkeys(paths, chosen))
         try:
-            parsed[chosen] = NumpyDocString(doc)
+            parsed[chosen] = _Docstring(doc)
         except ValueError as error:
             reason = str(error).splitlines()[0]
             yield from (Rejected(package, path, "not numpydoc", "", reason) for path in paths)
@@ -108,7 +129,7 @@ def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
     return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
 
 
-def _chunk(package: str, category: str, path: str, doc: NumpyDocString, done: Counter[str]) -> Chunk:
+def _chunk(package: str, category: str, path: str, doc: _Docstring, done: Counter[str]) -> Chunk:
     for section, nothing in _POINTERS.items():
         doc[section] = nothing
     header_path = tuple(path.split("."))
@@ -124,7 +145,7 @@ def _chunk(package: str, category: str, path: str, doc: NumpyDocString, done: Co
 
 
 def _links(
-    package: str, path: str, doc: NumpyDocString, canonical: dict[str, str], by_doc: dict[str, str]
+    package: str, path: str, doc: _Docstring, canonical: dict[str, str], by_doc: dict[str, str]
 ) -> Iterator[Link]:
     """Yield one link for each described See Also entry; names are resolved from the nearest namespace outward."""
     for names, description in doc["See Also"]:
