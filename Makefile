@@ -42,7 +42,7 @@ types: setup
 	mypy
 
 unit: setup
-	python -m pytest -q
+	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## the tests that take minutes
 	python -m pytest -q -m slow

@@ -158,8 +158,8 @@ def test_hashes_are_those_of_dvc(project):
     ("key", "value", "stages"),
     [
         ("promote__category_tolerance", 0.5, ["promote", "index", "report"]),
-        ("evaluate__seed", 99, ["evaluate", "promote", "index", "report"]),
-        (
+        pytest.param("evaluate__seed", 99, ["evaluate", "promote", "index", "report"], marks=pytest.mark.slow),
+        pytest.param(
             "mine__depth",
             20,
             [
@@ -172,8 +172,14 @@ def test_hashes_are_those_of_dvc(project):
                 "index",
                 "report",
             ],
+            marks=pytest.mark.slow,
         ),
-        ("train_reranker__steps", 0, ["train_reranker", "evaluate", "promote", "index", "report"]),
+        pytest.param(
+            "train_reranker__steps",
+            0,
+            ["train_reranker", "evaluate", "promote", "index", "report"],
+            marks=pytest.mark.slow,
+        ),
         ("report__snippet_chars", 99, ["report"]),
     ],
 )

@@ -101,7 +101,7 @@ def test_an_over_fitted_model_is_refused(project, write_params):
     dealt = np.random.default_rng(2).permutation(len(few))
     moved = {name: getattr(few, name)[dealt] for name in ("positive", "positive_chunk")}
     write_examples(path, replace(few, **moved))
-    changes = {"steps": 60, "learning_rate": 1.0e-2}
+    changes = {"steps": 90, "learning_rate": 1.0e-2}
     settings(project, write_params, **{f"rounds.train.round0.{key}": value for key, value in changes.items()})
     train.main(TRAIN.split())
     full_strength(project)

@@ -177,12 +177,12 @@ def test_path_given_as_a_package_is_refused_without_a_traceback(name):
 
 
 def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package):
-    doc = "Sum up.\n\nMPS tricks\n==========\nPinned memory helps.\n\nNotes\n-----\nSlow.\n\nMPS tricks\n----------\nTwice."
+    doc = "Sum up.\n\nMPS tricks\n==========\nPinned.\n\nNotes\n-----\nSlow.\n\nMPS tricks\n----------\nTwice."
     (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
     assert chunk.content.split("\n\n") == [
         "Sum up.",
         "Notes\n-----\nSlow.",
-        "MPS tricks\n----------\nPinned memory helps.",
+        "MPS tricks\n----------\nPinned.",
         "MPS tricks\n----------\nTwice.",
     ]
 

@@ -102,7 +102,7 @@ def test_a_category_is_kept_to(project, write_params, precision):
     hits = searcher.search("mask", k=100, category="fft")
     chunks = read_chunks(project / "data/corpus/chunks.parquet", "split")
     assert sorted(ids(hits)) == sorted(chunk.chunk_id for chunk in chunks if chunk.category == "fft")
-    assert {hit.chunk.category for hit in searcher.search("mask", k=20)} == {"fft", "ma"}
+    assert {hit.chunk.category for hit in searcher.search("mask", k=100)} == {"fft", "ma"}
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def test_pairs_are_what_the_model_itself_makes_of_the_texts(params_of, tmp_path,
     store = pair_store(model, tmp_path / "data/tokens", params, params.train_reranker.max_length)
     roles, texts = read_texts(tmp_path / "data/tokens/texts")
     queries, passages = ([row for row, role in enumerate(roles) if role == wanted] for wanted in ("query", "passage"))
-    pairs = np.array([*zip(queries[:40], passages[:40], strict=True), (queries[0], passages[-1])])
+    shortest = [min(rows, key=lambda row: len(texts[row])) for rows in (queries, passages)]
+    pairs = np.array([*zip(queries[:40], passages[:40], strict=True), shortest])
     model.max_seq_length = params.train_reranker.max_length
     theirs, ours = model.preprocess([(texts[first], texts[second]) for first, second in pairs]), store.pad(pairs)
     width = theirs["input_ids"].shape[1]

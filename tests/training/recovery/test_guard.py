@@ -333,7 +333,7 @@ def test_a_model_that_collapses_is_stopped_with_weights_from_before(short_run, m
     monkeypatch.setattr(ContrastiveLoss, "forward", all_alike)
     run = short_run(steps=200, learning_rate=0.02, batch_size=4)
     assert run.trained.incidents.collapsed == 1
-    assert run.trained.watched["last"] > 0.9 > run.trained.watched["first"]
+    assert run.trained.watched["last"] > 0.95 > run.trained.watched["first"]
     assert "all texts get one vector: mean cosine" in caplog.text
     (line,) = [one for one in caplog.messages if "all texts" in one]
     ended, restored = (int(word.strip(":;")) for word in line.split() if word.strip(":;").isdigit())
