@@ -1,6 +1,6 @@
 """The records of a corpus and their tables: chunk, link, query."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -103,6 +103,16 @@ def read_links(path: Path, made_by: str) -> list[Link]:
 
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score
+
+
+def ranked(hits: Mapping[str, float]) -> list[str]:
+    """Return the chunks of some hits, best first, of equal scores the smaller id: the order of every ranking."""
+    return sorted(hits, key=lambda chunk_id: (-hits[chunk_id], chunk_id))
+
+
+def best(hits: Mapping[str, float], depth: int) -> dict[str, float]:
+    """Return the best ``depth`` hits in the order of `ranked`."""
+    return {chunk_id: hits[chunk_id] for chunk_id in ranked(hits)[:depth]}
 
 
 def write_queries(folder: Path, queries: list[Query], qrels: dict[str, Qrels]) -> None:

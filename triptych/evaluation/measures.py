@@ -12,7 +12,7 @@ import ir_measures
 import numpy as np
 from ir_measures import RR, R, Success, nDCG
 
-from triptych.corpus.records import Qrels, Run
+from triptych.corpus.records import Qrels, Run, ranked
 
 PerQuery = dict[str, dict[str, float]]  # measure -> query id -> value
 
@@ -38,7 +38,7 @@ def per_query(qrels: Qrels, run: Run) -> PerQuery:
     id ascending, whatever the order of the dicts. nDCG takes the grade as gain and log2(rank + 1) as
     discount (Järvelin & Kekäläinen 2002, as in trec_eval). Raise ValueError on a score that is not finite.
     """
-    hits_of = {query_id: ranked(query_id, run.get(query_id, {})) for query_id in sorted(qrels)}
+    hits_of = {query_id: ranked_finite(query_id, run.get(query_id, {})) for query_id in sorted(qrels)}
     full = {query_id: _descending(hits) for query_id, hits in hits_of.items()}
     cut = {query_id: _descending(hits[:_MRR_CUTOFF]) for query_id, hits in hits_of.items()}
     others = [measure for name, measure in _PROVIDED.items() if name != "mrr@10"]
@@ -88,12 +88,12 @@ def triplet_measures(positive: np.ndarray, negative: np.ndarray) -> dict[str, fl
     }
 
 
-def ranked(query_id: str, hits: Mapping[str, float]) -> list[str]:
-    """Return chunk ids, best first, of equal scores the smaller id; raise ValueError on a score that is not finite."""
+def ranked_finite(query_id: str, hits: Mapping[str, float]) -> list[str]:
+    """Return the chunks of a query's hits as `ranked` does; raise ValueError on a score that is not finite."""
     for chunk_id, score in hits.items():
         if not math.isfinite(score):
             raise ValueError(f"query {query_id!r}: the score of chunk {chunk_id!r} is {score}, not finite")
-    return sorted(hits, key=lambda chunk_id: (-hits[chunk_id], chunk_id))
+    return ranked(hits)
 
 
 def _descending(ranked: list[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from triptych.artifacts import open_table, writing_table
 from triptych.corpus.records import Qrels, Run
-from triptych.evaluation.measures import ranked
+from triptych.evaluation.measures import ranked_finite
 
 _SCHEMA = pa.schema(
     [
@@ -39,7 +39,7 @@ def write_runs(path: Path, runs: Mapping[str, Run]) -> None:
             rows = [
                 (query, rank, chunk, hits[chunk])
                 for query, hits in run.items()
-                for rank, chunk in enumerate(ranked(query, hits), start=1)
+                for rank, chunk in enumerate(ranked_finite(query, hits), start=1)
             ]
             columns = list(zip(*rows, strict=True)) or [()] * 4
             write(pa.table([pa.array([system] * len(rows), pa.string()), *columns], schema=_SCHEMA))

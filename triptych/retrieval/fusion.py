@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from triptych.corpus.records import Qrels, Run
+from triptych.corpus.records import Qrels, Run, best, ranked
 
 Method = Literal["zscore", "rrf"]
 _RRF_K = 60  # of reciprocal ranks, as Cormack et al. fix it
@@ -33,7 +33,7 @@ class Fusion:
             raise ValueError(f"expected a weight in [0, 1] and a depth >= 1, got {self.dense_weight} and {depth}")
         scores = _zscores if self.method == "zscore" else _reciprocal_ranks
         return {
-            query_id: _best(scores(dense.get(query_id, {}), lexical.get(query_id, {}), self.dense_weight), depth)
+            query_id: best(scores(dense.get(query_id, {}), lexical.get(query_id, {}), self.dense_weight), depth)
             for query_id in sorted(dense.keys() | lexical.keys())
         }
 
@@ -85,12 +85,7 @@ def _reciprocal_ranks(
 
 
 def _ranks(scores: Mapping[str, float]) -> dict[str, int]:
-    return {chunk_id: rank for rank, chunk_id in enumerate(_best(scores, sys.maxsize), start=1)}
-
-
-def _best(scores: Mapping[str, float], depth: int) -> dict[str, float]:
-    best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:depth]
-    return {chunk_id: scores[chunk_id] for chunk_id in best}
+    return {chunk_id: rank for rank, chunk_id in enumerate(ranked(scores), start=1)}
 
 
 def _standardized(scores: Mapping[str, float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from triptych.corpus.records import Qrels, Run
+from triptych.corpus.records import Qrels, Run, best, ranked
 from triptych.retrieval.fusion import Fusion
 
 
@@ -26,7 +26,7 @@ class Reranking:
         return {query: self._one(hits, scores[query]) for query, hits in first.items()}
 
     def _one(self, hits: dict[str, float], scores: dict[str, float]) -> dict[str, float]:
-        top = head(hits, self.depth)
+        top = best(hits, self.depth)
         if not self.weight or not top:
             return hits
         fused = Fusion("zscore", self.weight).fuse({"": {one: scores[one] for one in top}}, {"": top}, len(top))[""]
@@ -49,13 +49,3 @@ def choose_reranking(
     """
     means = {one: measure(qrels, one.rerank(first, scores)) for one in candidates}
     return max(means, key=lambda one: (means[one], -one.weight, -one.depth)), means
-
-
-def head(hits: dict[str, float], depth: int) -> dict[str, float]:
-    """Return the best ``depth`` hits, best first, equal scores by chunk id."""
-    return {chunk: hits[chunk] for chunk in ranked(hits)[:depth]}
-
-
-def ranked(hits: dict[str, float]) -> list[str]:
-    """Return the chunks of some hits, best first, equal scores by chunk id."""
-    return sorted(hits, key=lambda chunk: (-hits[chunk], chunk))

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from triptych.artifacts import dvc_hash, read_json
-from triptych.corpus.records import Chunk, Query, Run
+from triptych.corpus.records import Chunk, Query, Run, best
 from triptych.errors import UserError
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.light import LightEncoder
+from triptych.retrieval.reranking import Reranking
 from triptych.retrieval.runs import matching, to_run
 from triptych.retrieval.search_index import IndexSettings, open_index
 from triptych.retrieval.snippets import Snippet, snippet
@@ -66,7 +67,7 @@ class Searcher:
         self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
         again = decided.get("reranker") or {"used": False}
         way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
-        self._reranked, self._weight = int(way["depth"]), float(way["weight"])
+        self._reranking = Reranking(int(way["depth"]), float(way["weight"]))
         self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
 
     @property
@@ -102,34 +103,31 @@ class Searcher:
             steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
             rows = np.concatenate([rows, rows_of_words], axis=1)
         row_of = {self._texts.chunk_ids[row]: row for row in np.unique(rows).tolist()}
-        *_, last = steps.values()
-        order = {one: list(hits) for one, hits in last.items()}
-        if self._reranked:
+        if self._reranking.weight:
             self._rerank(asked, steps, row_of)
-            again = steps["reranked"]
-            order = {one: [*again[one], *hits[self._reranked :]] for one, hits in order.items()}
-        return [self._hits(query, order[query.query_id][:k], steps, row_of) for query in asked]
+        *_, last = steps.values()
+        return [self._hits(query, list(last[query.query_id])[:k], steps, row_of) for query in asked]
 
-    def _hits(self, query: Query, best: list[str], steps: dict[str, Run], row_of: dict[str, int]) -> list[Hit]:
-        texts = self._texts.rows([row_of[one] for one in best])
+    def _hits(self, query: Query, chosen: list[str], steps: dict[str, Run], row_of: dict[str, int]) -> list[Hit]:
+        texts = self._texts.rows([row_of[one] for one in chosen])
         return [
             Hit(
                 chunk := texts[row_of[one]][0],
                 snippet(chunk.content, query.text),
                 {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]},
             )
-            for one in best
+            for one in chosen
         ]
 
     def _rerank(self, asked: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
-        """Let a cross-encoder score the first hits of the last step, and fuse both."""
+        """Let a cross-encoder score the first hits of the last step, and order them by both."""
         *_, before = steps.values()
-        first = {one: dict(list(hits.items())[: self._reranked]) for one, hits in before.items()}
+        first = {one: best(hits, self._reranking.depth) for one, hits in before.items()}
         texts = self._texts.rows([row_of[chunk] for hits in first.values() for chunk in hits])
         pairs = [(query.text, texts[row_of[chunk]][1]) for query in asked for chunk in first[query.query_id]]
         said = iter(self._cross_encoder.predict(pairs, show_progress_bar=False).tolist())
         steps["reranker"] = {query.query_id: {chunk: next(said) for chunk in first[query.query_id]} for query in asked}
-        steps["reranked"] = Fusion("zscore", self._weight).fuse(steps["reranker"], first, self._reranked)
+        steps["reranked"] = self._reranking.rerank(before, steps["reranker"])
 
     def _rows(self, category: str | None) -> np.ndarray | None:
         if category is None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sentence_transformers import CrossEncoder
 
-from triptych.corpus.records import Qrels, Run
-from triptych.retrieval.reranking import Reranking, choose_reranking, head
+from triptych.corpus.records import Qrels, Run, best
+from triptych.retrieval.reranking import Reranking, choose_reranking
 from triptych.tokens.pairs import PairStore
 from triptych.training.judging import Judging
 from triptych.training.reranker import pair_scores
@@ -38,7 +38,7 @@ def _scores(model: CrossEncoder, store: PairStore, judging: Judging, run: Run, d
     """Score the best hits of each query."""
     query_text = dict(zip((query.query_id for query in judging.queries), judging.query_texts.tolist(), strict=True))
     passage = dict(zip((chunk.chunk_id for chunk in judging.chunks), judging.passages.tolist(), strict=True))
-    names = [(query, chunk) for query, hits in run.items() for chunk in head(hits, depth)]
+    names = [(query, chunk) for query, hits in run.items() for chunk in best(hits, depth)]
     pairs = np.array([(query_text[query], passage[chunk]) for query, chunk in names], np.int64).reshape(-1, 2)
     found: Run = {query: {} for query in run}
     for (query, chunk), score in zip(
