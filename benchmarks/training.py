@@ -8,11 +8,11 @@ MultipleNegativesRankingLoss; and *triplet*, cosine triplet loss over flat rows 
 is the format that loss takes. Same model, adapter, cut, rows of a step, learning rate, optimizer.
 
 Sides: *ours*; *stock*, the peer as its documentation shows it (float32, the model's dropout, texts tokenized as they
-come); and the peer with flags, dropout off in all: *bf16* with the library's attention, *eager* with plain attention,
-*double* with twice the rows in a step. The fastest of these is what ``ratio_best_flags`` compares with. Each side
-runs in a process of its own, in turn; a step's time is from the end of one to the end of the next, medians over all
-runs; beside it the processor time of the process, which other work on the machine disturbs less. Loss curves are of
-float32 and triplet loss without dropout.
+come); and the peer with flags, dropout off in all, bf16 where the machine computes in it: *flags* with the library's
+attention, *eager* with plain attention, *double* with twice the rows in a step. The fastest of these is what
+``ratio_best_flags`` compares with. Each side runs in a process of its own, in turn; a step's time is from the end of
+one to the end of the next, medians over all runs; beside it the processor time of the process, which other work on the
+machine disturbs less. Loss curves are of float32 and triplet loss without dropout.
 
 ``--model qwen3-0.6b`` and ``bge-base`` have the shape of these models and random weights, for a GPU. ``--fits`` prints
 what trains within 16 GB of one.
@@ -38,7 +38,7 @@ import torch
 
 SKIP = 2  # steps that warm up
 ROWS, NEGATIVES = 32, 4
-SIDES = ("ours", "stock", "bf16", "eager", "double")
+SIDES = ("ours", "stock", "flags", "eager", "double")
 SHAPES = ("bge-base", "qwen3-0.6b")
 
 
@@ -165,6 +165,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     from torch.utils.data import SequentialSampler
 
     from triptych.training.families import adapter_targets
+    from triptych.training.precision import resolve_precision
     from triptych.triplets.examples import read_texts
 
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -206,7 +207,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
             learning_rate=1e-3,
             warmup_steps=settings.warmup_share,
             weight_decay=settings.weight_decay,
-            bf16=not stock and not exact,
+            bf16=not stock and not exact and resolve_precision("auto", model.device) == "bf16",
             use_cpu=model.device.type == "cpu",
             save_strategy="no",
             report_to="none",
