@@ -50,6 +50,7 @@ def results(
 def triplets(
     metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
     profile: Annotated[str, typer.Option(help="embedder or reranker")] = "embedder",
+    limit: Annotated[int, typer.Option(min=1, help="examples of each tier")] = 1,
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
     from triptych.artifacts import read_jsonl
@@ -60,7 +61,7 @@ def triplets(
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
         rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
-    show_triplets(_console(), rating, examples, profile)
+    show_triplets(_console(), rating, examples, profile, limit)
 
 
 @app.command()
@@ -253,7 +254,10 @@ def _console() -> Console:
 def _read(path: Path) -> Any:
     if not path.exists():
         raise UserError(f"{path} is missing; `dvc repro` makes it")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from error
 
 
 if __name__ == "__main__":
