@@ -15,7 +15,7 @@ from triptych.errors import UserError
 
 # Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
 
-VECTORS = Path("data/vectors")  # as in dvc.yaml
+VECTORS, TOKENS, METRICS = Path("data/vectors"), Path("data/tokens"), Path("metrics")  # as in dvc.yaml
 FOUND = 10  # chunks that are shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -101,7 +101,7 @@ def evaluate(
     qrels: Annotated[Path, typer.Option(help="a .tsv of query-id, corpus-id, score")],
     corpus: Annotated[Path, typer.Option(help="data/corpus, data/chunks, or a BEIR folder")] = Path("data/corpus"),
     embedder: Annotated[Path, typer.Option(help="a saved embedder")] = Path("models/embedder"),
-    metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = Path("metrics"),
+    metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = METRICS,
 ) -> None:
     """Measure a saved embedder beside the base model and BM25 on questions of your own."""
     from triptych.corpus.questions import read_corpus, read_questions
@@ -112,6 +112,12 @@ def evaluate(
 
     with _mistakes_told():
         params = load_params()
+        _check_file("--queries", queries, "a file such as BEIR's queries.jsonl")
+        _check_file("--qrels", qrels, "a .tsv of query-id, corpus-id, score")
+        _check_folder("--corpus", corpus, "chunks.parquet", "corpus.jsonl")
+        _check_folder("--embedder", embedder, "modules.json")
+        if metrics != METRICS:  # before the first run there are none
+            _check_folder("--metrics", metrics, "evaluate.json")
         chunks, left_out = read_corpus(corpus)
         asked, judged, unjudged = read_questions(queries, qrels, chunks)
         fusions = fusions_on_record(metrics)
@@ -256,6 +262,19 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path} is missing; `dvc repro` makes it")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
+def _check_file(option: str, path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise UserError(f"{option}: {path} is {'a folder' if path.is_dir() else 'missing'}; expected {expected}")
+
+
+def _check_folder(option: str, path: Path, *any_of: str) -> None:
+    """Raise `UserError` unless a path that an option gives is a folder with one of some files."""
+    if not any((path / name).is_file() for name in any_of):
+        found = f"holds neither {' nor '.join(any_of)}" if len(any_of) > 1 else f"holds no {any_of[0]}"
+        state = found if path.is_dir() else "is a file" if path.exists() else "is missing"
+        raise UserError(f"{option}: {path} {state}; expected a folder with {' or '.join(any_of)}")
+
+
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from error
 
