@@ -174,7 +174,7 @@ def export(
 def estimate(
     model: Annotated[str, typer.Argument(help="a hub name, a folder, or package:<name>")],
     batch: Annotated[int, typer.Option(min=1, help="texts that go through the model at once")] = 96,
-    length: Annotated[int, typer.Option(min=1, help="tokens of a text")] = 256,
+    length: Annotated[int | None, typer.Option(min=1, help="tokens of a text; else tokenize.max_length")] = None,
     r: Annotated[int | None, typer.Option("--r", min=1, help="rank of the adapter; else as in params.yaml")] = None,
     memory: Annotated[float | None, typer.Option(help="GiB; else the card at hand, or 16")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
@@ -187,16 +187,21 @@ def estimate(
     from triptych.training.base import memory_at_hand
 
     with _mistakes_told():
+        if memory is not None and not memory > 0:
+            raise UserError(f"--memory: expected GiB above 0, got {memory:g}")
+        if Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
+            _check_folder("MODEL", Path(model).expanduser(), "config.json", "modules.json")
         params = load_params()
+        tokens = length or memory_of.text_length(params.tokenize, TOKENS)
         lora = params.train.lora.model_copy(update={"r": r or params.train.lora.r})
         train = params.train.model_copy(update={"lora": lora})
         other = Model(base=model, revision=None, query_prompt="", passage_prompt="")
         empty = memory_of.empty_model(params.model if params.model.base == model else other)
-        found = memory_of.estimate(empty, train, batch, length)
+        found = memory_of.estimate(empty, train, batch, tokens)
     if as_json:
         typer.echo(json.dumps([one.record() for one in found], sort_keys=True))
     else:
-        title = f"{model}: {batch} texts of {length} tokens at once, r {lora.r}, {train.optimizer}"
+        title = f"{model}: {batch} texts of {tokens} tokens at once, r {lora.r}, {train.optimizer}"
         show_memory(_console(), found, memory or memory_at_hand() or 16.0, title)
 
 
@@ -257,11 +262,6 @@ def _console() -> Console:
     return Console(width=None if Console().is_terminal else 140)
 
 
-def _read(path: Path) -> Any:
-    if not path.exists():
-        raise UserError(f"{path} is missing; `dvc repro` makes it")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
 def _check_file(option: str, path: Path, expected: str) -> None:
     if not path.is_file():
         raise UserError(f"{option}: {path} is {'a folder' if path.is_dir() else 'missing'}; expected {expected}")
@@ -275,6 +275,11 @@ def _check_folder(option: str, path: Path, *any_of: str) -> None:
         raise UserError(f"{option}: {path} {state}; expected a folder with {' or '.join(any_of)}")
 
 
+def _read(path: Path) -> Any:
+    if not path.exists():
+        raise UserError(f"{path} is missing; `dvc repro` makes it")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from error
 
