@@ -322,3 +322,18 @@ def test_colors_have_the_contrast_that_wcag_aa_asks_for(theme):
         for text in texts:
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
     assert contrast(colors["sheet"], colors["ink"]) >= 4.5  # of a pressed button
+
+
+def test_captions_are_whole_on_a_phone(plain_page, opened):
+    page = opened(plain_page, width=390).page
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    rights = page.eval_on_selector_all(
+        ".scroll caption:not(.hidden)",
+        """all => all.map(one => {
+            const range = document.createRange();
+            range.selectNodeContents(one);
+            return range.getBoundingClientRect().right;
+        })""",
+    )
+    assert len(rights) > 8
+    assert max(rights) <= 390
