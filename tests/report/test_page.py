@@ -337,3 +337,10 @@ def test_captions_are_whole_on_a_phone(plain_page, opened):
     )
     assert len(rights) > 8
     assert max(rights) <= 390
+
+
+def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened, project):
+    title = "Loss of the reranker"
+    assert title not in opened(reported()).page.inner_text("#training")
+    (project / "metrics/train_reranker.csv").write_text("step,loss\n10,2.1\n20,1.7\n", encoding="utf-8")
+    assert title in opened(reported()).page.inner_text("#training")
