@@ -344,3 +344,7 @@ def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened,
     assert title not in opened(reported()).page.inner_text("#training")
     (project / "metrics/train_reranker.csv").write_text("step,loss\n10,2.1\n20,1.7\n", encoding="utf-8")
     assert title in opened(reported()).page.inner_text("#training")
+
+
+def test_it_says_that_pull_needs_a_remote(plain_page, opened):
+    assert "dvc pull needs a remote that holds the run" in opened(plain_page).page.inner_text("#repeat")
