@@ -17,7 +17,7 @@ from triptych.corpus.records import Chunk, Query, read_chunks, write_chunks
 from triptych.evaluation.runs import Hits
 from triptych.params_file import load_params
 from triptych.report import page as page_module
-from triptych.report.explorer import Explorer
+from triptych.report.explorer import Explorer, readable
 from triptych.report.findings import read_findings
 from triptych.report.page import render
 
@@ -348,3 +348,15 @@ def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened,
 
 def test_it_says_that_pull_needs_a_remote(plain_page, opened):
     assert "dvc pull needs a remote that holds the run" in opened(plain_page).page.inner_text("#repeat")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("set ``axis=0``, or :func:`x`", "set axis=0, or x"),
+        ("see :py:meth:`~numpy.fft.fft` and :ref:`the guide <fft-guide>`", "see numpy.fft.fft and the guide"),
+        ("a `b` at 10:30: `c`", "a `b` at 10:30: `c`"),
+    ],
+)
+def test_marks_of_rst_are_taken_off(raw, said):
+    assert readable(raw) == said
