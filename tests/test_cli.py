@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from triptych.artifacts import write_rows
+from triptych.artifacts import write_jsonl, write_rows
 from triptych.cli import app
 from triptych.corpus.records import Query
 from triptych.evaluation.comparison import ALL, compare, write_intervals
@@ -188,3 +188,28 @@ def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkey
     assert found.stderr.startswith("error: ")
     assert arguments[-1] in found.stderr
     assert "Traceback" not in found.output
+
+
+def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
+    one = {"strategy": "s", "view": "v", "category": "c", "positive_similarity": 0.9, "negative_similarity": 0.5}
+    rows = [
+        one | {"profile": profile, "tier": tier, "anchor": f"{tier} {number}", "positive": "p", "negative": "n"}
+        for profile in ("embedder", "reranker")
+        for tier in ("easy", "hard")
+        for number in range(5)
+    ]
+    write_jsonl(tmp_path / "rate" / "examples.jsonl", rows)
+    (tmp_path / "rate.json").write_text('{"judgment": {"embedder": ["it teaches"]}}', encoding="utf-8")
+    shown = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)]).output
+    assert [tier in shown for tier in ("easy 0", "hard 0", "easy 1", "hard 1")] == [True, True, False, False]
+    assert "1 of 5 examples of a tier; --limit 5 shows all" in shown
+    all_of_them = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path), "--limit", "5"]).output
+    assert all_of_them.count("easy ") == 10  # a title and an anchor each
+    assert "--limit" not in all_of_them
+
+
+def test_damaged_figures_are_one_message(tmp_path):
+    (tmp_path / "rate.json").write_text("{", encoding="utf-8")
+    found = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)])
+    assert found.exit_code == 1
+    assert found.stderr.startswith(f"error: {tmp_path / 'rate.json'} is damaged (")

@@ -104,8 +104,14 @@ def test_questions_on_a_beir_corpus(project):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--embedder", "models/none"], "models/none is no folder with a saved embedder"),
-        (["--corpus", "models"], "models holds neither chunks.parquet nor corpus.jsonl"),
+        (["--embedder", "models/none"], "--embedder: models/none is missing; expected a folder with modules.json"),
+        (["--embedder", "data"], "--embedder: data holds no modules.json; expected"),
+        (["--embedder", "params.yaml"], "--embedder: params.yaml is a file; expected"),
+        (["--corpus", "models"], "--corpus: models holds neither chunks.parquet nor corpus.jsonl; expected a folder"),
+        (["--corpus", "none"], "--corpus: none is missing; expected a folder with chunks.parquet or corpus.jsonl"),
+        (["--queries", "data"], "--queries: data is a folder; expected a file such as"),
+        (["--qrels", "data/none.tsv"], "--qrels: data/none.tsv is missing; expected a .tsv"),
+        (["--metrics", "none"], "--metrics: none is missing; expected a folder with evaluate.json"),
     ],
 )
 def test_what_is_not_there_is_one_message(project, arguments, said):

@@ -15,7 +15,7 @@ from triptych.errors import UserError
 
 # Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
 
-VECTORS = Path("data/vectors")  # as in dvc.yaml
+VECTORS, TOKENS, METRICS = Path("data/vectors"), Path("data/tokens"), Path("metrics")  # as in dvc.yaml
 FOUND = 10  # chunks that are shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -50,6 +50,7 @@ def results(
 def triplets(
     metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
     profile: Annotated[str, typer.Option(help="embedder or reranker")] = "embedder",
+    limit: Annotated[int, typer.Option(min=1, help="examples of each tier")] = 1,
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
     from triptych.artifacts import read_jsonl
@@ -60,7 +61,7 @@ def triplets(
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
         rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
-    show_triplets(_console(), rating, examples, profile)
+    show_triplets(_console(), rating, examples, profile, limit)
 
 
 @app.command()
@@ -100,7 +101,7 @@ def evaluate(
     qrels: Annotated[Path, typer.Option(help="a .tsv of query-id, corpus-id, score")],
     corpus: Annotated[Path, typer.Option(help="data/corpus, data/chunks, or a BEIR folder")] = Path("data/corpus"),
     embedder: Annotated[Path, typer.Option(help="a saved embedder")] = Path("models/embedder"),
-    metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = Path("metrics"),
+    metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = METRICS,
 ) -> None:
     """Measure a saved embedder beside the base model and BM25 on questions of your own."""
     from triptych.corpus.questions import read_corpus, read_questions
@@ -111,6 +112,12 @@ def evaluate(
 
     with _mistakes_told():
         params = load_params()
+        _check_file("--queries", queries, "a file such as BEIR's queries.jsonl")
+        _check_file("--qrels", qrels, "a .tsv of query-id, corpus-id, score")
+        _check_folder("--corpus", corpus, "chunks.parquet", "corpus.jsonl")
+        _check_folder("--embedder", embedder, "modules.json")
+        if metrics != METRICS:  # before the first run there are none
+            _check_folder("--metrics", metrics, "evaluate.json")
         chunks, left_out = read_corpus(corpus)
         asked, judged, unjudged = read_questions(queries, qrels, chunks)
         fusions = fusions_on_record(metrics)
@@ -167,7 +174,7 @@ def export(
 def estimate(
     model: Annotated[str, typer.Argument(help="a hub name, a folder, or package:<name>")],
     batch: Annotated[int, typer.Option(min=1, help="texts that go through the model at once")] = 96,
-    length: Annotated[int, typer.Option(min=1, help="tokens of a text")] = 256,
+    length: Annotated[int | None, typer.Option(min=1, help="tokens of a text; else tokenize.max_length")] = None,
     r: Annotated[int | None, typer.Option("--r", min=1, help="rank of the adapter; else as in params.yaml")] = None,
     memory: Annotated[float | None, typer.Option(help="GiB; else the card at hand, or 16")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
@@ -180,16 +187,21 @@ def estimate(
     from triptych.training.base import memory_at_hand
 
     with _mistakes_told():
+        if memory is not None and not memory > 0:
+            raise UserError(f"--memory: expected GiB above 0, got {memory:g}")
+        if Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
+            _check_folder("MODEL", Path(model).expanduser(), "config.json", "modules.json")
         params = load_params()
+        tokens = length or memory_of.text_length(params.tokenize, TOKENS)
         lora = params.train.lora.model_copy(update={"r": r or params.train.lora.r})
         train = params.train.model_copy(update={"lora": lora})
         other = Model(base=model, revision=None, query_prompt="", passage_prompt="")
         empty = memory_of.empty_model(params.model if params.model.base == model else other)
-        found = memory_of.estimate(empty, train, batch, length)
+        found = memory_of.estimate(empty, train, batch, tokens)
     if as_json:
         typer.echo(json.dumps([one.record() for one in found], sort_keys=True))
     else:
-        title = f"{model}: {batch} texts of {length} tokens at once, r {lora.r}, {train.optimizer}"
+        title = f"{model}: {batch} texts of {tokens} tokens at once, r {lora.r}, {train.optimizer}"
         show_memory(_console(), found, memory or memory_at_hand() or 16.0, title)
 
 
@@ -250,10 +262,26 @@ def _console() -> Console:
     return Console(width=None if Console().is_terminal else 140)
 
 
+def _check_file(option: str, path: Path, expected: str) -> None:
+    if not path.is_file():
+        raise UserError(f"{option}: {path} is {'a folder' if path.is_dir() else 'missing'}; expected {expected}")
+
+
+def _check_folder(option: str, path: Path, *any_of: str) -> None:
+    """Raise `UserError` unless a path that an option gives is a folder with one of some files."""
+    if not any((path / name).is_file() for name in any_of):
+        found = f"holds neither {' nor '.join(any_of)}" if len(any_of) > 1 else f"holds no {any_of[0]}"
+        state = found if path.is_dir() else "is a file" if path.exists() else "is missing"
+        raise UserError(f"{option}: {path} {state}; expected a folder with {' or '.join(any_of)}")
+
+
 def _read(path: Path) -> Any:
     if not path.exists():
         raise UserError(f"{path} is missing; `dvc repro` makes it")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from error
 
 
 if __name__ == "__main__":

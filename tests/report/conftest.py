@@ -58,6 +58,7 @@ def run_project(tmp_path_factory, prepared, write_params):
         second = second.replace("triplets/round0", "triplets/round1").replace("train/round0", "train/round1")
         train.main(second.split())
         (folder / "models/reranker-candidate").mkdir()  # none was trained
+        (folder / "metrics/train_reranker.csv").write_text("step,loss\n", encoding="utf-8")
         evaluate.main(EVALUATE.replace("round0", "round1").split())
         promote.main([*PROMOTE.replace("round0", "round1").split(), "models/embedder"])
     return folder

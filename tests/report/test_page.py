@@ -17,7 +17,7 @@ from triptych.corpus.records import Chunk, Query, read_chunks, write_chunks
 from triptych.evaluation.runs import Hits
 from triptych.params_file import load_params
 from triptych.report import page as page_module
-from triptych.report.explorer import Explorer
+from triptych.report.explorer import Explorer, readable
 from triptych.report.findings import read_findings
 from triptych.report.page import render
 
@@ -322,3 +322,41 @@ def test_colors_have_the_contrast_that_wcag_aa_asks_for(theme):
         for text in texts:
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
     assert contrast(colors["sheet"], colors["ink"]) >= 4.5  # of a pressed button
+
+
+def test_captions_are_whole_on_a_phone(plain_page, opened):
+    page = opened(plain_page, width=390).page
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    rights = page.eval_on_selector_all(
+        ".scroll caption:not(.hidden)",
+        """all => all.map(one => {
+            const range = document.createRange();
+            range.selectNodeContents(one);
+            return range.getBoundingClientRect().right;
+        })""",
+    )
+    assert len(rights) > 8
+    assert max(rights) <= 390
+
+
+def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened, project):
+    title = "Loss of the reranker"
+    assert title not in opened(reported()).page.inner_text("#training")
+    (project / "metrics/train_reranker.csv").write_text("step,loss\n10,2.1\n20,1.7\n", encoding="utf-8")
+    assert title in opened(reported()).page.inner_text("#training")
+
+
+def test_it_says_that_pull_needs_a_remote(plain_page, opened):
+    assert "dvc pull needs a remote that holds the run" in opened(plain_page).page.inner_text("#repeat")
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ("set ``axis=0``, or :func:`x`", "set axis=0, or x"),
+        ("see :py:meth:`~numpy.fft.fft` and :ref:`the guide <fft-guide>`", "see numpy.fft.fft and the guide"),
+        ("a `b` at 10:30: `c`", "a `b` at 10:30: `c`"),
+    ],
+)
+def test_marks_of_rst_are_taken_off(raw, said):
+    assert readable(raw) == said

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hand_made import INDEX
 from sentence_transformers import CrossEncoder, SentenceTransformer
@@ -171,6 +172,82 @@ def test_what_cannot_be_asked_is_one_message(project, call, said):
 def test_what_is_not_there_is_one_message(project, path, said):
     (shutil.rmtree if (project / path).is_dir() else Path.unlink)(project / path)
     with pytest.raises(UserError, match=said):
+        Searcher()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"hybrid": {"used"', "Expecting"),
+        ("", "Expecting value"),
+        ("[]", "list indices"),
+        ("{}", "no 'hybrid'"),
+        ('{"hybrid": {"used": true}}', "no 'fusion'"),
+        ('{"hybrid": {"used": false}, "reranker": {"used": true}}', "no 'way'"),
+    ],
+)
+def test_a_damaged_verdict_is_one_message(project, content, said):
+    Path("metrics/verdict.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"metrics/verdict.json is damaged \({said}.*\); `dvc repro promote`"):
+        Searcher()
+
+
+@pytest.fixture(scope="module")
+def of_bits(indexed, tmp_path_factory, write_params):
+    """The indexed project with vectors at binary, whose index has the most files; read only."""
+    folder = tmp_path_factory.mktemp("of_bits")
+    shutil.copytree(indexed, folder, dirs_exist_ok=True)
+    write_params(folder, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": "binary"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        index.main(INDEX.split())
+    return folder
+
+
+WORDS = ["data.csc", "indices.csc", "indptr.csc"]
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "chunks.parquet",
+        "vectors.faiss",
+        "bits.faiss",
+        *(f"words/{name}.index.npy" for name in WORDS),
+        "words/params.index.json",
+        "words/vocab.tokenizer.json",
+    ],
+)
+def test_a_damaged_index_is_one_message(of_bits, tmp_path, file, harm):
+    shutil.copytree(of_bits / "data/index", tmp_path / "index")
+    path = tmp_path / "index" / file
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.unlink()
+    with pytest.raises(UserError) as told:
+        Searcher(tmp_path / "index", of_bits / "models/embedder", verdict=of_bits / "metrics/verdict.json")
+    named = "words" if file.startswith("words") else file
+    assert str(told.value).startswith(f"{tmp_path / 'index'}")
+    assert named in str(told.value).partition(" is damaged (")[0]
+    assert str(told.value).endswith("); `dvc repro index` makes it anew")
+    assert "\n" not in str(told.value)
+
+
+def test_damaged_settings_of_an_index_are_one_message(project):
+    for content, said in (("{", "Expecting"), ("{}", "no 'light'"), ('{"light": null}', "missing")):
+        Path("data/index/index.json").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=rf"data/index/index.json is damaged \(.*{said}.*`dvc repro index`"):
+            Searcher()
+
+
+def test_an_index_whose_parts_are_not_of_one_piece_is_one_message(project):
+    table = pq.read_table("data/index/chunks.parquet")
+    pq.write_table(table.slice(1), "data/index/chunks.parquet")
+    with pytest.raises(
+        UserError, match=rf"vectors.faiss is damaged \({len(table)} vectors for {len(table) - 1} chunks"
+    ):
         Searcher()
 
 

@@ -71,9 +71,43 @@ def test_command_gives_bytes_to_a_program(estimated):
     assert [row["activations"] * 2 for row in one] == [row["activations"] for row in more]
 
 
+def test_texts_are_as_long_as_params_or_the_tokens_say(estimated, tmp_path, write_params):
+    assert "96 texts of 64 tokens at once" in estimated().output
+    assert "96 texts of 32 tokens at once" in estimated("--length", "32").output
+    write_params(tmp_path, **{"tokenize.max_length": "auto"})
+    assert "96 texts of 256 tokens at once" in estimated().output
+    metadata = tmp_path / "data/tokens/metadata.json"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text('{"max_length": 48}', encoding="utf-8")
+    assert "96 texts of 48 tokens at once" in estimated().output
+    metadata.write_text("{", encoding="utf-8")
+    assert estimated().stderr.startswith("error: data/tokens/metadata.json is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code"),
+    [("--memory", "0", 1), ("--memory", "-4", 1), ("--memory", "nan", 1), ("--length", "0", 2), ("--batch", "-1", 2)],
+)
+def test_figures_that_are_none_are_refused(estimated, option, value, code):
+    found = estimated(option, value)
+    assert found.exit_code == code
+    assert option in found.stderr
+    assert "Traceback" not in found.output
+
+
 def test_model_that_is_not_there_is_one_message(tmp_path, monkeypatch, write_params):
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(app, ["estimate", "./nowhere"])
-    assert found.exit_code == 1
-    assert found.stderr.startswith("error: model.base: ./nowhere is not a folder with a model")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/modules.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    wanted = "expected a folder with config.json or modules.json"
+    for place, said in (
+        ("./nowhere", f"MODEL: nowhere is missing; {wanted}"),
+        ("params.yaml", f"MODEL: params.yaml is a file; {wanted}"),
+        ("empty", f"MODEL: empty holds neither config.json nor modules.json; {wanted}"),
+        ("torn", "torn: its config could not be read"),
+    ):
+        found = CliRunner().invoke(app, ["estimate", place])
+        assert found.exit_code == 1
+        assert found.stderr.startswith(f"error: {said}")

@@ -70,6 +70,12 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
     rounds = findings.rounds
     charts = [
         _chart("Loss", "Mean of ten steps.", "step", _by_round(findings, "loss")),
+        _chart(
+            "Loss of the reranker",
+            "Mean of ten steps; another loss than the embedder's, on a scale of its own.",
+            "step",
+            [_point(row, "step", "loss", "reranker") for row in findings.reranker],
+        ),
         _chart("Learning rate", "Warm-up, then a straight line down.", "step", _by_round(findings, "learning_rate")),
         _chart(
             "Collapse monitor",

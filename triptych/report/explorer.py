@@ -15,6 +15,8 @@ from triptych.report.table import system_name
 
 SHOWN = 5  # hits of a system
 _UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # of a heading; where lines are joined it says nothing
+_ROLE = re.compile(r":[a-z][\w:.+-]*:`~?([^`<]*[^`<\s])(?:\s*<[^`>]*>)?`")  # :func:`x`, :ref:`the title <target>`
+_LITERAL = re.compile(r"``(.+?)``")
 
 
 class Explorer:
@@ -94,7 +96,7 @@ class Explorer:
     def _chunk(self, row: int) -> list[Any]:
         """Return category, title, header path, file and the beginning of a chunk."""
         chunk = self._chunks[row]
-        said = " ".join(_UNDERLINE.sub(" ", chunk.content).split())
+        said = readable(" ".join(_UNDERLINE.sub(" ", chunk.content).split()))
         snippet = said if len(said) <= self._snippet else f"{said[: self._snippet].rstrip()} …"
         title = chunk.title or (chunk.header_path[-1] if chunk.header_path else chunk.chunk_id)
         category = self._categories.index(chunk.category)
@@ -111,6 +113,11 @@ class Explorer:
         losses = [number for number in reversed(by_gain) if gain[number] < 0]
         mixed: Iterable[int | None] = chain.from_iterable(zip_longest(gains, losses, by_chance))
         return list(dict.fromkeys(number for number in mixed if number is not None))
+
+
+def readable(text: str) -> str:
+    """Return text without the marks that reStructuredText sets around literals and references."""
+    return _LITERAL.sub(r"\1", _ROLE.sub(r"\1", text))
 
 
 def embeddable(value: Any) -> str:

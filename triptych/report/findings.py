@@ -35,6 +35,7 @@ class Findings:
     examples: list[dict[str, Any]]
     tokens: dict[str, Any]
     rounds: list[Round]
+    reranker: list[Row]  # its steps; none where none was trained
     evaluation: dict[str, Any]
     intervals: list[NamedInterval]
     recall: list[Row]
@@ -53,6 +54,7 @@ def read_findings(metrics: Path, tokens: Path, params: Params) -> Findings:
         examples=read_jsonl(metrics / "rate" / "examples.jsonl", "rate"),
         tokens=read_json(tokens, "tokenize"),
         rounds=[_read_round(metrics, name, name in params.rounds.mine) for name in params.rounds.train],
+        reranker=read_rows(metrics / "train_reranker.csv", "train_reranker"),
         evaluation=read_json(metrics / "evaluate.json", "evaluate"),
         intervals=read_intervals(metrics / "evaluate" / "intervals.csv"),
         recall=read_rows(metrics / "evaluate" / "recall.csv", "evaluate"),

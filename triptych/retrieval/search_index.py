@@ -1,6 +1,7 @@
 """The folder that stage ``index`` leaves and a search opens: vectors, words, chunks, and what they were made with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -20,6 +21,19 @@ from triptych.retrieval.stored import Precision, StoredIndex
 _GROUP = 256  # chunks that are read to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS = "index.json", "chunks.parquet", "words"
+_VECTORS, _BITS = "vectors.faiss", "bits.faiss"  # as `StoredIndex` names them
+_OF_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what readers raise
+
+
+@contextmanager
+def whole(path: Path, made_by: str) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one message; ``made_by`` is the stage that writes it."""
+    try:
+        yield
+    except _OF_DAMAGE as error:
+        said = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
+        reason = said.rpartition(" failed: ")[2]  # FAISS puts its source before it
+        raise UserError(f"{path} is damaged ({reason}); `dvc repro {made_by}` makes it anew") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +51,9 @@ class IndexSettings:
         """Read the settings of an index, or tell that there is none."""
         if not (folder / _SETTINGS).exists():
             raise UserError(f"{folder} is missing; run `dvc repro`, which makes it in stage index")
-        row = read_json(folder / _SETTINGS, "index")
-        return cls(**row | {"light": row["light"] and LightSettings(**row["light"])})
+        with whole(folder / _SETTINGS, "index"):
+            row = read_json(folder / _SETTINGS, "index")
+            return cls(**row | {"light": row["light"] and LightSettings(**row["light"])})
 
 
 class Texts:
@@ -81,10 +96,16 @@ def write_index(
 
 
 def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, Texts]:
-    """Open vectors, words and texts, memory-mapped."""
-    texts = Texts(folder / _CHUNKS)
-    return (
-        StoredIndex.open(folder, settings.rescore),
-        LexicalIndex.load(folder / _WORDS, texts.chunk_ids),
-        texts,
-    )
+    """Open vectors, words and texts, memory-mapped; raise `UserError` where one is missing or damaged."""
+    with whole(folder / _CHUNKS, "index"):
+        texts = Texts(folder / _CHUNKS)
+    binary = settings.precision == "binary"
+    with whole(folder / (f"{_VECTORS} or {_BITS}" if binary else _VECTORS), "index"):
+        vectors = StoredIndex.open(folder, settings.rescore)
+        if len(vectors) != len(texts):
+            raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
+        if binary and not (folder / _BITS).exists():  # without it the search would be another one
+            raise FileNotFoundError(f"{_BITS} is missing")
+    with whole(folder / _WORDS, "index"):
+        words = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
+    return vectors, words, texts

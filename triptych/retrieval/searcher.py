@@ -16,7 +16,7 @@ from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.light import LightEncoder
 from triptych.retrieval.reranking import Reranking
 from triptych.retrieval.runs import matching, to_run
-from triptych.retrieval.search_index import IndexSettings, open_index
+from triptych.retrieval.search_index import IndexSettings, open_index, whole
 from triptych.retrieval.snippets import Snippet, snippet
 
 CARD = "README.md"  # of a saved model: words, which decide no vector
@@ -63,11 +63,12 @@ class Searcher:
         self._embedder, self._reranker = Path(embedder), Path(reranker)
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
-        decided = read_json(Path(verdict), "promote")
-        self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
-        again = decided.get("reranker") or {"used": False}
-        way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
-        self._reranking = Reranking(int(way["depth"]), float(way["weight"]))
+        with whole(Path(verdict), "promote"):
+            decided = read_json(Path(verdict), "promote")
+            self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
+            again = decided.get("reranker") or {"used": False}
+            way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
+            self._reranking = Reranking(int(way["depth"]), float(way["weight"]))
         self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
 
     @property
@@ -162,4 +163,5 @@ class Searcher:
 
         if not (self._reranker / "config.json").exists():
             raise UserError(f"{self._reranker} is missing; run `dvc repro`, which publishes it in stage promote")
-        return CrossEncoder(str(self._reranker))
+        with whole(self._reranker, "promote"):
+            return CrossEncoder(str(self._reranker))

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
+from triptych.artifacts import read_json
 from triptych.errors import UserError
-from triptych.params import Model, Train
+from triptych.params import Model, Tokenize, Train
 from triptych.training.base import locate
 from triptych.training.families import adapter_targets
 
 _QUANTIZED = {"8bit": 1.0, "4bit": 0.516}  # bytes a weight; 4 bits and 0.127 of constants (Dettmers et al. 2023)
 _MOMENTS = {"adamw": 8.0, "adamw_8bit": 2.03}  # bytes a trained weight; blocks of 256 share a constant of four bytes
+_UNKNOWN_LENGTH = 256  # tokens of a text, where nothing says how long they are
 GIB = 1 << 30
 
 
@@ -43,15 +45,26 @@ def empty_model(params: Model) -> Any:
     """Return the transformer of a model without its weights, on the meta device."""
     place = locate(params)
     modules = Path(place) / "modules.json"
-    if modules.exists():
-        place = str(Path(place) / json.loads(modules.read_text(encoding="utf-8"))[0]["path"])
     try:
+        if modules.exists():
+            place = str(Path(place) / json.loads(modules.read_text(encoding="utf-8"))[0]["path"])
         config = AutoConfig.from_pretrained(place, revision=params.revision)
         with torch.device("meta"):
             return AutoModel.from_config(config)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"{params.base}: its config could not be read ({reason})") from error
+
+
+def text_length(params: Tokenize, tokens: Path) -> int:
+    """Return ``tokenize.max_length``: where that is auto what ``tokens`` says was chosen, before any was 256."""
+    if params.max_length != "auto":
+        return params.max_length
+    path = tokens / "metadata.json"
+    try:
+        return int(read_json(path, "tokenize")["max_length"]) if path.exists() else _UNKNOWN_LENGTH
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); `dvc repro tokenize` makes it anew") from error
 
 
 def estimate(model: Any, train: Train, batch: int, length: int) -> list[Estimate]:
