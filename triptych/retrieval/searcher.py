@@ -163,5 +163,4 @@ class Searcher:
 
         if not (self._reranker / "config.json").exists():
             raise UserError(f"{self._reranker} is missing; run `dvc repro`, which publishes it in stage promote")
-        with whole(self._reranker, "promote"):
-            return CrossEncoder(str(self._reranker))
+        return CrossEncoder(str(self._reranker))
