@@ -18,6 +18,8 @@ from triptych.evaluation.verdict import Verdict, judge, told_of
 from triptych.params import Model
 from triptych.params_file import load_params
 from triptych.report.card import model_card
+from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.reranking import Reranking
 from triptych.training.base import license_of, load_base
 from triptych.training.publishing import publish
 from triptych.training.reranker import model_of, no_reranker
@@ -71,23 +73,33 @@ def main(argv: list[str] | None = None) -> None:
         reranker_told |= {"way": chosen["reranked"]}
     reranks = reranker_told["verdict"] == "promoted"
 
-    def card(title: str, task: str, model: Model, reasons: list[str], load: str) -> str:
-        license_of_base = license_of(model)
-        return model_card(
-            title, task, model, license_of_base, reasons, evaluation["measures"], measured, evaluation["corpus"], load
-        )
+    def card(title: str, task: str, model: Model, how: list[str], reasons: list[str], load: str) -> str:
+        measures, corpus = evaluation["measures"], evaluation["corpus"]
+        return model_card(title, task, model, license_of(model), how, reasons, measures, measured, corpus, load)
 
     with writing(args.reranker) as out:
         if reranks:
             load = _LOAD_RERANKER.format(folder=args.reranker.as_posix())
             shutil.copytree(args.candidate, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
             title, reasons = "Reranker tuned by Triptych", reranker_told["reasons"]
-            write_text(out / "README.md", card(title, "text-ranking", model_of(params), reasons, load))
+            how = [
+                f"Trained: {params.train_reranker.steps} steps, {params.train_reranker.method},"
+                f" {params.train_reranker.loss} loss; pairs cut at {params.train_reranker.max_length} tokens",
+                f"Reranks {Reranking(**chosen['reranked'])} for its score, as chosen on dev",
+            ]
+            write_text(out / "README.md", card(title, "text-ranking", model_of(params), how, reasons, load))
         else:
             no_reranker(out, reranker_told["reason"])
     base, load = load_base(params.model), _LOAD.format(folder=args.embedder.as_posix(), cut=blend.model.max_seq_length)
     title = "Embedder " + ("tuned by Triptych" if tuned else "left as it was by Triptych")
-    said = card(title, "sentence-similarity", params.model, verdict.reasons, load)
+    how = [
+        f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
+        f" {record.strength:.0%} of the change is kept, as chosen on dev"
+        if tuned
+        else "Trained: not; these are the base model's weights",
+        f"Search with it: {'fused with BM25, ' + str(Fusion(**fusion)) if used else 'alone'}",
+    ]
+    said = card(title, "sentence-similarity", params.model, how, verdict.reasons, load)
     with writing(args.embedder) as out:
         publish(blend.model if tuned else base, base, out, params.model, said, tuned=tuned)
     write_json(

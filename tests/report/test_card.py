@@ -27,6 +27,7 @@ def card(params_with):
             "sentence-similarity",
             model,
             license_of_base,
+            ["Trained: somehow"],
             ["it rises"],
             measures,
             found,
@@ -42,7 +43,7 @@ def test_it_has_table_data_base_license_and_how_to_load_it(card):
     for expected in (
         "`org/base`, revision `abc`",
         "License of the base model: mit",
-        "`f00.dir` in `dvc.lock`",
+        "`f00.dir` in `dvc.lock`\n- Trained: somehow\n",
         "```python\nload()\n```",
         "- it rises",
         "| all (8) | base | 0.500 |  |",
@@ -86,4 +87,8 @@ def test_the_published_model_has_a_card_that_names_the_data(run_project):
     measures = json.loads((run_project / "metrics/evaluate.json").read_text(encoding="utf-8"))["measures"]
     assert f"| all (25) | tuned | {measures['all']['tuned']['mrr@10']:.3f} |" in said
     assert dvc_hash(run_project / "data/corpus") in said
+    verdict = json.loads((run_project / "metrics/verdict.json").read_text(encoding="utf-8"))
+    trained = {"tuned": "- Trained: lora, up to round0; ", "base": "- Trained: not; "}[verdict["published"]]
+    assert trained in said
+    assert ("- Search with it: fused with BM25, " in said) is verdict["hybrid"]["used"]
     assert 'SentenceTransformer("models/embedder")' in said

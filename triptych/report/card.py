@@ -14,6 +14,7 @@ def model_card(
     task: str,
     model: Model,
     license_of_base: str | None,
+    how: list[str],
     reasons: list[str],
     measures: Measures,
     intervals: list[NamedInterval],
@@ -22,8 +23,9 @@ def model_card(
 ) -> str:
     """Return the ``README.md`` of a saved model, with a front matter as the Hugging Face hub reads it.
 
-    ``task`` is the hub's name for what the model does. ``intervals`` are those of the verdict's measure, of all
-    systems; ``corpus`` is the hash of the data as ``dvc.lock`` has it; ``load`` is Python code.
+    ``task`` is the hub's name for what the model does; ``how`` it was trained and is used, in sentences.
+    ``intervals`` are those of the verdict's measure, of all systems; ``corpus`` is the hash of the data as ``dvc.lock``
+    has it; ``load`` is Python code.
     """
     known = {"license": license_of_base} if license_of_base else {}
     front = {"library_name": "sentence-transformers", "pipeline_tag": task, "tags": ["triptych"]}
@@ -39,6 +41,7 @@ def model_card(
             f"- Base model: `{model.base}`{revision}",
             f"- License of the base model: {license_of_base or 'not stated'}",
             f"- Data: `data/corpus`, `{corpus}` in `dvc.lock`",
+            *(f"- {sentence}" for sentence in how),
             "",
             "```python",
             load,
