@@ -4,9 +4,9 @@
 
 The peer, as its documentation shows it: `mine_hard_negatives` (candidates 10 to 50, 5 % below the positive, 5 of
 them), `SentenceTransformerTrainer`, multiple negatives ranking loss, no duplicates in a batch of 16, rate 2e-5, a
-tenth of warm-up, all weights; bf16, since that is fastest here. It gets our pairs for nothing, drawn by the shares of
-the views, and texts are cut where ours are, which makes it faster. After ``--steps`` steps its mrr@10 on the dev
-queries is the mark. Then each side's seconds to the first look at which it is at the mark: the peer's mining and
+tenth of warm-up, all weights; bf16 where the machine computes in it. It gets our pairs for nothing, drawn by the
+shares of the views, and texts are cut where ours are, which makes it faster. After ``--steps`` steps its mrr@10 on the
+dev queries is the mark. Then each side's seconds to the first look at which it is at the mark: the peer's mining and
 training; our pools of negatives, tokens, and training of round 0 with params.yaml. Both are looked at on dev every
 ``--every`` steps, with the clock stopped. Seeds in turn, one process, so that neither side has the machine when it is
 cooler.
@@ -43,6 +43,7 @@ from triptych.training.adapter import make_trainable
 from triptych.training.base import load_base
 from triptych.training.judging import Judging
 from triptych.training.material import prepare
+from triptych.training.precision import resolve_precision
 from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.sampling import anchors_for_run
@@ -121,7 +122,7 @@ def theirs(made: Made, seed: int, steps: int, every: int) -> Clock:
             per_device_train_batch_size=_ROWS,
             learning_rate=2e-5,
             warmup_steps=0.1,
-            bf16=True,
+            bf16=resolve_precision("auto", model.device) == "bf16",
             use_cpu=not torch.cuda.is_available(),
             batch_sampler=BatchSamplers.NO_DUPLICATES,
             save_strategy="no",
