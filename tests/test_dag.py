@@ -157,7 +157,7 @@ def test_hashes_are_those_of_dvc(project):
 @pytest.mark.parametrize(
     ("key", "value", "stages"),
     [
-        ("promote__category_tolerance", 0.5, ["promote", "index", "report"]),
+        pytest.param("promote__category_tolerance", 0.5, ["promote", "index", "report"], marks=pytest.mark.slow),
         pytest.param("evaluate__seed", 99, ["evaluate", "promote", "index", "report"], marks=pytest.mark.slow),
         pytest.param(
             "mine__depth",
