@@ -15,13 +15,14 @@ from triptych.corpus.records import read_chunks, read_links
 from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.base import device, tokenizer_fingerprint
+from triptych.training.guide import reranker_guide
 from triptych.training.mining_vectors import vectors_for_mining
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model, maker_of, write_end
 from triptych.triplets.candidates import Words
 from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.flat import write_round
-from triptych.triplets.mining import Filter, Vectors, neighbors, remine
+from triptych.triplets.mining import Filter, Scores, Vectors, neighbors, remine
 from triptych.triplets.mining_figures import advice
 from triptych.triplets.relations import Answers, Relations
 
@@ -44,12 +45,17 @@ def main(argv: list[str] | None = None) -> None:
     def vectors(of: SentenceTransformer) -> Vectors:
         return vectors_for_mining(of, store, examples, passages, rows, precision, args.vectors)
 
+    guide: Scores | None = None
+    if params.mine.guide == "base":
+        guide = vectors(load_model(args.base, params.model)).scores
+    elif params.mine.guide == "reranker":
+        guide = reranker_guide(params, args.tokens, examples, passages, precision)
     chosen = Filter(
         Relations(chunks, links, params.triplets.exclude_linked),
         Answers(examples.anchor, examples.positive_chunk),
         params.mine,
         Words(chunk.content for chunk in chunks),
-        vectors(load_model(args.base, params.model)).scores if params.mine.guide == "base" else None,
+        guide,
     )
     found = neighbors(examples, vectors(model), params.mine)
     mined, figures = remine(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)

@@ -4,15 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sentence_transformers import CrossEncoder
 
 from stages import mine, train
 from stages.command import run
 from triptych.training import encoding
 from triptych.training.rounds import read_round_record
-from triptych.triplets.examples import read_examples
+from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
 ARGUMENTS = (
@@ -81,6 +84,53 @@ def test_guide_throws_out_what_it_finds_as_close_as_the_positive(mined):
     guided = mined(relative_margin=2.0, guide="base", guide_margin=0.99)[0]["mined"]["all"]
     stricter = mined(relative_margin=2.0, guide="base", guide_margin=0.9)[0]["mined"]["all"]
     assert alone["rejected"]["guide"] == 0 < guided["rejected"]["guide"] < stricter["rejected"]["guide"]
+
+
+def saved_reranker(folder: Path, spread: float) -> str:
+    """Save a ready reranker: the tiny model with a head of its own; its scores differ more with a larger ``spread``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = CrossEncoder("tiny", num_labels=1, device="cpu")
+    with torch.no_grad():
+        model[0].model.classifier.weight.mul_(spread)
+    model.save_pretrained(str(folder))
+    return f"./{folder}"
+
+
+def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_positive(mined, project, write_params):
+    alone = mined(relative_margin=2.0)[0]["mined"]["all"]
+    base = saved_reranker(Path("ready"), 50.0)
+    write_params(
+        project, **CHANGES | {"mine.relative_margin": 2.0, "mine.guide": "reranker", "train_reranker.base": base}
+    )
+    mine.main(ARGUMENTS)
+    metrics = json.loads(Path("metrics/mine/round1.json").read_text(encoding="utf-8"))
+    assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
+    examples = read_examples(MINED / "examples.parquet", "mine")
+    texts, passages = read_texts(Path("data/tokens/texts"))[1], read_passages(Path("data/tokens/texts"))
+    pool = examples.pool
+    new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
+    owner = pool.anchors[new]
+    scores = [
+        CrossEncoder("ready", device="cpu", max_length=64).predict(
+            [(texts[examples.anchor[row]], texts[text]) for row, text in zip(owner, answers, strict=True)]
+        )
+        for answers in (examples.positive[owner], [passages[chunk] for chunk in pool.chunk[new]])
+    ]
+    assert np.all(scores[1] < 0.95 * scores[0] + 1e-4)
+
+
+@pytest.mark.parametrize(
+    ("base", "complaint"), [(None, "train_reranker.base, which is null"), ("./tiny", "no reranker")]
+)
+def test_guide_that_is_no_reranker_is_refused(project, write_params, capsys, base, complaint):
+    write_params(project, **CHANGES | {"mine.guide": "reranker", "train_reranker.base": base})
+    with pytest.raises(SystemExit):
+        run(lambda: mine.main(ARGUMENTS))
+    said = capsys.readouterr().err
+    assert complaint in said
+    assert "mine.guide" in said
+    assert "Traceback" not in said
 
 
 def test_no_mined_negative_is_closer_than_the_margin_allows(mined):

@@ -213,7 +213,7 @@ class Mine(Section):
     skip_top: int = Field(ge=0)
     relative_margin: Positive
     same_words: Positive
-    guide: Literal["none", "base"]
+    guide: Literal["none", "base", "reranker"]
     guide_margin: Positive
     hard_ranks: Count
     hard_from: float

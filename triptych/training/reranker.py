@@ -72,6 +72,12 @@ def load_saved(folder: Path) -> CrossEncoder:
     return _ready(CrossEncoder(str(folder), device=str(device())))
 
 
+def has_fresh_head(model: CrossEncoder) -> bool:
+    """Return whether a cross-encoder as it was loaded scores with a head that nobody has trained."""
+    architectures = getattr(model[0].model.config, "architectures", None) or []
+    return not _answers_with_a_word(model) and not any("SequenceClassification" in one for one in architectures)
+
+
 def pair_scores(
     model: CrossEncoder, store: PairStore, pairs: np.ndarray, precision: Precision, label: str
 ) -> np.ndarray:
@@ -144,8 +150,12 @@ def has_reranker(folder: Path) -> bool:
     return (folder / "config.json").exists() or (folder / "modules.json").exists()
 
 
+def _answers_with_a_word(model: CrossEncoder) -> bool:
+    return any(isinstance(one, LogitScore) for one in model)
+
+
 def _ready(model: CrossEncoder) -> CrossEncoder:
-    if any(isinstance(one, LogitScore) for one in model):
+    if _answers_with_a_word(model):
         model[0].register_forward_pre_hook(_last_token_only)
     return model.eval()
 
