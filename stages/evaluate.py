@@ -1,4 +1,4 @@
-"""Measure BM25, base, tuned, their hybrids and the reranker on the test queries; look at both embedders' triplets.
+"""Measure BM25, base, tuned, hybrids, late interaction and the reranker on test; look at both embedders' triplets.
 
 ``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
 --tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
@@ -11,7 +11,7 @@ from typing import Any
 from stages.command import paths, run, say
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.records import Run, read_qrels
-from triptych.evaluation.comparison import ALL, compare, missing_from_top, write_intervals
+from triptych.evaluation.comparison import ALL, NamedInterval, compare, missing_from_top, write_intervals
 from triptych.evaluation.health import against_base
 from triptych.evaluation.measures import mean_measure
 from triptych.evaluation.runs import write_runs
@@ -23,12 +23,19 @@ from triptych.training.base import tokenizer_fingerprint
 from triptych.training.judging import heldout_measures, load_judging
 from triptych.training.pairing import pair_store
 from triptych.training.reranker import has_reranker, load_saved
-from triptych.training.reranking import rerank
+from triptych.training.reranking import by_pairs, by_tokens, rerank
 from triptych.training.rounds import load_round
 from triptych.triplets.examples import read_examples
 from triptych.triplets.views import passage
 
-FIRST = "tuned_hybrid"  # the system whose best hits the reranker orders anew
+FIRST = "tuned_late"  # the system whose best hits the reranker orders anew
+# What orders hits anew is compared with the same search without it, too.
+WITHOUT = [
+    ("base_late", "base_hybrid"),
+    ("tuned_late", "tuned_hybrid"),
+    ("reranked", "tuned_late"),
+    ("reranked", "tuned_hybrid"),
+]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -44,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
     settings, measure = params.evaluate, partial(mean_measure, params.promote.measure)
     fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]
+    ways = [Reranking(depth, weight) for depth in settings.rerank_depths for weight in settings.rerank_weights]
     passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
     runs = {"bm25": judging.lexical_run(passages, settings.depth)}
     triplets: list[dict[str, Any]] = []
@@ -54,20 +62,26 @@ def main(argv: list[str] | None = None) -> None:
         fusion, _ = choose_fusion(_only(runs[system], dev), _only(runs["bm25"], dev), fusions, dev, measure)
         runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
         chosen[hybrid] = asdict(fusion)
+        late = f"{system}_late"
+        tokens = by_tokens(model, judging, f"evaluate: {system}")
+        runs[late], way = rerank(runs[hybrid], dev, ways, measure, tokens)
+        chosen[late] = asdict(way)
         triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
-    if reranks := has_reranker(args.reranker):
+    if has_reranker(args.reranker):
         reranker = load_saved(args.reranker)
         pairs = pair_store(reranker, args.tokens, params, reranker.max_seq_length)
-        ways = [Reranking(depth, weight) for depth in settings.rerank_depths for weight in settings.rerank_weights]
-        runs["reranked"], way = rerank(reranker, pairs, judging, runs[FIRST], dev, ways, measure)
+        runs["reranked"], way = rerank(runs[FIRST], dev, ways, measure, by_pairs(reranker, pairs, judging))
         chosen["reranked"] = asdict(way)
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
     tested = {system: _only(found, test) for system, found in runs.items()}
     queries = {query.query_id: query for query in judging.queries}
     documents = {query: document[min(judged)] for query, judged in test.items()}
     compared = compare(tested, test, queries, documents, "base", settings)
-    with_and_without = {name: tested[name] for name in (FIRST, "reranked") if reranks}
-    added = compare(with_and_without, test, queries, documents, FIRST, settings).intervals if reranks else []
+    added: list[NamedInterval] = []
+    for system, without in WITHOUT:
+        if system in tested:
+            both = {name: tested[name] for name in (without, system)}
+            added += compare(both, test, queries, documents, without, settings).intervals
     deepest = max(settings.rerank_depths)
     write_json(
         args.metrics,
@@ -84,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", tested)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
-    write_intervals(args.tables / "reranker_added.csv", added)
+    write_intervals(args.tables / "added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _labeled(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))

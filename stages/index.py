@@ -1,7 +1,9 @@
 """Embed every chunk with the published embedder and write the index that a search opens.
 
-``python -m stages.index --corpus data/corpus --embedder models/embedder --index data/index --metrics metrics/index.json
---vectors data/vectors``
+Token vectors are written where the verdict is for late interaction.
+
+``python -m stages.index --corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json
+--index data/index --metrics metrics/index.json --vectors data/vectors``
 
 ``--vectors`` is a cache, no out: chunks whose text and model are known there are not embedded again.
 """
@@ -9,7 +11,7 @@
 from time import perf_counter
 
 from stages.command import paths, run, say
-from triptych.artifacts import dvc_hash, write_json, writing
+from triptych.artifacts import dvc_hash, intact, read_json, write_json, writing
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.params_file import load_params
 from triptych.retrieval.fidelity import fidelity
@@ -23,7 +25,7 @@ from triptych.triplets.views import passage
 
 def main(argv: list[str] | None = None) -> None:
     """Write vectors, words and chunks, and what the precision costs against an exact search in float32."""
-    args = paths(__doc__, "corpus", "embedder", "index", "metrics", "vectors", argv=argv)
+    args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
     chunks = read_chunks(args.corpus / "chunks.parquet", "split")
@@ -34,9 +36,11 @@ def main(argv: list[str] | None = None) -> None:
     vectors = encoder.passages(passages, args.vectors)
     stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     light = light_settings(args.embedder, model)
-    made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light)
+    with intact(args.verdict, "promote"):
+        late = bool(read_json(args.verdict, "promote")["late_interaction"]["used"])
+    made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light, late)
     with writing(args.index) as out:
-        size = write_index(out, chunks, passages, stored, made_with)
+        size = write_index(out, chunks, passages, stored, made_with, encoder.passage_tokens(passages, args.vectors))
 
     queries = read_queries(args.corpus, "split")
     measures, speed = {}, 0.0

@@ -1,7 +1,7 @@
-"""Give the verdicts on embedder, hybrid and reranker; publish the embedder that won, which may be the base model.
+"""Give the verdicts on embedder, hybrid, late interaction and reranker; publish the embedder that won, or the base.
 
 ``python -m stages.promote --intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json
---added metrics/evaluate/reranker_added.csv --model models/round1 --candidate models/reranker-candidate
+--added metrics/evaluate/added.csv --model models/round1 --candidate models/reranker-candidate
 --verdict metrics/verdict.json --embedder models/embedder --reranker models/reranker``
 
 A reranker is published only if it adds to what there would be without it; else its folder says why there is none.
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, *_PATHS, argv=argv)
     params = load_params()
     measured = [one for one in read_intervals(args.intervals) if one.measure == params.promote.measure]
+    added = [one for one in read_intervals(args.added) if one.measure == params.promote.measure]
     evaluation = read_json(args.evaluation, "evaluate")
     chosen = evaluation["chosen_on_dev"]
 
@@ -50,6 +51,13 @@ def main(argv: list[str] | None = None) -> None:
         found = [one for one in measured if one.system == system]
         verdict = judge(found, params.promote, params.evaluate.confidence)
         return verdict, told_of(verdict, found)
+
+    def verdict_beside(system: str, without: str, *first_stage: tuple[bool, str]) -> dict[str, Any]:
+        """Judge what orders hits anew against base, and against the same search without it."""
+        beside = [one for one in added if (one.system, one.baseline) == (system, without)]
+        gains = judge(beside, params.promote, params.evaluate.confidence)
+        why_not = no_place(chosen[system]["weight"], *first_stage)
+        return told_of_reranker(*verdict_on(system), gains, beside, why_not) | {"way": chosen[system]}
 
     verdict, told = verdict_on("tuned")
     blend, record = load_round(args.model, params.model)
@@ -64,14 +72,18 @@ def main(argv: list[str] | None = None) -> None:
         why = "dev prefers the embedder alone"
         hybrid_told |= {"verdict": "kept", "reason": why, "reasons": [why]}
     used = hybrid_told["verdict"] == "promoted"
-    added = [one for one in read_intervals(args.added) if one.measure == params.promote.measure]
+    of_hybrid = (used or fusion["dense_weight"] == 1.0, "the hybrid finds, which is not used")
+    late = f"{published}_late"
+    late_told = verdict_beside(late, f"{published}_hybrid", of_hybrid)
+    late_pays = late_told["verdict"] == "promoted"
     reranker_told = refused("none was trained: train_reranker.steps is 0")
-    if added:
-        why_not = no_place(chosen["reranked"]["weight"], published, used or fusion["dense_weight"] == 1.0)
-        gains = judge(added, params.promote, params.evaluate.confidence)
-        reranker_told = told_of_reranker(*verdict_on("reranked"), gains, added, why_not)
-        reranker_told |= {"way": chosen["reranked"]}
+    if "reranked" in chosen:
+        # It orders what late interaction has ordered; where that alone is not used, both are judged together.
+        of_tuned = (published == "tuned", "the tuned embedder finds, which is not published")
+        without = "tuned_late" if published == "tuned" and late_pays else "tuned_hybrid"
+        reranker_told = verdict_beside("reranked", without, of_tuned, of_hybrid)
     reranks = reranker_told["verdict"] == "promoted"
+    late_used = late_pays or (reranks and late_told["way"]["weight"] > 0)
 
     def card(title: str, task: str, model: Model, how: list[str], reasons: list[str], load: str) -> str:
         measures, corpus = evaluation["measures"], evaluation["corpus"]
@@ -97,7 +109,8 @@ def main(argv: list[str] | None = None) -> None:
         f" {record.strength:.0%} of the change is kept, as chosen on dev"
         if tuned
         else "Trained: not; these are the base model's weights",
-        f"Search with it: {'fused with BM25, ' + str(Fusion(**fusion)) if used else 'alone'}",
+        f"Search with it: {'fused with BM25, ' + str(Fusion(**fusion)) if used else 'alone'}"
+        + (f"; late interaction orders {Reranking(**late_told['way'])}" if late_used else ""),
     ]
     said = card(title, "sentence-similarity", params.model, how, verdict.reasons, load)
     with writing(args.embedder) as out:
@@ -112,6 +125,7 @@ def main(argv: list[str] | None = None) -> None:
             "strength": record.strength,
             "published": published,
             "reranker": reranker_told | {"used": reranks, "system": "reranked"},
+            "late_interaction": late_told | {"used": late_used, "system": late},
             "hybrid": hybrid_told | {"used": used, "system": f"{published}_hybrid", "fusion": fusion},
         },
     )
@@ -119,6 +133,7 @@ def main(argv: list[str] | None = None) -> None:
     decision = "the tuned embedder" if tuned else "keep your base model"
     say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
     say(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
+    say(f"promote: {'use' if late_used else 'no'} late interaction; {late_told['reason']}")
     say(f"promote: {'use the' if reranks else 'no'} reranker; {reranker_told['reason']}; {args.reranker}")
 
 

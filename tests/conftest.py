@@ -196,7 +196,7 @@ def staging_fails(staged, capsys, tmp_path):
 
 @pytest.fixture(scope="session")
 def indexed(prepared, tmp_path_factory):
-    """The prepared project with an embedder published, a verdict for the hybrid, and the index; read only."""
+    """The prepared project with an embedder, a verdict for the hybrid, and an index with token vectors; read only."""
     from hand_made import INDEX
     from sentence_transformers import SentenceTransformer
 
@@ -208,8 +208,10 @@ def indexed(prepared, tmp_path_factory):
     saved.prompts = {"query": "inverse ", "document": "array "}
     saved.save_pretrained(str(folder / "models/embedder"), create_model_card=False)
     verdict = {"hybrid": {"used": True, "fusion": {"method": "zscore", "dense_weight": 0.6}}}
-    (folder / "metrics/verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
+    path = folder / "metrics/verdict.json"
+    path.write_text(json.dumps(verdict | {"late_interaction": {"used": True}}), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         index.main(INDEX.split())
+    path.write_text(json.dumps(verdict | {"late_interaction": {"used": False}}), encoding="utf-8")
     return folder

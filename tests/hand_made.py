@@ -32,12 +32,12 @@ EVALUATE = (
 )
 PROMOTE = (
     "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json"
-    " --added metrics/evaluate/reranker_added.csv --model models/round0 --candidate models/reranker-candidate"
+    " --added metrics/evaluate/added.csv --model models/round0 --candidate models/reranker-candidate"
     " --verdict metrics/verdict.json --reranker models/reranker --embedder"
 )
 INDEX = (
-    "--corpus data/corpus --embedder models/embedder --index data/index --metrics metrics/index.json"
-    " --vectors data/vectors"
+    "--corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json --index data/index"
+    " --metrics metrics/index.json --vectors data/vectors"
 )
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 

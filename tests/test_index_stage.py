@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from stages import command, index
 from triptych.artifacts import dvc_hash
 from triptych.corpus.records import read_chunks, write_chunks
-from triptych.training import encoding
+from triptych.training import encoding, token_encoding
 
 CHUNKS = "data/corpus/chunks.parquet"
 
@@ -45,6 +45,12 @@ def embedded(monkeypatch):
     return call
 
 
+def use_late_interaction(project):
+    path = project / "metrics/verdict.json"
+    said = json.loads(path.read_text(encoding="utf-8")) | {"late_interaction": {"used": True}}
+    path.write_text(json.dumps(said), encoding="utf-8")
+
+
 def metrics(project):
     return json.loads((project / "metrics/index.json").read_text(encoding="utf-8"))
 
@@ -74,6 +80,32 @@ def test_only_chunks_that_changed_are_embedded(project, embedded):
     assert embedded() == 0
 
 
+def test_token_vectors_are_written_where_the_verdict_is_for_them_and_only_new_ones_encoded(project, monkeypatch):
+    path = project / "data/index/tokens.i8"
+    before = path.read_bytes()
+    assert metrics(project)["bytes_per_chunk"]["tokens"] > 32 * 10
+    asked = []
+    real = token_encoding.forward
+
+    def watched(model, lengths, *rest):
+        asked.append(len(lengths))
+        return real(model, lengths, *rest)
+
+    monkeypatch.setattr(token_encoding, "forward", watched)
+    index.main(INDEX.split())
+    assert not path.exists()
+    assert "tokens" not in metrics(project)["bytes_per_chunk"]
+    use_late_interaction(project)
+    index.main(INDEX.split())
+    assert path.read_bytes() == before
+    assert sum(asked) == 0
+    chunks = read_chunks(project / CHUNKS, "split")
+    chunks[5] = replace(chunks[5], content=f"Another text. {chunks[5].content}")
+    write_chunks(project / CHUNKS, chunks)
+    index.main(INDEX.split())
+    assert sum(asked) == 1
+
+
 def test_another_embedder_embeds_all(project, embedded):
     model = SentenceTransformer("models/embedder", device="cpu")
     model[0].model.embeddings.word_embeddings.weight.data[7] += 0.5
@@ -82,6 +114,7 @@ def test_another_embedder_embeds_all(project, embedded):
 
 
 def test_equal_inputs_give_equal_bytes_with_or_without_known_vectors(project):
+    use_late_interaction(project)
     before = dvc_hash(project / "data/index")
     shutil.rmtree(project / "data/vectors")
     index.main(INDEX.split())

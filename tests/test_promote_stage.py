@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from stages import evaluate, promote, train
+from stages.evaluate import WITHOUT
 from triptych.artifacts import write_json
 from triptych.corpus.records import Query
 from triptych.evaluation.comparison import compare, write_intervals
@@ -127,18 +128,24 @@ def compared(project, params_with):
 
         return {one: hits(query.category) for one, query in queries.items()}
 
-    def call(weight=0.5, rerank_weight=0.5, **ranks):
+    def call(weight=0.5, rerank_weight=0.5, late_weight=0.5, **ranks):
         usual = {"fft": [1, 2, 3], "ma": [1, 2, 3]}
         systems = {"base": run(usual), "bm25": run(usual), "base_hybrid": run(usual), "tuned_hybrid": run(usual)}
         systems |= {system: run(usual | found) for system, found in ranks.items()}
+        systems |= {late: systems[first] for late, first in WITHOUT[:2] if late not in systems}
         params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
         found = compare(systems, qrels, queries, documents, "base", params)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
-        beside = {name: systems[name] for name in ("tuned_hybrid", "reranked") if "reranked" in systems}
-        added = compare(beside, qrels, queries, documents, "tuned_hybrid", params).intervals if beside else []
-        write_intervals(project / "metrics/evaluate/reranker_added.csv", added)
+        added = []
+        for system, without in WITHOUT:
+            if system in systems:
+                both = {name: systems[name] for name in (without, system)}
+                added += compare(both, qrels, queries, documents, without, params).intervals
+        write_intervals(project / "metrics/evaluate/added.csv", added)
         chosen = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
-        chosen |= {"reranked": {"depth": 50, "weight": rerank_weight}}
+        chosen |= {f"{one}_late": {"depth": 50, "weight": late_weight} for one in ("base", "tuned")}
+        if "reranked" in systems:
+            chosen["reranked"] = {"depth": 50, "weight": rerank_weight}
         write_json(
             project / "metrics/evaluate.json",
             {"chosen_on_dev": chosen, "measures": found.measures, "corpus": "f00.dir"},
@@ -226,3 +233,47 @@ def test_a_reranker_without_its_first_stage_is_refused(compared, project, ranks,
     assert (told["verdict"], told["reason"], told["used"]) == ("kept", why, False)
     assert why[1:] in (project / "models/reranker/README.md").read_text(encoding="utf-8")
     assert published(project) == ["README.md"]
+
+
+def late(verdict):
+    return verdict["late_interaction"]
+
+
+def test_late_interaction_that_adds_to_the_hybrid_is_used(compared):
+    told = late(compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST))
+    assert (told["verdict"], told["used"], told["system"]) == ("promoted", True, "tuned_late")
+    assert told["way"] == {"depth": 50, "weight": 0.5}
+    assert 0 < told["added"]["low"] < told["added"]["difference"] < told["difference"]
+
+
+def test_late_interaction_is_judged_for_the_base_model_too(compared):
+    told = late(compared(tuned={}, base_hybrid=GOOD, base_late=BEST))
+    assert (told["used"], told["system"]) == (True, "base_late")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "changes", "why"),
+    [
+        ({}, {}, "it orders what the hybrid finds, which is not used"),
+        ({"tuned_hybrid": GOOD}, {"late_weight": 0.0}, "dev prefers not to rerank"),
+        ({"tuned_hybrid": GOOD, "tuned_late": GOOD}, {}, "beside the same search without it, mrr@10 "),
+    ],
+)
+def test_late_interaction_that_has_no_place_or_adds_nothing_is_not_used(compared, ranks, changes, why):
+    told = late(compared(**changes, **{"tuned": GOOD, "tuned_late": BEST} | ranks))
+    assert (told["verdict"], told["used"]) == ("kept", False)
+    assert told["reason"].startswith(why)
+
+
+def test_a_reranker_is_judged_beside_late_interaction_where_that_is_used(compared):
+    verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST, reranked=BEST)
+    assert late(verdict)["used"] is True
+    told = verdict["reranker"]
+    assert told["used"] is False
+    assert told["reason"].startswith("beside the same search without it, mrr@10 stays the same")
+
+
+def test_late_interaction_that_alone_adds_nothing_is_used_where_the_reranker_behind_it_is(compared):
+    verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=GOOD, reranked=BEST)
+    assert (late(verdict)["verdict"], late(verdict)["used"]) == ("kept", True)
+    assert verdict["reranker"]["used"] is True

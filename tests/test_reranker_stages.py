@@ -9,6 +9,7 @@ from hand_made import EVALUATE, PROMOTE, TRAIN
 from sentence_transformers import CrossEncoder
 
 from stages import evaluate, mine, promote, train, train_reranker
+from triptych.evaluation.comparison import read_intervals
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
@@ -95,8 +96,23 @@ def test_evaluate_measures_the_reranker_beside_the_others_and_what_no_reranker_c
     assert missing.keys() == {"all", "fft", "ma"}
     within = evaluation["measures"]["fft"]["tuned_hybrid"]["recall@50"]
     assert missing["fft"] == pytest.approx(1 - within)  # one answer each
-    table = (trained / "metrics/evaluate/reranker_added.csv").read_text(encoding="utf-8").splitlines()
-    assert {line.split(",")[1] for line in table[1:]} == {"reranked"}
+    added = read_intervals(trained / "metrics/evaluate/added.csv")
+    assert {(one.system, one.baseline) for one in added} == set(evaluate.WITHOUT)
+
+
+def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_where_dev_prefers_so(
+    trained, project, write_params
+):
+    evaluation = read(trained / "metrics/evaluate.json")
+    for system in ("base", "tuned"):
+        late, hybrid = (evaluation["measures"]["all"][f"{system}_{name}"] for name in ("late", "hybrid"))
+        assert evaluation["chosen_on_dev"][f"{system}_late"]["weight"] in {0.5, 1.0}
+        assert late["recall@50"] == hybrid["recall@50"]
+        assert late["mrr@10"] != hybrid["mrr@10"]
+    write_params(project, **CHANGES | {"evaluate.rerank_weights": [0.0]})
+    evaluate.main(EVALUATE.split())
+    measures = read(project / "metrics/evaluate.json")["measures"]["all"]
+    assert measures["tuned_late"] == measures["reranked"] == measures["tuned_hybrid"]
 
 
 def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project):

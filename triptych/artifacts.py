@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from triptych.errors import UserError
 
 _ROW_GROUP = 65_536
+_OF_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what readers raise
 
 
 @contextmanager
@@ -70,14 +71,28 @@ def writing_jsonl(path: Path) -> Iterator[Callable[[dict[str, Any]], object]]:
     os.replace(partial, path)  # noqa: PTH105
 
 
+@contextmanager
+def intact(path: Path, made_by: str) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one message; ``made_by`` is the stage that writes it."""
+    try:
+        yield
+    except _OF_DAMAGE as error:
+        said = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
+        reason = said.rpartition(" failed: ")[2]  # FAISS puts its source before it
+        raise UserError(f"{path} is damaged ({reason}); `dvc repro {made_by}` makes it anew") from error
+
+
 def read_json(path: Path, made_by: str) -> Any:
-    """Read a JSON file that the stage ``made_by`` writes; a missing one is the user's to mend."""
-    return json.loads(_present(path, made_by).read_text(encoding="utf-8"))
+    """Read a JSON file that the stage ``made_by`` writes; a missing or damaged one is the user's to mend."""
+    _present(path, made_by)
+    with intact(path, made_by):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_jsonl(path: Path, made_by: str) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that the stage ``made_by`` writes."""
-    with _present(path, made_by).open(encoding="utf-8") as lines:
+    """Read a JSON Lines file that the stage ``made_by`` writes, as `read_json` does."""
+    _present(path, made_by)
+    with intact(path, made_by), path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -35,12 +35,13 @@ def results(
     embedder: Annotated[Path, typer.Option(help="where promote publishes")] = Path("models/embedder"),
 ) -> None:
     """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
-    from triptych.artifacts import read_rows
+    from triptych.artifacts import read_json, read_rows
     from triptych.evaluation.comparison import read_intervals
     from triptych.report.table import show_results
 
     with _mistakes_told():
-        evaluation, verdict = (_read(metrics / f"{name}.json") for name in ("evaluate", "verdict"))
+        evaluation = read_json(metrics / "evaluate.json", "evaluate")
+        verdict = read_json(metrics / "verdict.json", "promote")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate")
     show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())
@@ -53,14 +54,15 @@ def triplets(
     limit: Annotated[int, typer.Option(min=1, help="examples of each tier")] = 1,
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
-    from triptych.artifacts import read_jsonl
+    from triptych.artifacts import read_json, read_jsonl
     from triptych.params_triplets import PROFILES
     from triptych.report.triplets import show_triplets
 
     with _mistakes_told():
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
-        rating, examples = _read(metrics / "rate.json"), read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
+        rating = read_json(metrics / "rate.json", "rate")
+        examples = read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
     show_triplets(_console(), rating, examples, profile, limit)
 
 
@@ -273,15 +275,6 @@ def _check_folder(option: str, path: Path, *any_of: str) -> None:
         found = f"holds neither {' nor '.join(any_of)}" if len(any_of) > 1 else f"holds no {any_of[0]}"
         state = found if path.is_dir() else "is a file" if path.exists() else "is missing"
         raise UserError(f"{option}: {path} {state}; expected a folder with {' or '.join(any_of)}")
-
-
-def _read(path: Path) -> Any:
-    if not path.exists():
-        raise UserError(f"{path} is missing; `dvc repro` makes it")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); `dvc repro` makes it anew") from error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from triptych.evaluation.comparison import NamedInterval, compare, read_interval
 from triptych.evaluation.significance import Interval, holm
 
 QUERIES = {"q1": Query("q1", "one", "user", "x"), "q2": Query("q2", "two", "crossref", "y")}
-ONE = NamedInterval("all", "tuned", "mrr@10", "user", Interval(0.125, 0.0625, 0.1875, 0.03125, 0.015625, 10, 4), 0.25)
+ONE = NamedInterval(
+    "all", "tuned", "base", "mrr@10", "user", Interval(0.125, 0.0625, 0.1875, 0.03125, 0.015625, 10, 4), 0.25
+)
 
 
 @pytest.fixture
@@ -20,14 +22,14 @@ def test_intervals_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "intervals.csv"
     write_intervals(path, [ONE])
     header = path.read_text(encoding="utf-8").splitlines()[0]
-    assert header == "category,system,measure,kinds,p_holm,difference,low,high,error,p,queries,clusters"
+    assert header == "category,system,baseline,measure,kinds,p_holm,difference,low,high,error,p,queries,clusters"
     assert read_intervals(path) == [ONE]
 
 
 def test_intervals_of_an_older_version_say_so(tmp_path):
     path = tmp_path / "intervals.csv"
     path.write_text("category,system,measure,kinds,difference,low,high\nall,tuned,mrr@10,user,0.1,0.0,0.2\n")
-    with pytest.raises(UserError, match=r"no column p_holm, error, p, queries, clusters.*`dvc repro evaluate`"):
+    with pytest.raises(UserError, match=r"no column baseline, p_holm, error, p, queries, clusters.*`dvc repro evalu"):
         read_intervals(path)
 
 

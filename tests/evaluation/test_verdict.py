@@ -16,8 +16,8 @@ def interval(difference, half, queries=312, clusters=40):
 
 
 def judged(overall=RISE, p_holm=0.0008, kinds="crossref", measure="mrr@10", tolerance=0.02, **categories):
-    found = [NamedInterval("all", "tuned", measure, kinds, overall, p_holm)]
-    found += [NamedInterval(name, "tuned", measure, kinds, one, 0.5) for name, one in categories.items()]
+    found = [NamedInterval("all", "tuned", "base", measure, kinds, overall, p_holm)]
+    found += [NamedInterval(name, "tuned", "base", measure, kinds, one, 0.5) for name, one in categories.items()]
     return judge(found, PARAMS.model_copy(update={"category_tolerance": tolerance}), 0.95)
 
 

@@ -20,7 +20,7 @@ def card(params_with):
             "a|b": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
         }
         interval = Interval(0.25, 0.125, 0.375, 0.1, 0.01, 8, 4)
-        found = [NamedInterval(one, "tuned", "mrr@10", "user", interval, 0.02) for one in measures]
+        found = [NamedInterval(one, "tuned", "base", "mrr@10", "user", interval, 0.02) for one in measures]
         model = params_with(**{"model.base": "org/base", "model.revision": "abc"}).model
         return model_card(
             "Embedder",

@@ -54,7 +54,7 @@ def test_the_headline_has_advice_and_reason_and_says_what_is_unproven():
 def test_of_many_categories_those_most_in_doubt_are_drawn():
     lows = {f"c{number:02}": 0.1 - 0.01 * number for number in range(20)}
     found = [
-        NamedInterval(name, system, "mrr@10", "user", Interval(0.1, low, 0.2, 0.1, 0.1, 9, 9), 0.1)
+        NamedInterval(name, system, "base", "mrr@10", "user", Interval(0.1, low, 0.2, 0.1, 0.1, 9, 9), 0.1)
         for name, low in ({"all": -1.0} | lows).items()
         for system in ("tuned", "bm25")
     ]

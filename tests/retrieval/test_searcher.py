@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hand_made import INDEX
@@ -133,6 +134,59 @@ def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
     decide(reranker={"used": False, "way": {"weight": 1.0, "depth": 5}})
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
+
+
+def test_late_interaction_orders_the_first_hits_as_the_plain_model_would(project):
+    plain = Searcher().search("mask an array", k=8)
+    decide(late_interaction={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    hits = Searcher().search("mask an array", k=8)
+    model, template = SentenceTransformer("models/embedder", device="cpu"), load_params().triplets.text_template
+    model.max_seq_length = 64
+    texts = [passage(hit.chunk, template) for hit in plain[:5]]
+    asked, *said = (
+        of(text, output_value="token_embeddings", show_progress_bar=False).numpy()
+        for of, text in [(model.encode_query, "mask an array"), *((model.encode_document, text) for text in texts)]
+    )
+    asked, *said = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (asked, *said))
+    scores = [float((asked @ one.T).max(axis=1).mean()) for one in said]
+    by_tokens = [one for _, one in sorted(zip(scores, ids(plain), strict=False), reverse=True)]
+    assert ids(hits) == by_tokens + ids(plain)[5:]
+    assert by_tokens != ids(plain)[:5]
+    assert list(hits[0].scores)[-2:] == ["maxsim", "late"]
+    assert hits[0].scores["maxsim"] == pytest.approx(max(scores), abs=0.01)
+
+
+def test_late_interaction_is_the_same_without_torch(project):
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 20}})
+    light = Searcher().search_all(QUESTIONS)
+    path = Path("data/index/index.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"light": None}), encoding="utf-8")
+    for with_torch, without in zip(Searcher().search_all(QUESTIONS), light, strict=True):
+        assert ids(with_torch) == ids(without)
+        assert [hit.score for hit in with_torch] == pytest.approx([hit.score for hit in without], abs=1e-3)
+
+
+def test_late_interaction_comes_before_the_reranker(project, reranker):
+    way = {"used": True, "way": {"weight": 0.5, "depth": 5}}
+    decide(late_interaction=way, reranker=way)
+    assert list(Searcher().search("mask", k=3)[0].scores)[-4:] == ["maxsim", "late", "reranker", "reranked"]
+
+
+def test_an_index_without_token_vectors_is_one_message(project):
+    index.main(INDEX.split())  # the verdict is against them
+    assert not list(Path("data/index").glob("token*"))
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
+    with pytest.raises(UserError, match=r"no token vectors, which metrics/verdict\.json asks for; run `dvc repro"):
+        Searcher()
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-7]), lambda path: path.unlink()])
+@pytest.mark.parametrize("file", ["tokens.i8", "token_offsets.npy"])
+def test_damaged_token_vectors_are_one_message(project, file, harm):
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
+    harm(Path("data/index") / file)
+    with pytest.raises(UserError, match=r"is damaged \(.*\); `dvc repro index` makes it anew"):
+        Searcher()
 
 
 def test_a_promoted_reranker_that_is_not_there_is_one_message(project):

@@ -26,6 +26,7 @@ class NamedInterval:
 
     category: str
     system: str
+    baseline: str
     measure: str
     kinds: str  # of the queries
     interval: Interval
@@ -78,7 +79,7 @@ def compare(
             }
             corrected = holm([interval.p for interval in found.values()])
             intervals += [
-                NamedInterval(category, system, name, kinds[category], interval, p)
+                NamedInterval(category, system, baseline, name, kinds[category], interval, p)
                 for (system, interval), p in zip(found.items(), corrected, strict=True)
             ]
     return Comparison(measures, macro, _measures(values, of_kind), kinds, intervals)
@@ -109,13 +110,14 @@ def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
 def read_intervals(path: Path) -> list[NamedInterval]:
     """Read what `write_intervals` wrote."""
     rows = read_rows(path, "evaluate")
-    missing = [name for name in ("p_holm", *_FIELDS) if rows and name not in rows[0]]
+    missing = [name for name in ("baseline", "p_holm", *_FIELDS) if rows and name not in rows[0]]
     if missing:
         raise UserError(f"{path}: no column {', '.join(missing)}, an older version wrote it; `dvc repro evaluate`")
     return [
         NamedInterval(
             row["category"],
             row["system"],
+            row["baseline"],
             row["measure"],
             row["kinds"],
             Interval(**{name: kind(row[name]) for name, kind in _FIELDS.items()}),

@@ -1,4 +1,4 @@
-"""The verdict on a reranker, which must be better than the base model and than the same search without it."""
+"""The verdict on what orders hits anew: it must be better than base, and than the same search without it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,22 +7,21 @@ from triptych.evaluation.comparison import ALL, NamedInterval
 from triptych.evaluation.verdict import Verdict
 
 
-def no_place(weight: float, published: str, hybrid_used: bool) -> str | None:
-    """Return why a reranker has nothing to order anew, whatever its figures; it was tried on the tuned hybrid.
+def no_place(weight: float, *first_stage: tuple[bool, str]) -> str | None:
+    """Return why there is nothing to order anew, whatever the figures say.
 
-    ``weight`` is the one chosen on dev for its scores, ``published`` the embedder that is published: tuned or base.
+    ``weight`` is the one chosen on dev for the new scores; ``first_stage`` tells of each part of what finds the hits
+    whether it is there, and what it is.
     """
     if not weight:
         return "dev prefers not to rerank"
-    if published != "tuned":
-        return "it orders what the tuned embedder finds, which is not published"
-    return None if hybrid_used else "it orders what the hybrid finds, which is not used"
+    return next((f"it orders what {what}" for there, what in first_stage if not there), None)
 
 
 def told_of_reranker(
     verdict: Verdict, told: dict[str, Any], gain: Verdict, added: Sequence[NamedInterval], why_not: str | None
 ) -> dict[str, Any]:
-    """Return what ``metrics/verdict.json`` says of a reranker.
+    """Return what ``metrics/verdict.json`` says of late interaction or of a reranker.
 
     ``verdict`` and ``told`` are about search with it against the base model, ``gain`` and the intervals ``added``
     about the same search with and without it. Both verdicts must promote, and ``why_not`` must be None.

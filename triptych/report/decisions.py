@@ -29,7 +29,7 @@ def decisions(verdict: dict[str, Any], measures: Measures) -> list[Decision]:
     advice = "Use the tuned embedder" if tuned else "Keep your base model"
     made = [_decision("The tuned embedder", "tuned", advice, verdict, verdict["measure"], measures[ALL])]
     for name, part in _parts(verdict).items():
-        advice = f"{'Use' if _used(part) else 'Do without'} the {name}"
+        advice = f"{'Use' if _used(part) else 'Do without'} the {name.replace('_', ' ')}"
         title = system_name(part["system"])
         made.append(_decision(title, part["system"], advice, part, verdict["measure"], measures[ALL]))
     return made

@@ -14,8 +14,10 @@ SYSTEMS = {
     "bm25": "BM25",
     "base": "base",
     "base_hybrid": "base + BM25",
+    "base_late": "base + BM25 + MaxSim",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
+    "tuned_late": "tuned + BM25 + MaxSim",  # late interaction, by its name in a table
     "reranked": "tuned + BM25, reranked",
 }
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
@@ -44,6 +46,9 @@ def show_results(
     hybrid = verdict["hybrid"]
     search = f"{SYSTEMS[hybrid['system']]}, {Fusion(**hybrid['fusion'])}" if hybrid["used"] else "the embedder alone"
     console.print(f"Search with {search}: {'; '.join(hybrid['reasons'])}.", soft_wrap=True)
+    late = verdict["late_interaction"]
+    order = f"Order {Reranking(**late['way'])} by late interaction (MaxSim)" if late["used"] else "No late interaction"
+    console.print(f"{order}: {'; '.join(late['reasons'])}.", soft_wrap=True)
     reranker = verdict["reranker"]
     order = f"Rerank {Reranking(**reranker['way'])}" if reranker["used"] else "Do not rerank"
     console.print(f"{order}: {'; '.join(reranker['reasons'])}.", soft_wrap=True)

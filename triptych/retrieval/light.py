@@ -1,6 +1,6 @@
-"""The query side of a BERT embedder without PyTorch, which takes longer to import than a search may take.
+"""The query side of an embedder: of a BERT without PyTorch, which takes longer to import than a search may take.
 
-Only for models of which stage ``index`` has seen that the vectors come out the same; the others are loaded with
+That is only for models of which stage ``index`` has seen that the vectors come out the same; the others are loaded with
 sentence-transformers.
 """
 
@@ -48,8 +48,16 @@ class LightEncoder:
         """Encode queries, the prompt before each: float32 of shape (texts, dimensions), rows of length 1."""
         return np.stack([self._vector(self._settings.prompt + text) for text in texts])
 
+    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Encode the tokens of queries, the prompt before each: float32 of shape (tokens, dimensions), of length 1."""
+        found = [self._states(self._ids(self._settings.prompt + text)) for text in texts]
+        return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in found]
+
+    def _ids(self, text: str) -> np.ndarray:
+        return np.array(self._tokenizer.encode(text).ids)
+
     def _vector(self, text: str) -> np.ndarray:
-        states = self._states(np.array(self._tokenizer.encode(text).ids))
+        states = self._states(self._ids(text))
         pooled = states[0] if self._settings.pooling == "cls" else states.mean(axis=0)
         return pooled / np.linalg.norm(pooled)
 
@@ -85,3 +93,25 @@ class LightEncoder:
         centered = states - states.mean(axis=-1, keepdims=True)
         scaled = centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + np.float32(self._epsilon))
         return scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
+
+
+class PlainEncoder:
+    """The same for any family, with sentence-transformers."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load a saved model."""
+        from sentence_transformers import SentenceTransformer  # seconds, which `LightEncoder` saves
+
+        self._model = SentenceTransformer(str(folder))
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Encode queries as `LightEncoder.encode` does."""
+        return self._model.encode_query(list(texts), normalize_embeddings=True, show_progress_bar=False)
+
+    def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Encode the tokens of queries as `LightEncoder.tokens` does; one text at a time, so that none is padded."""
+        found = self._model.encode_query(
+            list(texts), output_value="token_embeddings", batch_size=1, show_progress_bar=False
+        )
+        states = [one.float().cpu().numpy() for one in found]
+        return [one / np.linalg.norm(one, axis=1, keepdims=True) for one in states]

@@ -1,7 +1,6 @@
 """The folder that stage ``index`` leaves and a search opens: vectors, words, chunks, and what they were made with."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -11,29 +10,17 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.artifacts import read_json, write_json, writing_table
+from triptych.artifacts import intact, read_json, write_json, writing_table
 from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.errors import UserError
+from triptych.retrieval.late import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.light import LightSettings
-from triptych.retrieval.stored import Precision, StoredIndex
+from triptych.retrieval.stored import BITS, VECTORS, Precision, StoredIndex
 
 _GROUP = 256  # chunks that are read to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS = "index.json", "chunks.parquet", "words"
-_VECTORS, _BITS = "vectors.faiss", "bits.faiss"  # as `StoredIndex` names them
-_OF_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what readers raise
-
-
-@contextmanager
-def whole(path: Path, made_by: str) -> Iterator[None]:
-    """Turn what reading a damaged file raises into one message; ``made_by`` is the stage that writes it."""
-    try:
-        yield
-    except _OF_DAMAGE as error:
-        said = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
-        reason = said.rpartition(" failed: ")[2]  # FAISS puts its source before it
-        raise UserError(f"{path} is damaged ({reason}); `dvc repro {made_by}` makes it anew") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +32,14 @@ class IndexSettings:
     rescore: int
     depth: int  # hits of each ranking that are fused
     light: LightSettings | None  # where queries can be encoded without PyTorch
+    tokens: bool  # whether there are token vectors, for late interaction
 
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read the settings of an index, or tell that there is none."""
         if not (folder / _SETTINGS).exists():
             raise UserError(f"{folder} is missing; run `dvc repro`, which makes it in stage index")
-        with whole(folder / _SETTINGS, "index"):
+        with intact(folder / _SETTINGS, "index"):
             row = read_json(folder / _SETTINGS, "index")
             return cls(**row | {"light": row["light"] and LightSettings(**row["light"])})
 
@@ -82,30 +70,48 @@ class Texts:
 
 
 def write_index(
-    folder: Path, chunks: list[Chunk], passages: list[str], vectors: StoredIndex, settings: IndexSettings
+    folder: Path,
+    chunks: list[Chunk],
+    passages: list[str],
+    vectors: StoredIndex,
+    settings: IndexSettings,
+    tokens: Iterable[TokenVectors],
 ) -> dict[str, int]:
-    """Write an index into an existing folder; return the bytes of vectors, words and texts."""
+    """Write an index into an existing folder; return the bytes of vectors, words, texts, and token vectors.
+
+    ``tokens`` are the token vectors of the passages, block after block, and are asked for where the settings want them.
+    """
     words = LexicalIndex([chunk.chunk_id for chunk in chunks], passages)
     words.save(folder / _WORDS)
     with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
     of_vectors = vectors.save(folder)
     write_json(folder / _SETTINGS, asdict(settings))
+    of_tokens = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
     of_words = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
-    return {"vectors": of_vectors, "words": of_words, "texts": (folder / _CHUNKS).stat().st_size}
+    return {"vectors": of_vectors, "words": of_words, "texts": (folder / _CHUNKS).stat().st_size} | of_tokens
+
+
+def open_tokens(folder: Path, number: int) -> TokenVectors:
+    """Open the token vectors of so many chunks, memory-mapped; raise `UserError` where they are missing or damaged."""
+    with intact(folder, "index"):
+        tokens = TokenVectors.open(folder)
+        if len(tokens) != number:
+            raise ValueError(f"token vectors of {len(tokens)} chunks, not of {number}")
+        return tokens
 
 
 def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, Texts]:
     """Open vectors, words and texts, memory-mapped; raise `UserError` where one is missing or damaged."""
-    with whole(folder / _CHUNKS, "index"):
+    with intact(folder / _CHUNKS, "index"):
         texts = Texts(folder / _CHUNKS)
     binary = settings.precision == "binary"
-    with whole(folder / (f"{_VECTORS} or {_BITS}" if binary else _VECTORS), "index"):
+    with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS), "index"):
         vectors = StoredIndex.open(folder, settings.rescore)
         if len(vectors) != len(texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
-        if binary and not (folder / _BITS).exists():  # without it the search would be another one
-            raise FileNotFoundError(f"{_BITS} is missing")
-    with whole(folder / _WORDS, "index"):
+        if binary and not (folder / BITS).exists():  # without it the search would be another one
+            raise FileNotFoundError(f"{BITS} is missing")
+    with intact(folder / _WORDS, "index"):
         words = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
     return vectors, words, texts

@@ -1,6 +1,6 @@
-"""Search as the verdict says: dense, with BM25 where it helps, reranked where a reranker was promoted."""
+"""Search as the verdict says: dense, with BM25 where it helps, ordered anew by late interaction and reranker."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from triptych.artifacts import dvc_hash, read_json
+from triptych.artifacts import dvc_hash, intact, read_json
 from triptych.corpus.records import Chunk, Query, Run, best
 from triptych.errors import UserError
 from triptych.retrieval.fusion import Fusion
-from triptych.retrieval.light import LightEncoder
+from triptych.retrieval.late import late_scores
+from triptych.retrieval.light import LightEncoder, PlainEncoder
 from triptych.retrieval.reranking import Reranking
 from triptych.retrieval.runs import matching, to_run
-from triptych.retrieval.search_index import IndexSettings, open_index, whole
+from triptych.retrieval.search_index import IndexSettings, open_index, open_tokens
 from triptych.retrieval.snippets import Snippet, snippet
 
 CARD = "README.md"  # of a saved model: words, which decide no vector
@@ -63,13 +64,15 @@ class Searcher:
         self._embedder, self._reranker = Path(embedder), Path(reranker)
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
-        with whole(Path(verdict), "promote"):
+        with intact(Path(verdict), "promote"):
             decided = read_json(Path(verdict), "promote")
             self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
-            again = decided.get("reranker") or {"used": False}
-            way = again["way"] if again["used"] else {"depth": 0, "weight": 0.0}
-            self._reranking = Reranking(int(way["depth"]), float(way["weight"]))
+            self._late, self._reranking = (_way(decided.get(name)) for name in ("late_interaction", "reranker"))
         self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
+        if self._late.weight:
+            if not self._settings.tokens:
+                raise UserError(f"{index} has no token vectors, which {verdict} asks for; run `dvc repro index`")
+            self._tokens = open_tokens(Path(index), len(self._texts))
 
     @property
     def categories(self) -> list[str]:
@@ -96,7 +99,7 @@ class Searcher:
             return []
         among, depth = self._rows(category), self._settings.depth
         asked = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
-        rows, scores = self._vectors.search(self._encode(questions), depth, among)
+        rows, scores = self._vectors.search(self._encoder.encode(questions), depth, among)
         steps = {"dense": to_run(asked, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
             rows_of_words, scores = self._words.search(questions, depth, among)
@@ -104,6 +107,8 @@ class Searcher:
             steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
             rows = np.concatenate([rows, rows_of_words], axis=1)
         row_of = {self._texts.chunk_ids[row]: row for row in np.unique(rows).tolist()}
+        if self._late.weight:
+            self._interact(asked, steps, row_of)
         if self._reranking.weight:
             self._rerank(asked, steps, row_of)
         *_, last = steps.values()
@@ -119,6 +124,14 @@ class Searcher:
             )
             for one in chosen
         ]
+
+    def _interact(self, asked: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
+        """Let the tokens of question and passage meet, and order the first hits of the last step by both scores."""
+        *_, before = steps.values()
+        of_tokens = self._encoder.tokens([query.text for query in asked])
+        questions = {query.query_id: tokens for query, tokens in zip(asked, of_tokens, strict=True)}
+        steps["maxsim"] = late_scores(before, questions, self._tokens, row_of, self._late.depth)
+        steps["late"] = self._late.rerank(before, steps["maxsim"])
 
     def _rerank(self, asked: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
         """Let a cross-encoder score the first hits of the last step, and order them by both."""
@@ -149,13 +162,10 @@ class Searcher:
             )
 
     @cached_property
-    def _encode(self) -> Callable[[Sequence[str]], np.ndarray]:
+    def _encoder(self) -> LightEncoder | PlainEncoder:
         if self._settings.light is not None:
-            return LightEncoder(self._embedder, self._settings.light).encode
-        from sentence_transformers import SentenceTransformer  # seconds, which a light encoder saves
-
-        model = SentenceTransformer(str(self._embedder))
-        return lambda texts: model.encode_query(list(texts), normalize_embeddings=True, show_progress_bar=False)
+            return LightEncoder(self._embedder, self._settings.light)
+        return PlainEncoder(self._embedder)
 
     @cached_property
     def _cross_encoder(self) -> Any:
@@ -164,3 +174,10 @@ class Searcher:
         if not (self._reranker / "config.json").exists():
             raise UserError(f"{self._reranker} is missing; run `dvc repro`, which publishes it in stage promote")
         return CrossEncoder(str(self._reranker))
+
+
+def _way(judged: dict[str, Any] | None) -> Reranking:
+    """Return how hits are ordered anew by what the verdict says of it: not at all where it is not used."""
+    if not judged or not judged["used"]:
+        return Reranking(0, 0.0)
+    return Reranking(int(judged["way"]["depth"]), float(judged["way"]["weight"]))

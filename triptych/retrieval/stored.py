@@ -9,7 +9,7 @@ import numpy as np
 from triptych.retrieval.quantization import LEVELS, Scales
 
 Precision = Literal["float32", "float16", "int8", "binary"]
-_VECTORS, _BITS = "vectors.faiss", "bits.faiss"
+VECTORS, BITS = "vectors.faiss", "bits.faiss"
 _BLOCK = 65_536  # vectors coded at once
 
 
@@ -41,16 +41,16 @@ class StoredIndex:
     @classmethod
     def open(cls, folder: Path, rescore: int) -> Self:
         """Open what `save` wrote; pages are read when a search touches them."""
-        vectors = faiss.read_index(str(folder / _VECTORS), faiss.IO_FLAG_MMAP_IFC)
-        has_bits = (folder / _BITS).exists()
-        bits = faiss.read_index_binary(str(folder / _BITS), faiss.IO_FLAG_MMAP_IFC) if has_bits else None
+        vectors = faiss.read_index(str(folder / VECTORS), faiss.IO_FLAG_MMAP_IFC)
+        has_bits = (folder / BITS).exists()
+        bits = faiss.read_index_binary(str(folder / BITS), faiss.IO_FLAG_MMAP_IFC) if has_bits else None
         return cls(vectors, bits, rescore)
 
     def save(self, folder: Path) -> int:
         """Write into an existing folder; return how many bytes."""
-        faiss.write_index(self._vectors, str(folder / _VECTORS))
+        faiss.write_index(self._vectors, str(folder / VECTORS))
         if self._bits is not None:
-            faiss.write_index_binary(self._bits, str(folder / _BITS))
+            faiss.write_index_binary(self._bits, str(folder / BITS))
         return sum(path.stat().st_size for path in folder.glob("*.faiss"))
 
     def __len__(self) -> int:

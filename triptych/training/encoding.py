@@ -1,10 +1,11 @@
 """Text ids in, unit vectors out: from the token store, sorted by length, in batches of about equal work."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 
 import numpy as np
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.errors import UserError
 from triptych.progress import progress
@@ -35,34 +36,60 @@ def encode(
     missing = np.arange(len(ids)) if cache is None else np.flatnonzero(~cache.read(keys, vectors))
     if len(missing):
         vectors[missing] = _encoded(model, store, ids[missing], precision, label)
-        finite = np.asarray(np.isfinite(vectors[missing]).all(axis=1))
-        if not finite.all():
-            raise UserError(
-                f"{label}: the model gives {(~finite).sum()} of {len(finite)} texts a vector that is not finite; set"
-                " train.precision: fp32, or train the round anew at a lower learning_rate (rounds.train)"
-            )
+        check_finite(np.asarray(np.isfinite(vectors[missing]).all(axis=1)), label)
         if cache is not None:
             cache.write(keys[missing], vectors[missing])
     return vectors[of_key[of_id]]
+
+
+def check_finite(finite: np.ndarray, label: str) -> None:
+    """Raise `UserError` where not all of some texts, bool of shape (texts,), have a finite vector."""
+    if not finite.all():
+        raise UserError(
+            f"{label}: the model gives {(~finite).sum()} of {len(finite)} texts a vector that is not finite; set"
+            " train.precision: fp32, or train the round anew at a lower learning_rate (rounds.train)"
+        )
+
+
+def of_texts(store: TokenStore, text_ids: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return what makes the input of a model of some of the texts, by their rows, as `forward` asks for it."""
+    return lambda rows: dict(zip(("input_ids", "attention_mask"), store.pad(text_ids[rows]), strict=True))
+
+
+def forward(
+    model: SentenceTransformer | CrossEncoder,
+    lengths: np.ndarray,
+    features: Callable[[np.ndarray], dict[str, np.ndarray]],
+    precision: Precision,
+    progress_of: tuple[str, str],
+) -> Generator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
+    """Yield rows of texts or pairs, and what the model makes of them: of a batch that may be filled up behind these.
+
+    ``lengths`` are in tokens, ``features`` makes the input of some rows, ``progress_of`` are the label and the unit of
+    the progress bar. To be closed when it is left early.
+    """
+    place = model.device
+    model.eval()
+    with (
+        torch.inference_mode(),
+        autocast(precision, place),
+        progress(progress_of[0], len(lengths), progress_of[1]) as done,
+    ):
+        for rows, size in batches(lengths, TOKENS_PER_BATCH.get(place.type, 8_192)):
+            made = features(np.resize(rows, size))
+            yield rows, model({name: torch.from_numpy(one).to(place) for name, one in made.items()})
+            done(len(rows))
 
 
 def _encoded(
     model: SentenceTransformer, store: TokenStore, text_ids: np.ndarray, precision: Precision, label: str
 ) -> np.ndarray:
     vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
-    place = model.device
-    model.eval()
-    with (
-        torch.inference_mode(),
-        autocast(precision, place),
-        progress(label, len(text_ids), "texts") as done,
-    ):
-        for rows, size in batches(store.lengths[text_ids], TOKENS_PER_BATCH.get(place.type, 8_192)):
-            input_ids, mask = store.pad(text_ids[np.resize(rows, size)])
-            features = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)}
-            out = model({key: value.to(place) for key, value in features.items()})["sentence_embedding"][: len(rows)]
-            vectors[rows] = torch.nn.functional.normalize(out.float(), dim=-1).cpu().numpy()
-            done(len(rows))
+    lengths, features = store.lengths[text_ids], of_texts(store, text_ids)
+    with closing(forward(model, lengths, features, precision, (label, "texts"))) as made:
+        for rows, out in made:
+            pooled = out["sentence_embedding"][: len(rows)]
+            vectors[rows] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
     return vectors
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel
 
-from triptych.artifacts import read_json
+from triptych.artifacts import intact, read_json
 from triptych.errors import UserError
 from triptych.params import Model, Tokenize, Train
 from triptych.training.base import locate
@@ -61,10 +61,8 @@ def text_length(params: Tokenize, tokens: Path) -> int:
     if params.max_length != "auto":
         return params.max_length
     path = tokens / "metadata.json"
-    try:
+    with intact(path, "tokenize"):
         return int(read_json(path, "tokenize")["max_length"]) if path.exists() else _UNKNOWN_LENGTH
-    except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); `dvc repro tokenize` makes it anew") from error
 
 
 def estimate(model: Any, train: Train, batch: int, length: int) -> list[Estimate]:

@@ -61,6 +61,14 @@ class Judging:
         times = Counter(query.category for query in self.queries)
         return math.fsum(measured[name] * times[name] for name in measured) / times.total()
 
+    def text_of_query(self) -> dict[str, int]:
+        """Return query id → text id."""
+        return dict(zip((query.query_id for query in self.queries), self.query_texts.tolist(), strict=True))
+
+    def text_of_chunk(self) -> dict[str, int]:
+        """Return chunk id → text id of its passage."""
+        return dict(zip((chunk.chunk_id for chunk in self.chunks), self.passages.tolist(), strict=True))
+
     def lexical_run(self, passages: list[str], depth: int) -> Run:
         """Rank all chunks for each query by BM25; chunks without a term of the query are no hits."""
         return lexical_run(LexicalIndex([chunk.chunk_id for chunk in self.chunks], passages), self.queries, depth)

@@ -1,5 +1,6 @@
 """The cross-encoder: where it comes from, how it scores pairs of stored ids, and how it is saved."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,10 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 from triptych.artifacts import write_text
 from triptych.errors import UserError
 from triptych.params import Model, Params, Train
-from triptych.progress import progress
 from triptych.tokens.pairs import PairStore
 from triptych.training.base import device, locate
-from triptych.training.encoding import TOKENS_PER_BATCH, batches
-from triptych.training.precision import Precision, autocast
+from triptych.training.encoding import forward
+from triptych.training.precision import Precision
 from triptych.triplets.examples import Examples
 
 _PROBES = 32  # pairs whose scores are compared
@@ -86,18 +86,10 @@ def pair_scores(
     ``label`` names the progress bar. Raise `UserError` where a score is not finite.
     """
     scores = np.empty(len(pairs), np.float32)
-    place = model.device
-    model.eval()
-    with (
-        torch.inference_mode(),
-        autocast(precision, place),
-        progress(label, len(pairs), "pairs") as done,
-    ):
-        for rows, size in batches(store.lengths(pairs), TOKENS_PER_BATCH.get(place.type, 8_192)):
-            made = store.pad(pairs[np.resize(rows, size)])
-            features: dict[str, Any] = {name: torch.from_numpy(one).to(place) for name, one in made.items()}
-            scores[rows] = model(features)["scores"][: len(rows), 0].float().cpu().numpy()
-            done(len(rows))
+    made = forward(model, store.lengths(pairs), lambda rows: store.pad(pairs[rows]), precision, (label, "pairs"))
+    with closing(made):
+        for rows, out in made:
+            scores[rows] = out["scores"][: len(rows), 0].float().cpu().numpy()
     if not np.isfinite(scores).all():
         raise UserError(
             f"{label}: the reranker gives {(~np.isfinite(scores)).sum()} of {len(scores)} pairs a score that is not"

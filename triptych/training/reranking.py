@@ -1,48 +1,70 @@
-"""Reranking with a trained cross-encoder, as far as dev trusts it."""
+"""Ordering the best hits of a first stage anew, as far as dev trusts what scores them: token vectors, or a reranker."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from sentence_transformers import CrossEncoder
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.corpus.records import Qrels, Run, best
+from triptych.retrieval.late import TokenVectors, late_scores
 from triptych.retrieval.reranking import Reranking, choose_reranking
 from triptych.tokens.pairs import PairStore
 from triptych.training.judging import Judging
 from triptych.training.reranker import pair_scores
+from triptych.training.token_encoding import encode_tokens
+
+# Scores of the best hits of each query of a run, so many of them; the last is what they are for.
+Scorer = Callable[[Run, int, str], Run]
 
 
 def rerank(
-    model: CrossEncoder,
-    store: PairStore,
-    judging: Judging,
-    first: Run,
-    dev: Qrels,
-    candidates: Sequence[Reranking],
-    measure: Callable[[Qrels, Run], float],
+    first: Run, dev: Qrels, candidates: Sequence[Reranking], measure: Callable[[Qrels, Run], float], score: Scorer
 ) -> tuple[Run, Reranking]:
     """Return the runs of a first stage with their best hits in the order of the candidate that is best on ``dev``.
 
     Queries of other splits are scored as deep as that one asks, and not at all where it leaves the order as it is.
     """
     on_dev = {query: first[query] for query in dev}
-    scores = _scores(model, store, judging, on_dev, max(one.depth for one in candidates), "rerank: dev")
+    scores = score(on_dev, max(one.depth for one in candidates), "dev")
     chosen, _ = choose_reranking(on_dev, scores, candidates, dev, measure)
     if not chosen.weight:
         return first, chosen
     others = {query: hits for query, hits in first.items() if query not in dev}
-    return chosen.rerank(first, scores | _scores(model, store, judging, others, chosen.depth, "rerank: test")), chosen
+    return chosen.rerank(first, scores | score(others, chosen.depth, "test")), chosen
 
 
-def _scores(model: CrossEncoder, store: PairStore, judging: Judging, run: Run, depth: int, label: str) -> Run:
-    """Score the best hits of each query."""
-    query_text = dict(zip((query.query_id for query in judging.queries), judging.query_texts.tolist(), strict=True))
-    passage = dict(zip((chunk.chunk_id for chunk in judging.chunks), judging.passages.tolist(), strict=True))
-    names = [(query, chunk) for query, hits in run.items() for chunk in best(hits, depth)]
-    pairs = np.array([(query_text[query], passage[chunk]) for query, chunk in names], np.int64).reshape(-1, 2)
-    found: Run = {query: {} for query in run}
-    for (query, chunk), score in zip(
-        names, pair_scores(model, store, pairs, judging.precision, label).tolist(), strict=True
-    ):
-        found[query][chunk] = score
-    return found
+def by_pairs(model: CrossEncoder, store: PairStore, judging: Judging) -> Scorer:
+    """Return the scores of a cross-encoder."""
+
+    def score(run: Run, depth: int, split: str) -> Run:
+        names = [(query, chunk) for query, hits in run.items() for chunk in best(hits, depth)]
+        query_text, passage = judging.text_of_query(), judging.text_of_chunk()
+        pairs = np.array([(query_text[query], passage[chunk]) for query, chunk in names], np.int64).reshape(-1, 2)
+        found: Run = {query: {} for query in run}
+        scores = pair_scores(model, store, pairs, judging.precision, f"rerank: {split}")
+        for (query, chunk), value in zip(names, scores.tolist(), strict=True):
+            found[query][chunk] = value
+        return found
+
+    return score
+
+
+def by_tokens(model: SentenceTransformer, judging: Judging, label: str) -> Scorer:
+    """Return the scores of late interaction between the token vectors of an embedder; a chunk is encoded once."""
+    query_text, passage = judging.text_of_query(), judging.text_of_chunk()
+    known: dict[str, np.ndarray] = {}
+
+    def encoded(texts: list[int], split: str) -> TokenVectors:
+        tokens = f"{label}, tokens of {split}"
+        return encode_tokens(model, judging.store, np.array(texts, np.int64), judging.precision, tokens)
+
+    def score(run: Run, depth: int, split: str) -> Run:
+        chunks = sorted({chunk for hits in run.values() for chunk in best(hits, depth)})
+        if new := [chunk for chunk in chunks if chunk not in known]:
+            known.update(zip(new, encoded([passage[chunk] for chunk in new], split).each(), strict=True))
+        questions = encoded([query_text[query] for query in run], split)
+        asked = {query: questions.vectors([row]) for row, query in enumerate(run)}
+        rows = {chunk: row for row, chunk in enumerate(chunks)}
+        return late_scores(run, asked, TokenVectors.of([known[chunk] for chunk in chunks]), rows, depth)
+
+    return score

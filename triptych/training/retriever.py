@@ -1,6 +1,6 @@
 """A saved embedder over chunks, as a user would search with it; no stage's tokens are needed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,17 @@ from triptych.corpus.records import Query, Run
 from triptych.errors import UserError
 from triptych.params import Model
 from triptych.retrieval.dense import DenseIndex
+from triptych.retrieval.late import TokenVectors
 from triptych.retrieval.runs import deepest, to_run
 from triptych.tokens.store import TokenStore, pack
 from triptych.tokens.tokenizing import truncate
 from triptych.training.base import device, load_base
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
+from triptych.training.token_encoding import encode_tokens
 from triptych.training.vector_cache import VectorCache
+
+_BLOCK = 4096  # passages whose token vectors are held at once
 
 
 def load_saved(folder: Path) -> SentenceTransformer:
@@ -48,6 +52,14 @@ class TextEncoder:
     def passages(self, texts: Sequence[str], vectors: Path) -> np.ndarray:
         """Return the like for passages; what lies in ``vectors`` is not encoded again, the rest is put there."""
         return self._encode(texts, "document", VectorCache(vectors, self._model, self._precision))
+
+    def passage_tokens(self, texts: Sequence[str], vectors: Path) -> Iterator[TokenVectors]:
+        """Yield the token vectors of passages, some thousand at a time; ``vectors`` is used as by `passages`."""
+        store = self._tokens(texts, (self._model.prompts or {}).get("document") or "")
+        cache = VectorCache(vectors, self._model, self._precision, "tokens")
+        for start in range(0, len(texts), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(texts)))
+            yield encode_tokens(self._model, store, rows, self._precision, f"{self._label}: tokens", cache)
 
     def _encode(self, texts: Sequence[str], role: str, cache: VectorCache | None) -> np.ndarray:
         store = self._tokens(texts, (self._model.prompts or {}).get(role) or "")

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,16 +23,23 @@ LIMIT = 4 * 2**30  # bytes, the vectors of all models together
 
 
 class VectorCache:
-    """The vectors of one model in one precision."""
+    """The vectors of one model in one precision: of texts, or of their tokens."""
 
-    def __init__(self, root: Path, model: SentenceTransformer, precision: Precision, limit: int = LIMIT) -> None:
+    def __init__(
+        self,
+        root: Path,
+        model: SentenceTransformer,
+        precision: Precision,
+        of: Literal["texts", "tokens"] = "texts",
+        limit: int = LIMIT,
+    ) -> None:
         self._root, self._limit = root, limit
-        self._folder = root / _fingerprint(model, precision)
+        self._folder = root / (_fingerprint(model, precision) + ("" if of == "texts" else f"-{of}"))
 
     def read(self, keys: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Fill in the rows of ``vectors`` that are known; return which they are, bool of shape (keys,).
 
-        ``keys`` are distinct, as `text_keys` makes them; ``vectors`` are float32 of shape (keys, dimensions).
+        ``keys`` are distinct, such as `text_keys` makes; ``vectors`` are of shape (keys, dimensions).
         """
         known = np.zeros(len(keys), bool)
         for shard in sorted(self._folder.glob("*.npy")):
@@ -48,7 +56,7 @@ class VectorCache:
     def write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Keep vectors, as one more shard."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        shard = np.empty(len(keys), [("key", keys.dtype), ("vector", np.float32, vectors.shape[1:])])
+        shard = np.empty(len(keys), [("key", keys.dtype), ("vector", vectors.dtype, vectors.shape[1:])])
         shard["key"], shard["vector"] = keys, vectors
         path = self._folder / f"{sha256(keys.tobytes()).hexdigest()[:32]}.npy"
         partial = path.with_suffix(f".{os.getpid()}.partial")
