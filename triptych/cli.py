@@ -78,7 +78,7 @@ def search(
     reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
     verdict: Annotated[Path, typer.Option(help="says how to search")] = Path("metrics/verdict.json"),
 ) -> None:
-    """Search the documentation as the verdict says: with BM25 where it helps, reranked where that was promoted."""
+    """Search the documentation as the verdict says: with BM25, late interaction and a reranker where they help."""
     from triptych.report.hits import show_hits
     from triptych.retrieval.searcher import Searcher
 
