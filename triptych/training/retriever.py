@@ -53,6 +53,11 @@ class TextEncoder:
         """Return the like for passages; what lies in ``vectors`` is not encoded again, the rest is put there."""
         return self._encode(texts, "document", VectorCache(vectors, self._model, self._precision))
 
+    def query_tokens(self, texts: Sequence[str]) -> TokenVectors:
+        """Return the token vectors of queries."""
+        store = self._tokens(texts, (self._model.prompts or {}).get("query") or "")
+        return encode_tokens(self._model, store, np.arange(len(texts)), self._precision, f"{self._label}: tokens")
+
     def passage_tokens(self, texts: Sequence[str], vectors: Path) -> Iterator[TokenVectors]:
         """Yield the token vectors of passages, some thousand at a time; ``vectors`` is used as by `passages`."""
         store = self._tokens(texts, (self._model.prompts or {}).get("document") or "")

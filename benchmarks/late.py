@@ -1,0 +1,85 @@
+"""What late interaction is worth on top of the hybrid, weight by weight, with intervals.
+
+``python -m benchmarks.late [--embedder models/embedder] [--quick]`` after ``dvc repro split``. The base model was trained
+on none of the queries, so it is asked the train and the dev queries, with the fusion that is best on dev; a tuned
+embedder is asked the dev queries alone. Test queries are not read.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
+from triptych.evaluation.measures import mean_measure, per_query
+from triptych.evaluation.significance import paired_bootstrap
+from triptych.params_file import load_params
+from triptych.retrieval.fusion import Fusion, choose_fusion
+from triptych.retrieval.late import TokenVectors, late_scores
+from triptych.retrieval.lexical import LexicalIndex
+from triptych.retrieval.reranking import Reranking
+from triptych.retrieval.runs import lexical_run
+from triptych.training.retriever import Retriever, TextEncoder, load_saved, load_with_prompts
+from triptych.triplets.views import passage
+
+_MEASURE = "mrr@10"
+
+
+def main() -> None:
+    """Print a row for each split and weight, and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=Path("data/corpus"))
+    parser.add_argument("--embedder", type=Path, help="a tuned one; else the base model")
+    parser.add_argument("--quick", action="store_true", help="dev queries alone")
+    args = parser.parse_args()
+    params = load_params()
+    chunks, known = read_chunks(args.corpus / "chunks.parquet", "split"), read_queries(args.corpus, "split")
+    splits = ["dev"] if args.embedder or args.quick else ["dev", "train"]
+    qrels = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in splits}
+    queries = [known[one] for judged in qrels.values() for one in judged]
+    ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
+    documents = {one.chunk_id: one.document_id for one in chunks}
+    depth, measure = params.evaluate.depth, partial(mean_measure, _MEASURE)
+
+    model = load_saved(args.embedder) if args.embedder else load_with_prompts(params.model)
+    if isinstance(params.tokenize.max_length, int):
+        model.max_seq_length = params.tokenize.max_length
+    encoder = TextEncoder(model, params.train.precision, "late")
+    with TemporaryDirectory() as vectors:
+        dense = Retriever(model, ids, passages, params.train.precision, Path(vectors), "late").run(queries, depth)
+        blocks = list(encoder.passage_tokens(passages, Path(vectors)))
+    tokens = TokenVectors.of([codes for block in blocks for codes in block.each()])
+    asked = encoder.query_tokens([query.text for query in queries])
+    questions = {query.query_id: asked.vectors([row]) for row, query in enumerate(queries)}
+    words = lexical_run(LexicalIndex(ids, passages), queries, depth)
+    fusions = [Fusion(method, weight) for method in params.evaluate.fusions for weight in params.evaluate.dense_weights]
+
+    def only(run: Run, split: str) -> Run:
+        return {query: run[query] for query in qrels[split]}
+
+    fusion, _ = choose_fusion(only(dense, "dev"), only(words, "dev"), fusions, qrels["dev"], measure)
+    first = fusion.fuse(dense, words, depth)
+    deepest = max(params.evaluate.rerank_depths)
+    scores = late_scores(first, questions, tokens, {chunk: row for row, chunk in enumerate(ids)}, deepest)
+    rows = []
+    for split, judged in qrels.items():
+        before = per_query(judged, only(first, split))[_MEASURE]
+        clusters = np.array([documents[min(answers)] for answers in judged.values()])
+        plain = measure(judged, only(dense, split))
+        print(f"{split}, {len(judged)} queries: alone {plain:.3f}, {fusion} {np.mean(list(before.values())):.3f}")
+        for weight in params.evaluate.rerank_weights[1:]:
+            after = per_query(judged, Reranking(deepest, weight).rerank(only(first, split), scores))[_MEASURE]
+            ours, theirs = (np.array([values[query] for query in judged]) for values in (after, before))
+            found = paired_bootstrap(ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, 13)
+            print(
+                f"  weight {weight:g}: {ours.mean():.3f}, {found.difference:+.3f} [{found.low:.3f}, {found.high:.3f}]"
+            )
+            rows.append({"split": split, "weight": weight, _MEASURE: float(ours.mean()), "gain": found.difference})
+    print(json.dumps({"embedder": str(args.embedder or params.model.base), "fusion": str(fusion), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
