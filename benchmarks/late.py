@@ -1,8 +1,8 @@
 """What late interaction is worth on top of the hybrid, weight by weight, with intervals.
 
-``python -m benchmarks.late [--embedder models/embedder] [--quick]`` after ``dvc repro split``. The base model knows none of
-the queries, so it is asked the train and the dev queries, with the fusion that is best on dev; a tuned embedder is asked
-the dev queries alone. Test queries are not read.
+``python -m benchmarks.late [--embedder models/embedder] [--quick]`` after ``dvc repro split``. The base model knows
+none of the queries, so it is asked those of train and dev, with the fusion that is best on dev; a tuned embedder is
+asked those of dev alone. Test queries are not read.
 """
 
 import argparse
