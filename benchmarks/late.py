@@ -51,7 +51,7 @@ def main() -> None:
     with TemporaryDirectory() as vectors:
         dense = Retriever(model, ids, passages, params.train.precision, Path(vectors), "late").run(queries, depth)
         blocks = list(encoder.passage_tokens(passages, Path(vectors)))
-    tokens = TokenVectors.of([codes for block in blocks for codes in block.each()])
+    tokens = TokenVectors.join(blocks)
     asked = encoder.query_tokens([query.text for query in queries])
     questions = {query.query_id: asked.vectors([row]) for row, query in enumerate(queries)}
     words = lexical_run(LexicalIndex(ids, passages), queries, depth)
@@ -70,7 +70,7 @@ def main() -> None:
         clusters = np.array([documents[min(answers)] for answers in judged.values()])
         plain = measure(judged, only(dense, split))
         print(f"{split}, {len(judged)} queries: alone {plain:.3f}, {fusion} {np.mean(list(before.values())):.3f}")
-        for weight in params.evaluate.rerank_weights[1:]:
+        for weight in filter(None, params.evaluate.late_weights):
             after = per_query(judged, Reranking(deepest, weight).rerank(only(first, split), scores))[_MEASURE]
             ours, theirs = (np.array([values[query] for query in judged]) for values in (after, before))
             found = paired_bootstrap(ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, 13)

@@ -28,8 +28,8 @@ from triptych.training.rounds import load_round
 from triptych.triplets.examples import read_examples
 from triptych.triplets.views import passage
 
-FIRST = "tuned_late"  # the system whose best hits the reranker orders anew
-# What orders hits anew is compared with the same search without it, too.
+# What orders hits anew is compared with the same search without it, too. Where dev leaves the order as it is there is
+# no such system: it would be the one before under another name, and count in Holm's correction.
 WITHOUT = [
     ("base_late", "base_hybrid"),
     ("tuned_late", "tuned_hybrid"),
@@ -51,7 +51,6 @@ def main(argv: list[str] | None = None) -> None:
 
     settings, measure = params.evaluate, partial(mean_measure, params.promote.measure)
     fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]
-    ways = [Reranking(depth, weight) for depth in settings.rerank_depths for weight in settings.rerank_weights]
     passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
     runs = {"bm25": judging.lexical_run(passages, settings.depth)}
     triplets: list[dict[str, Any]] = []
@@ -62,16 +61,27 @@ def main(argv: list[str] | None = None) -> None:
         fusion, _ = choose_fusion(_only(runs[system], dev), _only(runs["bm25"], dev), fusions, dev, measure)
         runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
         chosen[hybrid] = asdict(fusion)
-        late = f"{system}_late"
-        tokens = by_tokens(model, judging, f"evaluate: {system}")
-        runs[late], way = rerank(runs[hybrid], dev, ways, measure, tokens)
+        late, scorer = f"{system}_late", by_tokens(model, judging, f"evaluate: {system}")
+        ways = _ways(settings.rerank_depths, settings.late_weights)
+        ordered, way = rerank(runs[hybrid], dev, ways, measure, scorer)
         chosen[late] = asdict(way)
+        if way.weight:
+            runs[late] = ordered
         triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved(args.reranker)
         pairs = pair_store(reranker, args.tokens, params, reranker.max_seq_length)
-        runs["reranked"], way = rerank(runs[FIRST], dev, ways, measure, by_pairs(reranker, pairs, judging))
+        first = runs.get("tuned_late", runs["tuned_hybrid"])
+        ordered, way = rerank(
+            first,
+            dev,
+            _ways(settings.rerank_depths, settings.rerank_weights),
+            measure,
+            by_pairs(reranker, pairs, judging),
+        )
         chosen["reranked"] = asdict(way)
+        if way.weight:
+            runs["reranked"] = ordered
     document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
     tested = {system: _only(found, test) for system, found in runs.items()}
     queries = {query.query_id: query for query in judging.queries}
@@ -79,7 +89,7 @@ def main(argv: list[str] | None = None) -> None:
     compared = compare(tested, test, queries, documents, "base", settings)
     added: list[NamedInterval] = []
     for system, without in WITHOUT:
-        if system in tested:
+        if {system, without} <= tested.keys():
             both = {name: tested[name] for name in (without, system)}
             added += compare(both, test, queries, documents, without, settings).intervals
     deepest = max(settings.rerank_depths)
@@ -92,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             "kinds": compared.kinds,
             "chosen_on_dev": chosen,
             "corpus": dvc_hash(corpus),
-            f"missing_from_top_{deepest}": missing_from_top(tested[FIRST], test, queries, deepest),
+            f"missing_from_top_{deepest}": missing_from_top(tested["tuned_hybrid"], test, queries, deepest),
         },
     )
     with writing(args.runs) as out:
@@ -106,6 +116,10 @@ def main(argv: list[str] | None = None) -> None:
         f"evaluate: {len(test)} test queries ({compared.kinds[ALL]}); mrr@10 base {base:.3f}, tuned {tuned:.3f};"
         f" {args.metrics}"
     )
+
+
+def _ways(depths: list[int], weights: list[float]) -> list[Reranking]:
+    return [Reranking(depth, weight) for depth in depths for weight in weights]
 
 
 def _only(found: Run, qrels: dict[str, Any]) -> Run:

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     guide: Scores | None = None
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
-    elif params.mine.guide == "reranker":
+    elif params.mine.guide != "none":
         guide = reranker_guide(params, args.tokens, examples, passages, precision)
     chosen = Filter(
         Relations(chunks, links, params.triplets.exclude_linked),

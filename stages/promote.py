@@ -54,10 +54,12 @@ def main(argv: list[str] | None = None) -> None:
 
     def verdict_beside(system: str, without: str, *first_stage: tuple[bool, str]) -> dict[str, Any]:
         """Judge what orders hits anew against base, and against the same search without it."""
+        way = {"way": chosen[system]}
+        if not chosen[system]["weight"]:
+            return refused("dev prefers the order as it is") | way
         beside = [one for one in added if (one.system, one.baseline) == (system, without)]
         gains = judge(beside, params.promote, params.evaluate.confidence)
-        why_not = no_place(chosen[system]["weight"], *first_stage)
-        return told_of_reranker(*verdict_on(system), gains, beside, why_not) | {"way": chosen[system]}
+        return told_of_reranker(*verdict_on(system), gains, beside, no_place(*first_stage)) | way
 
     verdict, told = verdict_on("tuned")
     blend, record = load_round(args.model, params.model)
@@ -84,6 +86,9 @@ def main(argv: list[str] | None = None) -> None:
         reranker_told = verdict_beside("reranked", without, of_tuned, of_hybrid)
     reranks = reranker_told["verdict"] == "promoted"
     late_used = late_pays or (reranks and late_told["way"]["weight"] > 0)
+    if late_used and not late_pays:
+        why = "the reranker orders what it has ordered, and together they are judged better"
+        late_told |= {"verdict": "promoted", "reason": why, "reasons": [why, *late_told["reasons"]]}
 
     def card(title: str, task: str, model: Model, how: list[str], reasons: list[str], load: str) -> str:
         measures, corpus = evaluation["measures"], evaluation["corpus"]
@@ -97,7 +102,8 @@ def main(argv: list[str] | None = None) -> None:
             how = [
                 f"Trained: {params.train_reranker.steps} steps, {params.train_reranker.method},"
                 f" {params.train_reranker.loss} loss; pairs cut at {params.train_reranker.max_length} tokens",
-                f"Reranks {Reranking(**chosen['reranked'])} for its score, as chosen on dev",
+                f"Reranks {Reranking(**chosen['reranked'])} for its score, as chosen on dev"
+                + ("; late interaction has ordered them before" if late_used else ""),
             ]
             write_text(out / "README.md", card(title, "text-ranking", model_of(params), how, reasons, load))
         else:

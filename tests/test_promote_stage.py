@@ -132,13 +132,14 @@ def compared(project, params_with):
         usual = {"fft": [1, 2, 3], "ma": [1, 2, 3]}
         systems = {"base": run(usual), "bm25": run(usual), "base_hybrid": run(usual), "tuned_hybrid": run(usual)}
         systems |= {system: run(usual | found) for system, found in ranks.items()}
-        systems |= {late: systems[first] for late, first in WITHOUT[:2] if late not in systems}
+        if late_weight:
+            systems |= {late: systems[first] for late, first in WITHOUT[:2] if late not in systems}
         params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
         found = compare(systems, qrels, queries, documents, "base", params)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
         added = []
         for system, without in WITHOUT:
-            if system in systems:
+            if {system, without} <= systems.keys():
                 both = {name: systems[name] for name in (without, system)}
                 added += compare(both, qrels, queries, documents, without, params).intervals
         write_intervals(project / "metrics/evaluate/added.csv", added)
@@ -204,6 +205,15 @@ def test_a_reranker_that_adds_to_the_hybrid_is_published(compared, project):
     assert 0 < told["added"]["low"] < told["added"]["difference"] < told["difference"]
     assert told["reason"].startswith("beside the same search without it, mrr@10 rises by 0.")
     assert published(project) == ["README.md", "config.json"]
+    card = (project / "models/reranker/README.md").read_text(encoding="utf-8")
+    for said in (
+        "| tuned, reranked | 1.000 |",
+        "f00.dir",
+        'CrossEncoder("models/reranker")',
+        "license",
+        "the best 50 with weight 0.5",
+    ):
+        assert said in card
 
 
 def test_a_reranker_that_is_better_than_base_but_adds_nothing_is_refused(compared, project):
@@ -225,7 +235,7 @@ def test_a_reranker_that_harms_a_category_is_refused(compared, project):
     [
         ({"tuned": {}}, {}, "it orders what the tuned embedder finds, which is not published"),
         ({"tuned": GOOD}, {}, "it orders what the hybrid finds, which is not used"),
-        ({"tuned": GOOD, "tuned_hybrid": GOOD}, {"rerank_weight": 0.0}, "dev prefers not to rerank"),
+        ({"tuned": GOOD, "tuned_hybrid": GOOD}, {"rerank_weight": 0.0}, "dev prefers the order as it is"),
     ],
 )
 def test_a_reranker_without_its_first_stage_is_refused(compared, project, ranks, changes, why):
@@ -255,7 +265,7 @@ def test_late_interaction_is_judged_for_the_base_model_too(compared):
     ("ranks", "changes", "why"),
     [
         ({}, {}, "it orders what the hybrid finds, which is not used"),
-        ({"tuned_hybrid": GOOD}, {"late_weight": 0.0}, "dev prefers not to rerank"),
+        ({"tuned_hybrid": GOOD}, {"late_weight": 0.0}, "dev prefers the order as it is"),
         ({"tuned_hybrid": GOOD, "tuned_late": GOOD}, {}, "beside the same search without it, mrr@10 "),
     ],
 )
@@ -275,5 +285,8 @@ def test_a_reranker_is_judged_beside_late_interaction_where_that_is_used(compare
 
 def test_late_interaction_that_alone_adds_nothing_is_used_where_the_reranker_behind_it_is(compared):
     verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=GOOD, reranked=BEST)
-    assert (late(verdict)["verdict"], late(verdict)["used"]) == ("kept", True)
+    told = late(verdict)
+    assert (told["verdict"], told["used"]) == ("promoted", True)
+    assert told["reason"].startswith("the reranker orders what it has ordered")
+    assert "includes zero" in told["reasons"][1]
     assert verdict["reranker"]["used"] is True

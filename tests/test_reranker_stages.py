@@ -33,6 +33,7 @@ CHANGES = {
     "train_reranker.learning_rate": 1.0e-3,
     "train_reranker.max_length": 48,
     "evaluate.round": "round0",
+    "evaluate.late_weights": [0.5, 1.0],
     "evaluate.rerank_weights": [0.5, 1.0],
     "evaluate.bootstrap_samples": 200,
 }
@@ -109,10 +110,16 @@ def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_whe
         assert evaluation["chosen_on_dev"][f"{system}_late"]["weight"] in {0.5, 1.0}
         assert late["recall@50"] == hybrid["recall@50"]
         assert late["mrr@10"] != hybrid["mrr@10"]
-    write_params(project, **CHANGES | {"evaluate.rerank_weights": [0.0]})
+    write_params(project, **CHANGES | {"evaluate.late_weights": [0.0]})
     evaluate.main(EVALUATE.split())
-    measures = read(project / "metrics/evaluate.json")["measures"]["all"]
-    assert measures["tuned_late"] == measures["reranked"] == measures["tuned_hybrid"]
+    found = read(project / "metrics/evaluate.json")
+    assert {"tuned_late", "base_late"}.isdisjoint(found["measures"]["all"])
+    assert found["chosen_on_dev"]["tuned_late"]["weight"] == 0
+    added = read_intervals(project / "metrics/evaluate/added.csv")
+    assert {(one.system, one.baseline) for one in added} == {("reranked", "tuned_hybrid")}
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    told = read(project / "metrics/verdict.json")["late_interaction"]
+    assert (told["used"], told["reason"]) == (False, "dev prefers the order as it is")
 
 
 def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project):

@@ -42,6 +42,8 @@ def results(
     with _mistakes_told():
         evaluation = read_json(metrics / "evaluate.json", "evaluate")
         verdict = read_json(metrics / "verdict.json", "promote")
+        if "late_interaction" not in verdict:
+            raise UserError(f"{metrics / 'verdict.json'}: an older version wrote it; `dvc repro promote` makes it anew")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate")
     show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())

@@ -213,7 +213,9 @@ class Mine(Section):
     skip_top: int = Field(ge=0)
     relative_margin: Positive
     same_words: Positive
-    guide: Literal["none", "base", "reranker"]
+    guide: str = Field(min_length=1)
+    guide_revision: str | None
+    guide_max_length: int = Field(ge=8)
     guide_margin: Positive
     hard_ranks: Count
     hard_from: float
@@ -252,6 +254,7 @@ class Evaluate(Section):
     fusions: list[Literal["zscore", "rrf"]] = Field(min_length=1)
     dense_weights: list[Share] = Field(min_length=1)
     rerank_depths: list[Count] = Field(min_length=1)
+    late_weights: list[Share] = Field(min_length=1)
     rerank_weights: list[Share] = Field(min_length=1)
     bootstrap_samples: int = Field(ge=100)
     confidence: float = Field(gt=0.5, lt=1.0)

@@ -316,7 +316,7 @@ def test_colors_have_the_contrast_that_wcag_aa_asks_for(theme):
     for ground in ("ground", "sheet", "sunken"):
         for text in ("ink", "quiet", "accent", "good", "bad", "doubt"):
             assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
-        for mark in ("edge", "s1", "s2", "s3", "s4", "s5", "s6"):
+        for mark in ("edge", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"):
             assert contrast(colors[mark], colors[ground]) >= 3.0, (mark, ground)
     for ground, texts in {"good-ground": ("ink", "quiet", "good"), "doubt-ground": ("ink", "doubt")}.items():
         for text in texts:
@@ -344,6 +344,33 @@ def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened,
     assert title not in opened(reported()).page.inner_text("#training")
     (project / "metrics/train_reranker.csv").write_text("step,loss\n10,2.1\n20,1.7\n", encoding="utf-8")
     assert title in opened(reported()).page.inner_text("#training")
+
+
+def test_charts_of_training_and_what_was_not_measured_are_told(plain_page, opened):
+    said = opened(plain_page).page.inner_text("#training")
+    for title in ("Loss", "Triplets that still teach", "Tier weights", "Strength of tuning", "Learning rate"):
+        assert title in said
+    assert "Dev was measured when a round was done" in said
+
+
+def test_eight_systems_have_a_line_each_with_a_legend(reported, opened, project):
+    path = project / "metrics/evaluate/recall.csv"
+    table = pd.read_csv(path)
+    more = [table] + [
+        table[table["system"] == "tuned"].assign(system=name) for name in ("tuned_late", "base_late", "x")
+    ]
+    pd.concat(more).to_csv(path, index=False)
+    page = opened(reported()).page
+    assert "Each line is one of" not in page.inner_text("body")
+    assert "tuned + BM25 + MaxSim" in page.inner_text("body")
+
+
+def test_on_paper_nothing_is_cut_off_and_what_is_for_fingers_is_gone(plain_page, opened):
+    page = opened(plain_page).page
+    page.set_viewport_size({"width": 800, "height": 1100})
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth <= 800")
+    assert not page.is_visible("#explorer-form")
 
 
 def test_it_says_that_pull_needs_a_remote(plain_page, opened):

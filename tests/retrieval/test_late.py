@@ -55,10 +55,12 @@ def test_what_is_written_in_blocks_is_mapped_back_whole(passages, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_passages_can_be_chosen_in_any_order(passages):
-    tokens = TokenVectors.of([coded(one) for one in passages]).chosen(np.array([3, 1, 3]))
-    for mine, row in zip(tokens.each(), (3, 1, 3), strict=True):
-        np.testing.assert_array_equal(mine, coded(passages[row]))
+def test_blocks_are_joined_in_their_order(passages):
+    codes = [coded(one) for one in passages]
+    blocks = [TokenVectors.of(codes[:1]), TokenVectors.of(codes[1:3]), TokenVectors.of(codes[3:])]
+    for mine, theirs in zip(TokenVectors.join(blocks).each(), codes, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert TokenVectors.join(blocks[1:2]).offsets.tolist() == blocks[1].offsets.tolist()
 
 
 def test_the_best_hits_of_a_run_are_scored_and_no_others(passages, question):

@@ -115,7 +115,7 @@ def test_a_chat_template_without_query_and_document_is_refused(params_of, tmp_pa
 
 def test_a_length_with_no_room_for_texts_is_refused(params_of, tmp_path):
     params = params_of("qwen3")
-    with pytest.raises(UserError, match=r"train_reranker\.max_length: 24 tokens, of which the model's own are"):
+    with pytest.raises(UserError, match=r"guide_max_length: 24 tokens, of which the model's own are"):
         pair_store(load_reranker(model_of(params)), tmp_path / "data/tokens", params, 24)
 
 

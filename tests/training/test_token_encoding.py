@@ -54,7 +54,7 @@ def test_they_are_the_models_own_without_padding(folder, encoded):
 
 def test_a_part_of_the_cache_saves_its_part_and_changes_no_byte(folder, encoded, monkeypatch):
     model = load_saved(folder)
-    monkeypatch.setattr(retriever, "_BLOCK", 3)
+    monkeypatch.setattr(retriever, "_BLOCK", 20)  # tokens
     first, asked = encoded(model, TEXTS)
     assert asked == len(TEXTS)
     again, asked = encoded(model, TEXTS[::-1])

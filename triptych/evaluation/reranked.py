@@ -7,14 +7,11 @@ from triptych.evaluation.comparison import ALL, NamedInterval
 from triptych.evaluation.verdict import Verdict
 
 
-def no_place(weight: float, *first_stage: tuple[bool, str]) -> str | None:
+def no_place(*first_stage: tuple[bool, str]) -> str | None:
     """Return why there is nothing to order anew, whatever the figures say.
 
-    ``weight`` is the one chosen on dev for the new scores; ``first_stage`` tells of each part of what finds the hits
-    whether it is there, and what it is.
+    ``first_stage`` tells of each part of what finds the hits whether it is there, and what it is.
     """
-    if not weight:
-        return "dev prefers not to rerank"
     return next((f"it orders what {what}" for there, what in first_stage if not there), None)
 
 

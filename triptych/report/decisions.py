@@ -6,6 +6,8 @@ from typing import Any
 from triptych.evaluation.comparison import ALL, Measures
 from triptych.report.table import system_name
 
+_NAMES = {"late_interaction": "late interaction"}  # of parts of the verdict; others are called as they are
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -29,7 +31,7 @@ def decisions(verdict: dict[str, Any], measures: Measures) -> list[Decision]:
     advice = "Use the tuned embedder" if tuned else "Keep your base model"
     made = [_decision("The tuned embedder", "tuned", advice, verdict, verdict["measure"], measures[ALL])]
     for name, part in _parts(verdict).items():
-        advice = f"{'Use' if _used(part) else 'Do without'} the {name.replace('_', ' ')}"
+        advice = f"{'Use' if _used(part) else 'Do without'} {_NAMES.get(name, f'the {name}')}"
         title = system_name(part["system"])
         made.append(_decision(title, part["system"], advice, part, verdict["measure"], measures[ALL]))
     return made

@@ -18,8 +18,9 @@ SYSTEMS = {
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
     "tuned_late": "tuned + BM25 + MaxSim",  # late interaction, by its name in a table
-    "reranked": "tuned + BM25, reranked",
+    "reranked": "tuned, reranked",  # whatever it is that the reranker orders anew
 }
+LATER = ("base_late", "tuned_late", "reranked")  # what orders the hits of a first stage anew
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 
 
@@ -38,7 +39,8 @@ def show_results(
     console.print(_health(triplets))
     chosen = evaluation["chosen_on_dev"]
     fusions = ", ".join(f"{Fusion(**chosen[name])} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
-    console.print(f"Chosen on dev: strength {chosen['strength']:g}; {fusions}.", soft_wrap=True)
+    ways = "".join(f"; {system_name(name)} orders {Reranking(**chosen[name])}" for name in LATER if name in chosen)
+    console.print(f"Chosen on dev: strength {chosen['strength']:g}; {fusions}{ways}.", soft_wrap=True)
     decision = "use the tuned embedder" if verdict["published"] == "tuned" else "keep your base model"
     if verdict["verdict"] == "unproven":
         decision = f"unproven, {decision}"

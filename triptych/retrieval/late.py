@@ -27,8 +27,15 @@ class TokenVectors:
 
     @classmethod
     def of(cls, passages: Sequence[np.ndarray]) -> Self:
-        """Join the codes of passages, int8 of shape (tokens, dimensions) each."""
+        """Join the codes of passages, at least one, int8 of shape (tokens, dimensions) each."""
         return cls(np.concatenate(passages), np.cumsum([0, *map(len, passages)], dtype=np.int64))
+
+    @classmethod
+    def join(cls, blocks: Sequence[Self]) -> Self:
+        """Put blocks of passages, at least one, one behind the other."""
+        lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
+        codes = np.concatenate([block.codes for block in blocks]) if len(blocks) > 1 else blocks[0].codes
+        return cls(codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -39,11 +46,6 @@ class TokenVectors:
     def each(self) -> list[np.ndarray]:
         """Return the codes of each passage; views, not copies."""
         return np.split(self.codes, self.offsets[1:-1])
-
-    def chosen(self, rows: np.ndarray) -> Self:
-        """Return those of some passages, in the order of ``rows``."""
-        each = self.each()
-        return type(self).of([each[row] for row in rows.tolist()])
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -46,15 +46,18 @@ def memory_at_hand() -> float | None:
     return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
 
 
-def locate(model: Model) -> str:
-    """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash."""
+def locate(model: Model, key: str = "model.base") -> str:
+    """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash.
+
+    ``key`` is the param that a message names.
+    """
     kind, _, name = model.base.partition(":")
     if kind == "package" and name:
         return str(_packaged_folder(name))
     if model.base.startswith((".", "/", "~")) or Path(model.base).is_dir():
         folder = Path(model.base).expanduser()
         if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
-            raise UserError(f"model.base: {model.base} is not a folder with a model (config.json or modules.json)")
+            raise UserError(f"{key}: {model.base} is not a folder with a model (config.json or modules.json)")
         return str(folder)
     return model.base
 

@@ -58,8 +58,8 @@ def format_of(model: CrossEncoder) -> Format:
     divides, found_second, closes = rest.partition(second)
     if not (found_first and found_second):
         raise UserError(
-            "train_reranker.base: its chat template has no place for the roles query and document; take a reranker in"
-            " the form that sentence-transformers' CrossEncoder loads"
+            "train_reranker.base or mine.guide: its chat template has no place for the roles query and document; take a"
+            " reranker in the form that sentence-transformers' CrossEncoder loads"
         )
     # Byte-pair encodings join spaces to the word behind them, and line ends to punctuation before them.
     opens, head = _trailing(opens)
@@ -83,7 +83,8 @@ def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: in
     room = max_length - len(form.frame)
     if room < 2:
         raise UserError(
-            f"train_reranker.max_length: {max_length} tokens, of which the model's own are {len(form.frame)}; raise it"
+            f"train_reranker.max_length or mine.guide_max_length: {max_length} tokens, of which the model's own are"
+            f" {len(form.frame)}; raise it"
         )
     _check(model, form, max_length)
     opening, closing = _special(model.tokenizer)
@@ -95,7 +96,7 @@ def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: in
         stored = _stored(tokens, fingerprint)
         if stored is not None and int(stored.metadata["max_length"]) - opening - closing >= room:
             return PairStore(stored, opening, closing, form.frame, max_length)
-    log.info("train_reranker: texts are tokenized for the reranker")
+    log.info("texts are tokenized for the reranker")
     return PairStore(
         _tokenized(model.tokenizer, form, tokens, params.tokenize, max_length), 0, 0, form.frame, max_length
     )
@@ -168,6 +169,6 @@ def _check(model: CrossEncoder, form: Format, max_length: int) -> None:
         ours, _ = made[2 * number, 2 * number + 1]
         if not np.array_equal(ours, ids):
             raise UserError(
-                "train_reranker.base: the tokenizer of this model joins the two texts of a pair in a way that Triptych"
-                f" cannot repeat from their ids ({_PROBES[number][0][:20]!r}); take another reranker"
+                "train_reranker.base or mine.guide: this model's tokenizer joins the two texts of a pair in a way that"
+                f" Triptych cannot repeat from their ids ({_PROBES[number][0][:20]!r}); take another reranker"
             )

@@ -38,18 +38,20 @@ def settings_of(params: Params) -> Train:
     return params.train.model_copy(update=named | {"load_in": "full"})
 
 
-def load_reranker(params: Model, start: SentenceTransformer | None = None) -> CrossEncoder:
+def load_reranker(
+    params: Model, start: SentenceTransformer | None = None, key: str = "train_reranker.base"
+) -> CrossEncoder:
     """Load a cross-encoder in float32 on the device at hand, in evaluation mode.
 
     A model that is none gets a fresh head with one score, always the same head; ``start``, an embedder of the same
     architecture, gives its transformer the weights to begin with. A decoder answers with a word: its score is the log
-    odds of yes against no. Raise `UserError` where it cannot be loaded.
+    odds of yes against no. Raise `UserError` where it cannot be loaded; ``key`` is the param that names it.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
         try:
             model = CrossEncoder(
-                locate(params),
+                locate(params, key),
                 revision=params.revision,
                 device=str(device()),
                 num_labels=1,
@@ -58,8 +60,8 @@ def load_reranker(params: Model, start: SentenceTransformer | None = None) -> Cr
         except (OSError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(
-                f"train_reranker.base: {params.base} could not be loaded as a cross-encoder with one score ({reason});"
-                " give null for the embedder's base model, a hub name with its revision, or a local folder"
+                f"{key}: {params.base} could not be loaded as a cross-encoder with one score ({reason});"
+                " give a hub name with its revision, or a local folder; train_reranker.base may be null"
             ) from error
     if start is not None:
         transformer = model[0].model

@@ -22,10 +22,12 @@ def rerank(
 ) -> tuple[Run, Reranking]:
     """Return the runs of a first stage with their best hits in the order of the candidate that is best on ``dev``.
 
-    Queries of other splits are scored as deep as that one asks, and not at all where it leaves the order as it is.
+    Queries of other splits are scored as deep as that one asks, and not at all where it leaves the order as it is; nor
+    are those of dev where there is no other candidate.
     """
     on_dev = {query: first[query] for query in dev}
-    scores = score(on_dev, max(one.depth for one in candidates), "dev")
+    asked = any(one.weight for one in candidates)
+    scores = score(on_dev, max(one.depth for one in candidates), "dev") if asked else {query: {} for query in dev}
     chosen, _ = choose_reranking(on_dev, scores, candidates, dev, measure)
     if not chosen.weight:
         return first, chosen
@@ -52,19 +54,22 @@ def by_pairs(model: CrossEncoder, store: PairStore, judging: Judging) -> Scorer:
 def by_tokens(model: SentenceTransformer, judging: Judging, label: str) -> Scorer:
     """Return the scores of late interaction between the token vectors of an embedder; a chunk is encoded once."""
     query_text, passage = judging.text_of_query(), judging.text_of_chunk()
-    known: dict[str, np.ndarray] = {}
+    rows: dict[str, int] = {}
+    blocks: list[TokenVectors] = []
 
     def encoded(texts: list[int], split: str) -> TokenVectors:
-        tokens = f"{label}, tokens of {split}"
-        return encode_tokens(model, judging.store, np.array(texts, np.int64), judging.precision, tokens)
+        what = f"{label}, tokens of {split}"
+        return encode_tokens(model, judging.store, np.array(texts, np.int64), judging.precision, what)
 
     def score(run: Run, depth: int, split: str) -> Run:
-        chunks = sorted({chunk for hits in run.values() for chunk in best(hits, depth)})
-        if new := [chunk for chunk in chunks if chunk not in known]:
-            known.update(zip(new, encoded([passage[chunk] for chunk in new], split).each(), strict=True))
+        found = {chunk for hits in run.values() for chunk in best(hits, depth)}
+        if new := sorted(found - rows.keys()):
+            rows.update({chunk: len(rows) + place for place, chunk in enumerate(new)})
+            blocks[:] = [TokenVectors.join([*blocks, encoded([passage[chunk] for chunk in new], split)])]
+        if not found:
+            return {query: {} for query in run}
         questions = encoded([query_text[query] for query in run], split)
         asked = {query: questions.vectors([row]) for row, query in enumerate(run)}
-        rows = {chunk: row for row, chunk in enumerate(chunks)}
-        return late_scores(run, asked, TokenVectors.of([known[chunk] for chunk in chunks]), rows, depth)
+        return late_scores(run, asked, blocks[0], rows, depth)
 
     return score

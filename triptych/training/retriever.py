@@ -17,10 +17,11 @@ from triptych.tokens.tokenizing import truncate
 from triptych.training.base import device, load_base
 from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
+from triptych.training.token_cache import TokenCache
 from triptych.training.token_encoding import encode_tokens
 from triptych.training.vector_cache import VectorCache
 
-_BLOCK = 4096  # passages whose token vectors are held at once
+_BLOCK = 500_000  # tokens whose vectors are held at once
 
 
 def load_saved(folder: Path) -> SentenceTransformer:
@@ -59,11 +60,11 @@ class TextEncoder:
         return encode_tokens(self._model, store, np.arange(len(texts)), self._precision, f"{self._label}: tokens")
 
     def passage_tokens(self, texts: Sequence[str], vectors: Path) -> Iterator[TokenVectors]:
-        """Yield the token vectors of passages, some thousand at a time; ``vectors`` is used as by `passages`."""
+        """Yield the token vectors of passages, some at a time; ``vectors`` is used as by `passages`."""
         store = self._tokens(texts, (self._model.prompts or {}).get("document") or "")
-        cache = VectorCache(vectors, self._model, self._precision, "tokens")
-        for start in range(0, len(texts), _BLOCK):
-            rows = np.arange(start, min(start + _BLOCK, len(texts)))
+        cache = TokenCache(vectors, self._model, self._precision)
+        block = np.cumsum(store.lengths) // _BLOCK
+        for rows in np.split(np.arange(len(texts)), np.flatnonzero(np.diff(block)) + 1):
             yield encode_tokens(self._model, store, rows, self._precision, f"{self._label}: tokens", cache)
 
     def _encode(self, texts: Sequence[str], role: str, cache: VectorCache | None) -> np.ndarray:

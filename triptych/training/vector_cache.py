@@ -10,7 +10,6 @@ import os
 from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -23,23 +22,16 @@ LIMIT = 4 * 2**30  # bytes, the vectors of all models together
 
 
 class VectorCache:
-    """The vectors of one model in one precision: of texts, or of their tokens."""
+    """The vectors of one model in one precision."""
 
-    def __init__(
-        self,
-        root: Path,
-        model: SentenceTransformer,
-        precision: Precision,
-        of: Literal["texts", "tokens"] = "texts",
-        limit: int = LIMIT,
-    ) -> None:
+    def __init__(self, root: Path, model: SentenceTransformer, precision: Precision, limit: int = LIMIT) -> None:
         self._root, self._limit = root, limit
-        self._folder = root / (_fingerprint(model, precision) + ("" if of == "texts" else f"-{of}"))
+        self._folder = root / fingerprint(model, precision)
 
     def read(self, keys: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Fill in the rows of ``vectors`` that are known; return which they are, bool of shape (keys,).
 
-        ``keys`` are distinct, such as `text_keys` makes; ``vectors`` are of shape (keys, dimensions).
+        ``keys`` are distinct, as `text_keys` makes them; ``vectors`` are float32 of shape (keys, dimensions).
         """
         known = np.zeros(len(keys), bool)
         for shard in sorted(self._folder.glob("*.npy")):
@@ -56,7 +48,7 @@ class VectorCache:
     def write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Keep vectors, as one more shard."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        shard = np.empty(len(keys), [("key", keys.dtype), ("vector", vectors.dtype, vectors.shape[1:])])
+        shard = np.empty(len(keys), [("key", keys.dtype), ("vector", np.float32, vectors.shape[1:])])
         shard["key"], shard["vector"] = keys, vectors
         path = self._folder / f"{sha256(keys.tobytes()).hexdigest()[:32]}.npy"
         partial = path.with_suffix(f".{os.getpid()}.partial")
@@ -86,7 +78,7 @@ def text_keys(store: TokenStore, text_ids: np.ndarray) -> np.ndarray:
     return np.array([blake2b(store[int(one)].tobytes(), digest_size=16).digest() for one in text_ids], "S16")
 
 
-def _fingerprint(model: SentenceTransformer, precision: Precision) -> str:
+def fingerprint(model: SentenceTransformer, precision: Precision) -> str:
     """Return what decides a vector beside the text: weights, architecture, precision, and what computes."""
     found = sha256(f"{model}{model[0].model.config}{precision}{model.device.type}{torch.__version__}".encode())
     for name, weight in model.state_dict().items():

@@ -3,9 +3,9 @@
 // symbol and dash.
 (() => {
   const data = JSON.parse(document.getElementById("page-data").textContent).charts;
-  const COLORS = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s6)"];
-  const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "4 2", "12 4"];
-  const SYMBOLS = ["circle", "square", "triangle", "diamond2", "star", "times"];
+  const COLORS = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s6)", "var(--s7)", "var(--s8)"];
+  const DASHES = ["none", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 3", "6 2 1 2 1 2"];
+  const SYMBOLS = ["circle", "square", "triangle", "diamond2", "star", "times", "triangle2", "hexagon"];
   const STATES = {
     above: { fill: "var(--good)", symbol: "triangle" },
     below: { fill: "var(--bad)", symbol: "triangle2" },
