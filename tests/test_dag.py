@@ -104,9 +104,11 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     assert verdict["published"] == ("tuned" if verdict["promoted"] else "base")
     vectors = SentenceTransformer(str(project / "models" / "embedder")).encode(["inverse transform", "masked array"])
     assert vectors.shape == (2, 32)
-    measures = json.loads((project / "metrics" / "evaluate.json").read_text(encoding="utf-8"))["measures"]
+    evaluation = json.loads((project / "metrics" / "evaluate.json").read_text(encoding="utf-8"))
+    measures, chosen = evaluation["measures"], evaluation["chosen_on_dev"]
     assert set(measures) == {"all", "fft", "ma"}
-    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid", "reranked"}
+    ordered_anew = {name for name in ("base_late", "tuned_late", "reranked") if chosen[name]["weight"]}
+    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"} | ordered_anew
     metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["max_length"] % 8 == 0
     assert {

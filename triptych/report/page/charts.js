@@ -50,7 +50,7 @@
     return Plot.plot({
       width,
       height: groups.length * row + 40,
-      marginLeft: Math.min(width / 3, 16 + 7 * longest(names)),
+      marginLeft: Math.min(width * 0.45, 16 + 6.4 * longest(names)), // the longest name is whole on a phone
       marginRight: 44,
       marginTop: 4,
       style: STYLE,
