@@ -29,7 +29,7 @@ repro: setup  ## run the whole DAG, then show the result
 	triptych results
 
 repro-full: setup  ## the same with a reranker, which takes nearly twice as long; sets its steps in params.yaml
-	dvc exp run --set-param train_reranker.steps=240
+	dvc exp run --set-param train_reranker.steps=160
 	triptych results
 
 test: setup lint types unit  ## lint, types, tests
