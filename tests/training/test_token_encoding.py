@@ -5,8 +5,10 @@ import pytest
 import tiny_families
 
 from triptych.errors import UserError
+from triptych.retrieval.late import TokenVectors
 from triptych.training import retriever, token_encoding
 from triptych.training.retriever import TextEncoder, load_saved
+from triptych.training.token_cache import TokenCache
 
 TEXTS = ["Sort an array in place.", "x", "Join two frames on a key, or on several keys.", "Return the inverse of rfft."]
 
@@ -73,3 +75,19 @@ def test_a_vector_that_is_not_finite_is_one_message(folder, encoded):
     with_nan.data[:] = np.nan
     with pytest.raises(UserError, match="a vector that is not finite"):
         encoded(model, TEXTS)
+
+
+def test_what_other_runs_used_makes_room_and_what_this_one_used_stays(tmp_path, tiny_model):
+    model = load_saved(tiny_model)
+    block = TokenVectors.of([np.ones((10, 8), np.int8)])
+    shard = 8 * 10 + 128  # bytes, with the head of the file
+    first = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    for key in (b"a", b"b", b"c"):
+        first.write(np.array([key], "S16"), block)
+    later = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    assert [found is not None for found in later.read(np.array([b"a", b"b", b"c"], "S16"))] == [True, True, False]
+    other = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    other.write(np.array([b"d"], "S16"), block)
+    again = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    assert sum(found is not None for found in again.read(np.array([b"a", b"b"], "S16"))) == 1
+    assert next(again.read(np.array([b"d"], "S16"))) is not None
