@@ -40,6 +40,7 @@ from transformers import TrainerCallback
 from benchmarks.recipes import Made, make
 from triptych.evaluation.measures import mean_measure
 from triptych.training.adapter import make_trainable
+from triptych.training.allocator import keep_freed_memory
 from triptych.training.base import load_base
 from triptych.training.judging import Judging
 from triptych.training.material import prepare
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--quick", action="store_true", help="four steps, one seed")
     args = parser.parse_args()
+    keep_freed_memory()  # as our training does, for the peer too
     settings: list[str] = []
     if args.quick:
         args.steps, args.every, args.seeds = 4, 2, args.seeds[:1]

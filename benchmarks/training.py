@@ -8,8 +8,9 @@ MultipleNegativesRankingLoss; and *triplet*, cosine triplet loss over flat rows 
 is the format that loss takes. Same model, adapter, cut, rows of a step, learning rate, optimizer.
 
 Sides: *ours*; *stock*, the peer as its documentation shows it (float32, the model's dropout, texts tokenized as they
-come); and the peer with flags, dropout off in all, bf16 where the machine computes in it: *flags* with the library's
-attention, *eager* with plain attention, *double* with twice the rows in a step. The fastest of these is what
+come); and the peer with flags, dropout off in all, bf16 where the machine computes in it, freed memory kept (glibc's
+`mallopt`, as ours does): *flags* with the library's attention, *eager* with plain attention, *double* with twice the
+rows in a step, *resident* with the weights themselves in bf16. The fastest of these is what
 ``ratio_best_flags`` compares with. Each side runs in a process of its own, in turn; a step's time is from the end of
 one to the end of the next, medians over all runs; beside it the processor time of the process, which other work on the
 machine disturbs less. Loss curves are of float32 and triplet loss without dropout.
@@ -38,7 +39,7 @@ import torch
 
 SKIP = 2  # steps that warm up
 ROWS, NEGATIVES = 32, 4
-SIDES = ("ours", "stock", "flags", "eager", "double")
+SIDES = ("ours", "stock", "flags", "eager", "double", "resident")
 SHAPES = ("bge-base", "qwen3-0.6b")
 
 
@@ -133,7 +134,11 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "tier": examples.pool.tier[places].tolist(),
         }
     torch.manual_seed(0)
-    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
+    if side == "ours":  # whose model may drop padding that the call has
+        made = material.collator
+        material = replace(material, collator=lambda rows: counted(made(rows), seen))
+    else:
+        model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
     run = ours if side == "ours" else theirs
     run(model, material, params, side, steps, exact)
     rows_of_step = ROWS * (2 if side == "double" else 1)
@@ -143,6 +148,12 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     seconds, processor = np.diff(stamps, axis=0)[SKIP:].T.tolist()
     result = {"seconds": seconds, "processor": processor, "rows": rows_of_step, "tokens": sum(seen) / steps}
     return result | {"memory": memory, "losses": losses}
+
+
+def counted(batch: Any, seen: list[int]) -> Any:
+    """Note how many tokens a batch has with the padding of its groups; return it."""
+    seen.append(sum(group["input_ids"].numel() for group in batch["features"]))
+    return batch
 
 
 def ours(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
@@ -164,6 +175,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
     from torch.utils.data import SequentialSampler
 
+    from triptych.training.allocator import keep_freed_memory
     from triptych.training.families import adapter_targets
     from triptych.training.precision import resolve_precision
     from triptych.triplets.examples import read_texts
@@ -187,7 +199,13 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
-    if side in ("eager", "double"):
+        if model.device.type == "cpu":
+            keep_freed_memory()
+    if side == "resident" and resolve_precision("auto", model.device) == "bf16":
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()
+    if side in ("eager", "double", "resident"):
         model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
     texts = read_texts(Path("data/tokens/texts"))[1]
     columns = material.schedule.columns

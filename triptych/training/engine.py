@@ -9,17 +9,18 @@ of the whole batch.
 A cross-encoder goes the same way: its texts are pairs, and the vector of a pair is its score.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedType
 from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from triptych.training.batches import Batch
+from triptych.training.fused import fused
 from triptych.training.losses import ContrastiveLoss
 from triptych.training.merged import merged
 
@@ -45,11 +46,15 @@ class Engine:
         pieces = self._pieces(batch["features"])
         self.texts_seen += sum(len(places) for _, places in pieces)
         self.tokens_seen += sum(tokens(one) for one, _ in pieces)
-        with self._merged(model):
-            return self._backward(model, pieces, batch["rows"], weight)
-
-    def _backward(self, model: nn.Module, pieces: list[Piece], rows: dict[str, Tensor], weight: float) -> Tensor:
         cached = len(pieces) > 1 and sum(tokens(one) for one, _ in pieces) > self.token_budget
+        with self._merged(model) as packs:
+            if packs and not cached:
+                pieces = [_together(pieces)]
+            return self._backward(model, pieces, cached, batch["rows"], weight)
+
+    def _backward(
+        self, model: nn.Module, pieces: list[Piece], cached: bool, rows: dict[str, Tensor], weight: float
+    ) -> Tensor:
         randomness, made = [], []
         for features, _ in pieces:
             randomness.append(RandContext(*features.values()) if cached else None)
@@ -99,8 +104,14 @@ class Engine:
         ordered[stands[stands >= 0]] = vectors[stands >= 0]
         return ordered
 
-    def _merged(self, model: nn.Module) -> AbstractContextManager[None]:
-        return merged(model) if self._accelerator.distributed_type in _WHOLE else nullcontext()
+    @contextmanager
+    def _merged(self, model: nn.Module) -> Iterator[bool]:
+        """Let the model compute with merged adapters; tell whether it packs its tokens itself."""
+        if self._accelerator.distributed_type not in _WHOLE:
+            yield False
+            return
+        with merged(model), fused(model) as packs:
+            yield packs
 
     def _unsynced(self, model: nn.Module, more: bool) -> AbstractContextManager[Any]:
         return self._accelerator.no_sync(model) if more and self._accelerator.num_processes > 1 else nullcontext()
@@ -114,6 +125,14 @@ def encode(model: nn.Module | Callable[[Features], dict[str, Tensor]], features:
     vectors = made["sentence_embedding"]
     with torch.autocast(vectors.device.type, enabled=False):
         return normalize(vectors.float(), dim=-1)
+
+
+def _together(pieces: list[Piece]) -> Piece:
+    """Return all pieces as one, padded to the longest text."""
+    width = max(one["input_ids"].shape[1] for one, _ in pieces)
+    names = pieces[0][0].keys()
+    padded = {name: [pad(one[name], (0, width - one[name].shape[1])) for one, _ in pieces] for name in names}
+    return {name: torch.cat(every) for name, every in padded.items()}, torch.cat([places for _, places in pieces])
 
 
 def tokens(features: Features) -> int:

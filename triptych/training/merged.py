@@ -10,12 +10,20 @@ with, and the base's weights are cast once a step, not once a call.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
 from peft.tuners.lora import Linear
 from torch import Tensor, nn
 from torch.nn.functional import linear
+
+
+class Factors(NamedTuple):
+    """What an adapter adds to a weight: ``scaling`` times b (out, r) times a (r, in)."""
+
+    a: Tensor
+    b: Tensor
+    scaling: float
 
 
 class MergedLinear(torch.autograd.Function):
@@ -25,7 +33,7 @@ class MergedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float
     ) -> Tensor:
-        """Return y of shape (..., out) in the precision of ``weight`` (out, in); ``a`` is (r, in), ``b`` (out, r)."""
+        """Return y of shape (..., out) in the precision of ``weight`` (out, in)."""
         x = x.to(weight.dtype)
         ctx.save_for_backward(x, weight, a, b)
         ctx.scaling = scaling
@@ -36,22 +44,56 @@ class MergedLinear(torch.autograd.Function):
         """Return the gradients of x, a and b."""
         x, weight, a, b = ctx.saved_tensors
         texts, back = x.flatten(0, -2), dy.flatten(0, -2)
-        da = (back @ b.to(dy.dtype)).T @ texts
-        db = ((texts @ a.to(x.dtype).T).T @ back).T  # not transposed beforehand: the other way takes twice as long
+        da, db = factor_gradients(back, texts, Factors(a, b, ctx.scaling))
         dx = (back @ weight).view_as(x) if ctx.needs_input_grad[0] else None
-        return dx, None, None, da.to(a.dtype) * ctx.scaling, db.to(b.dtype) * ctx.scaling, None
+        return dx, None, None, da, db, None
+
+
+def factor_gradients(dy: Tensor, x: Tensor, factors: Factors) -> tuple[Tensor, Tensor]:
+    """Return the gradients of a and b of y = x (W + s B A)^T, from dy (N, out) and x (N, in)."""
+    a, b, scaling = factors
+    da = (dy @ b.to(dy.dtype)).T @ x
+    db = ((x @ a.to(x.dtype).T).T @ dy).T  # not transposed beforehand: the other way takes twice as long
+    return da.to(a.dtype) * scaling, db.to(b.dtype) * scaling
+
+
+def factors_of(layer: nn.Module) -> Factors | None:
+    """Return the factors of a layer's adapter; None where there is none, or where it is more than two factors.
+
+    That is with dropout, quantized, or with several adapters.
+    """
+    if not _is_plain(layer):
+        return None
+    (name,) = layer.active_adapters
+    return Factors(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+
+
+@torch.no_grad()
+def merged_weight(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return weight and bias of a linear layer, its adapter added up in float32, in ``dtype``."""
+    factors, base = factors_of(layer), cast(nn.Linear, getattr(layer, "base_layer", layer))
+    weight = base.weight.float()
+    if factors is not None:
+        weight = torch.addmm(weight, factors.b, factors.a, alpha=factors.scaling)
+    return weight.to(dtype), None if base.bias is None else base.bias.to(dtype)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision that autocast sets for products on the device of ``x``; float32 where it is off."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
 
 
 @contextmanager
 def merged(model: nn.Module) -> Iterator[None]:
     """Let a model's LoRA layers compute with merged weights, which must not change meanwhile.
 
-    In the precision of autocast where that is on, else in float32. Layers that are more than that (dropout, quantized,
-    several adapters) compute as they did.
+    In the precision of autocast where that is on, else in float32. Layers of which `factors_of` finds none compute as
+    they did.
     """
-    layers = [one for one in model.modules() if _is_plain(one)]
-    for layer in layers:
-        layer.forward = _forward(layer)
+    layers = {one: factors for one in model.modules() if (factors := factors_of(one))}
+    for layer, factors in layers.items():
+        layer.forward = _forward(layer, factors)
     try:
         yield
     finally:
@@ -59,21 +101,13 @@ def merged(model: nn.Module) -> Iterator[None]:
             del layer.forward
 
 
-def _forward(layer: Linear) -> Any:
-    (name,) = layer.active_adapters
-    a, b, scaling, base = layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name], layer.base_layer
-
+def _forward(layer: nn.Module, factors: Factors) -> Any:
     @cache
     def weight_and_bias(dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-        with torch.no_grad():
-            weight = torch.addmm(base.weight.float(), b, a, alpha=scaling).to(dtype)
-            return weight, None if base.bias is None else base.bias.to(dtype)
+        return merged_weight(layer, dtype)
 
     def forward(x: Tensor) -> Tensor:
-        kind = x.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
-        weight, bias = weight_and_bias(dtype)
-        return MergedLinear.apply(x, weight, bias, a, b, scaling)
+        return MergedLinear.apply(x, *weight_and_bias(compute_dtype(x)), *factors)
 
     return forward
 

@@ -25,6 +25,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from triptych.errors import UserError
 from triptych.params import Train
+from triptych.training.allocator import keep_freed_memory
 from triptych.training.batches import Batch
 from triptych.training.engine import Engine
 from triptych.training.loader import Loader
@@ -181,6 +182,8 @@ def train(
     """
     place = torch.device(model.device)
     precision = resolve_precision(params.precision, place)
+    if place.type == "cpu":
+        keep_freed_memory()
     if not params.dropout:
         _without_dropout(model)
     apply_options(model, params)
