@@ -77,7 +77,7 @@ def test_vectors_and_gradients_are_those_of_the_library(calls, family, targets):
     with merged(model), fused(model) as does:
         got_y, got = run(model, features)
     assert does
-    assert calls == [(torch.float32, 24 * 3 + 9 + 3 * 2)] * 2  # to the longest of each eight, where the library has 24 * 6
+    assert calls == [(torch.float32, 24 * 3 + 9 + 3 * 2)] * 2  # padded to the longest of a group
     assert torch.allclose(got_y, want_y, rtol=1e-4, atol=1e-4)
     assert set(got) == set(want)
     assert all(torch.allclose(got[name], want[name], rtol=1e-3, atol=1e-3) for name in want)
