@@ -42,11 +42,17 @@ _aten = torch.ops.aten
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """y = x W'^T + b, of one linear map, or of several as wide as each other, whose outputs stand side by side."""
+    """y = x W'^T + b, of one linear map, or of several as wide as each other, whose outputs stand side by side.
+
+    Their adapters stand together as well: ``a`` (R, in) holds the factors A of all, ``b`` (out, R) the factors B as
+    blocks, so that each way is one narrow product for all.
+    """
 
     weight: Tensor
     bias: Tensor
-    factors: tuple[Factors | None, ...]  # of each map
+    a: Tensor
+    b: Tensor
+    adapters: tuple[Factors | None, ...]  # of each map
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return y (N, out) of x (N, in)."""
@@ -59,10 +65,21 @@ class Product:
         return (residual + self.bias).addmm_(x, self.weight.T)
 
     def gradients(self, dy: Tensor, x: Tensor) -> list[Tensor | None]:
-        """Return the gradients of a and b of each map, None twice for one without an adapter."""
+        """Return the gradients of A and B of each map, None twice for one without an adapter."""
+        if not len(self.a):
+            return [None, None] * len(self.adapters)
+        da, db = factor_gradients(dy, x, Factors(self.a, self.b, 1.0))
         found: list[Tensor | None] = []
-        for factors, part in zip(self.factors, dy.chunk(len(self.factors), dim=1), strict=True):
-            found += factor_gradients(part, x, factors) if factors else (None, None)
+        row = 0
+        for adapter, part in zip(self.adapters, db.chunk(len(self.adapters)), strict=True):
+            if adapter is None:
+                found += [None, None]
+                continue
+            mine = slice(row, row := row + len(adapter.a))
+            found += [
+                da[mine].to(adapter.a.dtype) * adapter.scaling,
+                part[:, mine].to(adapter.b.dtype) * adapter.scaling,
+            ]
         return found
 
 
@@ -248,17 +265,19 @@ def _layer(module: Any, dtype: torch.dtype) -> Layer:
     )
 
 
+@torch.no_grad()
 def _product(dtype: torch.dtype, *maps: nn.Module, scale: float = 1.0) -> Product:
     """Return the product of some linear maps, the first one's output times ``scale``."""
     weights, biases = zip(*(merged_weight(one, dtype) for one in maps), strict=True)
-    factors = [factors_of(one) for one in maps]
-    if len(maps) == 1:
-        return Product(weights[0], biases[0], tuple(factors))
-    factors[0] = factors[0] and factors[0]._replace(scaling=factors[0].scaling * scale)
-    weight, bias = torch.cat(weights), torch.cat(biases)
-    for one in (weight, bias):
-        one[: len(weights[0])] *= scale
-    return Product(weight, bias, tuple(factors))
+    adapters = [factors_of(one) for one in maps]
+    weight, bias = (torch.cat(every) if len(maps) > 1 else every[0] for every in (weights, biases))
+    if scale != 1.0:
+        for one in (weight, bias):
+            one[: len(weights[0])] *= scale
+        adapters[0] = adapters[0] and adapters[0]._replace(scaling=adapters[0].scaling * scale)
+    a = [weight.new_empty((0, weight.shape[1])), *(one.a for one in adapters if one)]
+    b = [one.b if one else weight.new_empty((len(weights[0]), 0)) for one in adapters]
+    return Product(weight, bias, torch.cat(a).to(dtype), torch.block_diag(*b).to(dtype), tuple(adapters))
 
 
 def _norm(dtype: torch.dtype, norm: nn.LayerNorm) -> Norm:
