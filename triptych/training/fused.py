@@ -56,7 +56,8 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return y (N, out) of x (N, in)."""
-        if x.device.type == "cpu":  # adds the bias as it writes, where `linear` writes it first and reads it again
+        if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+            # Adds the bias as it writes, where `linear` writes it first and reads it again.
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return linear(x, self.weight, self.bias)
 
