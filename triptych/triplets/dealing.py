@@ -75,6 +75,7 @@ class Dealer:
         self._chunk = pool.chunk.tolist()
         self._used: dict[int, int] = {}  # example and tier → negatives used so far, over all epochs
         self._of_tiers: dict[str, Carry] = defaultdict(Carry)
+        self._orders: dict[tuple[int, int], list[int]] = {}  # of one deal, whose tries ask for them again and again
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -110,6 +111,7 @@ class Dealer:
             if len(found.pairs) < len(chosen):
                 empty = Counter(f"{TIERS[t]}_empty" for e in chosen for t in {0, 1, 2} - self._at_hand(e))
                 short[category] = {"missing": len(chosen) - len(found.pairs)} | dict(sorted((empty + capped).items()))
+        self._orders.clear()
         pairs = np.array(drawn, np.int64).reshape(-1, 2)
         return Draw(pairs[:, 0], pairs[:, 1], short)
 
@@ -137,16 +139,22 @@ class Dealer:
 
     def _next(self, key: int, trial: "_Trial") -> int | None:
         """Return the next negative of an example's tier that is not at its cap; each once before any comes back."""
-        start, size = self._starts[key], self._starts[key + 1] - self._starts[key]
+        size = self._starts[key + 1] - self._starts[key]
         used = trial.used.get(key, self._used.get(key, 0))
+        counted, chunk, cap = trial.of_negative, self._chunk, self._params.cap_per_negative
         for place in range(used, used + size):
             cycle, step = divmod(place, size)
-            order = Random(f"{self._seed}:{key}:{cycle}").sample(range(size), size) if size > 1 else [0]
-            negative = int(self._order[start + order[step]])
-            if trial.of_negative[self._chunk[negative]] < self._params.cap_per_negative:
+            negative = (self._orders.get((key, cycle)) or self._shuffled(key, cycle))[step]
+            if counted[chunk[negative]] < cap:
                 trial.used[key] = place + 1
                 return negative
         return None
+
+    def _shuffled(self, key: int, cycle: int) -> list[int]:
+        negatives: list[int] = self._order[self._starts[key] : self._starts[key + 1]].tolist()
+        order = Random(f"{self._seed}:{key}:{cycle}").sample(negatives, len(negatives))
+        self._orders[key, cycle] = order
+        return order
 
 
 @dataclass(frozen=True, slots=True)
