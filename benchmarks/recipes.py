@@ -137,7 +137,7 @@ def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
         model = load_base(params.model)
         cut = int(made.judging.store.metadata["max_length"])
         record = Round(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
-        material = prepare(tokens, made.judging.store, examples, previous, params, turn.steps, seed + number)
+        material = prepare(tokens, made.judging.store, examples, previous, params, turn, seed + number)
         make_trainable(model, settings, previous if number else None)
         train(model, material, settings, turn.learning_rate)
         with writing(folder) as out:

@@ -110,7 +110,7 @@ class Trials:
         params = made.params.model_copy(update={"train": settings})
         model = load_base(params.model)
         tokens, own = made.folder / "data/tokens", seed + crc32(f"round{number}".encode())
-        material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn.steps, own)
+        material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn, own)
         if raw:
             strangers = Relations(strange(self._chunks), [])
             material = replace(material, collator=Collator(made.judging.store, strangers, _NO_ANSWERS, False))

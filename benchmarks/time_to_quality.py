@@ -149,7 +149,7 @@ def ours(project: Path, settings: list[str], seed: int, every: int, mark: float)
         examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
         turn, model = params.rounds.train["round0"], load_base(params.model)
         place = made.folder / "data/tokens"
-        material = prepare(place, made.judging.store, examples, made.folder / "models/base", params, turn.steps, seed)
+        material = prepare(place, made.judging.store, examples, made.folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
         train(model, material, settings_of_run, turn.learning_rate, callbacks=[clock])
     return clock

@@ -21,6 +21,7 @@ class Ran(NamedTuple):
 @pytest.fixture
 def short_run(prepared, tmp_path, write_params, monkeypatch):
     """Train a few steps with changed params: ``short_run(steps, checkpoints, **changes)``; may be called again."""
+    from triptych.params import TrainRound
     from triptych.params_file import load_params
     from triptych.tokens.store import open_store
     from triptych.training.adapter import make_trainable
@@ -32,7 +33,7 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def run(steps=5, checkpoints=None, touch=None, learning_rate=0.001, **changes):
+    def run(steps=5, checkpoints=None, touch=None, learning_rate=0.001, passages="trained", **changes):
         fixed = {"model.base": "./tiny", "train.batch_size": 8, "train.precision": "fp32", "train.loss": "softmax"}
         changed = {f"train.{key}": value for key, value in changes.items()}
         params = load_params(write_params(tmp_path, **(fixed | changed)))
@@ -40,7 +41,8 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
         make_trainable(model, params.train, None)
-        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, steps, 1)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, passages=passages)
+        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
         if touch is not None:
             touch(model)
         trained = train(model, material, params.train, learning_rate, checkpoints)

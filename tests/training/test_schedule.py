@@ -12,7 +12,7 @@ from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling import Drawing, epoch_of_run
 from triptych.triplets.views import VIEWS
 
-PASSAGES = list(range(500, 5000))  # text id of each chunk
+PASSAGES = np.arange(500, 5000)  # text id of each chunk
 BATCHES, STRETCH, SIZE = 21, 3, 10
 
 

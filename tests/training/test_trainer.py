@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from triptych.errors import UserError
+from triptych.params import TrainRound
 from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import Blend, difference, make_trainable, save_trained
@@ -30,7 +31,8 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
         make_trainable(model, params.train, None)
-        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, steps, 1)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate)
+        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
         curve = train(model, material, params.train, learning_rate).curve
         out = tmp_path / "out"
         out.mkdir()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import TrainerState
 
+from triptych.params import TrainRound
 from triptych.params_file import load_params
 from triptych.tokens.store import open_store
 from triptych.training.adapter import make_trainable
@@ -50,7 +51,8 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         tokens = tmp_path / "data/tokens"
         store = open_store(tokens, tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
-        material = prepare(tokens, store, examples, tmp_path / "models/base", params, steps, 1)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=0.001)
+        material = prepare(tokens, store, examples, tmp_path / "models/base", params, turn, 1)
         judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that measuring costs next to nothing
             judging = replace(judging, passages=judging.passages[:1], query_texts=judging.query_texts[:1])

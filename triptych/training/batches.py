@@ -1,7 +1,8 @@
 """Batches: each distinct text once, in a few groups of like length, and where the texts of each row stand among them.
 
 A batch holds ``features``, padded ids and masks of each group, and ``rows``, tensors by name. ``queries`` (Q,) and
-``passages`` (P,) point at texts, counted through the groups; every other place points at one of these.
+``passages`` (P,) point at texts, counted through the groups; every other place points at one of these. Passages that
+are not encoded are there as ``passage_vectors`` (P, d) instead.
 """
 
 from typing import Any
@@ -30,11 +31,7 @@ class Collator:
         both = np.concatenate([column["positive"], column["negative"]])
         passages, first, place = np.unique(both, return_index=True, return_inverse=True)
         chunks = np.concatenate([column["positive_chunk"], column["negative_chunk"]])[first]
-        anchors, positives = column["anchor"], column["positive_chunk"]
-        related = self._relations.related(positives[:, None], chunks[None, :])
-        owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
-        reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
-        related |= reached.reshape(related.shape)
+        related = never_negatives(self._relations, self._answers, column["anchor"], column["positive_chunk"], chunks)
         return assembled(
             self._store,
             queries,
@@ -46,6 +43,15 @@ class Collator:
             related=torch.from_numpy(related),
             tier=torch.from_numpy(column["tier"]),
         )
+
+
+def never_negatives(
+    relations: Relations, answers: Answers, anchors: np.ndarray, positives: np.ndarray, chunks: np.ndarray
+) -> np.ndarray:
+    """Tell which ``chunks`` (P,) are no negatives of the rows' anchors and positive chunks (B,), bool (B, P)."""
+    related = relations.related(positives[:, None], chunks[None, :])
+    owners, candidates = np.repeat(np.arange(len(anchors)), len(chunks)), np.tile(chunks, len(anchors))
+    return related | answers.reach(relations, anchors, positives, owners, candidates).reshape(related.shape)
 
 
 def assembled(store: TokenStore, queries: np.ndarray, passages: np.ndarray, fixed: bool, **rows: torch.Tensor) -> Batch:

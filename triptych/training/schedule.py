@@ -45,10 +45,10 @@ class Course:
     """
 
     def __init__(
-        self, examples: Examples, drawing: Drawing, passages: list[int], train: Train, batches: int, seed: int
+        self, examples: Examples, drawing: Drawing, passages: np.ndarray, train: Train, batches: int, seed: int
     ) -> None:
         self.batch_size, self.raised = train.batch_size, list[dict[str, float]]([{}])
-        self._examples, self._drawing, self._passages = examples, drawing, np.array(passages)
+        self._examples, self._drawing, self._passages = examples, drawing, passages
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
         self._stretch = train.stretch * train.gradient_accumulation_steps
         self._decisions: list[int] = []
