@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     # A seed of its own for each round, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
-    material = prepare(args.tokens, store, examples, args.previous, params, turn, seed, args.vectors)
+    material = prepare(args.tokens, store, examples, args.previous, params, turn, seed)
     rows = len(material.schedule) * material.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     judging = load_judging(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)

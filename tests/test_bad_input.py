@@ -87,7 +87,7 @@ def test_an_empty_source_is_named_with_what_was_rejected(fails, tmp_path, write_
 
 def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     path = write_params(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace("batch_size: 32", "batch_siz: 32"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("batch_size: 64", "batch_siz: 64"), encoding="utf-8")
     said = fails(ingest.main, *ingest_in(tmp_path))
     assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in said
     assert "train.batch_size: missing" in said

@@ -135,13 +135,6 @@ class Distill(Section):
         return self
 
 
-class FixedPassages(Section):
-    """Rounds whose passages keep the vectors they had before; more anchors fit into a step."""
-
-    batch_size: int = Field(ge=2)
-    passages: int = Field(ge=2)
-
-
 class Train(Section):
     """Stage ``train``."""
 
@@ -168,7 +161,6 @@ class Train(Section):
     temperature: Positive
     mask_above: Annotated[float, Field(ge=0.0)] | None
     distill: Distill
-    fixed_passages: FixedPassages
     stretch: Count
     curriculum: float = Field(ge=0.0, lt=1.0)
     eval_every: int = Field(ge=0)
@@ -238,7 +230,7 @@ class TrainRound(Section):
     previous: str
     steps: Count
     learning_rate: Positive
-    passages: Literal["trained", "fixed"] = "trained"
+    negatives: Literal["batch", "stored"] = "stored"
 
 
 class MineRound(Section):

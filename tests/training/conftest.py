@@ -33,7 +33,7 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def run(steps=5, checkpoints=None, touch=None, learning_rate=0.001, passages="trained", **changes):
+    def run(steps=5, checkpoints=None, touch=None, learning_rate=0.001, negatives="stored", **changes):
         fixed = {"model.base": "./tiny", "train.batch_size": 8, "train.precision": "fp32", "train.loss": "softmax"}
         changed = {f"train.{key}": value for key, value in changes.items()}
         params = load_params(write_params(tmp_path, **(fixed | changed)))
@@ -41,7 +41,7 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
         make_trainable(model, params.train, None)
-        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, passages=passages)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
         material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
         if touch is not None:
             touch(model)

@@ -22,7 +22,7 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def run(steps=12, learning_rate=0.01, **changes):
+    def run(steps=12, learning_rate=0.01, negatives="stored", **changes):
         fixed = {"model.base": "./tiny", "train.batch_size": 8, "train.precision": "fp32", "train.loss": "softmax"}
         params = load_params(
             write_params(tmp_path, **(fixed | {f"train.{key}": value for key, value in changes.items()}))
@@ -31,7 +31,7 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
         make_trainable(model, params.train, None)
-        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
         material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
         curve = train(model, material, params.train, learning_rate).curve
         out = tmp_path / "out"

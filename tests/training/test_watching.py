@@ -43,7 +43,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def call(figures=None, steps=8, free=True, loss="softmax", **changes):
+    def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", **changes):
         settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "stretch": 2, "eval_every": 2} | changes
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
@@ -51,7 +51,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         tokens = tmp_path / "data/tokens"
         store = open_store(tokens, tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
-        turn = TrainRound(previous="base", steps=steps, learning_rate=0.001)
+        turn = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
         material = prepare(tokens, store, examples, tmp_path / "models/base", params, turn, 1)
         judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that measuring costs next to nothing

@@ -1,8 +1,7 @@
 """Batches: each distinct text once, in a few groups of like length, and where the texts of each row stand among them.
 
 A batch holds ``features``, padded ids and masks of each group, and ``rows``, tensors by name. ``queries`` (Q,) and
-``passages`` (P,) point at texts, counted through the groups; every other place points at one of these. Passages that
-are not encoded are there as ``passage_vectors`` (P, d) instead.
+``passages`` (P,) point at texts, counted through the groups; every other place points at one of these.
 """
 
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 
 from triptych.tokens.store import PAD_TO, TokenStore
-from triptych.training.schedule import COLUMNS
 from triptych.triplets.relations import Answers, Relations
 
 GROUPS = 4  # widths in a batch, at most; more save little padding
@@ -19,39 +17,28 @@ Batch = dict[str, Any]
 
 
 class Collator:
-    """Makes batches of triplets."""
+    """Makes batches of triplets, or of anchors with their positives, whose negatives are the others' positives."""
 
     def __init__(self, store: TokenStore, relations: Relations, answers: Answers, fixed: bool) -> None:
         self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
 
     def __call__(self, rows: list[dict[str, int]]) -> Batch:
         """Return a batch; ``related`` tells which passages are no negatives of a row's anchor, bool (B, P)."""
-        column = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
+        column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        roles = [role for role in ("positive", "negative") if role in column]
         queries, anchor = np.unique(column["anchor"], return_inverse=True)
-        both = np.concatenate([column["positive"], column["negative"]])
-        passages, first, place = np.unique(both, return_index=True, return_inverse=True)
-        chunks = np.concatenate([column["positive_chunk"], column["negative_chunk"]])[first]
-        related = never_negatives(self._relations, self._answers, column["anchor"], column["positive_chunk"], chunks)
-        return assembled(
-            self._store,
-            queries,
-            passages,
-            self._fixed,
-            anchor=torch.from_numpy(anchor),
-            positive=torch.from_numpy(place[: len(rows)]),
-            negative=torch.from_numpy(place[len(rows) :]),
-            related=torch.from_numpy(related),
-            tier=torch.from_numpy(column["tier"]),
-        )
-
-
-def never_negatives(
-    relations: Relations, answers: Answers, anchors: np.ndarray, positives: np.ndarray, chunks: np.ndarray
-) -> np.ndarray:
-    """Tell which ``chunks`` (P,) are no negatives of the rows' anchors and positive chunks (B,), bool (B, P)."""
-    related = relations.related(positives[:, None], chunks[None, :])
-    owners, candidates = np.repeat(np.arange(len(anchors)), len(chunks)), np.tile(chunks, len(anchors))
-    return related | answers.reach(relations, anchors, positives, owners, candidates).reshape(related.shape)
+        texts = np.concatenate([column[role] for role in roles])
+        passages, first, place = np.unique(texts, return_index=True, return_inverse=True)
+        chunks = np.concatenate([column[f"{role}_chunk"] for role in roles])[first]
+        anchors, positives = column["anchor"], column["positive_chunk"]
+        related = self._relations.related(positives[:, None], chunks[None, :])
+        owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
+        reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
+        related |= reached.reshape(related.shape)
+        of_rows = {"anchor": anchor, "related": related} | dict(zip(roles, np.split(place, len(roles)), strict=True))
+        of_rows |= {name: column[name] for name in ("tier",) if name in column}
+        tensors = {name: torch.from_numpy(one) for name, one in of_rows.items()}
+        return assembled(self._store, queries, passages, self._fixed, **tensors)
 
 
 def assembled(store: TokenStore, queries: np.ndarray, passages: np.ndarray, fixed: bool, **rows: torch.Tensor) -> Batch:

@@ -17,7 +17,6 @@ from scipy.sparse import csr_array
 from triptych.params import Distill
 from triptych.retrieval.lexical import bm25_weights
 from triptych.tokens.store import TokenStore
-from triptych.training.bank import Bank
 from triptych.training.batches import Batch, assembled
 
 _SEEN = 0.8  # share of an anchor's tokens that its own chunk must show before the cut
@@ -120,8 +119,8 @@ def _standardized(scores: np.ndarray) -> np.ndarray:
 class LessonCollator:
     """Makes a batch of lessons: each distinct text once, and the teacher's scores where a row has a passage."""
 
-    def __init__(self, store: TokenStore, passages: np.ndarray, fixed: bool, bank: Bank | None = None) -> None:
-        self._store, self._passages, self._fixed, self._bank = store, passages, fixed, bank
+    def __init__(self, store: TokenStore, passages: np.ndarray, fixed: bool) -> None:
+        self._store, self._passages, self._fixed = store, passages, fixed
 
     def __call__(self, rows: list[dict[str, Any]]) -> Batch:
         """Return a batch with what `DistillLoss` needs."""
@@ -130,14 +129,12 @@ class LessonCollator:
         teacher = np.full((len(rows), len(chunks)), -np.inf, np.float32)
         for number, row in enumerate(rows):
             teacher[number, np.searchsorted(chunks, row["chunks"])] = row["teacher"]
-        more = {} if self._bank is None else {"passage_vectors": self._bank.of(chunks)}
         return assembled(
             self._store,
             queries,
-            self._passages[chunks if self._bank is None else []],
+            self._passages[chunks],
             self._fixed,
             anchor=torch.from_numpy(anchor),
             teacher=torch.from_numpy(teacher),
             scale=torch.tensor([row["scale"] for row in rows], dtype=torch.float32),
-            **more,
         )

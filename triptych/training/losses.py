@@ -28,8 +28,7 @@ class ContrastiveLoss(nn.Module):
         """Return the scalar loss of unit vectors (texts, d); ``rows`` as `triptych.training.batches` makes them."""
         # Outside autocast: with a temperature of 0.05 half precision loses what tells candidates apart.
         with torch.autocast(vectors.device.type, enabled=False):
-            passages = rows["passage_vectors"] if "passage_vectors" in rows else vectors[rows["passages"]]
-            losses = self.of_vectors(vectors[rows["queries"]], passages, rows)
+            losses = self.of_vectors(vectors[rows["queries"]], vectors[rows["passages"]], rows)
         if "tier" in rows:
             of_tier = rows["tier"][:, None] == torch.arange(len(TIERS), device=losses.device)
             active = (losses.detach() > self.active_above)[:, None]

@@ -14,7 +14,6 @@ from triptych.errors import UserError
 from triptych.params import Params, TrainRound
 from triptych.params_triplets import Triplets
 from triptych.tokens.store import TokenStore
-from triptych.training.bank import Bank, BankCollator, beside
 from triptych.training.base import device
 from triptych.training.batches import Batch, Collator
 from triptych.training.distilling import LessonCollator, Pupils, can_be_seen, lessons, make_teacher, token_counts
@@ -22,10 +21,9 @@ from triptych.training.encoding import encode
 from triptych.training.precision import resolve_precision
 from triptych.training.rounds import load_model
 from triptych.training.schedule import Course, Schedule
-from triptych.training.vector_cache import VectorCache
 from triptych.triplets.examples import Examples, read_passages
 from triptych.triplets.relations import Answers, Relations
-from triptych.triplets.sampling import Drawing, anchors_for_run, epoch_of_run, view_rows
+from triptych.triplets.sampling import Anchors, Drawing, anchors_for_run, epoch_of_run, view_rows
 
 _JUDGED = ("query", "crossref", "imported")  # views whose positives a person chose
 _ENOUGH = 0.25  # share of the rows that they must make up
@@ -53,31 +51,21 @@ def prepare(
     params: Params,
     turn: TrainRound,
     seed: int,
-    vectors: Path | None = None,
 ) -> Material:
     """Schedule what the steps of ``turn`` train on, or as many of them as the loss has use for.
 
-    ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill, and sees
-    the passages where they are fixed; ``vectors`` keeps what it makes of them. Raise `UserError` where nothing can be
-    taught.
+    ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill. Raise
+    `UserError` where nothing can be taught.
     """
-    given = _Given(tokens, store, examples, previous, params, seed, vectors)
-    loss, still, train = (
-        resolve_loss(params.train.loss, examples, params.triplets),
-        turn.passages == "fixed",
-        params.train,
-    )
+    given = _Given(tokens, store, examples, params, seed)
+    loss = resolve_loss(params.train.loss, examples, params.triplets)
     if loss == "distill":
-        steps = min(turn.steps, train.distill.max_steps)
-        return given.lessons(steps, still)
-    if not still:
-        return given.triplets(turn.steps, loss)
-    if loss == "triplet":
+        return given.lessons(min(turn.steps, params.train.distill.max_steps), load_model(previous, params.model))
+    if loss == "triplet" and turn.negatives == "batch":
         raise UserError(
-            "rounds.train: with passages: fixed all passages at hand are negatives, loss triplet takes stored ones; set"
-            " train.loss: softmax, or passages: trained"
+            "rounds.train: loss triplet needs stored negatives; set negatives: stored, or train.loss: softmax"
         )
-    return given.anchors(turn.steps, loss)
+    return given.rows(turn.steps, loss, turn.negatives == "stored")
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
@@ -94,34 +82,22 @@ def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
 
 @dataclass(frozen=True)
 class _Given:
-    """What the material of a round is made of, and the three ways to make it."""
+    """What the material of a round is made of, and the two ways to make it."""
 
     tokens: Path
     store: TokenStore
     examples: Examples
-    previous: Path
     params: Params
     seed: int
-    vectors: Path | None
 
     @cached_property
     def chunks(self) -> list[Chunk]:
         return read_chunks(self.tokens / "corpus" / "chunks.parquet", "split")
 
     @cached_property
-    def trained_on(self) -> np.ndarray:
-        """Rows of the chunks of the train split."""
-        return np.array([row for row, chunk in enumerate(self.chunks) if chunk.split == "train"])
-
-    @cached_property
     def passages(self) -> np.ndarray:
         """Text ids of all chunks."""
         return np.array(read_passages(self.tokens / "texts"))
-
-    @cached_property
-    def model(self) -> SentenceTransformer:
-        """The model of the round before."""
-        return load_model(self.previous, self.params.model)
 
     @property
     def fixed(self) -> bool:
@@ -130,31 +106,25 @@ class _Given:
     def turns(self, steps: int) -> int:
         return steps * self.params.train.gradient_accumulation_steps
 
-    def triplets(self, steps: int, loss: str) -> Material:
-        """Triplets in tiers, drawn stretch by stretch; all texts are encoded."""
-        examples, train = self.examples, self.params.train
-        epoch = epoch_of_run(self.turns(steps) * train.batch_size, examples)
-        drawing = Drawing(examples, self.params.triplets, "embedder", self.seed, epoch)
-        course = Course(examples, drawing, self.passages, train, self.turns(steps), self.seed)
-        return Material(course, Collator(self.store, *self.relations(), self.fixed), loss, steps)
+    def rows(self, steps: int, loss: str, stored: bool) -> Material:
+        """Anchors with their positives, drawn stretch by stretch; with ``stored`` negatives, in tiers."""
+        examples, params = self.examples, self.params
+        epoch = epoch_of_run(self.turns(steps) * params.train.batch_size, examples)
+        drawing: Drawing | Anchors = Anchors(examples, params.triplets, self.seed, epoch)
+        if stored:
+            drawing = Drawing(examples, params.triplets, "embedder", self.seed, epoch)
+        course = Course(examples, drawing, self.passages, params.train, self.turns(steps), self.seed)
+        links = read_links(self.tokens / "corpus" / "links.parquet", "split")
+        relations = Relations(self.chunks, links, params.triplets.exclude_linked)
+        answers = Answers(examples.anchor, examples.positive_chunk)
+        return Material(course, Collator(self.store, relations, answers, self.fixed), loss, steps)
 
-    def anchors(self, steps: int, loss: str) -> Material:
-        """Anchors with their positives, over the vectors that the model of the round before gives passages."""
-        examples, settings = self.examples, self.params.train.fixed_passages
-        chosen = anchors_for_run(examples, self.params.triplets, self.turns(steps) * settings.batch_size, self.seed)
-        columns = {
-            "anchor": examples.anchor[chosen].tolist(),
-            "positive_chunk": examples.positive_chunk[chosen].tolist(),
-        }
-        bank = self.bank(beside(examples.positive_chunk[chosen], self.trained_on, settings.passages))
-        collator = BankCollator(self.store, *self.relations(), self.fixed, bank, settings.passages)
-        return Material(Schedule(columns, settings.batch_size), collator, loss, steps)
-
-    def lessons(self, steps: int, still: bool) -> Material:
+    def lessons(self, steps: int, model: SentenceTransformer) -> Material:
         """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
-        train, model, store = self.params.train, self.model, self.store
-        counts = token_counts(store, self.passages[self.trained_on], len(model.tokenizer))
-        own = np.searchsorted(self.trained_on, self.examples.positive_chunk)
+        train, store = self.params.train, self.store
+        rows = np.array([row for row, chunk in enumerate(self.chunks) if chunk.split == "train"])
+        counts = token_counts(store, self.passages[rows], len(model.tokenizer))
+        own = np.searchsorted(rows, self.examples.positive_chunk)
         words = token_counts(store, self.examples.anchor, len(model.tokenizer))
         able = np.flatnonzero(can_be_seen(words, counts[own]))
         if not len(able):
@@ -166,23 +136,9 @@ class _Given:
         examples, own = self.examples.chosen(able), own[able]
         number = self.turns(steps) * train.distill.neighborhoods
         seeds = anchors_for_run(examples, self.params.triplets, number, self.seed)
-        pupils = Pupils(examples.anchor, own, self.encoded(examples.anchor, "anchors"), words[able])
-        bank = self.bank(self.trained_on)
-        teacher = make_teacher(bank.chunks, bank.vectors, counts)
+        precision = resolve_precision(train.precision, device())
+        pupils = Pupils(examples.anchor, own, encode(model, store, examples.anchor, precision, "anchors"), words[able])
+        teacher = make_teacher(rows, encode(model, store, self.passages[rows], precision, "chunks"), counts)
         columns = lessons(teacher, pupils, seeds, train.distill, train.seed)
-        collator = LessonCollator(store, self.passages, self.fixed, bank if still else None)
+        collator = LessonCollator(store, self.passages, self.fixed)
         return Material(Schedule(columns, train.distill.batch_size), collator, "distill", steps)
-
-    def relations(self) -> tuple[Relations, Answers]:
-        links = read_links(self.tokens / "corpus" / "links.parquet", "split")
-        relations = Relations(self.chunks, links, self.params.triplets.exclude_linked)
-        return relations, Answers(self.examples.anchor, self.examples.positive_chunk)
-
-    def bank(self, rows: np.ndarray) -> Bank:
-        return Bank(rows, self.encoded(self.passages[rows], "chunks"))
-
-    def encoded(self, text_ids: np.ndarray, label: str) -> np.ndarray:
-        """Vectors by the model of the round before."""
-        precision = resolve_precision(self.params.train.precision, device())
-        cache = VectorCache(self.vectors, self.model, precision) if self.vectors else None
-        return encode(self.model, self.store, text_ids, precision, label, cache)

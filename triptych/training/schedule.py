@@ -11,9 +11,7 @@ from triptych.params import Train
 from triptych.triplets.dealing import Draw
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling import Drawing, tier_shares
-
-COLUMNS = ("anchor", "positive", "negative", "positive_chunk", "negative_chunk", "tier")
+from triptych.triplets.sampling import Anchors, Drawing, tier_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +36,21 @@ class Schedule:
 
 
 class Course:
-    """Triplets drawn stretch by stretch, each in its own mix of tiers, with the weights that categories have by then.
+    """Rows drawn stretch by stretch, with the weights that categories have by then.
 
-    A function of its arguments and of ``raised``, what the weights of categories are multiplied by in each part of the
+    From a `Drawing` they are triplets, each stretch in its own mix of tiers; from `Anchors` they have no negative. A
+    function of its arguments and of ``raised``, what the weights of categories are multiplied by in each part of the
     run; parts are divided by `decide_at`, and what follows a decision that is not made yet cannot be drawn.
     """
 
     def __init__(
-        self, examples: Examples, drawing: Drawing, passages: np.ndarray, train: Train, batches: int, seed: int
+        self,
+        examples: Examples,
+        drawing: Drawing | Anchors,
+        passages: np.ndarray,
+        train: Train,
+        batches: int,
+        seed: int,
     ) -> None:
         self.batch_size, self.raised = train.batch_size, list[dict[str, float]]([{}])
         self._examples, self._drawing, self._passages = examples, drawing, passages
@@ -68,7 +73,9 @@ class Course:
         return [*self._decisions, self._batches][len(self.raised) - 1]
 
     def weights(self, batch: int) -> dict[str, float]:
-        """Return the weights of the tiers in the stretch of a batch."""
+        """Return the weights of the tiers in the stretch of a batch; none where there are no triplets."""
+        if isinstance(self._drawing, Anchors):
+            return {}
         first = batch // self._stretch * self._stretch
         middle = (first + min(first + self._stretch, self._batches)) / 2
         return tilted(self._drawing.mix, self._curriculum * (1 - 2 * middle / self._batches))
@@ -81,28 +88,36 @@ class Course:
                 self._drawn.append(self._draw(len(self._drawn)))
         draw = self._drawn[stretch]
         here = slice(place * self.batch_size, (place + 1) * self.batch_size)
-        example, negative, one = draw.example[here], draw.negative[here], self._examples
-        chunk = one.pool.chunk[negative]
-        columns = (
-            one.anchor[example],
-            one.positive[example],
-            self._passages[chunk],
-            one.positive_chunk[example],
-            chunk,
-            one.pool.tier[negative],
-        )
-        return [dict(zip(COLUMNS, row, strict=True)) for row in zip(*(one.tolist() for one in columns), strict=True)]
+        example, one = draw.example[here], self._examples
+        columns = {
+            "anchor": one.anchor[example],
+            "positive": one.positive[example],
+            "positive_chunk": one.positive_chunk[example],
+        }
+        if len(draw.negative):
+            negative = draw.negative[here]
+            chunk = one.pool.chunk[negative]
+            columns |= {
+                "negative": self._passages[chunk],
+                "negative_chunk": chunk,
+                "tier": one.pool.tier[negative],
+            }
+        names, values = columns.keys(), (column.tolist() for column in columns.values())
+        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
     def mix(self) -> dict[str, dict[str, float]]:
-        """Return category → tier → share of the triplets so far."""
-        return tier_shares(self._examples, *self._drawn)
+        """Return category → tier → share of the triplets so far; empty where there are none."""
+        return {} if isinstance(self._drawing, Anchors) else tier_shares(self._examples, *self._drawn)
 
     def _draw(self, stretch: int) -> Draw:
         first = stretch * self._stretch
         number = (min(first + self._stretch, self._batches) - first) * self.batch_size
         raised = self.raised[bisect_right(self._decisions, first)]
-        draw = self._drawing.draw_all(number, self.weights(first), raised)
         order = np.random.default_rng([self._seed, stretch]).permutation(number)
+        if isinstance(self._drawing, Anchors):
+            rows = self._drawing.draw(number, raised).values()
+            return Draw(np.array([row for of_category in rows for row in of_category])[order], np.empty(0, int), {})
+        draw = self._drawing.draw_all(number, self.weights(first), raised)
         return Draw(draw.example[order], draw.negative[order], draw.short)
 
 
