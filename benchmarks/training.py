@@ -81,6 +81,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     """Train in the current folder; return seconds of each step, rows and padded tokens of one, memory, and losses."""
     from transformers import TrainerCallback, trainer
 
+    from triptych.params import TrainRound
     from triptych.params_file import load_params
     from triptych.tokens.store import open_store
     from triptych.training.base import load_base, tokenizer_fingerprint
@@ -116,7 +117,8 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     store = open_store(Path("data/tokens"), tokenizer_fingerprint(model))
     examples = read_examples(Path("data/triplets/round0/examples.parquet"), "tokenize")
     turns = steps * (2 if side == "double" else 1)
-    material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turns, 1)
+    turn = TrainRound(previous="base", steps=turns, learning_rate=1e-3, negatives="stored")
+    material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turn, 1)
     drawn = [row for batch in range(turns) for row in material.schedule.rows(batch)]
     columns = {name: [row[name] for row in drawn] for name in drawn[0]}
     material = replace(material, schedule=Schedule(columns, ROWS))

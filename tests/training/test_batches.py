@@ -62,6 +62,15 @@ def test_related_passages_of_a_batch_are_marked(collate):
     assert marked == [{100, 101}, {100, 101}, {102}, {50, 103}]
 
 
+def test_without_stored_negatives_the_other_positives_are_the_passages(collate):
+    rows = [{name: row[name] for name in ("anchor", "positive", "positive_chunk")} for row in ROWS]
+    batch = collate(links=[("c0", "c3")])(rows)
+    assert text_ids(batch, "passages") == [50, 100, 102]
+    assert [text_ids(batch, "passages")[place] for place in batch["rows"]["positive"].tolist()] == [100, 100, 102, 50]
+    assert batch["rows"]["related"].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 1, 0]]
+    assert not {"negative", "tier"} & batch["rows"].keys()
+
+
 def test_a_text_that_is_query_and_passage_is_there_once(collate):
     batch = collate()([ROWS[0] | {"anchor": 100}])
     assert sum(len(group["input_ids"]) for group in batch["features"]) == 2

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from triptych.errors import UserError
-from triptych.training.schedule import COLUMNS, Course, Schedule, tilted
+from triptych.training.schedule import Course, Schedule, tilted
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
-from triptych.triplets.sampling import Drawing, epoch_of_run
+from triptych.triplets.sampling import Anchors, Drawing, epoch_of_run
 from triptych.triplets.views import VIEWS
 
 PASSAGES = np.arange(500, 5000)  # text id of each chunk
@@ -30,13 +30,14 @@ EXAMPLES = Examples.of(example(number, "guide" if number % 4 == 3 else "api") fo
 
 @pytest.fixture
 def course(params_with):
-    def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, **changes):
+    def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
         settings = {"train.stretch": STRETCH, "train.batch_size": SIZE, "triplets.views": views} | caps
         params = params_with(**(settings | changes))
         epoch = epoch_of_run(batches * SIZE, examples)
-        drawing = Drawing(examples, params.triplets, "embedder", seed, epoch)
+        anchors = Anchors(examples, params.triplets, seed, epoch)
+        drawing = Drawing(examples, params.triplets, "embedder", seed, epoch) if stored else anchors
         return Course(examples, drawing, PASSAGES, params.train, batches, seed)
 
     return make
@@ -99,12 +100,27 @@ def test_a_tilted_mix_is_a_mix_and_moves_between_the_tiers_that_are_there():
 
 def test_rows_hold_a_triplet_of_the_examples(course):
     for row in all_rows(course()):
-        assert tuple(row) == COLUMNS
+        assert set(row) == {"anchor", "positive", "positive_chunk", "negative", "negative_chunk", "tier"}
         number = row["anchor"]
         assert (row["positive"], row["positive_chunk"]) == (500 + 20 * number + 19, 20 * number + 19)
         negatives = {one.chunk: one.tier for one in EXAMPLES[number].negatives}
         assert negatives[row["negative_chunk"]] == TIERS[row["tier"]]
         assert row["negative"] == 500 + row["negative_chunk"]
+
+
+def test_without_stored_negatives_rows_are_anchors_with_their_positives_and_there_is_no_mix(course):
+    made = course(stored=False)
+    rows = all_rows(made)
+    assert len(rows) == BATCHES * SIZE
+    for row in rows:
+        number = row["anchor"]
+        assert row == {"anchor": number, "positive": 500 + 20 * number + 19, "positive_chunk": 20 * number + 19}
+    assert (made.weights(0), made.mix()) == ({}, {})
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_a_stretch_is_the_same_whatever_was_drawn_before(course, stored):
+    assert course(stored=stored).rows(BATCHES - 1) == all_rows(course(stored=stored))[-SIZE:]
 
 
 def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_stretches(course):
@@ -118,8 +134,9 @@ def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_stre
     assert all(max(times) - min(times) <= 1 for times in of_pool.values())
 
 
-def test_no_example_comes_back_before_all_of_its_category_were_drawn_over_stretches(course):
-    times = Counter(row["anchor"] for row in all_rows(course()))
+@pytest.mark.parametrize("stored", [True, False])
+def test_no_example_comes_back_before_all_of_its_category_were_drawn_over_stretches(course, stored):
+    times = Counter(row["anchor"] for row in all_rows(course(stored=stored)))
     for category in (0, 1):
         rows = [times[anchor] for anchor in np.flatnonzero(EXAMPLES.category == category).tolist()]
         assert max(rows) - min(rows) <= 1

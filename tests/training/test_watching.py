@@ -117,9 +117,10 @@ def test_the_macro_average_decides_not_the_larger_category(run):
     assert watch._best()["step"] == 4
 
 
-def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run):
+@pytest.mark.parametrize("negatives", ["stored", "batch"])
+def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run, negatives):
     figures = [both(0.5, 0.5), both(0.6, 0.4), both(0.6, 0.45), both(0.6, 0.5), both(0.6, 0.5)]
-    watch, _, _ = run(figures, rebalance=True)
+    watch, _, _ = run(figures, rebalance=True, negatives=negatives)
     assert [point["raised"] for point in watch.points] == [{}, {"ma": 1.5}, {"ma": 2.0}, {"ma": 2.0}, {"ma": 2.0}]
     schedule, share = watch._schedule, []
     for batch in range(8):
