@@ -74,11 +74,15 @@ def question_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrel
     ]
 
 
-def _headings(index: int, chunk: Chunk, _template: str, _random: Random) -> Iterator[Anchor]:
-    """Pair the last two headings with the content, which does not repeat the header path."""
+def _headings(index: int, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
+    """Pair the last two headings with the whole chunk.
+
+    Its passage repeats them. Content alone taught less: no passage that is searched looks so, and what sets it apart
+    from all negatives is that it has no header path.
+    """
     heading = " ".join(chunk.header_path[-2:]) or chunk.title
     if heading and chunk.content.strip():
-        yield Anchor(heading, index, chunk.content, "heading")
+        yield Anchor(heading, index, passage(chunk, template), "heading")
 
 
 def _leads(index: int, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
