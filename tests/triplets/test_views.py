@@ -103,10 +103,9 @@ def test_phrase_is_some_words_in_a_row_of_a_sentence_with_the_whole_chunk(made):
         assert not {">>>", "----"} & set(one.text.split())
 
 
-def test_heading_is_paired_with_the_content_that_does_not_repeat_it(made):
+def test_heading_is_paired_with_the_passage_that_is_searched(made):
     found = {CHUNKS[one.positive].chunk_id: one for one in made("heading")}
-    assert (found["sort"].text, found["sort"].positive_text) == ("Order sort", CONTENT)
-    assert "Lists > Order" not in found["sort"].positive_text
+    assert (found["sort"].text, found["sort"].positive_text) == ("Order sort", passage(SORT, TEMPLATE))
 
 
 def test_heading_over_no_text_is_no_anchor(made):
