@@ -16,7 +16,15 @@ def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool =
     datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
 
     def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        found = tokenizer(batch["text"], add_special_tokens=special, truncation=False, padding=False, verbose=False)
+        found = tokenizer(
+            batch["text"],
+            add_special_tokens=special,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
         return {"input_ids": found["input_ids"]}
 
     datasets.disable_progress_bars()

@@ -97,8 +97,9 @@ class Dealer:
             tiers_at_hand = [self._at_hand(example) for example in chosen]
             carry, capped = self._of_tiers[category], Counter[str]()
             wanted = carry.wanted(mix, len(chosen))
+            order = self._random.sample(range(len(chosen)), len(chosen))  # one for all tries, so that few rows move
             while True:
-                found = self._try(chosen, tiers_at_hand, wanted)
+                found = self._try(chosen, tiers_at_hand, order, wanted)
                 if not found.stuck:
                     break
                 for row, tier in found.stuck:
@@ -119,10 +120,12 @@ class Dealer:
         first = len(TIERS) * example
         return frozenset(t for t in range(len(TIERS)) if self._starts[first + t + 1] > self._starts[first + t])
 
-    def _try(self, chosen: list[int], tiers_at_hand: list[frozenset[int]], mix: dict[str, float]) -> "_Trial":
+    def _try(
+        self, chosen: list[int], tiers_at_hand: list[frozenset[int]], order: list[int], mix: dict[str, float]
+    ) -> "_Trial":
         of_positive, of_negative = self._of_positive.copy(), self._of_negative.copy()
         trial = _Trial([], [], [], {}, of_positive, of_negative)
-        for row, tier in sorted(assign(tiers_at_hand, mix, self._random).items()):
+        for row, tier in sorted(assign(tiers_at_hand, order, mix).items()):
             example = chosen[row]
             place = (self._positive[example], tier)
             negative = None
@@ -169,14 +172,14 @@ class _Trial:
     of_negative: Counter[int]
 
 
-def assign(tiers_at_hand: list[frozenset[int]], mix: Mapping[str, float], random: Random) -> dict[int, int]:
+def assign(tiers_at_hand: list[frozenset[int]], order: list[int], mix: Mapping[str, float]) -> dict[int, int]:
     """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → place in TIERS.
 
-    Rows with the same tiers at hand are alike, so this is a flow through at most eight kinds of rows into three
-    tiers. The largest number of rows is found by bisection.
+    ``order`` of the rows decides which of them get which tier. Rows with the same tiers at hand are alike, so this is a
+    flow through at most eight kinds of rows into three tiers. The largest number of rows is found by bisection.
     """
     rows: dict[frozenset[int], list[int]] = defaultdict(list)
-    for row in random.sample(range(len(tiers_at_hand)), len(tiers_at_hand)):
+    for row in order:
         rows[tiers_at_hand[row]].append(row)
     kinds = sorted(rows, key=sorted)
     sizes = [len(rows[kind]) for kind in kinds]
