@@ -1,13 +1,13 @@
 """How long it takes to be as good as sentence-transformers' documented recipe, everything from the corpus on included.
 
-``python -m benchmarks.time_to_quality [--project .] [--steps 200] [--seeds 1 2 3] [--quick]``
+``python -m benchmarks.time_to_quality [--project .] [--steps 200] [--seeds 1 2 3] [--set …] [--quick]``
 
 The peer, as its documentation shows it: `mine_hard_negatives` (candidates 10 to 50, 5 % below the positive, 5 of
 them), `SentenceTransformerTrainer`, multiple negatives ranking loss, no duplicates in a batch of 16, rate 2e-5, a
 tenth of warm-up, all weights; bf16 where the machine computes in it. It gets our pairs for nothing, drawn by the
 shares of the views, and texts are cut where ours are, which makes it faster. After ``--steps`` steps its mrr@10 on the
 dev queries is the mark. Then each side's seconds to the first look at which it is at the mark: the peer's mining and
-training; our pools of negatives, tokens, and training of round 0 with params.yaml. Both are looked at on dev every
+training; our pools of negatives, tokens, and training of round 0 with params.yaml and ``--set``. Both are looked at on dev every
 ``--every`` steps, with the clock stopped. Seeds in turn, one process, so that neither side has the machine when it is
 cooler.
 """
@@ -162,10 +162,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200, help="of the peer")
     parser.add_argument("--every", type=int, default=10, help="steps between looks at dev")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--set", nargs="*", default=[], dest="settings", help="params of ours, section.key=value")
     parser.add_argument("--quick", action="store_true", help="four steps, one seed")
     args = parser.parse_args()
     keep_freed_memory()  # as our training does, for the peer too
-    settings: list[str] = []
+    settings: list[str] = args.settings
     if args.quick:
         args.steps, args.every, args.seeds = 4, 2, args.seeds[:1]
         settings = ["rounds.train.round0.steps=4"]
