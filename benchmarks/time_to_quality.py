@@ -7,9 +7,9 @@ them), `SentenceTransformerTrainer`, multiple negatives ranking loss, no duplica
 tenth of warm-up, all weights; bf16 where the machine computes in it. It gets our pairs for nothing, drawn by the
 shares of the views, and texts are cut where ours are, which makes it faster. After ``--steps`` steps its mrr@10 on the
 dev queries is the mark. Then each side's seconds to the first look at which it is at the mark: the peer's mining and
-training; our pools of negatives, tokens, and training of round 0 with params.yaml and ``--set``. Both are looked at on dev every
-``--every`` steps, with the clock stopped. Seeds in turn, one process, so that neither side has the machine when it is
-cooler.
+training; our pools of negatives, tokens, and training of round 0 with params.yaml and ``--set``. Both are looked at on
+dev every ``--every`` steps, with the clock stopped. Seeds in turn, one process, so that neither side has the machine
+when it is cooler.
 """
 
 import argparse
