@@ -73,8 +73,8 @@ def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     return raw
 
 
-def make(project: Path, folder: Path, settings: list[str], docs_only: bool, splits: list[str]) -> Made:
-    """Make triplets and tokens of a recipe in ``folder``; the queries of ``splits`` can be judged."""
+def run_stages(project: Path, folder: Path, settings: list[str], docs_only: bool) -> Params:
+    """Make triplets and tokens of a recipe in ``folder``; return its params."""
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     if docs_only:
         raw["triplets"]["exclude_linked"] = False
@@ -98,9 +98,14 @@ def make(project: Path, folder: Path, settings: list[str], docs_only: bool, spli
             f"--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --examples {made}"
             " --tokens data/tokens --round data/triplets/round0 --base models/base".split()
         )
-        params = load_params()
-    store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
+        return load_params()
+
+
+def make(project: Path, folder: Path, settings: list[str], docs_only: bool, splits: list[str]) -> Made:
+    """Make triplets and tokens of a recipe in ``folder``; the queries of ``splits`` can be judged."""
+    params = run_stages(project, folder, settings, docs_only)
     tokens = folder / "data/tokens"
+    store = open_store(tokens, tokenizer_fingerprint(load_base(params.model)))
     judging = load_judging(tokens / "corpus", tokens / "texts", splits, store, params.train.precision)
     of_split = {split: read_qrels(tokens / "corpus" / "qrels" / f"{split}.tsv") for split in splits}
     return Made(params, folder, judging, {query: split for split, judged in of_split.items() for query in judged})

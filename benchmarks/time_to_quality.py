@@ -8,8 +8,8 @@ tenth of warm-up, all weights; bf16 where the machine computes in it. It gets ou
 shares of the views, and texts are cut where ours are, which makes it faster. After ``--steps`` steps its mrr@10 on the
 dev queries is the mark. Then each side's seconds to the first look at which it is at the mark: the peer's mining and
 training; our pools of negatives, tokens, and training of round 0 with params.yaml and ``--set``. Both are looked at on
-dev every ``--every`` steps, with the clock stopped. Seeds in turn, one process, so that neither side has the machine
-when it is cooler.
+dev every ``--every`` steps, with the clock stopped; it is stopped too while ours reads what a look needs, as the peer
+finds that ready. Seeds in turn, one process, so that neither side has the machine when it is cooler.
 """
 
 import argparse
@@ -37,12 +37,13 @@ from sentence_transformers.training_args import BatchSamplers
 from sentence_transformers.util import mine_hard_negatives
 from transformers import TrainerCallback
 
-from benchmarks.recipes import Made, make
+from benchmarks.recipes import Made, make, run_stages
 from triptych.evaluation.measures import mean_measure
+from triptych.tokens.store import open_store
 from triptych.training.adapter import make_trainable
 from triptych.training.allocator import keep_freed_memory
-from triptych.training.base import load_base
-from triptych.training.judging import Judging
+from triptych.training.base import load_base, tokenizer_fingerprint
+from triptych.training.judging import Judging, load_judging
 from triptych.training.material import prepare
 from triptych.training.precision import resolve_precision
 from triptych.training.trainer import train
@@ -141,16 +142,18 @@ def theirs(made: Made, seed: int, steps: int, every: int) -> Clock:
 def ours(project: Path, settings: list[str], seed: int, every: int, mark: float) -> Clock:
     """Make pools and tokens, and train round 0, up to the mark."""
     with tempfile.TemporaryDirectory() as scratch:
-        started = time.perf_counter()
-        made = make(project, Path(scratch), settings, False, ["dev"])
-        clock = Clock(made.judging, every, mark, since=started)
-        settings_of_run = made.params.train.model_copy(update={"seed": seed})
-        params = made.params.model_copy(update={"train": settings_of_run})
-        examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
-        turn, model = params.rounds.train["round0"], load_base(params.model)
-        place = made.folder / "data/tokens"
-        material = prepare(place, made.judging.store, examples, made.folder / "models/base", params, turn, seed)
+        folder, started = Path(scratch), time.perf_counter()
+        params = run_stages(project, folder, settings, False)
+        settings_of_run = params.train.model_copy(update={"seed": seed})
+        params = params.model_copy(update={"train": settings_of_run})
+        turn, model, tokens = params.rounds.train["round0"], load_base(params.model), folder / "data/tokens"
+        store = open_store(tokens, tokenizer_fingerprint(model))
+        examples = read_examples(folder / "data/triplets/round0/examples.parquet", "tokenize")
+        material = prepare(tokens, store, examples, folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
+        spent = time.perf_counter() - started
+        judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
+        clock = Clock(judging, every, mark, spent)
         train(model, material, settings_of_run, turn.learning_rate, callbacks=[clock])
     return clock
 
