@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras fix lock
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps fix lock
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ test-gpu: setup  ## the tests that need an accelerator
 test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[langchain,llamaindex]'
 	python -m pytest -q tests/retrieval/test_extras.py
+
+deps: setup  ## write the code deps of dvc.yaml from the imports
+	python -m stages.code_deps
 
 fix: setup  ## let ruff mend what it can
 	ruff check --fix .

@@ -16,16 +16,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Chunk, Query, read_chunks, read_qrels, read_queries
-from triptych.evaluation.measures import mean_measure, per_query
+from triptych.encoding.text_encoder import Retriever, load_with_prompts
+from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.params_file import load_params
+from triptych.params.load import load_params
 from triptych.retrieval import lexical
 from triptych.retrieval.fusion import Fusion, choose_fusion
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.runs import lexical_run
-from triptych.training.retriever import Retriever, load_with_prompts
-from triptych.triplets.views import passage
+from triptych.retrieval.rankings import lexical_run
 
 _CODE_AWARE = lexical.terms
 
@@ -81,7 +81,7 @@ def main() -> None:
     documents = {one.chunk_id: one.document_id for one in chunks}
     clusters = np.array([documents[min(judged)] for judged in dev.values()])
     names, title = _names(chunks), {one.chunk_id: one.title for one in chunks}
-    measure = partial(mean_measure, "mrr@10")
+    measure = partial(mean_metric, "mrr@10")
 
     def gain(run: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> str:
         ours, theirs = (np.array([per_query(dev, one)["mrr@10"][query] for query in dev]) for one in (run, other))

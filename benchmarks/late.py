@@ -13,17 +13,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
-from triptych.evaluation.measures import mean_measure, per_query
+from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, load_with_prompts
+from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.params_file import load_params
+from triptych.params.load import load_params
 from triptych.retrieval.fusion import Fusion, choose_fusion
-from triptych.retrieval.late import TokenVectors, late_scores
+from triptych.retrieval.late_interaction import TokenVectors, late_scores
 from triptych.retrieval.lexical import LexicalIndex
+from triptych.retrieval.rankings import lexical_run
 from triptych.retrieval.reranking import Reranking
-from triptych.retrieval.runs import lexical_run
-from triptych.training.retriever import Retriever, TextEncoder, load_saved, load_with_prompts
-from triptych.triplets.views import passage
 
 _MEASURE = "mrr@10"
 
@@ -42,7 +42,7 @@ def main() -> None:
     queries = [known[one] for judged in qrels.values() for one in judged]
     ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
     documents = {one.chunk_id: one.document_id for one in chunks}
-    depth, measure = params.evaluate.depth, partial(mean_measure, _MEASURE)
+    depth, measure = params.evaluate.depth, partial(mean_metric, _MEASURE)
 
     model = load_saved(args.embedder) if args.embedder else load_with_prompts(params.model)
     if isinstance(params.tokenize.max_length, int):

@@ -37,11 +37,11 @@ DEPTH, WANTED, MARGIN = 50, 4, 0.8
 def ours(folder: Path) -> np.ndarray:
     """Mine with Triptych; return chunk rows, int64 of shape (anchors, wanted), -1 where there are fewer."""
     from triptych.corpus.records import Chunk
-    from triptych.params_file import load_params
+    from triptych.params.load import load_params
     from triptych.triplets.examples import Examples
-    from triptych.triplets.mining import Filter, Vectors, neighbors, remine
+    from triptych.triplets.false_negatives import PositivesByAnchor, Relations
+    from triptych.triplets.mining.hard_negatives import Filter, Vectors, mine_hard_negatives, neighbors
     from triptych.triplets.negatives import Pool
-    from triptych.triplets.relations import Answers, Relations
 
     anchors, passages = np.load(folder / "anchors.npy"), np.load(folder / "passages.npy")
     positive = np.load(folder / "positive.npy")
@@ -53,9 +53,9 @@ def ours(folder: Path) -> np.ndarray:
         for row, text in enumerate((folder / "passages.txt").read_text(encoding="utf-8").split("\0"))
     ]
     examples = Examples(np.arange(number), positive, positive, zeros, zeros, ("one",), Pool.of([()] * number))
-    chosen = Filter(Relations(chunks, []), Answers(examples.anchor, positive), params)
+    chosen = Filter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
     found = neighbors(examples, Vectors(anchors, passages, np.arange(len(passages))), params)
-    pool = remine(examples, found, chunks, chosen, WANTED)[0].pool
+    pool = mine_hard_negatives(examples, found, chunks, chosen, WANTED)[0].pool
     rows = np.full((number, WANTED), -1)
     rows[pool.anchors, np.arange(len(pool.chunk)) - pool.offsets[pool.anchors]] = pool.chunk
     return rows
@@ -201,9 +201,9 @@ def paraphrase(text: str, dice: random.Random) -> str:
 
 def plant(project: Path, place: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Write a project with planted chunks into ``place``; return chunk id → ids of its near-copy and paraphrase."""
-    from triptych.corpus.near_duplicates import cluster
+    from triptych.corpus.duplicates.near_duplicates import cluster
     from triptych.corpus.records import read_chunks, write_chunks
-    from triptych.params_file import load_params
+    from triptych.params.load import load_params
 
     shutil.copytree(project / "data/corpus", place / "data/corpus")
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
@@ -242,9 +242,9 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     """Plant, mine three ways with the base model, and count what was planted among the negatives of its original."""
     from benchmarks.recipes import make
     from stages import mine
+    from triptych.encoding.mining_vectors import vectors_for_mining
+    from triptych.models.loading import load_base
     from triptych.retrieval.dense import search
-    from triptych.training.base import load_base
-    from triptych.training.mining_vectors import vectors_for_mining
     from triptych.triplets.examples import read_examples, read_texts
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -259,11 +259,11 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
             )
             mine.main(line.split())
         examples = read_examples(folder / "data/triplets/round1/examples.parquet", "mine")
-        chunks, judging = made.judging.chunks, made.judging
+        chunks, evaluator = made.evaluator.chunks, made.evaluator
         rows = np.array([row for row, one in enumerate(chunks) if one.split == "train"])
         base = load_base(made.params.model)
         found = vectors_for_mining(
-            base, judging.store, examples, judging.passages, rows, judging.precision, folder / "data/vectors"
+            base, evaluator.store, examples, evaluator.passages, rows, evaluator.precision, folder / "data/vectors"
         )
         texts = read_texts(folder / "data/tokens/texts")[1]
     row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
@@ -274,10 +274,10 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     hits = rows[search(found.anchors[asked], found.passages, WANTED + 1)[0]].tolist()
     raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
     pools = [{one.chunk for one in examples.pool[int(one)]} for one in asked]
-    passages = [texts[judging.passages[row]] for row in rows.tolist()]
+    passages = [texts[evaluator.passages[row]] for row in rows.tolist()]
     anchors = [texts[one] for one in examples.anchor[asked].tolist()]
     vector = dict(zip(passages, found.passages, strict=True)) | dict(zip(anchors, found.anchors[asked], strict=True))
-    own = [texts[judging.passages[row]] for row in positives]
+    own = [texts[evaluator.passages[row]] for row in positives]
     place_of = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
 
     def share(taken: list[Any]) -> float:
@@ -358,8 +358,8 @@ def main() -> None:
         settings = {"anchors_per_chunk": 1}
 
     from triptych.corpus.records import read_chunks
-    from triptych.params_file import load_params
-    from triptych.training.base import load_base
+    from triptych.models.loading import load_base
+    from triptych.params.load import load_params
 
     chunks = read_chunks(args.project / "data/corpus/chunks.parquet", "split")
     texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]

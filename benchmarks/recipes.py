@@ -29,18 +29,18 @@ import yaml
 from stages import tokenize_texts, triplets
 from triptych.artifacts import writing
 from triptych.corpus.records import read_chunks, read_qrels, write_qrels
-from triptych.evaluation.measures import per_query
+from triptych.evaluation.metrics import per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.params import Params
-from triptych.params_file import load_params
-from triptych.params_triplets import Views
-from triptych.tokens.store import open_store
-from triptych.training.adapter import Blend, difference, make_trainable, save_trained
-from triptych.training.base import describe, load_base, tokenizer_fingerprint
-from triptych.training.judging import Judging, load_judging
-from triptych.training.material import prepare
-from triptych.training.rounds import Round, write_round_record
-from triptych.training.trainer import train
+from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator, load_evaluator
+from triptych.models.adapter import Blend, difference, make_trainable, save_trained
+from triptych.models.loading import describe, load_base, tokenizer_fingerprint
+from triptych.models.round_record import RoundRecord, write_round_record
+from triptych.params.load import load_params
+from triptych.params.sections import Params
+from triptych.params.triplets import Views
+from triptych.tokens.token_store import open_store
+from triptych.training.data.training_data import prepare
+from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples
 
 _MEASURE = "mrr@10"
@@ -52,7 +52,7 @@ class Made:
 
     params: Params
     folder: Path
-    judging: Judging  # of the queries of all splits that are looked at
+    evaluator: RetrievalEvaluator  # of the queries of all splits that are looked at
     split: dict[str, str]  # query id → dev or test
 
 
@@ -106,9 +106,9 @@ def make(project: Path, folder: Path, settings: list[str], docs_only: bool, spli
     params = run_stages(project, folder, settings, docs_only)
     tokens = folder / "data/tokens"
     store = open_store(tokens, tokenizer_fingerprint(load_base(params.model)))
-    judging = load_judging(tokens / "corpus", tokens / "texts", splits, store, params.train.precision)
+    evaluator = load_evaluator(tokens / "corpus", tokens / "texts", splits, store, params.train.precision)
     of_split = {split: read_qrels(tokens / "corpus" / "qrels" / f"{split}.tsv") for split in splits}
-    return Made(params, folder, judging, {query: split for split, judged in of_split.items() for query in judged})
+    return Made(params, folder, evaluator, {query: split for split, judged in of_split.items() for query in judged})
 
 
 def _judge_all(corpus: Path) -> None:
@@ -140,9 +140,9 @@ def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
         tokens, turn = made.folder / "data/tokens", params.rounds.train[folder.name]
         examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
         model = load_base(params.model)
-        cut = int(made.judging.store.metadata["max_length"])
-        record = Round(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
-        material = prepare(tokens, made.judging.store, examples, previous, params, turn, seed + number)
+        cut = int(made.evaluator.store.metadata["max_length"])
+        record = RoundRecord(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
+        material = prepare(tokens, made.evaluator.store, examples, previous, params, turn, seed + number)
         make_trainable(model, settings, previous if number else None)
         train(model, material, settings, turn.learning_rate)
         with writing(folder) as out:
@@ -157,8 +157,8 @@ class Exam:
 
     def __init__(self, made: Made) -> None:
         self._made = made
-        queries, qrels = made.judging.queries, made.judging.qrels
-        document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
+        queries, qrels = made.evaluator.queries, made.evaluator.qrels
+        document = {chunk.chunk_id: chunk.document_id for chunk in made.evaluator.chunks}
         self.ids = [query.query_id for query in queries]
         self._split = np.array([made.split[one] for one in self.ids])
         self._clusters = np.array([document[min(qrels[one])] for one in self.ids])
@@ -167,8 +167,8 @@ class Exam:
 
     def values(self, blend: Blend, strength: float) -> np.ndarray:
         """Return the measure of each query."""
-        run = self._made.judging.dense_run(blend.at(strength), 10, f"strength {strength:g}")
-        found = per_query(self._made.judging.qrels, run)[_MEASURE]
+        run = self._made.evaluator.dense_run(blend.at(strength), 10, f"strength {strength:g}")
+        found = per_query(self._made.evaluator.qrels, run)[_MEASURE]
         return np.array([found[one] for one in self.ids])
 
     def row(self, name: str, strength: float, of_seeds: list[np.ndarray], split: str) -> dict[str, Any]:

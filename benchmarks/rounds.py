@@ -4,9 +4,9 @@
 
 ``--project`` is a folder with ``params.yaml`` and the ``data/corpus`` that ``dvc repro split`` leaves. Arms: no mining
 (the heuristic pools again), raw (the model's nearest, no filter at all, in the batch neither), filtered (params.yaml),
-and filtered with the base model as guide. Judged on dev queries at full strength, against the base model and against
-as many steps without mining, by paired bootstrap over documents. What was trained and judged is kept in ``--keep``; a
-run that was cut off goes on there.
+and filtered with the base model as guide. Evaluated on dev queries at full strength, against the base model and
+against as many steps without mining, by paired bootstrap over documents. Models and scores are kept in ``--keep``; an
+interrupted run continues from there.
 """
 
 import argparse
@@ -23,19 +23,19 @@ import torch
 
 from benchmarks.recipes import Exam, Made, make
 from triptych.corpus.records import Chunk, read_links
+from triptych.encoding.mining_vectors import vectors_for_mining
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.training.adapter import Blend, difference, make_trainable, save_trained
-from triptych.training.base import load_base
-from triptych.training.batches import Collator
-from triptych.training.material import prepare
-from triptych.training.mining_vectors import vectors_for_mining
-from triptych.training.trainer import train
-from triptych.triplets.candidates import Words
+from triptych.models.adapter import Blend, difference, make_trainable, save_trained
+from triptych.models.loading import load_base
+from triptych.training.data.collator import Collator
+from triptych.training.data.training_data import prepare
+from triptych.training.loop.trainer import train
 from triptych.triplets.examples import Examples, read_examples, write_examples
-from triptych.triplets.mining import Filter, Vectors, neighbors, remine
-from triptych.triplets.relations import Answers, Relations
+from triptych.triplets.false_negatives import PositivesByAnchor, Relations
+from triptych.triplets.heuristics.candidates import Words
+from triptych.triplets.mining.hard_negatives import Filter, Vectors, mine_hard_negatives, neighbors
 
-_NO_ANSWERS = Answers(np.empty(0, int), np.empty(0, int))
+_NO_ANSWERS = PositivesByAnchor(np.empty(0, int), np.empty(0, int))
 _EVERYTHING = 1e9  # a margin that lets any score pass
 
 
@@ -68,7 +68,7 @@ class Trials:
     def __init__(self, made: Made, exam: Exam, keep: Path, steps: int) -> None:
         self._made, self._exam, self._keep, self._steps = made, exam, keep, steps
         corpus = made.folder / "data/tokens/corpus"
-        self._chunks, self._links = made.judging.chunks, read_links(corpus / "links.parquet", "split")
+        self._chunks, self._links = made.evaluator.chunks, read_links(corpus / "links.parquet", "split")
         self._rows = np.array([row for row, chunk in enumerate(self._chunks) if chunk.split == "train"])
         self._start = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
         self._seen: dict[Path, Vectors] = {}
@@ -110,10 +110,10 @@ class Trials:
         params = made.params.model_copy(update={"train": settings})
         model = load_base(params.model)
         tokens, own = made.folder / "data/tokens", seed + crc32(f"round{number}".encode())
-        material = prepare(tokens, made.judging.store, examples, made.folder / "models/base", params, turn, own)
+        material = prepare(tokens, made.evaluator.store, examples, made.folder / "models/base", params, turn, own)
         if raw:
             strangers = Relations(strange(self._chunks), [])
-            material = replace(material, collator=Collator(made.judging.store, strangers, _NO_ANSWERS, False))
+            material = replace(material, collator=Collator(made.evaluator.store, strangers, _NO_ANSWERS, False))
         make_trainable(model, settings, previous)
         train(model, material, settings, turn.learning_rate)
         save_trained(model, settings, place)
@@ -121,7 +121,7 @@ class Trials:
     def _mined(self, kind: str, examples: Examples, previous: Path) -> tuple[Examples, dict[str, Any]]:
         params, triplets = self._made.params.mine, self._made.params.triplets
         relations = Relations(self._chunks, self._links, triplets.exclude_linked)
-        known = Answers(examples.anchor, examples.positive_chunk)
+        known = PositivesByAnchor(examples.anchor, examples.positive_chunk)
         if kind == "raw":
             relations, known = Relations(strange(self._chunks), []), _NO_ANSWERS
             params = params.model_copy(update={"relative_margin": _EVERYTHING})
@@ -129,7 +129,7 @@ class Trials:
         found = neighbors(examples, self._vectors(previous), params)
         words = None if kind == "raw" else Words(chunk.content for chunk in self._chunks)
         chosen = Filter(relations, known, params, words, guide)
-        return remine(examples, found, self._chunks, chosen, triplets.negatives_per_anchor)
+        return mine_hard_negatives(examples, found, self._chunks, chosen, triplets.negatives_per_anchor)
 
     def _vectors(self, folder: Path) -> Vectors:
         if folder not in self._seen:
@@ -141,9 +141,11 @@ class Trials:
         return self._encoded(Blend(load_base(self._made.params.model), {}))
 
     def _encoded(self, blend: Blend) -> Vectors:
-        judging = self._made.judging
+        evaluator = self._made.evaluator
         model = blend.at(1.0)
-        return vectors_for_mining(model, judging.store, self._start, judging.passages, self._rows, judging.precision)
+        return vectors_for_mining(
+            model, evaluator.store, self._start, evaluator.passages, self._rows, evaluator.precision
+        )
 
     def _blend(self, folder: Path) -> Blend:
         fresh = load_base(self._made.params.model)
@@ -185,8 +187,8 @@ def main() -> None:
 
 def judged(trials: Trials, exam: Exam, made: Made, arms: list[Arm], seeds: list[int]) -> list[dict[str, Any]]:
     """Judge round 0 and the arms, each also against the arm that had as many steps and no mining."""
-    document = {chunk.chunk_id: chunk.document_id for chunk in made.judging.chunks}
-    clusters = np.array([document[min(made.judging.qrels[one])] for one in exam.ids])
+    document = {chunk.chunk_id: chunk.document_id for chunk in made.evaluator.chunks}
+    clusters = np.array([document[min(made.evaluator.qrels[one])] for one in exam.ids])
     of_arm: dict[str, list[np.ndarray]] = {"round 0": [trials.values(None, seed) for seed in seeds]}
     rows = [exam.row("round 0", 1.0, of_arm["round 0"], "dev")]
     for arm in arms:

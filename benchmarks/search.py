@@ -67,9 +67,9 @@ def precisions(passages: np.ndarray, asked: np.ndarray) -> dict[str, dict[str, f
     import faiss
     from sentence_transformers.util import quantization
 
-    from triptych.params_file import load_params
+    from triptych.params.load import load_params
     from triptych.retrieval.dense import search
-    from triptych.retrieval.stored import StoredIndex
+    from triptych.retrieval.vector_index import StoredIndex
 
     exact, _ = search(asked, passages, 10)
     settings, depth = load_params().index, load_params().evaluate.depth
@@ -110,11 +110,11 @@ def main() -> None:
     with chdir(args.project), tempfile.TemporaryDirectory() as scratch:
         from sentence_transformers.util import semantic_search
 
+        from triptych import Searcher
+        from triptych.corpus.passages import passage
         from triptych.corpus.records import read_chunks, read_qrels, read_queries
-        from triptych.params_file import load_params
-        from triptych.retrieval import Searcher
-        from triptych.training.retriever import TextEncoder, load_saved
-        from triptych.triplets.views import passage
+        from triptych.encoding.text_encoder import TextEncoder, load_saved
+        from triptych.params.load import load_params
 
         params, model = load_params(), load_saved(Path("models/embedder"))
         chunks = read_chunks(Path("data/corpus/chunks.parquet"), "split")

@@ -27,7 +27,7 @@ from benchmarks.second_queries import (
     words_of,
 )
 from triptych.artifacts import write_jsonl, write_text
-from triptych.corpus.html import html_pages
+from triptych.corpus.pages.html import html_pages
 from triptych.corpus.records import write_qrels
 
 # Of the library enough chapters for a corpus on which two cores train in minutes; its page lists the modules of each.

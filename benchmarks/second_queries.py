@@ -21,7 +21,7 @@ from typing import Any
 
 from lxml import etree
 
-from triptych.corpus.pages import Page, folded, target
+from triptych.corpus.pages.linked_pages import Page, folded, target
 from triptych.corpus.texts import normalized, sentence_spans
 
 Asked = tuple[str, str, str | None]  # kind, text, the chunk that answers

@@ -38,17 +38,17 @@ from sentence_transformers.util import mine_hard_negatives
 from transformers import TrainerCallback
 
 from benchmarks.recipes import Made, make, run_stages
-from triptych.evaluation.measures import mean_measure
-from triptych.tokens.store import open_store
-from triptych.training.adapter import make_trainable
-from triptych.training.allocator import keep_freed_memory
-from triptych.training.base import load_base, tokenizer_fingerprint
-from triptych.training.judging import Judging, load_judging
-from triptych.training.material import prepare
-from triptych.training.precision import resolve_precision
-from triptych.training.trainer import train
+from triptych.evaluation.metrics import mean_metric
+from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator, load_evaluator
+from triptych.models.adapter import make_trainable
+from triptych.models.loading import load_base, tokenizer_fingerprint
+from triptych.models.precision import resolve_precision
+from triptych.tokens.token_store import open_store
+from triptych.training.data.training_data import prepare
+from triptych.training.fast.malloc import keep_freed_memory
+from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples, read_texts
-from triptych.triplets.sampling import anchors_for_run
+from triptych.triplets.sampling.epoch_sampler import anchors_for_run
 
 _MEASURE = "mrr@10"
 _ROWS = 16  # pairs in a step of the peer
@@ -58,7 +58,7 @@ _ROWS = 16  # pairs in a step of the peer
 class Clock(TrainerCallback):
     """Looks at a model on dev every few steps, with the clock stopped; ends the run at ``mark``."""
 
-    judging: Judging
+    evaluator: RetrievalEvaluator
     every: int
     mark: float = float("inf")
     spent: float = 0.0
@@ -69,7 +69,7 @@ class Clock(TrainerCallback):
         """Judge the model."""
         self.spent += time.perf_counter() - self.since
         was = model.training
-        found = mean_measure(_MEASURE, self.judging.qrels, self.judging.dense_run(model.eval(), 10, "dev"))
+        found = mean_metric(_MEASURE, self.evaluator.qrels, self.evaluator.dense_run(model.eval(), 10, "dev"))
         model.train(was)
         self.looks.append((self.spent, found))
         self.since = time.perf_counter()
@@ -99,10 +99,12 @@ def theirs(made: Made, seed: int, steps: int, every: int) -> Clock:
     """Mine and train as the peer's documentation shows it."""
     rows = pairs(made, steps * _ROWS, seed)
     _, texts = read_texts(made.folder / "data/triplets/texts")
-    corpus = [texts[made.judging.passages[row]] for row, one in enumerate(made.judging.chunks) if one.split == "train"]
+    corpus = [
+        texts[made.evaluator.passages[row]] for row, one in enumerate(made.evaluator.chunks) if one.split == "train"
+    ]
     model = load_base(made.params.model)
-    model.max_seq_length = int(made.judging.store.metadata["max_length"])
-    clock = Clock(made.judging, every)
+    model.max_seq_length = int(made.evaluator.store.metadata["max_length"])
+    clock = Clock(made.evaluator, every)
     mined = mine_hard_negatives(
         rows,
         model,
@@ -152,8 +154,8 @@ def ours(project: Path, settings: list[str], seed: int, every: int, mark: float)
         material = prepare(tokens, store, examples, folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
         spent = time.perf_counter() - started
-        judging = load_judging(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
-        clock = Clock(judging, every, mark, spent)
+        evaluator = load_evaluator(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
+        clock = Clock(evaluator, every, mark, spent)
         train(model, material, settings_of_run, turn.learning_rate, callbacks=[clock])
     return clock
 
@@ -176,7 +178,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as scratch, redirect_stdout(sys.stderr):
         made = make(args.project, Path(scratch), settings, False, ["dev"])
-        base = Clock(made.judging, args.every).look(load_base(made.params.model))
+        base = Clock(made.evaluator, args.every).look(load_base(made.params.model))
         for seed in args.seeds:
             peer = theirs(made, seed, args.steps, args.every)
             mark = peer.looks[-1][1]

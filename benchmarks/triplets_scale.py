@@ -19,14 +19,14 @@ from random import Random
 
 import numpy as np
 
-from triptych.corpus.packages import read_package
-from triptych.corpus.reading import Account
+from triptych.corpus.outcomes import SourceCounts
+from triptych.corpus.readers.docstrings import read_package
 from triptych.corpus.records import Chunk
 from triptych.corpus.texts import sentence_spans
-from triptych.params import Source
-from triptych.params_file import load_params
-from triptych.triplets.pools import Pools
-from triptych.triplets.relations import Relations
+from triptych.params.load import load_params
+from triptych.params.sections import Source
+from triptych.triplets.false_negatives import Relations
+from triptych.triplets.heuristics.pools import Pools
 from triptych.triplets.views import anchors
 
 _FILE = 20  # chunks in a file
@@ -37,7 +37,7 @@ def corpus(size: int) -> list[Chunk]:
     sentences = [
         chunk.content[start:end]
         for name in ("numpy", "pandas")
-        for chunk in read_package(Source(path=name, format="package"), Account(name))
+        for chunk in read_package(Source(path=name, format="package"), SourceCounts(name))
         if isinstance(chunk, Chunk)
         for start, end in sentence_spans(chunk.content)
     ]

@@ -29,7 +29,7 @@ def paths(description: str | None, *names: str, argv: list[str] | None = None) -
     return found
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Write the stage's closing line."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()

@@ -8,25 +8,26 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Run, read_qrels
 from triptych.evaluation.comparison import ALL, NamedInterval, compare, missing_from_top, write_intervals
-from triptych.evaluation.health import against_base
-from triptych.evaluation.measures import mean_measure
-from triptych.evaluation.runs import write_runs
-from triptych.params_file import load_params
+from triptych.evaluation.held_out_triplets import against_base
+from triptych.evaluation.metrics import mean_metric
+from triptych.evaluation.run_files import write_runs
+from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
+from triptych.models.loading import tokenizer_fingerprint
+from triptych.models.round_loading import load_round
+from triptych.params.load import load_params
+from triptych.reranker.cross_encoder import load_saved
+from triptych.reranker.pair_format import pair_store
+from triptych.reranker.rerank_runs import by_pairs, by_tokens, rerank
+from triptych.reranker.saved_reranker import has_reranker
 from triptych.retrieval.fusion import Fusion, choose_fusion
 from triptych.retrieval.reranking import Reranking
-from triptych.tokens.store import open_store
-from triptych.training.base import tokenizer_fingerprint
-from triptych.training.judging import heldout_measures, load_judging
-from triptych.training.pairing import pair_store
-from triptych.training.reranker import has_reranker, load_saved
-from triptych.training.reranking import by_pairs, by_tokens, rerank
-from triptych.training.rounds import load_round
+from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples
-from triptych.triplets.views import passage
 
 # What orders hits anew is compared with the same search without it, too. Where dev leaves the order as it is there is
 # no such system: it would be the one before under another name, and count in Holm's correction.
@@ -45,29 +46,29 @@ def main(argv: list[str] | None = None) -> None:
     corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
-    judging = load_judging(corpus, texts, ["dev", "test"], store, params.train.precision)
+    evaluator = load_evaluator(corpus, texts, ["dev", "test"], store, params.train.precision)
     dev, test = (read_qrels(corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
     heldout = read_examples(args.tokens / "heldout" / "examples.parquet", "triplets")
 
-    settings, measure = params.evaluate, partial(mean_measure, params.promote.measure)
+    settings, measure = params.evaluate, partial(mean_metric, params.promote.measure)
     fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]
-    passages = [passage(chunk, params.triplets.text_template) for chunk in judging.chunks]
-    runs = {"bm25": judging.lexical_run(passages, settings.depth)}
+    passages = [passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
+    runs = {"bm25": evaluator.lexical_run(passages, settings.depth)}
     triplets: list[dict[str, Any]] = []
     chosen: dict[str, Any] = {"strength": record.strength}
     for system, strength in (("base", 0.0), ("tuned", record.strength)):
         model, hybrid = blend.at(strength), f"{system}_hybrid"
-        runs[system] = judging.dense_run(model, settings.depth, f"evaluate: {system}")
+        runs[system] = evaluator.dense_run(model, settings.depth, f"evaluate: {system}")
         fusion, _ = choose_fusion(_only(runs[system], dev), _only(runs["bm25"], dev), fusions, dev, measure)
         runs[hybrid] = fusion.fuse(runs[system], runs["bm25"], settings.depth)
         chosen[hybrid] = asdict(fusion)
-        late, scorer = f"{system}_late", by_tokens(model, judging, f"evaluate: {system}")
+        late, scorer = f"{system}_late", by_tokens(model, evaluator, f"evaluate: {system}")
         ways = _ways(settings.rerank_depths, settings.late_weights)
         ordered, way = rerank(runs[hybrid], dev, ways, measure, scorer)
         chosen[late] = asdict(way)
         if way.weight:
             runs[late] = ordered
-        triplets += [{"system": system} | row for row in heldout_measures(model, judging, heldout)]
+        triplets += [{"system": system} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved(args.reranker)
         pairs = pair_store(reranker, args.tokens, params, reranker.max_seq_length)
@@ -77,14 +78,14 @@ def main(argv: list[str] | None = None) -> None:
             dev,
             _ways(settings.rerank_depths, settings.rerank_weights),
             measure,
-            by_pairs(reranker, pairs, judging),
+            by_pairs(reranker, pairs, evaluator),
         )
         chosen["reranked"] = asdict(way)
         if way.weight:
             runs["reranked"] = ordered
-    document = {chunk.chunk_id: chunk.document_id for chunk in judging.chunks}
+    document = {chunk.chunk_id: chunk.document_id for chunk in evaluator.chunks}
     tested = {system: _only(found, test) for system, found in runs.items()}
-    queries = {query.query_id: query for query in judging.queries}
+    queries = {query.query_id: query for query in evaluator.queries}
     documents = {query: document[min(judged)] for query, judged in test.items()}
     compared = compare(tested, test, queries, documents, "base", settings)
     added: list[NamedInterval] = []
@@ -112,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.tables / "heldout_triplets.csv", _labeled(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _labeled(_recall(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
-    say(
+    print_line(
         f"evaluate: {len(test)} test queries ({compared.kinds[ALL]}); mrr@10 base {base:.3f}, tuned {tuned:.3f};"
         f" {args.metrics}"
     )

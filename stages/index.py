@@ -10,17 +10,17 @@ Token vectors are written where the verdict is for late interaction.
 
 from time import perf_counter
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, intact, read_json, write_json, writing
+from triptych.corpus.passages import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
-from triptych.params_file import load_params
-from triptych.retrieval.fidelity import fidelity
-from triptych.retrieval.search_index import IndexSettings, write_index
-from triptych.retrieval.searcher import CARD
-from triptych.retrieval.stored import StoredIndex
-from triptych.training.query_side import light_settings
-from triptych.training.retriever import TextEncoder, load_saved
-from triptych.triplets.views import passage
+from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
+from triptych.encoding.text_encoder import TextEncoder, load_saved
+from triptych.params.load import load_params
+from triptych.retrieval.quantization_loss import fidelity
+from triptych.retrieval.vector_index import StoredIndex
+from triptych.serving.search_index import IndexSettings, write_index
+from triptych.serving.searcher import CARD
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     encoder = TextEncoder(model, params.train.precision, "index")
     vectors = encoder.passages(passages, args.vectors)
     stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
-    light = light_settings(args.embedder, model)
+    light = numpy_encoder_settings(args.embedder, model)
     with intact(args.verdict, "promote"):
         late = bool(read_json(args.verdict, "promote")["late_interaction"]["used"])
     made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light, late)
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
             "measures": measures,
         },
     )
-    say(
+    print_line(
         f"index: {len(chunks)} chunks at {settings.precision}, {each['vectors']:.0f} bytes a vector ({share:.1%});"
         f" of float32's ten best {measures['test']['index']['recall@10']:.1%} are found; {speed:.0f} vector searches a"
         f" second; {args.index}"

@@ -9,22 +9,23 @@
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
-from triptych.params_file import load_params
-from triptych.tokens.store import open_store
-from triptych.training.base import device, tokenizer_fingerprint
-from triptych.training.guide import reranker_guide
-from triptych.training.mining_vectors import vectors_for_mining
-from triptych.training.precision import resolve_precision
-from triptych.training.rounds import load_model, maker_of, write_end
-from triptych.triplets.candidates import Words
+from triptych.encoding.mining_vectors import vectors_for_mining
+from triptych.models.loading import device, tokenizer_fingerprint
+from triptych.models.precision import resolve_precision
+from triptych.models.round_loading import load_model
+from triptych.models.round_record import maker_of, write_end
+from triptych.params.load import load_params
+from triptych.reranker.mining_guide import reranker_guide
+from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_passages, read_texts
-from triptych.triplets.flat import write_round
-from triptych.triplets.mining import Filter, Scores, Vectors, neighbors, remine
-from triptych.triplets.mining_figures import advice
-from triptych.triplets.relations import Answers, Relations
+from triptych.triplets.export.flat import write_round
+from triptych.triplets.false_negatives import PositivesByAnchor, Relations
+from triptych.triplets.heuristics.candidates import Words
+from triptych.triplets.mining.hard_negatives import CandidateFilter, Scores, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.mining_metrics import advice
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,15 +51,15 @@ def main(argv: list[str] | None = None) -> None:
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":
         guide = reranker_guide(params, args.tokens, examples, passages, precision)
-    chosen = Filter(
+    chosen = CandidateFilter(
         Relations(chunks, links, params.triplets.exclude_linked),
-        Answers(examples.anchor, examples.positive_chunk),
+        PositivesByAnchor(examples.anchor, examples.positive_chunk),
         params.mine,
         Words(chunk.content for chunk in chunks),
         guide,
     )
     found = neighbors(examples, vectors(model), params.mine)
-    mined, figures = remine(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
+    mined, figures = mine_hard_negatives(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
     ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
     with writing(args.mined) as out:
         _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, profile)
@@ -67,8 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             write_end(out, all_["churn"])
     write_json(args.metrics, {"mined": figures, "ends": ends} | written)
     for line in advice(figures):
-        say(f"warning: {line}")
-    say(
+        print_line(f"warning: {line}")
+    print_line(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"
         f" {all_['hard_negatives']} hard negatives, {all_['churn']:.0%} new, {all_['examples_short']} anchors short,"
         f" {all_['examples_fallback']} of them on the pool of before; {args.mined}"

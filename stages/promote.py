@@ -10,20 +10,20 @@ A reranker is published only if it adds to what there would be without it; else 
 import shutil
 from typing import Any
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import read_json, write_json, write_text, writing
 from triptych.evaluation.comparison import read_intervals
-from triptych.evaluation.reranked import no_place, refused, told_of_reranker
+from triptych.evaluation.second_stage import no_place, refused, told_of_reranker
 from triptych.evaluation.verdict import Verdict, judge, told_of
-from triptych.params import Model
-from triptych.params_file import load_params
-from triptych.report.card import model_card
+from triptych.models.loading import license_of, load_base
+from triptych.models.publishing import publish
+from triptych.models.round_loading import load_round
+from triptych.params.load import load_params
+from triptych.params.sections import Model
+from triptych.report.model_card import model_card
+from triptych.reranker.saved_reranker import model_of, no_reranker
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.reranking import Reranking
-from triptych.training.base import license_of, load_base
-from triptych.training.publishing import publish
-from triptych.training.reranker import model_of, no_reranker
-from triptych.training.rounds import load_round
 
 _PATHS = ("intervals", "evaluation", "added", "model", "candidate", "verdict", "embedder", "reranker")
 _LOAD = """from sentence_transformers import SentenceTransformer
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 
     verdict, told = verdict_on("tuned")
     blend, record = load_round(args.model, params.model)
-    # Strength 0 is the base model: there is nothing to promote, whatever the figures say.
+    # Strength 0 is the base model: there is nothing to promote, whatever the figures print_line.
     changed = record.strength > 0
     promoted = changed and verdict.decision == "promoted"
     tuned = promoted or (changed and verdict.decision == "unproven" and params.promote.unproven == "tuned")
@@ -137,10 +137,10 @@ def main(argv: list[str] | None = None) -> None:
     )
     unproven = "unproven, " if verdict.decision == "unproven" else ""
     decision = "the tuned embedder" if tuned else "keep your base model"
-    say(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
-    say(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
-    say(f"promote: {'use' if late_used else 'no'} late interaction; {late_told['reason']}")
-    say(f"promote: {'use the' if reranks else 'no'} reranker; {reranker_told['reason']}; {args.reranker}")
+    print_line(f"promote: {unproven}{decision}; {'; '.join(verdict.reasons)}; {args.embedder}")
+    print_line(f"promote: {'use' if used else 'no'} hybrid search; {hybrid_told['reason']}")
+    print_line(f"promote: {'use' if late_used else 'no'} late interaction; {late_told['reason']}")
+    print_line(f"promote: {'use the' if reranks else 'no'} reranker; {reranker_told['reason']}; {args.reranker}")
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_jsonl, write_text
-from triptych.params_file import load_params
-from triptych.params_triplets import PROFILES
-from triptych.tokens.store import open_store
-from triptych.training.base import device, tokenizer_fingerprint
-from triptych.training.judging import similarities
-from triptych.training.precision import resolve_precision
-from triptych.training.rounds import load_model
+from triptych.evaluators.retrieval_evaluator import similarities
+from triptych.models.loading import device, tokenizer_fingerprint
+from triptych.models.precision import resolve_precision
+from triptych.models.round_loading import load_model
+from triptych.params.load import load_params
+from triptych.params.triplets import PROFILES
+from triptych.tokens.token_store import open_store
+from triptych.triplets.difficulty import judgment, rate, readable
 from triptych.triplets.examples import read_examples, read_passages, read_texts
-from triptych.triplets.quality import judgment, rate, readable
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     write_json(args.metrics, {"judgment": said, "tiers": _nested(table)})
     for profile, sentences in said.items():
         for sentence in sentences:
-            say(f"rate {profile}: {sentence}")
-    say(f"rate: {len(profiles[0])} anchors with their pools, by the base model; {args.metrics}, {args.tables}")
+            print_line(f"rate {profile}: {sentence}")
+    print_line(f"rate: {len(profiles[0])} anchors with their pools, by the base model; {args.metrics}, {args.tables}")
 
 
 def _nested(table: list[dict[str, Any]]) -> dict[str, Any]:

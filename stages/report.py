@@ -6,23 +6,23 @@
 
 from pathlib import Path
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_text
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
-from triptych.evaluation.runs import read_hits
-from triptych.params_file import load_params
+from triptych.evaluation.run_files import read_hits
+from triptych.params.load import load_params
 from triptych.report.decisions import deployed
-from triptych.report.explorer import SHOWN, Explorer
-from triptych.report.findings import read_findings
-from triptych.report.page import render
+from triptych.report.html_page import render
 from triptych.report.provenance import hashes, versions
+from triptych.report.query_explorer import SHOWN, Explorer
+from triptych.report.run_results import read_run_results
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write one file that opens without a network."""
     args = paths(__doc__, "metrics", "corpus", "tokens", "runs", "embedder", "page", argv=argv)
     params = load_params()
-    findings = read_findings(args.metrics, args.tokens, params)
+    findings = read_run_results(args.metrics, args.tokens, params)
     chunks = read_chunks(args.corpus / "chunks.parquet", "split")
     questions = read_queries(args.corpus, "split")
     qrels = read_qrels(args.corpus / "qrels" / "test.tsv")
@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> None:
     explorer = Explorer(chunks, [questions[one] for one in qrels], qrels, hits, compared, snippet)
     origin = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
     write_text(args.page, render(findings, explorer, origin, Path("params.yaml").read_text(encoding="utf-8")))
-    say(f"report: {len(qrels)} test queries, {args.page.stat().st_size / 1e6:.1f} MB; open {args.page} in a browser")
+    print_line(
+        f"report: {len(qrels)} test queries, {args.page.stat().st_size / 1e6:.1f} MB; open {args.page} in a browser"
+    )
 
 
 if __name__ == "__main__":

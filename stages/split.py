@@ -11,19 +11,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import open_table, read_table, write_json, write_table, writing
-from triptych.corpus.columns import ChunkTable, read_columns
-from triptych.corpus.coverage import count, thin_categories
-from triptych.corpus.near_duplicates import cluster
-from triptych.corpus.neighbors import neighbor_figures
-from triptych.corpus.pseudo import pseudo_queries
-from triptych.corpus.queries import crossref_queries, user_queries
-from triptych.corpus.records import write_queries
-from triptych.corpus.redundancy import near_duplicate_figures, near_duplicate_table
-from triptych.corpus.splits import SPLITS, assign, documents, leaks, place
+from triptych.corpus.chunk_table import ChunkTable, read_columns
+from triptych.corpus.duplicates.duplicate_report import near_duplicate_metrics, near_duplicate_table
+from triptych.corpus.duplicates.near_duplicates import cluster
+from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
+from triptych.corpus.queries.pseudo_queries import pseudo_queries
+from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.records import SPLITS, write_queries
+from triptych.corpus.splits.by_document import assign, documents, leaks, place
+from triptych.corpus.splits.query_counts import count, thin_categories
 from triptych.errors import UserError
-from triptych.params_file import load_params
+from triptych.params.load import load_params
 from triptych.progress import progress
 
 
@@ -66,12 +66,14 @@ def main(argv: list[str] | None = None) -> None:
         queries = [item.query for split in SPLITS for item in placed[split]]
         qrels = {split: {item.query.query_id: item.relevant for item in placed[split]} for split in SPLITS}
         write_queries(out, queries, qrels)
-    figures = near_duplicate_figures(columns, found)
+    figures = near_duplicate_metrics(columns, found)
     metrics = {
         "splits": counts,
         "kinds": {split: dict(Counter(item.query.kind for item in placed[split])) for split in SPLITS},
         "leaks": leaking,
-        "nearest_train_query": neighbor_figures(*([item.query for item in placed[one]] for one in ("test", "train"))),
+        "nearest_train_query": query_overlap_metrics(
+            *([item.query for item in placed[one]] for one in ("test", "train"))
+        ),
         "near_duplicates": figures,
         "documents": int(document_ids.max()) + 1,
         "queries_dropped": dropped | dict(moved),
@@ -79,9 +81,9 @@ def main(argv: list[str] | None = None) -> None:
     }
     write_json(args.metrics, metrics)
     for warning in warnings:
-        say(f"warning: {warning}")
+        print_line(f"warning: {warning}")
     sizes = ", ".join(f"{one} {np.sum(sides == side)}/{len(placed[one])}" for side, one in enumerate(SPLITS))
-    say(
+    print_line(
         f"split: {len(columns)} chunks in {metrics['documents']} documents, {figures['redundant_share']:.1%} redundant,"
         f" {figures['across_categories']['clusters']} near-duplicate clusters across categories;"
         f" chunks/queries: {sizes}; no leak; {args.corpus}"

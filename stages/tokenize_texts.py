@@ -8,14 +8,14 @@ What it writes is all that training, mining and evaluation need, so that another
 
 import shutil
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import writing
-from triptych.params_file import load_params
-from triptych.tokens.lengths import statistics
-from triptych.tokens.store import write_store
+from triptych.models.loading import describe, load_base
+from triptych.models.round_record import RoundRecord, write_round_record
+from triptych.params.load import load_params
+from triptych.tokens.length_statistics import statistics
+from triptych.tokens.token_store import write_store
 from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
-from triptych.training.base import describe, load_base
-from triptych.training.rounds import Round, write_round_record
 from triptych.triplets.examples import read_examples, read_texts
 
 
@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.round) as out:
         shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:
-        write_round_record(out, Round("base", base, max_length, strength=0.0, trained_in="base", dev=None))
-    say(
+        write_round_record(out, RoundRecord("base", base, max_length, strength=0.0, trained_in="base", dev=None))
+    print_line(
         f"tokenize: {len(texts)} distinct texts, max_length {max_length}, {metadata['share_truncated']:.1%} truncated,"
         f" p95 {metadata['p95_length']} tokens; {args.tokens}"
     )

@@ -14,20 +14,20 @@ from zlib import crc32
 
 from accelerate import PartialState
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
-from triptych.params_file import load_params
-from triptych.tokens.store import open_store
-from triptych.training.adapter import Blend, difference, make_trainable, save_trained
-from triptych.training.base import describe, load_base
-from triptych.training.curves import dev_csv, steps_csv, strengths_csv
-from triptych.training.judging import choose_strength, load_judging
-from triptych.training.material import prepare
-from triptych.training.options import load_to_train
+from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
+from triptych.models.adapter import Blend, difference, make_trainable, save_trained
+from triptych.models.loading import describe, load_base
+from triptych.models.round_record import RoundRecord, keep_better, keep_previous, maker_of, read_end, read_round_record
+from triptych.params.load import load_params
+from triptych.tokens.token_store import open_store
+from triptych.training.data.training_data import prepare
+from triptych.training.loop.accelerations import load_to_train
+from triptych.training.loop.early_stopping import DevEvaluation
+from triptych.training.loop.trainer import train
+from triptych.training.loop.training_logs import dev_csv, steps_csv, strengths_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
-from triptych.training.rounds import Round, keep_better, keep_previous, maker_of, read_end, read_round_record
-from triptych.training.trainer import train
-from triptych.training.watching import Watch
 from triptych.triplets.examples import read_examples
 
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         write_text(args.curve, "step,loss\n")
         write_text(args.tables / "dev.csv", "step,category,mrr@10,weight\n")
         write_text(args.tables / "strengths.csv", "strength,category,mrr@10\n")
-        say(
+        print_line(
             f"train {args.model.name}: not trained, mining renewed only {churn:.1%} of the hard negatives"
             f" (mine.skip_below_churn); {kept.trained_in} is kept; {args.model}"
         )
@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     material = prepare(args.tokens, store, examples, args.previous, params, turn, seed)
     rows = len(material.schedule) * material.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    judging = load_judging(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
-    watch = Watch(judging, material, settings, args.vectors)
+    evaluator = load_evaluator(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
+    watch = DevEvaluation(evaluator, material, settings, args.vectors)
     read = [params.model, params.triplets, params.tokenize.padding, settings, turn]
     key = run_key(args.model.name, read, [args.tokens, args.round, args.previous])
     trained = train(model, material, settings, turn.learning_rate, args.checkpoints / key, callbacks=[watch])
@@ -71,9 +71,11 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
-        strength, dev = choose_strength(Blend(fresh, difference(fresh, out)), settings.strengths, judging, args.vectors)
-        overall = {one: judging.overall(found) for one, found in dev.items()}
-        record = Round(settings.method, base, max_length, strength, args.model.name, overall[strength])
+        strength, dev = choose_strength(
+            Blend(fresh, difference(fresh, out)), settings.strengths, evaluator, args.vectors
+        )
+        overall = {one: evaluator.overall(found) for one, found in dev.items()}
+        record = RoundRecord(settings.method, base, max_length, strength, args.model.name, overall[strength])
         kept = keep_better(out, record, args.previous)
     write_json(
         args.metrics,
@@ -96,7 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.tables / "strengths.csv", strengths_csv(dev))
     clear_checkpoints(args.checkpoints)
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
-    say(
+    print_line(
         f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss}"
         + (f", stopped: {watch.stopped}" if watch.stopped else "")
         + f"; dev mrr@10 base {overall[0.0]:.3f}, this round {overall[strength]:.3f}: {choice}; {args.model}"

@@ -12,21 +12,22 @@ from dataclasses import asdict
 import numpy as np
 from accelerate import PartialState
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
-from triptych.params_file import load_params
-from triptych.training.adapter import make_trainable
-from triptych.training.curves import steps_csv
-from triptych.training.listing import list_loss, list_material
-from triptych.training.pairing import pair_store
+from triptych.models.adapter import make_trainable
+from triptych.models.round_loading import load_model
+from triptych.params.load import load_params
+from triptych.reranker.cross_encoder import load_reranker, probes, save_reranker
+from triptych.reranker.list_batches import list_loss, list_training_data
+from triptych.reranker.pair_format import pair_store
+from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
+from triptych.training.loop.trainer import train
+from triptych.training.loop.training_logs import steps_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
-from triptych.training.reranker import load_reranker, model_of, no_reranker, probes, save_reranker, settings_of
-from triptych.training.rounds import load_model
-from triptych.training.trainer import train
 from triptych.triplets.examples import read_examples, read_passages, read_texts
-from triptych.triplets.lists import draw_lists
-from triptych.triplets.relations import Relations
+from triptych.triplets.false_negatives import Relations
+from triptych.triplets.sampling.reranker_lists import draw_lists
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
             no_reranker(out, "train_reranker.steps is 0")
         write_json(args.metrics, {"lists": 0})
         write_text(args.curve, "step,loss\n")
-        say(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
+        print_line(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
         return
     corpus, texts, settings = args.tokens / "corpus", args.tokens / "texts", settings_of(params)
     tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         (wanted.steps * settings.batch_size * settings.gradient_accumulation_steps, wanted.negatives, wanted.random),
         wanted.seed,
     )
-    material = list_material(examples, lists, passages, store, wanted, params.tokenize.padding == "fixed")
+    material = list_training_data(examples, lists, passages, store, wanted, params.tokenize.padding == "fixed")
     make_trainable(model, settings, None)
     read = [params.model, params.triplets, params.tokenize.padding, settings, wanted]
     key = run_key("reranker", read, [args.tokens, args.round, args.retriever])
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     write_text(args.curve, steps_csv(trained.steps))
     clear_checkpoints(args.checkpoints)
-    say(
+    print_line(
         f"train_reranker: {wanted.steps} steps, {len(lists.example)} lists of {1 + wanted.negatives}, loss"
         f" {wanted.loss}; scores of the saved model differ by {largest:.1g} at most; {args.reranker}"
     )

@@ -7,21 +7,22 @@
 from collections import Counter
 from pathlib import Path
 
-from stages.command import paths, run, say
+from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Chunk, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
-from triptych.params_file import load_params
-from triptych.params_triplets import PROFILES
+from triptych.params.load import load_params
+from triptych.params.triplets import PROFILES
 from triptych.triplets.examples import Example, Examples, TextTable, write_examples, write_texts
-from triptych.triplets.exchange import Imported, read_imported
-from triptych.triplets.flat import write_round
+from triptych.triplets.export.flat import write_round
+from triptych.triplets.export.import_export import Imported, read_imported
+from triptych.triplets.false_negatives import Relations
+from triptych.triplets.heuristics.pools import Pools
 from triptych.triplets.negatives import Pool
-from triptych.triplets.pools import Pools
-from triptych.triplets.relations import Relations
-from triptych.triplets.remedies import remedies
-from triptych.triplets.views import Anchor, anchors, passage, question_anchors
+from triptych.triplets.sampling.shortfalls import shortfall_warnings
+from triptych.triplets.views import Anchor, anchors, question_anchors
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     for profile, made in examples.items():
         with writing(getattr(args, profile)) as out:
             draw, figures = write_round(out, made, table.texts, passages, ids, params, profile)
-        said = remedies(made, draw, drawn.related, drawn.looked, of_category, params, profile)
+        said = shortfall_warnings(made, draw, drawn.related, drawn.looked, of_category, params, profile)
         metrics[profile] = figures | {"warnings": said}
         warnings += [line for line in said if line not in warnings]
     with writing(args.texts) as out:
@@ -76,9 +77,9 @@ def main(argv: list[str] | None = None) -> None:
         write_examples(out / "examples.parquet", heldout)
     write_json(args.metrics, metrics)
     for line in warnings:
-        say(f"warning: {line}")
+        print_line(f"warning: {line}")
     views = ", ".join(f"{view} {number}" for view, number in sorted(Counter(one.view for one in found).items()))
-    say(
+    print_line(
         f"triplets: {len(found)} examples ({views}) over {len(table.texts)} distinct texts, for"
         f" {' and '.join(PROFILES)}; {getattr(args, PROFILES[0])}"
     )

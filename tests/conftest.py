@@ -10,14 +10,15 @@ import pytest
 import yaml
 from hand_made import PATHS, shares, stored, write_corpus
 
-from triptych.corpus.near_duplicates import cluster
-from triptych.corpus.queries import Judged, crossref_queries
-from triptych.corpus.records import Chunk, Link, link_table
-from triptych.corpus.sources import Intake
-from triptych.corpus.splits import SPLITS, assign, documents, place
-from triptych.params_file import load_params
+from triptych.corpus.duplicates.near_duplicates import cluster
+from triptych.corpus.queries.written_queries import JudgedQuery, crossref_queries
+from triptych.corpus.readers.sources import SourceReader
+from triptych.corpus.records import SPLITS, Chunk, Link, link_table
+from triptych.corpus.splits.by_document import assign, documents, place
+from triptych.params.load import load_params
 
 ROOT = Path(__file__).parents[1]
+pytest_plugins = ["short_runs"]
 
 
 class Corpus(NamedTuple):
@@ -25,7 +26,7 @@ class Corpus(NamedTuple):
 
     chunks: list[Chunk]
     links: list[Link]
-    judged: dict[str, list[Judged]]
+    judged: dict[str, list[JudgedQuery]]
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def tiny_corpus(params_with):
     """The documentation of numpy.fft and numpy.linalg as ``ingest`` and ``split`` leave it."""
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "linalg")]
     params = params_with(**{"ingest.sources": sources, "ingest.max_content_chars": 1_000_000})
-    intake = Intake(params.ingest)
+    intake = SourceReader(params.ingest)
     read, links = list(intake.chunks(lambda path, one: None)), list(intake.links())
     table, columns = stored(read)
     judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)

@@ -7,7 +7,7 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.corpus.columns import ChunkTable, read_columns
+from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.records import Chunk, Query, chunk_table, write_chunks, write_links, write_queries
 from triptych.triplets.views import VIEWS
 

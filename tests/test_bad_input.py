@@ -204,11 +204,11 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
         " --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"
     )
     assert "dvc repro train@round0" in fails(mine.main, *mining.split())
-    judging = (
+    evaluator = (
         "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
         " --runs data/runs --reranker models/reranker-candidate"
     )
-    assert "dvc repro train@round1" in fails(evaluate.main, *judging.split())
+    assert "dvc repro train@round1" in fails(evaluate.main, *evaluator.split())
 
 
 @pytest.mark.parametrize(("name", "stage"), [("round0", "tokenize"), ("round1", "mine@round1")])

@@ -12,7 +12,8 @@ from sentence_transformers import SentenceTransformer
 from stages import command, index
 from triptych.artifacts import dvc_hash
 from triptych.corpus.records import read_chunks, write_chunks
-from triptych.training import encoding, token_encoding
+from triptych.encoding import encode_texts as encoding
+from triptych.encoding import encode_tokens as token_encoding
 
 CHUNKS = "data/corpus/chunks.parquet"
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from stages import split
 from triptych.cli import app
-from triptych.corpus.questions import answered_chunks
+from triptych.corpus.readers.judged_questions import answered_chunks
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 
 

@@ -12,8 +12,8 @@ from sentence_transformers import CrossEncoder
 
 from stages import mine, train
 from stages.command import run
-from triptych.training import encoding
-from triptych.training.rounds import read_round_record
+from triptych.encoding import encode_texts as encoding
+from triptych.models.round_record import read_round_record
 from triptych.triplets.examples import read_examples, read_passages, read_texts
 from triptych.triplets.negatives import STRATEGIES
 

@@ -3,7 +3,7 @@
 import pytest
 
 from triptych.errors import UserError
-from triptych.params_file import load_params
+from triptych.params.load import load_params
 
 
 @pytest.fixture

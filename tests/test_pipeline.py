@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from triptych.params import Params
-from triptych.params_file import load_params
+from stages.code_deps import code_of, with_code_deps
+from triptych.params.load import load_params
+from triptych.params.sections import Params
 
 ROOT = Path(__file__).parents[1]
-FIRST_PARTY = ("stages", "triptych")
 
 
 def _stages():
@@ -23,40 +23,25 @@ def _stages():
 STAGES = _stages()
 
 
-def _module_file(name: str) -> Path | None:
-    path = ROOT.joinpath(*name.split("."))
-    for found in (path.with_suffix(".py"), path / "__init__.py"):
-        if found.exists():
-            return found
-    return None
-
-
-def _imports(path: Path, seen: set[Path]) -> set[Path]:
-    if path in seen:
-        return seen
-    seen.add(path)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.split(".")[0] in FIRST_PARTY and (found := _module_file(name)):
-                _imports(found, seen)
-    return seen
-
-
-def needed(stage) -> set[str]:
-    module = shlex.split(stage.cmd)[2]
-    files = {path.relative_to(ROOT).as_posix() for path in _imports(_module_file(module), set())}
-    return {file for file in files if not file.endswith("__init__.py")}
-
-
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_declares_every_module_it_imports_and_no_other(name):
     declared = {dep.def_path for dep in STAGES[name].deps if str(dep.def_path).endswith(".py")}
-    assert declared == needed(STAGES[name])
+    assert declared == set(code_of(STAGES[name].cmd)), "run `make deps`"
+
+
+def test_make_deps_changes_nothing_that_is_in_order(tmp_path):
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert with_code_deps(text, {name.split("@")[0]: stage.cmd for name, stage in STAGES.items()}) == text
+
+
+def test_make_deps_adds_what_is_missing_and_removes_what_is_not_imported():
+    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    commands = {name.split("@")[0]: stage.cmd for name, stage in STAGES.items()}
+    wrong = text.replace("      - triptych/errors.py\n", "").replace(
+        "    deps:\n", "    deps:\n      - triptych/nowhere.py\n"
+    )
+    assert wrong != text
+    assert with_code_deps(wrong, commands) == text
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -106,7 +91,7 @@ def _params_used(path: Path) -> set[str]:
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_tracks_the_params_it_reads(name):
     tracked = {key for dep in STAGES[name].deps for key in getattr(dep, "params", [])}
-    used = _params_used(_module_file(shlex.split(STAGES[name].cmd)[2]))
+    used = _params_used(ROOT / f"{shlex.split(STAGES[name].cmd)[2].replace('.', '/')}.py")
     assert used
     assert not {
         key
@@ -120,8 +105,3 @@ def test_stage_tracks_the_params_it_reads(name):
 def test_each_section_of_params_is_a_stage_or_shared_by_stages():
     load_params(ROOT / "params.yaml")
     assert set(Params.model_fields) == {name.split("@")[0] for name in STAGES} | {"model", "rounds"}
-
-
-if __name__ == "__main__":  # prints what each stage should declare
-    for name, stage in STAGES.items():
-        print(name, *(f"      - {file}" for file in sorted(needed(stage))), sep="\n")

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from stages import rate
-from triptych.params_file import load_params
-from triptych.tokens.store import open_store
-from triptych.training.base import load_base, tokenizer_fingerprint
-from triptych.training.judging import heldout_measures, load_judging, similarities
+from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator, similarities
+from triptych.models.loading import load_base, tokenizer_fingerprint
+from triptych.params.load import load_params
+from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import TIERS
 
@@ -80,7 +80,7 @@ def test_so_many_anchors_are_looked_at(rated):
 
 @pytest.fixture(scope="module")
 def judged(prepared):
-    """Return the base model, what judging needs, texts and roles of the prepared project."""
+    """Return the base model, what evaluator needs, texts and roles of the prepared project."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(prepared)
         params = load_params()
@@ -88,7 +88,7 @@ def judged(prepared):
         tokens = prepared / "data/tokens"
         store = open_store(tokens, tokenizer_fingerprint(model))
         model.max_seq_length = int(store.metadata["max_length"])
-        return model, load_judging(tokens / "corpus", tokens / "texts", ["test"], store, "fp32"), tokens
+        return model, load_evaluator(tokens / "corpus", tokens / "texts", ["test"], store, "fp32"), tokens
 
 
 def cosines(model, texts, pairs):
@@ -97,25 +97,25 @@ def cosines(model, texts, pairs):
 
 
 def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepared, judged):
-    model, judging, tokens = judged
+    model, evaluator, tokens = judged
     texts = read_texts(tokens / "texts")[1]
     profiles = [
         read_examples(prepared / f"data/triplets/{name}/examples.parquet", "triplets").sampled(9, 1)
         for name in ("embedder", "reranker0")
     ]
-    found = similarities(model, judging.store, judging.passages, judging.precision, *profiles)
+    found = similarities(model, evaluator.store, evaluator.passages, evaluator.precision, *profiles)
     for examples, near in zip(profiles, found, strict=True):
         rows = list(examples)
         expected = cosines(model, texts, [(row.anchor, row.positive) for row in rows])
         assert near.positive == pytest.approx(expected, abs=1e-4)
-        pairs = [(row.anchor, int(judging.passages[one.chunk])) for row in rows for one in row.negatives]
+        pairs = [(row.anchor, int(evaluator.passages[one.chunk])) for row in rows for one in row.negatives]
         assert near.negative == pytest.approx(cosines(model, texts, pairs), abs=1e-4)
 
 
 def test_held_out_triplets_are_measured_for_each_category_and_tier(judged):
-    model, judging, tokens = judged
+    model, evaluator, tokens = judged
     examples = read_examples(tokens / "heldout/examples.parquet", "triplets")
-    rows = {(row["category"], row["tier"]): row for row in heldout_measures(model, judging, examples)}
+    rows = {(row["category"], row["tier"]): row for row in held_out_triplet_metrics(model, evaluator, examples)}
     pool, names = examples.pool, np.array(examples.categories)[examples.category[examples.pool.anchors]]
     for (category, tier), row in rows.items():
         of_tier = np.array(TIERS)[pool.tier] == tier if tier != "all" else True

@@ -9,10 +9,10 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from triptych.cli import app
+from triptych.corpus.passages import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
-from triptych.evaluation.measures import mean_measure
-from triptych.params_file import load_params
-from triptych.triplets.views import passage
+from triptych.evaluation.metrics import mean_metric
+from triptych.params.load import load_params
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def plain_mrr(project, place):
         }
         for query, row in zip(qrels, scores, strict=True)
     }
-    return mean_measure("mrr@10", qrels, run)
+    return mean_metric("mrr@10", qrels, run)
 
 
 def test_embedder_and_base_are_measured_as_sentence_transformers_would_load_them(project):

@@ -37,9 +37,9 @@ def results(
     """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
     from triptych.artifacts import read_json, read_rows
     from triptych.evaluation.comparison import read_intervals
-    from triptych.report.table import show_results
+    from triptych.report.console.results_table import show_results
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         evaluation = read_json(metrics / "evaluate.json", "evaluate")
         verdict = read_json(metrics / "verdict.json", "promote")
         if "late_interaction" not in verdict:
@@ -57,10 +57,10 @@ def triplets(
 ) -> None:
     """Show how hard the triplets are for the base model, and examples of each tier to read."""
     from triptych.artifacts import read_json, read_jsonl
-    from triptych.params_triplets import PROFILES
-    from triptych.report.triplets import show_triplets
+    from triptych.params.triplets import PROFILES
+    from triptych.report.console.triplet_table import show_triplets
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
         rating = read_json(metrics / "rate.json", "rate")
@@ -81,10 +81,10 @@ def search(
     verdict: Annotated[Path, typer.Option(help="says how to search")] = Path("metrics/verdict.json"),
 ) -> None:
     """Search the documentation as the verdict says: with BM25, late interaction and a reranker where they help."""
-    from triptych.report.hits import show_hits
-    from triptych.retrieval.searcher import Searcher
+    from triptych.report.console.hit_list import show_hits
+    from triptych.serving.searcher import Searcher
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         if question == "-" and sys.stdin.isatty():
             raise UserError('ask something: triptych search "how do I ...", or give questions on standard input')
         searcher = Searcher(index, embedder, reranker, verdict)
@@ -108,13 +108,13 @@ def evaluate(
     metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = METRICS,
 ) -> None:
     """Measure a saved embedder beside the base model and BM25 on questions of your own."""
-    from triptych.corpus.questions import read_corpus, read_questions
+    from triptych.corpus.readers.judged_questions import read_corpus, read_questions
     from triptych.evaluation.comparison import ALL
-    from triptych.params_file import load_params
-    from triptych.report.table import show_measures
-    from triptych.training.trial import fusions_on_record, put_on_trial
+    from triptych.evaluators.own_questions import compare_on_questions, fusions_on_record
+    from triptych.params.load import load_params
+    from triptych.report.console.results_table import show_measures
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         params = load_params()
         _check_file("--queries", queries, "a file such as BEIR's queries.jsonl")
         _check_file("--qrels", qrels, "a .tsv of query-id, corpus-id, score")
@@ -125,7 +125,7 @@ def evaluate(
         chunks, left_out = read_corpus(corpus)
         asked, judged, unjudged = read_questions(queries, qrels, chunks)
         fusions = fusions_on_record(metrics)
-        found = put_on_trial(embedder, chunks, asked, judged, params, fusions, VECTORS)
+        found = compare_on_questions(embedder, chunks, asked, judged, params, fusions, VECTORS)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
     show_measures(_console(), title, found.measures, found.intervals, params.promote.measure)
     without = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
@@ -143,16 +143,16 @@ def label(
     metrics: Annotated[Path, typer.Option(help="where the verdict says how to fuse")] = Path("metrics"),
 ) -> None:
     """Write questions for chunks that are shown, and mark what else answers them; stop and go on at any time."""
-    from triptych.corpus.questions import answered_chunks, read_corpus
-    from triptych.evaluation.labeling import Journal
-    from triptych.params_file import load_params
-    from triptych.report.labeling import hold
-    from triptych.training.trial import todays_search
+    from triptych.corpus.readers.judged_questions import answered_chunks, read_corpus
+    from triptych.evaluation.label_journal import Journal
+    from triptych.evaluators.own_questions import current_search
+    from triptych.params.load import load_params
+    from triptych.report.console.label_session import hold
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         params, journal = load_params(), Journal(out)
         chunks, _ = read_corpus(corpus)
-        search = todays_search(embedder, chunks, params, metrics, VECTORS, FOUND)
+        search = current_search(embedder, chunks, params, metrics, VECTORS, FOUND)
     hold(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
     asked = sum(1 for one in journal.labels if one.question)
     typer.echo(
@@ -167,9 +167,9 @@ def export(
     source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
 ) -> None:
     """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
-    from triptych.triplets.exchange import export as write_flat
+    from triptych.triplets.export.import_export import export as write_flat
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         number = write_flat(source, out)
     typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
 
@@ -184,13 +184,13 @@ def estimate(
     as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
 ) -> None:
     """Say what memory training takes, fully, with LoRA and on a quantized base, and what fits the card."""
-    from triptych.params import Model
-    from triptych.params_file import load_params
-    from triptych.report.memory import show_memory
-    from triptych.training import estimate as memory_of
-    from triptych.training.base import memory_at_hand
+    from triptych.diagnostics import memory_estimate as memory_of
+    from triptych.models.loading import memory_at_hand
+    from triptych.params.load import load_params
+    from triptych.params.sections import Model
+    from triptych.report.console.memory_table import show_memory
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         if memory is not None and not memory > 0:
             raise UserError(f"--memory: expected GiB above 0, got {memory:g}")
         if Path(model).expanduser().exists() or model.startswith((".", "/", "~")):
@@ -212,18 +212,18 @@ def estimate(
 @app.command()
 def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or models/<round>")]) -> None:
     """Check a model's files and weights; name the first module whose output is no number."""
-    from triptych.params_file import load_params
-    from triptych.training import diagnosis
-    from triptych.training.base import device
-    from triptych.training.precision import resolve_precision
+    from triptych.diagnostics import model_check
+    from triptych.models.loading import device
+    from triptych.models.precision import resolve_precision
+    from triptych.params.load import load_params
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         params = load_params()
-        problems = diagnosis.weight_problems(model)
+        problems = model_check.weight_problems(model)
         unreadable = any(": no weights" in line or ": cannot be read" in line for line in problems)
-        loaded = None if unreadable else diagnosis.load(model, params.model)
+        loaded = None if unreadable else model_check.load(model, params.model)
     for precision in dict.fromkeys(("fp32", resolve_precision(params.train.precision, device()))) if loaded else ():
-        found = diagnosis.forward(loaded, precision)
+        found = model_check.forward(loaded, precision)
         if found.broken:
             problems.append(f"{precision}: the first output that is not finite is that of {found.broken}")
         else:
@@ -242,17 +242,17 @@ def smoke(
     previous: Annotated[Path, typer.Option(help="what training starts from")] = Path("models/base"),
 ) -> None:
     """Train a few steps of the first round and keep nothing: time, memory, sound numbers, batches ready in time."""
-    from triptych.params_file import load_params
-    from triptych.report.smoke import show_smoke
-    from triptych.training.smoke import smoke as run
+    from triptych.diagnostics.smoke_test import smoke as run
+    from triptych.params.load import load_params
+    from triptych.report.console.smoke_table import show_smoke
 
-    with _mistakes_told():
+    with user_errors_as_messages():
         seen = run(tokens, round_folder, previous, load_params(), steps)
     show_smoke(_console(), seen)
 
 
 @contextmanager
-def _mistakes_told() -> Iterator[None]:
+def user_errors_as_messages() -> Iterator[None]:
     """End the command with the one message of a user's mistake."""
     try:
         yield

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.second_queries import first_sentence, index_entries, option_help, options, synopses, weeded
-from triptych.corpus.html import html_pages
+from triptych.corpus.pages.html import html_pages
 
 EXPRESSIONS = """<h1>Expressions</h1><section id=arith><h2>Conversions</h2><span id=index-0></span>
 <p>An arithmetic conversion makes numbers equal in type.</p></section>

@@ -7,10 +7,10 @@ import os
 import pytest
 from readings import read_from
 
-from triptych.corpus.beir import read_beir
 from triptych.corpus.files import BadFileError, files_under, opened, read_text
-from triptych.corpus.html import read_html
-from triptych.corpus.markdown import read_markdown
+from triptych.corpus.pages.html import read_html
+from triptych.corpus.pages.markdown import read_markdown
+from triptych.corpus.readers.beir import read_beir
 
 TEXT = "# Größe\n\nEin «Text» über Größen.\n"
 

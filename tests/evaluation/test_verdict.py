@@ -5,7 +5,7 @@ import pytest
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import Interval
 from triptych.evaluation.verdict import judge
-from triptych.params import Promote
+from triptych.params.sections import Promote
 
 PARAMS = Promote(measure="mrr@10", category_tolerance=0.02, worthwhile=0.03, unproven="base")
 RISE = Interval(0.112, 0.081, 0.143, 0.016, 0.0002, 312, 40)

@@ -9,7 +9,7 @@ from triptych.evaluation.significance import Interval
 from triptych.report.charts import drawn_categories
 from triptych.report.decisions import decisions, deployed, headline
 
-MEASURES = {"all": {"base": {"mrr@10": 0.5}, "tuned": {"mrr@10": 0.6}, "tuned_hybrid": {"mrr@10": 0.7}}}
+METRICS = {"all": {"base": {"mrr@10": 0.5}, "tuned": {"mrr@10": 0.6}, "tuned_hybrid": {"mrr@10": 0.7}}}
 FIGURES = {"difference": 0.1, "low": 0.05, "high": 0.15, "reasons": ["it rises"], "verdict": "promoted"}
 HYBRID = FIGURES | {"system": "tuned_hybrid", "used": True}
 
@@ -20,15 +20,15 @@ def verdict(**changes):
 
 
 def test_each_part_that_was_judged_is_a_decision_with_its_figures():
-    embedder, hybrid = decisions(verdict(), MEASURES)
+    embedder, hybrid = decisions(verdict(), METRICS)
     assert (embedder.advice, embedder.before, embedder.after) == ("Use the tuned embedder", 0.5, 0.6)
     assert (hybrid.advice, hybrid.name, hybrid.after) == ("Use the hybrid", "tuned + BM25", 0.7)
-    kept = decisions(verdict(published="base", hybrid=HYBRID | {"used": False}), MEASURES)
+    kept = decisions(verdict(published="base", hybrid=HYBRID | {"used": False}), METRICS)
     assert [one.advice for one in kept] == ["Keep your base model", "Do without the hybrid"]
 
 
 def test_a_part_without_a_measured_system_shows_its_difference_alone():
-    *_, other = decisions(verdict(reranker=HYBRID | {"system": "new"}), MEASURES)
+    *_, other = decisions(verdict(reranker=HYBRID | {"system": "new"}), METRICS)
     assert (other.advice, other.after, other.difference) == ("Use the reranker", None, 0.1)
 
 

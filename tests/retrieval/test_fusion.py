@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from triptych.evaluation.measures import mean_measure
+from triptych.evaluation.metrics import mean_metric
 from triptych.retrieval.fusion import Fusion, choose_fusion
 
 
@@ -116,14 +116,14 @@ def test_the_best_on_dev_is_chosen():
     lexical = {"q1": {"a": 2.0, "x": 1.0}, "q2": {"a": 2.0, "x": 1.0}}
     qrels = {"q1": {"a": 1}, "q2": {"a": 1}}
     candidates = zscores(0.9, 0.2, 0.1)
-    chosen, means = choose_fusion(dense, lexical, candidates, qrels, partial(mean_measure, "mrr@10"))
+    chosen, means = choose_fusion(dense, lexical, candidates, qrels, partial(mean_metric, "mrr@10"))
     assert list(means.values()) == [0.75, 1.0, 1.0]
     assert chosen == Fusion("zscore", 0.2)  # the larger weight of the two best
 
 
 def test_of_equal_weights_the_method_named_first_is_chosen():
     dense, lexical, qrels = {"q": {"a": 2.0, "x": 1.0}}, {"q": {"a": 2.0}}, {"q": {"a": 1}}
-    mrr = partial(mean_measure, "mrr@10")
+    mrr = partial(mean_metric, "mrr@10")
     for order in (["zscore", "rrf"], ["rrf", "zscore"]):
         chosen, _ = choose_fusion(dense, lexical, [Fusion(method, 0.5) for method in order], qrels, mrr)
         assert chosen.method == order[0]
@@ -132,7 +132,7 @@ def test_of_equal_weights_the_method_named_first_is_chosen():
 def test_the_choice_looks_at_the_given_queries_only():
     dense = {"dev": {"a": 2.0, "x": 1.0}, "test": {"x": 2.0, "a": 1.0}}
     lexical = {"dev": {"x": 2.0, "a": 1.0}, "test": {"a": 2.0, "x": 1.0}}
-    mrr = partial(mean_measure, "mrr@10")
+    mrr = partial(mean_metric, "mrr@10")
     assert choose_fusion(dense, lexical, zscores(0.1, 0.9), {"dev": {"a": 1}}, mrr)[0].dense_weight == 0.9
     assert choose_fusion(dense, lexical, zscores(0.1, 0.9), {"test": {"a": 1}}, mrr)[0].dense_weight == 0.1
 
@@ -142,4 +142,4 @@ def test_senseless_settings_are_refused():
         with pytest.raises(ValueError, match="expected a weight"):
             zscore_fusion({}, {}, weight, depth)
     with pytest.raises(ValueError, match="at least one fusion"):
-        choose_fusion({}, {}, [], {"q": {"a": 1}}, partial(mean_measure, "mrr@10"))
+        choose_fusion({}, {}, [], {"q": {"a": 1}}, partial(mean_metric, "mrr@10"))

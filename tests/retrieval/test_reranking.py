@@ -6,7 +6,7 @@ import pytest
 
 from triptych.corpus.records import Query
 from triptych.evaluation.comparison import ALL, missing_from_top
-from triptych.evaluation.measures import mean_measure
+from triptych.evaluation.metrics import mean_metric
 from triptych.retrieval.reranking import Reranking, choose_reranking
 
 FIRST = {"q": {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0, "e": 0.5}}
@@ -36,7 +36,7 @@ def test_between_them_both_standardized_scores_count():
 
 
 def test_what_does_not_help_on_dev_is_not_done():
-    measure = partial(mean_measure, "mrr@10")
+    measure = partial(mean_metric, "mrr@10")
     ways = [Reranking(depth, weight) for depth in (3, 4) for weight in (0.0, 0.6, 1.0)]
     assert choose_reranking(FIRST, SCORES, ways, {"q": {"a": 1}}, measure)[0].weight == 0.0
     assert choose_reranking(FIRST, SCORES, ways, {"q": {"c": 1}}, measure)[0] == Reranking(3, 0.6)

@@ -3,9 +3,9 @@
 import pytest
 from transformers import AutoTokenizer
 
-from triptych.tokens.lengths import statistics
+from triptych.models.loading import load_base, tokenizer_fingerprint
+from triptych.tokens.length_statistics import statistics
 from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
-from triptych.training.base import load_base, tokenizer_fingerprint
 
 TEXTS = ["Compute the inverse of a matrix.", "", "Return the discrete Fourier transform of a real array", "sort"]
 

@@ -1,117 +1,128 @@
-"""No negative may answer the anchor: near-duplicates, parts of a section, equal titles and links are left out."""
+"""Which chunks may never be each other's negatives."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpora import TEMPLATE, anchors_of, corpora, draw, lexical_overlap, look_alikes, path_overlap, pools, related
-from hypothesis import given, settings
 
 from triptych.corpus.records import Chunk, Link
-from triptych.corpus.sectioning import cut
-from triptych.params_triplets import PROFILES
-from triptych.triplets.relations import Relations
-from triptych.triplets.views import anchors
-
-RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
+from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations
 
 
-@RANDOM
-@given(corpora())
-def test_no_negative_of_either_profile_is_related_to_the_positive(params_with, made):
-    chunks, links = made
-    found = anchors_of(chunks)
-    made = draw(chunks, params_with().triplets, links, found)
-    for pool in made.pools.values():
-        for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
-            assert not answers(found[row], chunks[chunk], found, chunks, links)
-        assert (np.diff(pool.offsets) <= made.looked - made.related).all()
-    most = [sum(answers(one, other, found, chunks, links) for other in chunks) for one in found]
-    assert (made.related <= most).all()
-
-
-def answers(anchor, chunk, anchors, chunks, links):
-    """Tell whether a chunk is related to one of the positives of an anchor's words."""
-    same = [one.positive for one in anchors if one.text == anchor.text]
-    return any(related(chunks[row], chunk, links) for row in same)
-
-
-@RANDOM
-@given(corpora())
-def test_linked_chunks_are_negatives_only_where_the_user_says_so(params_with, made):
-    chunks, links = made
-    params = params_with(**{"triplets.exclude_linked": False, "triplets.negatives_per_anchor": 20}).triplets
-    found = anchors_of(chunks)
-    for pool in draw(chunks, params, links, found).pools.values():
-        for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
-            assert not related(chunks[found[row].positive], chunks[chunk], [])
-
-
-@RANDOM
-@given(corpora())
-def test_every_record_is_true_and_fits_its_tier(params_with, made):
-    chunks, links = made
-    found = anchors_of(chunks)
-    drawn = draw(chunks, params_with().triplets, links, found).pools
-    for profile, pool in drawn.items():
-        for anchor, one in ((anchor, one) for row, anchor in enumerate(found) for one in pool[row]):
-            positive, other = chunks[anchor.positive], chunks[one.chunk]
-            assert abs(one.path - path_overlap(positive, other)) < 1e-6
-            assert abs(one.lexical - lexical_overlap(positive, other, TEMPLATE)) < 1e-6
-            assert abs(one.score - (one.path + one.lexical) / 2) < 1e-6
-            if profile == "embedder":
-                assert (one.path > 0.5 or one.lexical > 0.4 + 1e-6) == (one.tier == "hard")
-
-
-def test_real_documentation_gives_no_related_negative(tiny_corpus, params_with):
-    chunks, links, params = tiny_corpus.chunks, tiny_corpus.links, params_with().triplets
-    found = anchors(chunks, links, {}, {}, set(), params)
-    for pool in draw(chunks, params, links, found).pools.values():
-        assert len(pool.chunk) > 1000
-        for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
-            assert not related(chunks[found[row].positive], chunks[chunk], links)
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_linked_look_alike_is_left_out(params_with, profile):
-    links = [Link("c0", f"c{row}", "", "") for row in (1, 2, 3)]
-    pool = pools(look_alikes(6), params_with().triplets, links, profile=profile)[0]
-    assert {one.chunk for one in pool} == {4, 5}
-
-
-@pytest.mark.parametrize("profile", PROFILES)
-def test_parts_of_one_long_text_without_headings_are_no_negatives_of_each_other(params_with, profile):
-    long = Chunk(
-        "guide", "lists", "guide.txt", (), "", "\n\n".join(f"Sort array axis {'x' * n}." for n in range(60)), ""
+def chunk(number, **changes):
+    name = f"c{number}"
+    return replace(
+        Chunk(name, "api", f"{name}.md", (name,), name, f"Text of {name}.", name, cluster_id=number), **changes
     )
-    others = look_alikes(4)
-    parts = [replace(one, cluster_id=10 + n, split="train") for n, one in enumerate(cut(long, 400))]
-    assert len(parts) > 3
-    for pool in pools(parts + others, params_with().triplets, profile=profile)[: len(parts)]:
-        assert {one.chunk for one in pool} == {len(parts) + n for n in range(4)}
 
 
-def test_two_texts_of_one_file_without_headings_may_be_negatives():
-    chunks = [replace(one, filename="all.csv", header_path=()) for one in look_alikes(2)]
-    assert not Relations(chunks, []).related(np.array([0]), np.array([1]))[0]
+def related(left, right, links=(), exclude_linked=True):
+    found = Relations([left, right], [Link(*link, "how to sort", "") for link in links], exclude_linked)
+    one, other = found.related(np.array([0, 1]), np.array([1, 0])).tolist()
+    assert one == other
+    return one
 
 
-@pytest.mark.parametrize("profile", PROFILES)
-def test_anchor_whose_positive_is_related_to_everything_gets_an_empty_pool(params_with, profile):
-    chunks = [replace(one, cluster_id=0) for one in look_alikes(6)]
-    drawn = draw(chunks, params_with().triplets)
-    assert [drawn.pools[profile][row] for row in range(6)] == [()] * 6
-    assert (drawn.related == drawn.looked).all()
+def test_strangers_are_not_related():
+    assert not related(chunk(0), chunk(1))
 
 
-def test_chunks_that_answer_the_same_words_are_no_negatives_of_each_other(params_with):
+def test_equal_texts_are_related_whatever_their_case_and_spacing():
+    assert related(chunk(0, content="Sort a list."), chunk(1, content=" sort  a LIST"))
+
+
+def test_chunks_without_text_are_not_related_by_it():
+    assert not related(chunk(0, content=""), chunk(1, content=""))
+
+
+def test_near_duplicates_are_related():
+    assert related(chunk(0), chunk(1, cluster_id=0))
+
+
+def test_equal_titles_are_related_whatever_their_case():
+    assert related(chunk(0, title="max"), chunk(1, title=" Max"))
+
+
+def test_chunks_without_a_title_are_not_related_by_it():
+    assert not related(chunk(0, title=""), chunk(1, title=""))
+
+
+def test_parts_of_one_section_are_related_but_not_all_of_a_file():
+    section = {"filename": "a.md", "header_path": ("Lists", "Sorting")}
+    assert related(chunk(0, **section), chunk(1, **section))
+    assert not related(chunk(0, **section), chunk(1, filename="a.md", header_path=("Lists", "Finding")))
+    assert not related(chunk(0, **section), chunk(1, filename="b.md", header_path=("Lists", "Sorting")))
+
+
+@pytest.mark.parametrize("link", [("c0", "c1"), ("c1", "c0")])
+def test_linked_chunks_are_related_in_both_directions(link):
+    assert related(chunk(0), chunk(1), [link])
+
+
+def test_linked_chunks_may_be_negatives_where_the_user_says_so():
+    assert not related(chunk(0), chunk(1), [("c0", "c1")], exclude_linked=False)
+    assert related(chunk(0), chunk(1, title="c0"), [("c0", "c1")], exclude_linked=False)
+
+
+def test_links_are_not_transitive():
+    found = Relations([chunk(0), chunk(1), chunk(2)], [Link("c0", "c1", "", ""), Link("c1", "c2", "", "")])
+    assert found.related(np.array([0]), np.array([1, 2])).tolist() == [True, False]
+
+
+def test_chunk_is_related_to_itself():
+    assert Relations([chunk(0), chunk(1)], []).related(np.array([0, 1]), np.array([0, 1])).all()
+
+
+def test_rows_and_columns_give_a_matrix():
+    chunks = [chunk(0), chunk(1, cluster_id=0), chunk(2)]
+    found = Relations(chunks, []).related(np.array([0, 2])[:, None], np.arange(3)[None, :])
+    assert found.tolist() == [[True, True, False], [False, False, True]]
+
+
+def test_look_up_agrees_with_the_definition_on_real_links(tiny_corpus):
+    chunks = tiny_corpus.chunks
+    ids = [one.chunk_id for one in chunks]
+    links = [one for one in tiny_corpus.links if one.to_chunk_id in ids]
+    pairs = {(one.from_chunk_id, one.to_chunk_id) for one in links}
+    rows = np.arange(len(chunks))
+    found = Relations(chunks, links).related(rows[:, None], rows[None, :])
+    for row, left in enumerate(chunks):
+        for column, right in enumerate(chunks):
+            linked = {(left.chunk_id, right.chunk_id), (right.chunk_id, left.chunk_id)} & pairs
+            same = left.cluster_id == right.cluster_id or left.title.lower() == right.title.lower()
+            assert found[row, column] == bool(linked or same)
+
+
+def test_rule_is_the_first_that_holds():
     chunks = [
-        Chunk(
-            f"c{row}", "api", f"{row}.md", (f"h{row}",), f"t{row}", f"word{row} shared sorting", "", row, row, "train"
-        )
-        for row in range(12)
+        chunk(0),
+        chunk(1, content="Text of c0", cluster_id=0),
+        chunk(2, cluster_id=0, title="c0"),
+        chunk(3, filename="c0.md", header_path=("c0",)),
+        chunk(4, title="C0"),
+        chunk(5),
+        chunk(6),
     ]
-    asked = [replace(one, text="how to sort") if row < 3 else one for row, one in enumerate(anchors_of(chunks))]
-    for pool in draw(chunks, params_with(**{"triplets.negatives_per_anchor": 12}).triplets, found=asked).pools.values():
-        taken = [{one.chunk for one in pool[row]} for row in range(4)]
-        assert [bool(one & {0, 1, 2}) for one in taken] == [False, False, False, True]
+    found = Relations(chunks, [Link("c5", "c0", "", "")]).rule(np.zeros(7, int), np.arange(7))
+    expected = ["same_text", "same_text", "near_duplicate", "same_section", "equal_title", "linked"]
+    assert [RULES[one] for one in found[:-1]] == expected
+    assert found[-1] == -1
+
+
+def test_rule_and_related_agree_on_real_documentation(tiny_corpus):
+    relations = Relations(tiny_corpus.chunks, tiny_corpus.links)
+    rows = np.arange(len(tiny_corpus.chunks))
+    found = relations.rule(rows[:, None], rows[None, :])
+    assert ((found >= 0) == relations.related(rows[:, None], rows[None, :])).all()
+
+
+def test_answers_of_the_same_words_reach_each_other_and_what_is_related_to_them():
+    chunks = [chunk(0), chunk(1), chunk(2, cluster_id=1), chunk(3)]
+    relations, answers = Relations(chunks, []), PositivesByAnchor(np.array([7, 7, 8]), np.array([0, 1, 3]))
+    owners, candidates = np.repeat([0, 1, 2], 4), np.tile(np.arange(4), 3)
+    found = answers.reach(relations, np.array([7, 7, 8]), np.array([0, 1, 3]), owners, candidates)
+    assert found.reshape(3, 4).tolist() == [
+        [False, True, True, False],  # 1 answers too, and 2 is a near-duplicate of it
+        [True, False, False, False],
+        [False, False, False, False],
+    ]

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from corpora import TEMPLATE, look_alikes, views
 
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Link
-from triptych.triplets.views import anchors, passage
+from triptych.triplets.views import anchors
 
 # Ten chunks of each category, each category under a header of its own: 20 x 2 pairs of siblings.
 CHUNKS = [replace(one, header_path=(one.category, one.chunk_id)) for one in look_alikes(20)]

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 from hand_made import stored
 
-from triptych.corpus.queries import crossref_queries
+from triptych.corpus.passages import passage
+from triptych.corpus.queries.written_queries import crossref_queries
 from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
-from triptych.triplets.views import VIEWS, anchors, passage, question_anchors
+from triptych.triplets.views import VIEWS, anchors, question_anchors
 
 CONTENT = """Return a sorted copy of an array. The order of equal elements is kept only by the stable sort.
 

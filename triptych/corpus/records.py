@@ -101,6 +101,7 @@ def read_links(path: Path, made_by: str) -> list[Link]:
     return [Link(**row) for row in read_table(path, made_by).to_pylist()]
 
 
+SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score
 

@@ -10,9 +10,9 @@ import numpy as np
 from triptych.artifacts import read_rows, write_rows
 from triptych.corpus.records import Qrels, Query, Run
 from triptych.errors import UserError
-from triptych.evaluation.measures import MEASURES, PerQuery, mean, per_query
+from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
-from triptych.params import Evaluate
+from triptych.params.sections import Evaluate
 
 ALL = "all"  # the name under which all queries together are reported
 
@@ -65,13 +65,13 @@ def compare(
     of_kind = _grouped(qrels, lambda query_id: queries[query_id].kind)
     measures = _measures(values, groups)
     macro = {
-        system: {name: mean({one: measures[one][system][name] for one in categories}, categories) for name in MEASURES}
+        system: {name: mean({one: measures[one][system][name] for one in categories}, categories) for name in METRICS}
         for system in runs
     }
     intervals: list[NamedInterval] = []
     for category, query_ids in groups.items():
         clusters = np.array([document_of[query_id] for query_id in query_ids])
-        for name in MEASURES:
+        for name in METRICS:
             found = {
                 system: _interval(values[system], values[baseline], name, query_ids, clusters, params)
                 for system in runs
@@ -137,7 +137,7 @@ def _grouped(qrels: Qrels, name_of: Callable[[str], str]) -> dict[str, list[str]
 def _measures(values: Mapping[str, PerQuery], groups: Mapping[str, list[str]]) -> Measures:
     return {
         name: {
-            system: {measure: mean(found[measure], query_ids) for measure in MEASURES} | {"queries": len(query_ids)}
+            system: {measure: mean(found[measure], query_ids) for measure in METRICS} | {"queries": len(query_ids)}
             for system, found in values.items()
         }
         for name, query_ids in groups.items()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from triptych.evaluation.comparison import ALL, NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
-from triptych.params import Promote
+from triptych.params.sections import Promote
 
 _NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
 _DOUBT = ", but with Holm's correction for the systems compared p is {:.3f}"

@@ -3,20 +3,20 @@
 from typing import Any
 
 from triptych.evaluation.comparison import ALL
-from triptych.report.findings import Findings, Row
-from triptych.report.table import in_order, system_name
+from triptych.report.run_results import CsvRow, RunResults
+from triptych.report.systems import in_order, system_name
 from triptych.triplets.negatives import TIERS
 
 Point = dict[str, Any]
 _DRAWN = 8  # categories; a table has the others
 
 
-def charted(findings: Findings) -> list[str]:
+def charted(findings: RunResults) -> list[str]:
     """Return the measures that systems are compared by on the page, the verdict's among them."""
     return list(dict.fromkeys([findings.verdict["measure"], "mrr@10", "recall@10"]))
 
 
-def chart_data(findings: Findings) -> dict[str, Any]:
+def chart_data(findings: RunResults) -> dict[str, Any]:
     """Return the points of every chart, by the chart's name."""
     return {
         "systems": {measure: _systems(findings, measure) for measure in charted(findings)},
@@ -30,12 +30,12 @@ def chart_data(findings: Findings) -> dict[str, Any]:
     }
 
 
-def categories(findings: Findings) -> list[str]:
+def categories(findings: RunResults) -> list[str]:
     """Return all queries together, then the categories by name."""
     return [ALL, *sorted(findings.evaluation["measures"].keys() - {ALL})]
 
 
-def drawn_categories(findings: Findings) -> list[str]:
+def drawn_categories(findings: RunResults) -> list[str]:
     """Return what is charted: all queries together, and the categories in which tuning is most in doubt."""
     measure = findings.verdict["measure"]
     lows = {
@@ -47,7 +47,7 @@ def drawn_categories(findings: Findings) -> list[str]:
     return [ALL, *sorted(doubtful)]
 
 
-def _systems(findings: Findings, measure: str) -> list[Point]:
+def _systems(findings: RunResults, measure: str) -> list[Point]:
     """Return each system's value with base plus the interval of the difference to it, and what that interval says."""
     against = {(one.category, one.system): one for one in findings.intervals if one.measure == measure}
     level = 1.0 - findings.params.evaluate.confidence
@@ -65,7 +65,7 @@ def _systems(findings: Findings, measure: str) -> list[Point]:
     return points
 
 
-def _training(findings: Findings) -> list[dict[str, Any]]:
+def _training(findings: RunResults) -> list[dict[str, Any]]:
     """Return group, title, a sentence and points of each chart of the training; those without points are left out."""
     rounds = findings.rounds
     charts = [
@@ -78,7 +78,7 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
         ),
         _chart("Learning rate", "Warm-up, then a straight line down.", "step", _by_round(findings, "learning_rate")),
         _chart(
-            "Collapse monitor",
+            "CollapseDetector monitor",
             "Mean cosine of random pairs of texts in a batch. Training ends where it goes to 1.",
             "step",
             _by_round(findings, "cosine"),
@@ -104,11 +104,11 @@ def _training(findings: Findings) -> list[dict[str, Any]]:
     return [chart for chart in charts if chart["points"]]
 
 
-def _by_round(findings: Findings, name: str) -> list[Point | None]:
+def _by_round(findings: RunResults, name: str) -> list[Point | None]:
     return [_point(row, "step", name, one.name) for one in findings.rounds for row in one.steps]
 
 
-def _point(row: Row, x: str, y: str, of: str) -> Point | None:
+def _point(row: CsvRow, x: str, y: str, of: str) -> Point | None:
     return {"x": float(row[x]), "y": float(row[y]), "of": of} if row.get(y) else None
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from triptych.evaluation.comparison import ALL, Measures
-from triptych.report.table import system_name
+from triptych.report.systems import system_name
 
 _NAMES = {"late_interaction": "late interaction"}  # of parts of the verdict; others are called as they are
 

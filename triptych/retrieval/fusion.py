@@ -43,7 +43,7 @@ def choose_fusion(
 ) -> tuple[Fusion, dict[Fusion, float]]:
     """Return the candidate whose hybrid is best by ``measure`` on ``qrels``, and the mean of each.
 
-    ``measure`` takes qrels and a run, as ``partial(mean_measure, "mrr@10")`` does. The qrels must be dev's, or the
+    ``measure`` takes qrels and a run, as ``partial(mean_metric, "mrr@10")`` does. The qrels must be dev's, or the
     choice leaks into what is reported. Of equal means the larger dense weight wins, then the candidate named first.
     Raise ValueError without a candidate.
     """

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 
-from triptych.params import Tokenize
+from triptych.params.sections import Tokenize
 from triptych.progress import strides
 
 _TOLD = 65_536  # texts between two words of progress; with several processes, they are started anew for each

@@ -13,7 +13,7 @@ Rows = dict[str, Tensor]
 
 
 class ContrastiveLoss(nn.Module):
-    """A loss of a batch's vectors; `triptych.training.engine` makes them, each text's once.
+    """A loss of a batch's vectors; `triptych.training.fast.grad_cache` makes them, each text's once.
 
     A row whose loss is above ``active_above`` still teaches something; `activity` tells how many do.
     """
@@ -25,7 +25,7 @@ class ContrastiveLoss(nn.Module):
         self._seen: Tensor | None = None  # int64, shape (2, tiers): rows so far, and those of them that were active
 
     def forward(self, vectors: Tensor, rows: Rows) -> Tensor:
-        """Return the scalar loss of unit vectors (texts, d); ``rows`` as `triptych.training.batches` makes them."""
+        """Return the scalar loss of unit vectors (texts, d); `triptych.training.data.collator` makes ``rows``."""
         # Outside autocast: with a temperature of 0.05 half precision loses what tells candidates apart.
         with torch.autocast(vectors.device.type, enabled=False):
             losses = self.of_vectors(vectors[rows["queries"]], vectors[rows["passages"]], rows)

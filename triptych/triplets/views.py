@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from triptych.corpus.passages import passage
 from triptych.corpus.records import Chunk, Link, Qrels, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans
-from triptych.params_triplets import Triplets
+from triptych.params.triplets import Triplets
 
 VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
 _VIEW_OF_KIND = {"user": "query", "crossref": "crossref", "pseudo": "sentence"}
@@ -22,13 +23,6 @@ class Anchor:
     positive: int  # row of the chunk in the corpus
     positive_text: str
     view: str
-
-
-def passage(chunk: Chunk, template: str) -> str:
-    """Return the text of a chunk that is embedded and searched."""
-    header_path = " > ".join(chunk.header_path)
-    text = template.format(category=chunk.category, header_path=header_path, title=chunk.title, content=chunk.content)
-    return text.strip()
 
 
 def anchors(

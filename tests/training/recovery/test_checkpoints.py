@@ -13,32 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from hand_made import TRAIN
+from short_runs import KilledError, limited
 
 import triptych
 from triptych.errors import UserError
-from triptych.training.recovery import guard
 from triptych.training.recovery.checkpoints import clear_checkpoints, last_checkpoint, run_key
-
-
-class KilledError(Exception):
-    """Ends a run from within, where no handler runs."""
-
-
-@pytest.fixture
-def killed_after(monkeypatch):
-    """Let runs end after a step, once its checkpoint is written, until ``lift()``."""
-    stepped = guard.Recovery.on_step_begin
-
-    def kill(step):
-        def begin(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                raise KilledError
-            stepped(self, args, state, control, **kwargs)
-
-        monkeypatch.setattr(guard.Recovery, "on_step_begin", begin)
-
-    kill.lift = lambda: monkeypatch.setattr(guard.Recovery, "on_step_begin", stepped)
-    return kill
 
 
 def same(one, other):
@@ -67,7 +46,6 @@ def test_a_resumed_run_ends_with_the_same_bits_and_the_same_curve(short_run, kil
 
 
 def test_what_a_run_had_given_up_for_memory_stays_given_up_after_a_kill(short_run, killed_after, tmp_path):
-    from test_guard import limited
 
     settings = {"steps": 8, "checkpoint_every": 4, "micro_batch_tokens": 1, "dropout": True}
     whole = short_run(touch=limited(0, times=2), **settings)

@@ -4,11 +4,10 @@ import json
 
 import pytest
 import torch
-from test_checkpoints import KilledError, killed_after  # noqa: F401
-from test_guard import limited
+from short_runs import KilledError, limited
 
 from triptych.errors import UserError
-from triptych.training.listing import ListwiseLoss
+from triptych.reranker.list_batches import ListwiseLoss
 
 
 def same(one, other, tolerance=0.0):
@@ -79,7 +78,7 @@ def test_a_smaller_adapter_keeps_what_the_head_has_learned(short_lists):
 
 
 @pytest.mark.parametrize("changes", [{"train.dropout": True}, {"train_reranker.method": "full"}])
-def test_a_resumed_run_ends_with_the_same_bits(short_lists, killed_after, tmp_path, changes):  # noqa: F811
+def test_a_resumed_run_ends_with_the_same_bits(short_lists, killed_after, tmp_path, changes):
     settings = {"train.checkpoint_every": 2, "train_reranker.steps": 6, **changes}
     whole = short_lists(**settings)
     killed_after(5)

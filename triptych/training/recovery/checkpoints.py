@@ -17,7 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 import triptych
 from triptych.errors import UserError
-from triptych.training.recovery.faults import FAULTS
+from triptych.training.recovery.fault_log import FAULTS
 
 _KEPT = 2
 _PARTIAL = "partial"

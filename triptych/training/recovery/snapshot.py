@@ -38,7 +38,7 @@ class Randomness:
             torch.cuda.set_rng_state_all(self.cuda)
 
 
-class LastGood:
+class LastGoodState:
     """Copies, in host memory, of the weights that train and of what the optimizer and the scaler know."""
 
     def __init__(self, optimizer: Optimizer, scaler: torch.amp.GradScaler | None, done: int) -> None:

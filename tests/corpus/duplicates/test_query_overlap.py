@@ -1,0 +1,71 @@
+"""The nearest train query of each test query."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triptych.corpus.duplicates.query_overlap import nearest, query_overlap_metrics
+from triptych.corpus.records import Query
+
+WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6).map(" ".join)
+
+
+def similarity(left, right):
+    one, other = (set(re.findall(r"\w+", text.casefold())) for text in (left, right))
+    return len(one & other) / len(one | other)
+
+
+def queries(*texts):
+    return [Query(f"q{place}", text, "user", "lists") for place, text in enumerate(texts)]
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.lists(WORDS, min_size=1, max_size=8), st.lists(WORDS, min_size=1, max_size=12))
+def test_what_is_at_least_half_similar_is_found_as_by_comparing_with_all(test, train):
+    places, found = nearest(test, train)
+    for text, place, value in zip(test, places.tolist(), found.tolist(), strict=True):
+        best = max(similarity(text, other) for other in train)
+        assert value == (similarity(text, train[place]) if place >= 0 else 0.0)
+        assert value == best if best >= 0.5 else value <= best
+
+
+def test_queries_without_a_word_in_common_have_no_neighbor():
+    places, found = nearest(["sort lists", "???"], ["join tables"])
+    assert (places.tolist(), found.tolist()) == ([-1, -1], [0.0, 0.0])
+
+
+def test_many_queries_of_the_same_words_propose_nothing_by_these():
+    common = [f"how do i use thing{number}" for number in range(2000)]
+    places, found = nearest(["how do i use thing7", "how do i"], common)
+    assert (places.tolist(), found.tolist()) == ([7, -1], [1.0, 0.0])
+
+
+def test_figures_are_a_distribution_and_the_closest_to_look_at():
+    test = queries("sort a list", "join two tables", "plot")
+    train = queries("sort a long list", "merge tables")
+    figures = query_overlap_metrics(test, train)
+    assert (figures["test_queries"], figures["train_queries"]) == (3, 2)
+    assert figures["max"] == figures["p99"] == 0.75
+    assert figures["p50"] == 0.25
+    assert figures["at_least_0.5"] == pytest.approx(1 / 3)
+    assert figures["closest"][0] == {
+        "similarity": 0.75,
+        "test": {"q0": "sort a list"},
+        "train": {"q0": "sort a long list"},
+    }
+    assert len(figures["closest"]) == 2
+
+
+def test_order_of_the_queries_does_not_matter():
+    test, train = queries("sort a list", "join two tables"), queries("sort lists", "a list", "list a sort of two")
+    assert query_overlap_metrics(test[::-1], train[::-1]) == query_overlap_metrics(test, train)
+
+
+@pytest.mark.parametrize(("test", "train"), [((), ("a",)), (("a",), ()), ((), ())])
+def test_without_queries_there_is_no_distribution(test, train):
+    assert query_overlap_metrics(queries(*test), queries(*train)) == {
+        "test_queries": len(test),
+        "train_queries": len(train),
+    }

@@ -1,0 +1,131 @@
+"""Queries that people wrote: link texts and the user's own questions."""
+
+import json
+
+import pytest
+from hand_made import stored
+
+from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.records import Chunk, Link, link_table
+from triptych.errors import UserError
+
+CHUNKS = [
+    Chunk("sort", "lists", "lists.md", ("Lists", "sort"), "sort", "Put a list in order, in place.", "lists.md:1"),
+    Chunk("find", "lists", "lists.md", ("Lists", "find"), "find", "Look a value up by its key.", "lists.md:9"),
+    Chunk("join", "tables", "tables.md", ("Tables", "Merge of tables"), "join", "Combine two tables.", "tables.md:1"),
+]
+
+
+def link(text, origin="find", target="sort"):
+    return Link(origin, target, text, f"See {text}.")
+
+
+TABLE, COLUMNS = stored(CHUNKS)
+
+
+def crossrefs(*links):
+    return crossref_queries(TABLE, COLUMNS, link_table(list(links)), 3)
+
+
+@pytest.fixture
+def questions(tmp_path):
+    def write(texts, **qrels):
+        (tmp_path / "qrels").mkdir()
+        lines = [json.dumps({"_id": name, "text": text}) for name, text in texts.items()]
+        (tmp_path / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        for name, rows in qrels.items():
+            table = ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in rows)]
+            (tmp_path / "qrels" / f"{name}.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def test_link_text_is_a_query_that_its_target_answers():
+    (item,), dropped = crossrefs(link("how lists are ordered"))
+    assert (item.query.text, item.query.kind, item.query.category) == ("how lists are ordered", "crossref", "lists")
+    assert (item.relevant, item.split, dropped) == ({"sort": 1}, None, {"merged": 0})
+
+
+def test_category_of_a_query_is_that_of_its_target():
+    (item,), _ = crossrefs(link("combining rows by key", origin="sort", target="join"))
+    assert item.query.category == "tables"
+
+
+def test_chunks_that_quote_the_query_are_left_out_of_its_ranking():
+    (item,), _ = crossrefs(link("how lists are ordered", "join"), link("How lists are ordered.", "find"))
+    assert item.query.exclude == ("find", "join")
+
+
+def test_same_words_are_one_query_in_the_first_wording():
+    found, dropped = crossrefs(link("How lists are ordered."), link(" how  lists are ORDERED"))
+    assert [item.query.text for item in found] == ["How lists are ordered."]
+    assert dropped == {"merged": 1}
+
+
+@pytest.mark.parametrize(
+    ("reason", "links"),
+    [
+        ("too_short", [link("ordered lists")]),
+        ("several_targets", [link("how lists are ordered"), link("how lists are ordered", "sort", "join")]),
+        ("repeats_target", [link("Put a list in order")]),
+        ("repeats_target", [link("merge of tables.", target="join")]),
+        ("points_at_itself", [link("how lists are ordered", "sort", "sort")]),
+    ],
+)
+def test_link_that_is_no_query_is_dropped_with_its_reason(reason, links):
+    assert crossrefs(*links) == ([], {reason: len(links)})
+
+
+def test_target_is_not_excluded_though_it_quotes_the_query_too():
+    (item,), _ = crossrefs(link("how lists are ordered", "sort"), link("how lists are ordered", "find"))
+    assert item.query.exclude == ("find",)
+
+
+def test_links_are_queries_merged_or_dropped(tiny_corpus):
+    found, dropped = crossref_queries(*stored(tiny_corpus.chunks), link_table(tiny_corpus.links), 3)
+    assert len(tiny_corpus.links) == len(found) + sum(dropped.values())
+    assert min(dropped["merged"], dropped["repeats_target"]) > 0
+
+
+def test_query_ids_do_not_depend_on_the_other_links():
+    alone, _ = crossrefs(link("how lists are ordered"))
+    among, _ = crossrefs(link("combining rows by key", "sort", "join"), link("how lists are ordered"))
+    assert alone[0].query.query_id == among[1].query.query_id
+
+
+def test_single_file_of_judgments_leaves_the_split_open(questions):
+    found, dropped = user_queries(questions({"q1": "order a list"}, test=[("q1", "sort", 1)]), COLUMNS)
+    assert [(item.query.query_id, item.query.kind, item.relevant, item.split) for item in found] == [
+        ("user-q1", "user", {"sort": 1}, None)
+    ]
+    assert dropped == {}
+
+
+def test_files_named_by_split_give_the_split(questions):
+    rows = {"train": [("q1", "sort", 1)], "test": [("q2", "join", 1)]}
+    found, _ = user_queries(questions({"q1": "order a list", "q2": "combine tables"}, **rows), COLUMNS)
+    assert {item.query.query_id: item.split for item in found} == {"user-q1": "train", "user-q2": "test"}
+
+
+def test_several_files_of_other_names_are_refused(questions):
+    folder = questions({"q1": "order"}, test=[("q1", "sort", 1)], gold=[("q1", "sort", 1)])
+    with pytest.raises(UserError, match=r"expected train, dev and test\.tsv, or one file; rename or remove gold"):
+        user_queries(folder, COLUMNS)
+
+
+def test_judgments_that_lead_nowhere_are_counted_by_reason(questions):
+    rows = [("q1", "sort", 2), ("q1", "gone", 1), ("q2", "gone", 1), ("q3", "sort", 1), ("q4", "find", 0)]
+    found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), COLUMNS)
+    assert [(item.query.text, item.relevant) for item in found] == [("order", {"sort": 2})]
+    assert dropped == {"unknown_chunk": 2, "grade_zero": 1, "nothing_relevant": 2, "unknown_query": 1}
+
+
+def test_answer_of_grade_zero_is_no_answer(questions):
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), COLUMNS)
+    assert item.relevant == {"sort": 1}
+
+
+def test_category_of_a_question_is_that_of_its_best_answer(questions):
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 2)]), COLUMNS)
+    assert item.query.category == "tables"

@@ -1,0 +1,113 @@
+"""What training takes, beside what a real model takes."""
+
+import json
+
+import pytest
+import tiny_families
+import torch
+from transformers import AutoModel
+from typer.testing import CliRunner
+
+from triptych.cli import app
+from triptych.diagnostics.memory_estimate import activations, empty_model, estimate
+from triptych.models.adapter import make_trainable
+from triptych.models.loading import load_base
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "mpnet", "xlm-roberta", "modernbert", "qwen3"])
+def test_activations_are_what_a_forward_pass_keeps_within_a_factor_of_1_5(family):
+    config = tiny_families.config_of(family, num_hidden_layers=4)
+    model = AutoModel.from_config(config, attn_implementation="eager").train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = 0.0
+    kept = {}
+
+    def pack(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no other takes its place
+        return tensor
+
+    ids = torch.randint(1, 60, (16, 64))
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    measured = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place not in weights)
+    assert out is not None
+    assert 1 / 1.5 < activations(config, 16, 64, 4) / measured < 1.5
+
+
+def test_weights_are_those_that_train(params_with, tiny_model):
+    params = params_with(**{"model.base": str(tiny_model), "train.precision": "fp32"})
+    found = {one.method: one for one in estimate(empty_model(params.model), params.train, 8, 32)}
+    for method in ("lora", "full"):
+        model = load_base(params.model)
+        everything = sum(parameter.numel() for parameter in model.parameters())
+        make_trainable(model, params.train.model_copy(update={"method": method}), None)
+        trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
+        assert found[method].trained == trained
+        assert found[method].gradients == 4 * trained
+        assert found[method].optimizer == 8 * trained
+        assert found[method].weights == 4 * (everything + (trained if method == "lora" else 0))
+    assert found["lora, 4bit base"].weights < found["lora, 8bit base"].weights < found["lora"].weights
+
+
+@pytest.fixture
+def estimated(tmp_path, monkeypatch, write_params, tiny_model):
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return lambda *more: CliRunner().invoke(app, ["estimate", str(tiny_model), *more])
+
+
+def test_command_says_what_fits(estimated):
+    assert estimated("--memory", "16").output.count("yes") == 4
+    assert estimated("--memory", "0.001").output.count("no") >= 4
+
+
+def test_command_gives_bytes_to_a_program(estimated):
+    one, more = (json.loads(estimated("--json", "--batch", size).stdout) for size in ("8", "16"))
+    assert [row["method"] for row in one] == ["full", "lora", "lora, 8bit base", "lora, 4bit base"]
+    assert [row["activations"] * 2 for row in one] == [row["activations"] for row in more]
+
+
+def test_texts_are_as_long_as_params_or_the_tokens_say(estimated, tmp_path, write_params):
+    assert "96 texts of 64 tokens at once" in estimated().output
+    assert "96 texts of 32 tokens at once" in estimated("--length", "32").output
+    write_params(tmp_path, **{"tokenize.max_length": "auto"})
+    assert "96 texts of 256 tokens at once" in estimated().output
+    metadata = tmp_path / "data/tokens/metadata.json"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text('{"max_length": 48}', encoding="utf-8")
+    assert "96 texts of 48 tokens at once" in estimated().output
+    metadata.write_text("{", encoding="utf-8")
+    assert estimated().stderr.startswith("error: data/tokens/metadata.json is damaged (")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code"),
+    [("--memory", "0", 1), ("--memory", "-4", 1), ("--memory", "nan", 1), ("--length", "0", 2), ("--batch", "-1", 2)],
+)
+def test_figures_that_are_none_are_refused(estimated, option, value, code):
+    found = estimated(option, value)
+    assert found.exit_code == code
+    assert option in found.stderr
+    assert "Traceback" not in found.output
+
+
+def test_model_that_is_not_there_is_one_message(tmp_path, monkeypatch, write_params):
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/modules.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "empty").mkdir()
+    wanted = "expected a folder with config.json or modules.json"
+    for place, said in (
+        ("./nowhere", f"MODEL: nowhere is missing; {wanted}"),
+        ("params.yaml", f"MODEL: params.yaml is a file; {wanted}"),
+        ("empty", f"MODEL: empty holds neither config.json nor modules.json; {wanted}"),
+        ("torn", "torn: its config could not be read"),
+    ):
+        found = CliRunner().invoke(app, ["estimate", place])
+        assert found.exit_code == 1
+        assert found.stderr.startswith(f"error: {said}")

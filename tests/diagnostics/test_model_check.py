@@ -1,0 +1,100 @@
+"""`triptych diagnose`: what is wrong with a model on disk, and where."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from triptych.cli import app
+from triptych.models.adapter import make_trainable, save_trained
+from triptych.models.loading import describe, load_base
+from triptych.models.round_record import RoundRecord, write_round_record
+
+WEIGHT = "encoder.layer.1.intermediate.dense.weight"
+
+
+@pytest.fixture
+def model(tiny_model, tmp_path, monkeypatch, write_params):
+    """Return a copy of the tiny model in a project folder."""
+    shutil.copytree(tiny_model, tmp_path / "tiny")
+    write_params(tmp_path, **{"model.base": "./tiny"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "tiny"
+
+
+def diagnosed(folder):
+    return CliRunner().invoke(app, ["diagnose", str(folder)])
+
+
+def poison(file, name, value):
+    weights = load_file(file)
+    weights[name][0, 0] = value
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def test_sound_model_is_finite_everywhere(model):
+    found = diagnosed(model)
+    assert found.exit_code == 0
+    assert "fp32: finite everywhere; embeddings: mean " in found.stdout
+    assert found.stderr == ""
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_poisoned_weight_and_the_module_that_it_breaks_are_named(model, value):
+    poison(model / "model.safetensors", WEIGHT, value)
+    found = diagnosed(model)
+    assert found.exit_code == 1
+    assert f"{WEIGHT} holds 1 numbers that are not finite" in found.stderr
+    assert (
+        "fp32: the first output that is not finite is that of 0.model.encoder.layer.1.intermediate.dense"
+        in found.stderr
+    )
+
+
+def test_weights_that_overflow_are_found_though_each_is_finite(model):
+    poison(model / "model.safetensors", WEIGHT, 3e38)
+    poison(model / "model.safetensors", "encoder.layer.1.output.dense.weight", 3e38)
+    found = diagnosed(model)
+    assert found.exit_code == 1
+    assert "numbers that are not finite" not in found.stderr
+    assert "the first output that is not finite is that of 0.model.encoder.layer.1." in found.stderr
+
+
+def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
+    params = params_with(**{"model.base": "./tiny"})
+    base = load_base(params.model)
+    record = RoundRecord("lora", describe(params.model, base), 32, 1.0, "round0", None)
+    make_trainable(base, params.train, None)
+    folder = tmp_path / "models" / "round0"
+    folder.mkdir(parents=True)
+    save_trained(base, params.train, folder)
+    write_round_record(folder, record)
+    assert diagnosed(folder).exit_code == 0
+    file = folder / "adapter_model.safetensors"
+    name = next(name for name in load_file(file) if "layer.1" in name and "lora_B" in name and "query" in name)
+    poison(file, name, torch.nan)
+    found = diagnosed(folder)
+    assert found.exit_code == 1
+    assert name in found.stderr
+    assert "that of 0.model.encoder.layer.1.attention.self.query" in found.stderr
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_file_that_cannot_be_read_is_named(model, damage):
+    file = model / "model.safetensors"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-100])
+    else:
+        file.unlink()
+    found = diagnosed(model)
+    assert found.exit_code == 1
+    assert ("model.safetensors: cannot be read" if damage == "cut" else "no weights (*.safetensors)") in found.stderr
+    assert "Traceback" not in found.output
+
+
+def test_folder_that_is_not_there_is_one_message(model):
+    found = diagnosed("nowhere")
+    assert found.exit_code == 1
+    assert found.stderr == "error: nowhere is not a folder with a model\n"

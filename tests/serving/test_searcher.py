@@ -1,0 +1,324 @@
+"""`Searcher` against what the stages measured: the same ranking, with and without BM25, PyTorch, a reranker."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hand_made import INDEX
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+from stages import index
+from triptych import Searcher
+from triptych.corpus.passages import passage
+from triptych.corpus.records import read_chunks
+from triptych.errors import UserError
+from triptych.evaluators.own_questions import current_search
+from triptych.params.load import load_params
+
+QUESTIONS = ["discrete transform", "mask where a condition is met", "fill_value", "the inverse of rfft", "zebra"]
+
+
+@pytest.fixture
+def project(indexed, tmp_path, monkeypatch):
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def decide(**verdict):
+    path = Path("metrics/verdict.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | verdict), encoding="utf-8")
+
+
+def ids(hits):
+    return [hit.chunk.chunk_id for hit in hits]
+
+
+@pytest.mark.parametrize("fusion", [{"method": "zscore", "dense_weight": 0.6}, {"method": "rrf", "dense_weight": 0.5}])
+def test_hits_are_those_of_the_system_that_was_judged(project, write_params, fusion):
+    write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"})
+    index.main(INDEX.split())
+    decide(hybrid={"used": True, "fusion": fusion})
+    chunks = read_chunks(project / "data/corpus/chunks.parquet", "split")
+    judged = current_search(project / "models/embedder", chunks, load_params(), project / "metrics", project / "v", 10)
+    searcher = Searcher()
+    for question in QUESTIONS:
+        hits = searcher.search(question)
+        assert ids(hits) == judged(question)
+        known = {chunk.chunk_id: chunk for chunk in chunks}
+        assert all(hit.chunk == known[hit.chunk.chunk_id] for hit in hits)
+
+
+def test_scores_are_cosines_of_the_plain_model(project):
+    model = SentenceTransformer("models/embedder", device="cpu")
+    template = load_params().triplets.text_template
+    for hit in Searcher().search("discrete transform", k=20):
+        pair = [
+            model.encode_query("discrete transform", normalize_embeddings=True),
+            model.encode_document(passage(hit.chunk, template), normalize_embeddings=True),
+        ]
+        if "dense" in hit.scores:
+            assert hit.scores["dense"] == pytest.approx(float(pair[0] @ pair[1]), abs=0.02)
+        assert list(hit.scores)[-1] == "hybrid"
+        assert hit.score == hit.scores["hybrid"]
+
+
+def test_the_embedder_alone_searches_where_the_verdict_is_against_the_hybrid(project):
+    decide(hybrid={"used": False, "fusion": {"method": "rrf", "dense_weight": 0.5}})
+    hits = Searcher().search("fill_value")
+    assert {tuple(hit.scores) for hit in hits} == {("dense",)}
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_a_model_that_is_not_light_gives_the_same(project):
+    light = Searcher().search_all(QUESTIONS)
+    path = Path("data/index/index.json")
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    assert settings["light"]
+    path.write_text(json.dumps(settings | {"light": None}), encoding="utf-8")
+    for with_torch, without in zip(Searcher().search_all(QUESTIONS), light, strict=True):
+        assert ids(with_torch) == ids(without)
+        assert [hit.score for hit in with_torch] == pytest.approx([hit.score for hit in without], abs=1e-4)
+
+
+def test_a_light_search_imports_no_torch(project):
+    code = (
+        "import sys; from triptych import Searcher; assert Searcher().search('mask');"
+        " assert not {'torch', 'transformers', 'scipy.stats'} & set(sys.modules), 'imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("precision", ["int8", "binary"])
+def test_a_category_is_kept_to(project, write_params, precision):
+    write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": precision})
+    index.main(INDEX.split())
+    searcher = Searcher()
+    assert searcher.categories == ["fft", "ma"]
+    hits = searcher.search("mask", k=100, category="fft")
+    chunks = read_chunks(project / "data/corpus/chunks.parquet", "split")
+    assert sorted(ids(hits)) == sorted(chunk.chunk_id for chunk in chunks if chunk.category == "fft")
+    assert {hit.chunk.category for hit in searcher.search("mask", k=100)} == {"fft", "ma"}
+
+
+@pytest.fixture
+def reranker(project):
+    """A tiny cross-encoder, saved as any other."""
+    tokenizer = AutoTokenizer.from_pretrained("models/embedder")
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=len(tokenizer), num_labels=1, initializer_range=0.5, **shape)
+    BertForSequenceClassification(config).save_pretrained("models/bare")
+    tokenizer.save_pretrained("models/bare")
+    CrossEncoder("models/bare", device="cpu", max_length=64).save_pretrained("models/reranker")
+    return CrossEncoder("models/reranker", device="cpu")
+
+
+def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
+    plain = Searcher().search("mask an array", k=8)
+    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    hits = Searcher().search("mask an array", k=8)
+    template = load_params().triplets.text_template
+    said = reranker.predict([("mask an array", passage(hit.chunk, template)) for hit in plain[:5]]).tolist()
+    by_reranker = [one for _, one in sorted(zip(said, ids(plain), strict=False), reverse=True)]
+    assert ids(hits) == by_reranker + ids(plain)[5:]
+    assert by_reranker != ids(plain)[:5]
+    assert list(hits[0].scores)[-2:] == ["reranker", "reranked"]
+    assert hits[0].scores["reranker"] == pytest.approx(max(said), abs=1e-5)
+    decide(reranker={"used": True, "way": {"weight": 0.0, "depth": 5}})
+    assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
+    decide(reranker={"used": False, "way": {"weight": 1.0, "depth": 5}})
+    assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
+
+
+def test_late_interaction_orders_the_first_hits_as_the_plain_model_would(project):
+    plain = Searcher().search("mask an array", k=8)
+    decide(late_interaction={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    hits = Searcher().search("mask an array", k=8)
+    model, template = SentenceTransformer("models/embedder", device="cpu"), load_params().triplets.text_template
+    model.max_seq_length = 64
+    texts = [passage(hit.chunk, template) for hit in plain[:5]]
+    asked, *said = (
+        of(text, output_value="token_embeddings", show_progress_bar=False).numpy()
+        for of, text in [(model.encode_query, "mask an array"), *((model.encode_document, text) for text in texts)]
+    )
+    asked, *said = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (asked, *said))
+    scores = [float((asked @ one.T).max(axis=1).mean()) for one in said]
+    by_tokens = [one for _, one in sorted(zip(scores, ids(plain), strict=False), reverse=True)]
+    assert ids(hits) == by_tokens + ids(plain)[5:]
+    assert by_tokens != ids(plain)[:5]
+    assert list(hits[0].scores)[-2:] == ["maxsim", "late"]
+    assert hits[0].scores["maxsim"] == pytest.approx(max(scores), abs=0.01)
+
+
+def test_late_interaction_is_the_same_without_torch(project):
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 20}})
+    light = Searcher().search_all(QUESTIONS)
+    path = Path("data/index/index.json")
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"light": None}), encoding="utf-8")
+    for with_torch, without in zip(Searcher().search_all(QUESTIONS), light, strict=True):
+        assert ids(with_torch) == ids(without)
+        assert [hit.score for hit in with_torch] == pytest.approx([hit.score for hit in without], abs=1e-3)
+
+
+def test_late_interaction_comes_before_the_reranker(project, reranker):
+    way = {"used": True, "way": {"weight": 0.5, "depth": 5}}
+    decide(late_interaction=way, reranker=way)
+    assert list(Searcher().search("mask", k=3)[0].scores)[-4:] == ["maxsim", "late", "reranker", "reranked"]
+
+
+def test_an_index_without_token_vectors_is_one_message(project):
+    index.main(INDEX.split())  # the verdict is against them
+    assert not list(Path("data/index").glob("token*"))
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
+    with pytest.raises(UserError, match=r"no token vectors, which metrics/verdict\.json asks for; run `dvc repro"):
+        Searcher()
+
+
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-7]), lambda path: path.unlink()])
+@pytest.mark.parametrize("file", ["tokens.i8", "token_offsets.npy"])
+def test_damaged_token_vectors_are_one_message(project, file, harm):
+    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
+    harm(Path("data/index") / file)
+    with pytest.raises(UserError, match=r"is damaged \(.*\); `dvc repro index` makes it anew"):
+        Searcher()
+
+
+def test_a_promoted_reranker_that_is_not_there_is_one_message(project):
+    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    with pytest.raises(UserError, match="models/reranker is missing; run `dvc repro`"):
+        Searcher().search("mask")
+
+
+def test_questions_together_find_what_each_finds_alone(project):
+    searcher = Searcher()
+    assert searcher.search_all(QUESTIONS, k=3) == [searcher.search(question, k=3) for question in QUESTIONS]
+    assert searcher.search_all([]) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ({"question": " \n"}, "the question is empty; ask something"),
+        ({"question": "mask", "k": 0}, r"k must be 1 to 100 \(evaluate.depth\), got 0"),
+        ({"question": "mask", "k": 101}, r"k must be 1 to 100 \(evaluate.depth\), got 101"),
+        ({"question": "mask", "category": "linalg"}, "no chunk has the category 'linalg'; known are fft, ma"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_message(project, call, said):
+    with pytest.raises(UserError, match=said):
+        Searcher().search(**call)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("data/index", "data/index is missing; run `dvc repro`"),
+        ("models/embedder", "models/embedder is missing; run `dvc repro`"),
+        ("metrics/verdict.json", "metrics/verdict.json is missing; `dvc repro promote`"),
+    ],
+)
+def test_what_is_not_there_is_one_message(project, path, said):
+    (shutil.rmtree if (project / path).is_dir() else Path.unlink)(project / path)
+    with pytest.raises(UserError, match=said):
+        Searcher()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"hybrid": {"used"', "Expecting"),
+        ("", "Expecting value"),
+        ("[]", "list indices"),
+        ("{}", "no 'hybrid'"),
+        ('{"hybrid": {"used": true}}', "no 'fusion'"),
+        ('{"hybrid": {"used": false}, "reranker": {"used": true}}', "no 'way'"),
+    ],
+)
+def test_a_damaged_verdict_is_one_message(project, content, said):
+    Path("metrics/verdict.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"metrics/verdict.json is damaged \({said}.*\); `dvc repro promote`"):
+        Searcher()
+
+
+@pytest.fixture(scope="module")
+def of_bits(indexed, tmp_path_factory, write_params):
+    """The indexed project with vectors at binary, whose index has the most files; read only."""
+    folder = tmp_path_factory.mktemp("of_bits")
+    shutil.copytree(indexed, folder, dirs_exist_ok=True)
+    write_params(folder, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": "binary"})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        index.main(INDEX.split())
+    return folder
+
+
+WORDS = ["data.csc", "indices.csc", "indptr.csc"]
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "chunks.parquet",
+        "vectors.faiss",
+        "bits.faiss",
+        *(f"words/{name}.index.npy" for name in WORDS),
+        "words/params.index.json",
+        "words/vocab.tokenizer.json",
+    ],
+)
+def test_a_damaged_index_is_one_message(of_bits, tmp_path, file, harm):
+    shutil.copytree(of_bits / "data/index", tmp_path / "index")
+    path = tmp_path / "index" / file
+    if harm == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        path.unlink()
+    with pytest.raises(UserError) as told:
+        Searcher(tmp_path / "index", of_bits / "models/embedder", verdict=of_bits / "metrics/verdict.json")
+    named = "words" if file.startswith("words") else file
+    assert str(told.value).startswith(f"{tmp_path / 'index'}")
+    assert named in str(told.value).partition(" is damaged (")[0]
+    assert str(told.value).endswith("); `dvc repro index` makes it anew")
+    assert "\n" not in str(told.value)
+
+
+def test_damaged_settings_of_an_index_are_one_message(project):
+    for content, said in (("{", "Expecting"), ("{}", "no 'light'"), ('{"light": null}', "missing")):
+        Path("data/index/index.json").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=rf"data/index/index.json is damaged \(.*{said}.*`dvc repro index`"):
+            Searcher()
+
+
+def test_an_index_whose_parts_are_not_of_one_piece_is_one_message(project):
+    table = pq.read_table("data/index/chunks.parquet")
+    pq.write_table(table.slice(1), "data/index/chunks.parquet")
+    with pytest.raises(
+        UserError, match=rf"vectors.faiss is damaged \({len(table)} vectors for {len(table) - 1} chunks"
+    ):
+        Searcher()
+
+
+def test_an_index_of_another_embedder_is_refused(project):
+    (project / "models/embedder/README.md").write_text("Words decide no vector.", encoding="utf-8")
+    Searcher()
+    model = SentenceTransformer("models/embedder", device="cpu")
+    model[0].model.embeddings.word_embeddings.weight.data[7] += 0.5
+    model.save_pretrained("models/embedder", create_model_card=False)
+    with pytest.raises(
+        UserError, match=r"data/index was made with another embedder \(hash \w{12}\) than models/embedder"
+    ):
+        Searcher()
+
+
+def test_the_first_hits_are_the_same_however_many_are_asked_for(project):
+    searcher = Searcher()
+    assert ids(searcher.search("mask where a condition is met", k=100))[:5] == ids(
+        searcher.search("mask where a condition is met", k=5)
+    )

@@ -1,0 +1,107 @@
+"""Batches: each distinct text once, in groups of like length."""
+
+from itertools import combinations_with_replacement
+
+import numpy as np
+import pytest
+
+from triptych.corpus.records import Chunk, Link
+from triptych.tokens.token_store import open_store, write_store
+from triptych.training.data.collator import GROUPS, Collator, like_length
+from triptych.triplets.false_negatives import PositivesByAnchor, Relations
+
+PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
+ROWS = [
+    {"anchor": 1, "positive": 100, "negative": 101, "positive_chunk": 0, "negative_chunk": 1, "tier": 0},
+    {"anchor": 1, "positive": 100, "negative": 102, "positive_chunk": 0, "negative_chunk": 2, "tier": 1},
+    {"anchor": 0, "positive": 102, "negative": 100, "positive_chunk": 2, "negative_chunk": 0, "tier": 2},
+    {"anchor": 2, "positive": 50, "negative": 103, "positive_chunk": 3, "negative_chunk": 3, "tier": 2},
+]
+
+
+@pytest.fixture
+def collate(tmp_path):
+    def make(links=(), fixed=False, answers=((), ())):
+        metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
+        write_store(tmp_path, [[7] * (number % 5) + [1000 + number] for number in range(110)], metadata)
+        chunks = [
+            Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
+        ]
+        relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
+        return Collator(open_store(tmp_path, "abc"), relations, PositivesByAnchor(*map(np.array, answers)), fixed)
+
+    return make
+
+
+def text_ids(batch, role):
+    """Read the text ids of ``queries`` or ``passages`` back: each text's last token is 1000 + its id."""
+    found = []
+    for group in batch["features"]:
+        last = group["attention_mask"].sum(dim=1) - 1
+        found += (group["input_ids"].gather(1, last[:, None])[:, 0] - 1000).tolist()
+    return [found[place] for place in batch["rows"][role].tolist()]
+
+
+def test_each_distinct_text_stands_once_in_a_batch(collate):
+    batch = collate()(ROWS)
+    assert sorted(text_ids(batch, "queries")) == [0, 1, 2]
+    assert sorted(text_ids(batch, "passages")) == [50, 100, 101, 102, 103]
+
+
+def test_places_point_at_the_texts_of_each_row(collate):
+    batch = collate()(ROWS)
+    for column, role in (("anchor", "queries"), ("positive", "passages"), ("negative", "passages")):
+        found = [text_ids(batch, role)[place] for place in batch["rows"][column].tolist()]
+        assert found == [row[column] for row in ROWS]
+
+
+def test_related_passages_of_a_batch_are_marked(collate):
+    batch = collate(links=[("c0", "c1")])(ROWS)
+    texts = text_ids(batch, "passages")
+    marked = [{texts[place] for place in np.flatnonzero(row)} for row in batch["rows"]["related"].numpy()]
+    assert marked == [{100, 101}, {100, 101}, {102}, {50, 103}]
+
+
+def test_without_stored_negatives_the_other_positives_are_the_passages(collate):
+    rows = [{name: row[name] for name in ("anchor", "positive", "positive_chunk")} for row in ROWS]
+    batch = collate(links=[("c0", "c3")])(rows)
+    assert text_ids(batch, "passages") == [50, 100, 102]
+    assert [text_ids(batch, "passages")[place] for place in batch["rows"]["positive"].tolist()] == [100, 100, 102, 50]
+    assert batch["rows"]["related"].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 1, 0]]
+    assert not {"negative", "tier"} & batch["rows"].keys()
+
+
+def test_a_text_that_is_query_and_passage_is_there_once(collate):
+    batch = collate()([ROWS[0] | {"anchor": 100}])
+    assert sum(len(group["input_ids"]) for group in batch["features"]) == 2
+    assert (text_ids(batch, "queries"), text_ids(batch, "passages")) == ([100], [100, 101])
+
+
+@pytest.mark.parametrize(("fixed", "width"), [(False, 8), (True, 16)])
+def test_padding_is_as_params_say(collate, fixed, width):
+    batch = collate(fixed=fixed)(ROWS)
+    assert [group["input_ids"].shape for group in batch["features"]] == [(8, width)]
+
+
+def test_groups_of_like_length_need_the_least_padding():
+    random = np.random.default_rng(5)
+    for _ in range(50):
+        lengths = random.integers(1, 65, random.integers(1, 16))
+        groups = like_length(lengths)
+        assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
+        assert [lengths[group].max() for group in groups] == sorted({lengths[g].max() for g in groups}, reverse=True)
+        widths = -(-np.sort(lengths) // 8) * 8
+        best = min(
+            sum(len(part) * part[-1] for part in np.split(widths, cuts) if len(part))
+            for cuts in combinations_with_replacement(range(len(widths) + 1), GROUPS - 1)
+        )
+        assert sum(len(group) * (-(-lengths[group].max() // 8) * 8) for group in groups) == best
+
+
+def test_other_answers_of_an_anchor_and_what_is_related_to_them_leave_its_denominator(collate):
+    answers = [1, 1, 0], [0, 2, 2]  # words 1 are answered by chunks 0 and 2
+    batch = collate([("c2", "c1")], answers=answers)(ROWS)
+    column = {chunk: place for place, chunk in enumerate([50, 100, 101, 102, 103])}
+    related = batch["rows"]["related"]
+    assert related[0, [column[100], column[101], column[102]]].all()
+    assert not related[2, column[100]]  # words 0 have one answer, chunk 2

@@ -1,0 +1,143 @@
+"""How hard negatives are for a model: figures by hand, sentences to act on, examples to read."""
+
+import numpy as np
+import pytest
+from corpora import LEAD_ROWS
+
+from triptych.params.triplets import PROFILES
+from triptych.triplets.difficulty import Similarities, judgment, rate, readable
+from triptych.triplets.examples import Example, Examples
+from triptych.triplets.negatives import TIERS, Negative
+
+# One anchor of each category. Similarity of the positive: 0.8 for lists, -0.4 for tables.
+POOLS = (
+    ("lists", [("easy", 0.1), ("easy", 0.59), ("medium", 0.6), ("medium", 0.75), ("hard", 0.77), ("hard", 0.9)]),
+    ("tables", [("easy", -0.7), ("medium", -0.5), ("hard", -0.41), ("hard", -0.4)]),
+)
+EXAMPLES = Examples.of(
+    Example(
+        row,
+        10 + row,
+        row,
+        "lead",
+        name,
+        tuple(Negative(5 + n, tier, "random", 0.0) for n, (tier, _) in enumerate(pool)),
+    )
+    for row, (name, pool) in enumerate(POOLS)
+)
+FOUND = Similarities(
+    np.array([0.8, -0.4], np.float32), np.array([one for _, pool in POOLS for _, one in pool], np.float32)
+)
+
+
+@pytest.fixture(scope="module")
+def rated():
+    """Return the row of each category and tier: a margin of 0.2, suspected from 0.95 of the positive."""
+    rows = rate(EXAMPLES, FOUND, 0.2, 0.95)
+    return {(row["category"], row["tier"]): row for row in rows}
+
+
+def shares(row):
+    return tuple(round(row[name], 4) for name in ("easy", "semi_hard", "hard", "active", "suspected_false"))
+
+
+@pytest.mark.parametrize(
+    ("category", "tier", "expected"),
+    [
+        ("lists", "easy", (1.0, 0.0, 0.0, 0.0, 0.0)),  # below 0.6
+        ("lists", "medium", (0.0, 1.0, 0.0, 1.0, 0.0)),  # from 0.6, suspected only from 0.76
+        ("lists", "hard", (0.0, 0.5, 0.5, 1.0, 1.0)),  # 0.77 is suspected though it is no higher than 0.8
+        ("tables", "easy", (1.0, 0.0, 0.0, 0.0, 0.0)),
+        ("tables", "medium", (0.0, 1.0, 0.0, 1.0, 0.0)),
+        ("tables", "hard", (0.0, 0.5, 0.5, 1.0, 1.0)),  # suspected from -0.42; -0.4 is as near as the positive
+        ("all", "easy", (1.0, 0.0, 0.0, 0.0, 0.0)),
+        ("lists", "all", (0.3333, 0.5, 0.1667, 0.6667, 0.3333)),
+        ("all", "all", (0.3, 0.5, 0.2, 0.7, 0.4)),
+    ],
+)
+def test_shares_are_those_computed_by_hand(rated, category, tier, expected):
+    assert shares(rated[category, tier]) == expected
+
+
+def test_every_category_and_tier_has_a_row_with_its_number(rated):
+    assert set(rated) == {(name, tier) for name in ("all", "lists", "tables") for tier in ("all", *TIERS)}
+    assert [rated["all", tier]["negatives"] for tier in ("all", *TIERS)] == [10, 3, 3, 4]
+
+
+def test_means_are_those_of_the_negatives_and_their_positives(rated):
+    row = rated["all", "hard"]
+    assert row["mean_negative_similarity"] == pytest.approx((0.77 + 0.9 - 0.41 - 0.4) / 4, abs=1e-6)
+    assert row["mean_positive_similarity"] == pytest.approx((0.8 + 0.8 - 0.4 - 0.4) / 4, abs=1e-6)
+
+
+def test_tier_without_negatives_has_no_row():
+    examples = Examples.of([Example(0, 1, 2, "lead", "lists", (Negative(5, "easy", "random", 0.0),))])
+    rows = rate(examples, Similarities(np.array([0.8]), np.array([0.1])), 0.2, 0.95)
+    assert [(row["category"], row["tier"]) for row in rows] == [
+        ("all", "all"), ("all", "easy"), ("lists", "all"), ("lists", "easy")
+    ]  # fmt: skip
+
+
+def row_of(tier, suspected, active):
+    return {"category": "all", "tier": tier, "suspected_false": suspected, "active": active}
+
+
+def test_judgment_says_the_shares_of_each_tier_of_all_categories_together(rated):
+    assert judgment(list(rated.values()), "embedder")[:2] == [
+        "easy tier: 0% suspected false negatives, 0% active",
+        "medium tier: 0% suspected false negatives, 100% active",
+    ]
+    assert len(judgment(list(rated.values()), "embedder")) == 3
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("tier", TIERS)
+def test_many_suspected_bring_a_remedy_among_the_params_there_are(profile, tier, params_with):
+    quiet, loud = (judgment([row_of(tier, share, 0.5)], profile)[0] for share in (0.149, 0.15))
+    assert ";" not in quiet
+    named = [word.strip(".,") for word in loud.split() if word.startswith("triplets.")]
+    assert named
+    for key in named:
+        section = params_with()
+        for part in key.split("."):
+            section = getattr(section, part)
+
+
+def test_hard_tier_that_teaches_nothing_brings_a_remedy():
+    assert "lexical_min" in judgment([row_of("hard", 0.0, 0.04)], "embedder")[0]
+    assert ";" not in judgment([row_of("hard", 0.0, 0.06)], "embedder")[0]
+    assert ";" not in judgment([row_of("easy", 0.0, 0.0)], "embedder")[0]  # easy is allowed to be easy
+
+
+TEXTS = [f"text {number}" for number in range(20_000)]
+PASSAGES = list(range(20_000))[::-1]
+SHOWN = Examples.of(LEAD_ROWS)
+LIKE = Similarities(
+    np.linspace(0, 1, len(SHOWN), dtype=np.float32), np.linspace(-1, 1, len(SHOWN.pool.chunk), dtype=np.float32)
+)
+
+
+def test_so_many_triplets_of_each_tier_are_shown_with_their_texts_and_figures():
+    rows = readable(SHOWN, LIKE, TEXTS, PASSAGES, 12, 3)
+    assert [row["tier"] for row in rows] == [tier for tier in TIERS for _ in range(12)]
+    pool = SHOWN.pool
+    for row in rows:
+        anchor = int(row["anchor"].split()[1])
+        chunk = PASSAGES[int(row["negative"].split()[1])]
+        (place,) = np.flatnonzero((pool.anchors == anchor) & (pool.chunk == chunk))
+        assert row["positive"] == f"text {SHOWN.positive[anchor]}"
+        assert TIERS[pool.tier[place]] == row["tier"]
+        assert row["negative_similarity"] == pytest.approx(float(LIKE.negative[place]))
+        assert row["positive_similarity"] == pytest.approx(float(LIKE.positive[anchor]))
+        assert (row["strategy"], row["view"], row["category"]) == ("random", "lead", "lists")
+
+
+def test_seed_chooses_what_is_shown():
+    one, same, other = (readable(SHOWN, LIKE, TEXTS, PASSAGES, 12, seed) for seed in (1, 1, 2))
+    assert one == same
+    assert one != other
+
+
+def test_tier_with_fewer_triplets_is_shown_whole():
+    found = readable(EXAMPLES, FOUND, TEXTS, PASSAGES, 12, 1)
+    assert [row["tier"] for row in found] == ["easy"] * 3 + ["medium"] * 3 + ["hard"] * 4

@@ -1,0 +1,1 @@
+"""Near-duplicate chunks, and queries that resemble each other."""

@@ -1,0 +1,1 @@
+"""Folders of pages that link to each other: Markdown and HTML."""

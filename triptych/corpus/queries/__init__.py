@@ -1,0 +1,1 @@
+"""Queries: people's own, cross-references, and pseudo-queries."""

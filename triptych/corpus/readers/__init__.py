@@ -1,0 +1,1 @@
+"""Source formats: what turns files and records into chunks."""

@@ -1,0 +1,176 @@
+"""Read the API documentation of an installed Python package: its public objects and their *See Also* links."""
+
+import importlib
+import inspect
+import pydoc
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from numpydoc.docscrape import NumpyDocString
+
+from triptych.corpus.cleaning import cleaned
+from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
+from triptych.corpus.records import Chunk, Link
+from triptych.errors import UserError
+from triptych.params.sections import Source
+
+# Sections that point elsewhere. See Also becomes links: left in the text, it would answer its own queries.
+_POINTERS: dict[str, Any] = {"See Also": [], "References": "", "index": {}}
+
+
+class _Docstring(NumpyDocString):
+    """A docstring that also keeps the sections which numpydoc has no name for, as written and in their order."""
+
+    def __init__(self, doc: str) -> None:
+        self.other_sections: list[str] = []
+        super().__init__(doc)
+
+    def _read_sections(self) -> Iterator[tuple[str, list[str]]]:
+        for name, content in super()._read_sections():
+            if name.startswith("..") or name.title() in self.sections:
+                yield name, content
+            else:
+                self.other_sections += [name, "-" * len(name), *content, ""]
+
+    def __str__(self) -> str:
+        # The signature goes behind the summary, which says in words what the object is and comes first everywhere else.
+        if signature := self["Signature"]:
+            self["Summary"], self["Signature"] = [*self["Summary"], "", signature], ""
+        return "\n".join([super().__str__(), *self.other_sections])
+
+
+def read_package(source: Source, account: SourceCounts) -> Iterator[Outcome]:
+    """Read every documented public object of an installed package.
+
+    Public is what ``__all__`` names, from the package downward, and the attributes that classes of the package
+    define. Objects with the same docstring are one chunk under the name that their definition gives; the others
+    are merged. Raises `UserError` when the package cannot be imported.
+    """
+    name = source.path
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UserError(f"ingest.sources: {name!r} is no package; format: package takes a name such as numpy.linalg")
+    try:
+        package = importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(
+            f"ingest.sources: package {name!r} cannot be imported ({error}); install it or change path"
+        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated attributes warn when they are looked at
+        objects = dict(_public_objects(name, package))
+        account.read += len(objects)
+        outcomes = list(_outcomes(name, source.category or name, objects, account.normalized))
+    yield from outcomes
+
+
+def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield (dotted path, object), breadth first, in a fixed order."""
+    modules, seen = [(name, package)], {package.__name__}
+    while modules:
+        path, module = modules.pop(0)
+        yield path, module
+        for attribute in sorted(getattr(module, "__all__", [])):
+            if attribute.startswith("_") or (member := getattr(module, attribute, None)) is None:
+                continue
+            member_path = f"{path}.{attribute}"
+            if inspect.ismodule(member):
+                own = member.__name__.startswith(f"{name}.") and hasattr(member, "__all__")
+                if own and member.__name__ not in seen:
+                    seen.add(member.__name__)
+                    modules.append((member_path, member))
+                continue
+            yield member_path, member
+            if inspect.isclass(member):
+                yield from _class_members(name, member_path, member)
+
+
+def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the public attributes that the package's own classes define, not what builtins hand down."""
+    own = [base for base in cls.__mro__ if f"{base.__module__}.".startswith(f"{package}.")]
+    for attribute in sorted({key for base in own for key in vars(base) if not key.startswith("_")}):
+        try:
+            yield f"{path}.{attribute}", getattr(cls, attribute)
+        except Exception:
+            yield f"{path}.{attribute}", inspect.getattr_static(cls, attribute)
+
+
+def _outcomes(package: str, category: str, objects: dict[str, Any], done: Counter[str]) -> Iterator[Outcome]:
+    paths_by_doc: dict[str, list[str]] = defaultdict(list)
+    for path, member in objects.items():
+        doc = inspect.getdoc(member)
+        if doc and doc.strip():
+            paths_by_doc[doc].append(path)
+        else:
+            yield Rejected(package, path, "no docstring", "", "")
+    canonical: dict[str, str] = {}
+    parsed: dict[str, _Docstring] = {}
+    for doc, paths in paths_by_doc.items():
+        chosen = min(paths, key=lambda path: _preference(path, objects[path]))
+        canonical.update(dict.fromkeys(paths, chosen))
+        try:
+            parsed[chosen] = _Docstring(doc)
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            yield from (Rejected(package, path, "not numpydoc", "", reason) for path in paths)
+        else:
+            yield from (Merged(chosen) for path in paths if path != chosen)
+    by_doc = {doc: canonical[paths[0]] for doc, paths in paths_by_doc.items()}
+    for path in sorted(parsed):
+        yield from _links(package, path, parsed[path], canonical, by_doc)
+        yield _chunk(package, category, path, parsed[path], done)
+
+
+def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
+    """Order the names of one object: the one it was defined under, then the shortest way to it."""
+    defined = getattr(member, "__qualname__", None) or getattr(member, "__name__", "")
+    return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
+
+
+def _chunk(package: str, category: str, path: str, doc: _Docstring, done: Counter[str]) -> Chunk:
+    for section, nothing in _POINTERS.items():
+        doc[section] = nothing
+    header_path = tuple(path.split("."))
+    return Chunk(
+        chunk_id=path,
+        category=category,
+        filename=path,
+        header_path=header_path,
+        title=header_path[-1],
+        content=cleaned(str(doc), done).strip(),
+        source=f"{package}:{path}",
+    )
+
+
+def _links(
+    package: str, path: str, doc: _Docstring, canonical: dict[str, str], by_doc: dict[str, str]
+) -> Iterator[Link]:
+    """Yield one link for each described See Also entry; names are resolved from the nearest namespace outward."""
+    for names, description in doc["See Also"]:
+        text = " ".join(" ".join(description).split())
+        if not text:
+            continue
+        for name in (name.strip("~.") for name, _role in names):
+            target = _resolve(name, path, canonical) or _locate(package, name, by_doc) or name
+            if target != path:  # a name of another package stays as it is; ingest drops what it cannot resolve
+                yield Link(from_chunk_id=path, to_chunk_id=target, text=text, context=f"{name} : {text}")
+
+
+def _resolve(name: str, path: str, canonical: dict[str, str]) -> str | None:
+    parts = path.split(".")
+    for depth in range(len(parts), 0, -1):
+        if (found := canonical.get(".".join([*parts[:depth], name]))) is not None:
+            return found
+    return canonical.get(name)
+
+
+def _locate(package: str, name: str, by_doc: dict[str, str]) -> str | None:
+    """Find an object that See Also names by its private module (``core.resample.Resampler.mean``)."""
+    full = name if name.startswith(f"{package}.") else f"{package}.{name}"
+    try:
+        member = pydoc.locate(full)
+    except pydoc.ErrorDuringImport:
+        return None
+    return by_doc.get(inspect.getdoc(member) or "") if member is not None else None

@@ -1,0 +1,1 @@
+"""Checks for the command line: memory estimate, model check, smoke test."""

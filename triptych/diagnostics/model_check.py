@@ -1,0 +1,101 @@
+"""What is wrong with a model on disk: files, weights, and the first module whose output is no number."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
+
+from triptych.errors import UserError
+from triptych.models.loading import device
+from triptych.models.precision import Precision, autocast
+from triptych.models.round_loading import load_model
+from triptych.params.sections import Model
+
+_PROBES = [
+    "sort",
+    "how do I join two tables on a key",
+    "Return the maximum of the values over the requested axis. " * 8,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """How a forward pass in a precision went."""
+
+    precision: str
+    broken: str | None  # the first module, in order of execution, whose output holds a NaN or an Inf
+    figures: dict[str, float]  # mean, std, min and max of the embeddings; empty where one is not finite
+
+
+def weight_problems(folder: Path) -> list[str]:
+    """Return a line for each weight file that is missing, cannot be read, or holds a number that is not finite."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder with a model")
+    files = sorted(folder.rglob("*.safetensors"))
+    if not files:
+        return [f"{folder}: no weights (*.safetensors)"]
+    problems = []
+    for file in files:
+        try:
+            weights = load_file(file)
+        except (SafetensorError, OSError) as error:
+            problems.append(f"{file}: cannot be read ({error})")
+            continue
+        for name, value in weights.items():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                problems.append(
+                    f"{file}: {name} holds {int((~torch.isfinite(value)).sum())} numbers that are not finite"
+                )
+    return problems
+
+
+def load(folder: Path, params: Model) -> SentenceTransformer:
+    """Load a plain model, or a round on the base model of ``params``; raise `UserError` where it cannot be loaded."""
+    if (folder / "round.json").exists():
+        return load_model(folder, params)
+    try:
+        return SentenceTransformer(str(folder), device=str(device()), model_kwargs={"dtype": torch.float32}).eval()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"{folder} could not be loaded ({str(error).strip().splitlines()[0]})") from error
+
+
+def forward(model: SentenceTransformer, precision: Precision) -> Forward:
+    """Run a few texts through a model and say where the first number that is not finite comes from."""
+    broken: list[str] = []
+
+    def watch(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, out: Any) -> None:
+            if not broken and not all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(out)):
+                broken.append(name)
+
+        return hook
+
+    hooks = [module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name]
+    features = {key: value.to(model.device) for key, value in model.preprocess(_PROBES).items() if hasattr(value, "to")}
+    with torch.inference_mode(), autocast(precision, model.device):
+        vectors = model(features)["sentence_embedding"].float()
+    for hook in hooks:
+        hook.remove()
+    if broken:
+        return Forward(precision, broken[0], {})
+    low, high = vectors.aminmax()
+    figures = {"mean": vectors.mean(), "std": vectors.std(), "min": low, "max": high}
+    return Forward(precision, None, {name: float(value) for name, value in figures.items()})
+
+
+def _tensors(out: Any) -> Iterator[torch.Tensor]:
+    """Yield the floating tensors of what a module returns."""
+    if isinstance(out, torch.Tensor):
+        if out.is_floating_point():
+            yield out
+    elif isinstance(out, dict):
+        for value in out.values():
+            yield from _tensors(value)
+    elif isinstance(out, list | tuple):
+        for value in out:
+            yield from _tensors(value)

@@ -1,0 +1,1 @@
+"""Rank all chunks with a model and measure it."""

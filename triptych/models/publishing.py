@@ -1,0 +1,48 @@
+"""Write a model that loads with plain sentence-transformers, and check that what loads is what was judged."""
+
+from pathlib import Path
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from triptych.artifacts import write_text
+from triptych.params.sections import Model
+
+_PROBES = [
+    "Return the maximum of the values over the requested axis.",
+    "how do I join two tables on a key",
+    "sort",
+]
+
+
+def publish(
+    model: SentenceTransformer,
+    base: SentenceTransformer,
+    folder: Path,
+    params: Model,
+    card: str,
+    *,
+    tuned: bool,
+) -> None:
+    """Save ``model`` with its prompts into an existing folder and load it again.
+
+    Raises AssertionError when the loaded model's vectors differ from those in memory, or when a tuned model
+    gives the base model's vectors: both have happened to others when adapters were merged.
+    """
+    # The prompts it was judged with, which may be none; a default prompt would be put before every text.
+    model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
+    model.default_prompt_name = None
+    model.save_pretrained(str(folder), create_model_card=False)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)  # they are saved for their owner's eyes only
+    write_text(folder / "README.md", card)
+    loaded = SentenceTransformer(str(folder), device=str(model.device)).eval()
+    in_memory, from_disk, from_base = (_vectors(one) for one in (model, loaded, base))
+    if float((in_memory * from_disk).sum(axis=1).min()) < 0.9999:
+        raise AssertionError(f"{folder}: the saved model does not give the vectors of the model in memory")
+    if tuned and float((from_base * from_disk).sum(axis=1).max()) > 0.99999:
+        raise AssertionError(f"{folder}: the tuned model gives the base model's vectors")
+
+
+def _vectors(model: SentenceTransformer) -> np.ndarray:
+    return np.asarray(model.encode(_PROBES, normalize_embeddings=True, show_progress_bar=False))

@@ -1,0 +1,31 @@
+"""Load the embedder of a round: the base model with what the round changed, at the strength chosen on dev."""
+
+from pathlib import Path
+
+from sentence_transformers import SentenceTransformer
+
+from triptych.errors import UserError
+from triptych.models.adapter import Blend, difference
+from triptych.models.loading import describe, load_base
+from triptych.models.round_record import RoundRecord, read_round_record
+from triptych.params.sections import Model
+
+
+def load_round(folder: Path, model: Model) -> tuple[Blend, RoundRecord]:
+    """Load the base model with what a round changed, set to the strength that was chosen."""
+    record = read_round_record(folder)
+    base = load_base(model)
+    if describe(model, base) != record.base:
+        raise UserError(
+            f"{folder} was trained from {record.base['base']}, params.yaml names {model.base};"
+            " `dvc repro` trains it anew"
+        )
+    base.max_seq_length = record.max_length
+    blend = Blend(base, {} if record.method == "base" else difference(base, folder))
+    blend.at(record.strength)
+    return blend, record
+
+
+def load_model(folder: Path, model: Model) -> SentenceTransformer:
+    """Load the embedder that a round gives, at its chosen strength."""
+    return load_round(folder, model)[0].model

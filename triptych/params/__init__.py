@@ -1,0 +1,1 @@
+"""``params.yaml``: its sections, typed, and how it is read."""

@@ -1,0 +1,1 @@
+"""The cross-encoder: pairs, lists, scores."""

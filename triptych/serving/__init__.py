@@ -1,0 +1,1 @@
+"""Search over a finished index: `Searcher`, and retrievers for other frameworks."""

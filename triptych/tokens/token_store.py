@@ -1,0 +1,85 @@
+"""The token store: the ids of each distinct text once, int32, memory-mapped; no tokenizer in any later loop."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from triptych.artifacts import write_json
+from triptych.errors import UserError
+
+PAD_TO = 8  # widths are multiples of it
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStore:
+    """Token ids of all texts, one after another, and where each begins."""
+
+    ids: np.ndarray  # int32, shape (tokens,)
+    offsets: np.ndarray  # int64, shape (texts + 1,)
+    metadata: dict[str, Any]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the number of tokens of each text, int64 of shape (texts,)."""
+        return np.diff(self.offsets)
+
+    def __getitem__(self, text_id: int) -> np.ndarray:
+        """Return the token ids of one text, int32; a view, not a copy."""
+        return self.ids[self.offsets[text_id] : self.offsets[text_id + 1]]
+
+    def pad(self, text_ids: np.ndarray, fixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return input ids and attention mask, both int64 of shape (texts, width).
+
+        The width is the longest of the texts rounded up to a multiple of ``PAD_TO``, or ``max_length`` when fixed.
+        Padding stands where the model's tokenizer puts it (left for decoders).
+        """
+        rows = [self[int(text_id)] for text_id in text_ids]
+        limit = int(self.metadata["max_length"])
+        width = limit if fixed else min(limit, -(-max(map(len, rows)) // PAD_TO) * PAD_TO)
+        input_ids = np.full((len(rows), width), self.metadata["pad_token_id"], dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        left = self.metadata["padding_side"] == "left"
+        for row, tokens in enumerate(rows):
+            place = slice(width - len(tokens), width) if left else slice(0, len(tokens))
+            input_ids[row, place] = tokens
+            mask[row, place] = 1
+        return input_ids, mask
+
+
+def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
+    """Make a store of the token ids of each text."""
+    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
+    return TokenStore(ids, offsets, metadata)
+
+
+def write_store(folder: Path, rows: list[list[int]], metadata: dict[str, Any]) -> None:
+    """Write a store into an existing folder."""
+    store = pack(rows, metadata)
+    np.save(folder / "ids.npy", store.ids)
+    np.save(folder / "offsets.npy", store.offsets)
+    write_json(folder / "metadata.json", metadata)
+
+
+def open_store(folder: Path, tokenizer: str) -> TokenStore:
+    """Map a store into memory; refuse one that is missing or was made with another tokenizer.
+
+    ``tokenizer`` is the fingerprint of the base model's tokenizer, as `triptych.models.loading` computes it.
+    """
+    if not (folder / "metadata.json").exists():
+        raise UserError(f"{folder} holds no tokens; `dvc repro tokenize` makes them, `dvc pull tokenize` fetches them")
+    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    if metadata["tokenizer_sha256"] != tokenizer:
+        raise UserError(
+            f"{folder} was made with the tokenizer of {metadata['tokenizer']}, not with that of the base model in"
+            " params.yaml (model.base); `dvc repro tokenize` makes it anew"
+        )
+    return TokenStore(
+        ids=np.load(folder / "ids.npy", mmap_mode="r"),
+        offsets=np.load(folder / "offsets.npy", mmap_mode="r"),
+        metadata=metadata,
+    )

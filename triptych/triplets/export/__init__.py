@@ -1,0 +1,1 @@
+"""Triplets as flat tables, written and read."""

@@ -1,0 +1,1 @@
+"""Easy, medium and hard negatives by rules, before any model is trained."""

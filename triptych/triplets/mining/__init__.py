@@ -1,0 +1,1 @@
+"""Hard negatives from a model's own neighbors."""

@@ -1,0 +1,1 @@
+"""Draw triplets and lists from the pools, keeping the mix."""
