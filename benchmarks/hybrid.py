@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     args = parser.parse_args()
     params = load_params()
-    chunks, dev = read_chunks(args.corpus / "chunks.parquet", "split"), read_qrels(args.corpus / "qrels" / "dev.tsv")
-    known = read_queries(args.corpus, "split")
+    chunks, dev = read_chunks(args.corpus / "chunks.parquet"), read_qrels(args.corpus / "qrels" / "dev.tsv")
+    known = read_queries(args.corpus)
     queries, depth = [known[one] for one in dev], params.evaluate.depth
     ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
     documents = {one.chunk_id: one.document_id for one in chunks}

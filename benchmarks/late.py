@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="dev queries alone")
     args = parser.parse_args()
     params = load_params()
-    chunks, known = read_chunks(args.corpus / "chunks.parquet", "split"), read_queries(args.corpus, "split")
+    chunks, known = read_chunks(args.corpus / "chunks.parquet"), read_queries(args.corpus)
     splits = ["dev"] if args.embedder or args.quick else ["dev", "train"]
     qrels = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in splits}
     queries = [known[one] for judged in qrels.values() for one in judged]

@@ -209,7 +209,7 @@ def plant(project: Path, place: Path, number: int, seed: int, settings: dict[str
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     raw["triplets"] |= settings
     (place / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    chunks = read_chunks(place / "data/corpus/chunks.parquet", "split")
+    chunks = read_chunks(place / "data/corpus/chunks.parquet")
     dice = random.Random(seed)
     long = [one for one in chunks if one.split == "train" and len(_SENTENCE.split(one.content)) >= 2]
     planted, made = {}, []
@@ -361,7 +361,7 @@ def main() -> None:
     from triptych.models.loading import load_base
     from triptych.params.load import load_params
 
-    chunks = read_chunks(args.project / "data/corpus/chunks.parquet", "split")
+    chunks = read_chunks(args.project / "data/corpus/chunks.parquet")
     texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]
     base = load_base(load_params(args.project / "params.yaml").model)
     figures = race(base, texts, args.chunks, args.anchors, args.repeats)

@@ -115,7 +115,7 @@ def _judge_all(corpus: Path) -> None:
     """Deal the queries of train, by document, to dev and test."""
     tables = {name: corpus / "qrels" / f"{name}.tsv" for name in ("train", "dev", "test")}
     judged = {name: read_qrels(table) for name, table in tables.items()}
-    document = {chunk.chunk_id: chunk.document_id for chunk in read_chunks(corpus / "chunks.parquet", "split")}
+    document = {chunk.chunk_id: chunk.document_id for chunk in read_chunks(corpus / "chunks.parquet")}
     for query, found in judged.pop("train").items():
         judged["test" if document[min(found)] % 2 else "dev"][query] = found
     for name, table in tables.items():
@@ -138,7 +138,7 @@ def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
         settings = made.params.train.model_copy(update={"seed": seed})
         params = made.params.model_copy(update={"train": settings})
         tokens, turn = made.folder / "data/tokens", params.rounds.train[folder.name]
-        examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
+        examples = read_examples(made.folder / "data/triplets/round0/examples.parquet")
         model = load_base(params.model)
         cut = int(made.evaluator.store.metadata["max_length"])
         record = RoundRecord(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)

@@ -68,9 +68,9 @@ class Trials:
     def __init__(self, made: Made, exam: Exam, keep: Path, steps: int) -> None:
         self._made, self._exam, self._keep, self._steps = made, exam, keep, steps
         corpus = made.folder / "data/tokens/corpus"
-        self._chunks, self._links = made.evaluator.chunks, read_links(corpus / "links.parquet", "split")
+        self._chunks, self._links = made.evaluator.chunks, read_links(corpus / "links.parquet")
         self._rows = np.array([row for row, chunk in enumerate(self._chunks) if chunk.split == "train"])
-        self._start = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
+        self._start = read_examples(made.folder / "data/triplets/round0/examples.parquet")
         self._seen: dict[Path, Vectors] = {}
 
     def values(self, arm: Arm | None, seed: int) -> np.ndarray:

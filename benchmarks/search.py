@@ -117,12 +117,12 @@ def main() -> None:
         from triptych.params.load import load_params
 
         params, model = load_params(), load_saved(Path("models/embedder"))
-        chunks = read_chunks(Path("data/corpus/chunks.parquet"), "split")
+        chunks = read_chunks(Path("data/corpus/chunks.parquet"))
         encoder = TextEncoder(model, params.train.precision, "chunks")
         texts = [passage(chunk, params.triplets.text_template) for chunk in chunks]
         vectors = encoder.passages(texts, Path("data/vectors"))
         np.save(saved := Path(scratch) / "vectors.npy", vectors)
-        queries = read_queries(Path("data/corpus"), "split")
+        queries = read_queries(Path("data/corpus"))
         questions = [queries[one].text for one in read_qrels(Path("data/corpus/qrels/dev.tsv"))][:most]
 
         ours = [sys.executable, "-m", "triptych.cli", "search", QUESTION]

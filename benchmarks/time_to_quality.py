@@ -89,7 +89,7 @@ class Clock(TrainerCallback):
 def pairs(made: Made, number: int, seed: int) -> Dataset:
     """Return anchors with their positives, as texts, drawn by the shares of the views and categories."""
     _, texts = read_texts(made.folder / "data/triplets/texts")
-    examples = read_examples(made.folder / "data/triplets/round0/examples.parquet", "tokenize")
+    examples = read_examples(made.folder / "data/triplets/round0/examples.parquet")
     rows = anchors_for_run(examples, made.params.triplets, number, seed)
     anchor, positive = examples.anchor[rows].tolist(), examples.positive[rows].tolist()
     return Dataset.from_dict({"anchor": [texts[one] for one in anchor], "positive": [texts[one] for one in positive]})
@@ -150,7 +150,7 @@ def ours(project: Path, settings: list[str], seed: int, every: int, mark: float)
         params = params.model_copy(update={"train": settings_of_run})
         turn, model, tokens = params.rounds.train["round0"], load_base(params.model), folder / "data/tokens"
         store = open_store(tokens, tokenizer_fingerprint(model))
-        examples = read_examples(folder / "data/triplets/round0/examples.parquet", "tokenize")
+        examples = read_examples(folder / "data/triplets/round0/examples.parquet")
         material = prepare(tokens, store, examples, folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
         spent = time.perf_counter() - started

@@ -115,7 +115,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     params = params.model_copy(update={"train": params.train.model_copy(update=changes)})
     model = load_base(params.model)
     store = open_store(Path("data/tokens"), tokenizer_fingerprint(model))
-    examples = read_examples(Path("data/triplets/round0/examples.parquet"), "tokenize")
+    examples = read_examples(Path("data/triplets/round0/examples.parquet"))
     turns = steps * (2 if side == "double" else 1)
     turn = TrainRound(previous="base", steps=turns, learning_rate=1e-3, negatives="stored")
     material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turn, 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from triptych.errors import UserError
+from triptych.pipeline import with_remedy
 from triptych.progress import quiet
 
 # Notes of libraries to their developers, some of them written on import, which would bury ours.
@@ -40,5 +41,5 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {with_remedy(error)}\n")
         raise SystemExit(1) from None

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
     evaluator = load_evaluator(corpus, texts, ["dev", "test"], store, params.train.precision)
     dev, test = (read_qrels(corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
-    heldout = read_examples(args.tokens / "heldout" / "examples.parquet", "triplets")
+    heldout = read_examples(args.tokens / "heldout" / "examples.parquet")
 
     settings, measure = params.evaluate, partial(mean_metric, params.promote.measure)
     fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]

@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
-    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
+    chunks = read_chunks(args.corpus / "chunks.parquet")
     ids = [chunk.chunk_id for chunk in chunks]
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     model = load_saved(args.embedder)
@@ -36,13 +36,13 @@ def main(argv: list[str] | None = None) -> None:
     vectors = encoder.passages(passages, args.vectors)
     stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     light = numpy_encoder_settings(args.embedder, model)
-    with intact(args.verdict, "promote"):
-        late = bool(read_json(args.verdict, "promote")["late_interaction"]["used"])
+    with intact(args.verdict):
+        late = bool(read_json(args.verdict)["late_interaction"]["used"])
     made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light, late)
     with writing(args.index) as out:
         size = write_index(out, chunks, passages, stored, made_with, encoder.passage_tokens(passages, args.vectors))
 
-    queries = read_queries(args.corpus, "split")
+    queries = read_queries(args.corpus)
     measures, speed = {}, 0.0
     for split in ("dev", "test"):  # described; nothing is chosen here
         qrels = read_qrels(args.corpus / "qrels" / f"{split}.tsv")

@@ -16,7 +16,7 @@ from triptych.encoding.mining_vectors import vectors_for_mining
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
-from triptych.models.round_record import maker_of, write_end
+from triptych.models.round_record import write_end
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
@@ -37,10 +37,10 @@ def main(argv: list[str] | None = None) -> None:
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
-    chunks = read_chunks(corpus / "chunks.parquet", "split")
-    links = read_links(corpus / "links.parquet", "split")
+    chunks = read_chunks(corpus / "chunks.parquet")
+    links = read_links(corpus / "links.parquet")
     passages = np.array(read_passages(texts))
-    examples = read_examples(args.round / "examples.parquet", maker_of(args.round))
+    examples = read_examples(args.round / "examples.parquet")
     rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
 
     def vectors(of: SentenceTransformer) -> Vectors:

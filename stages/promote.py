@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     measured = [one for one in read_intervals(args.intervals) if one.measure == params.promote.measure]
     added = [one for one in read_intervals(args.added) if one.measure == params.promote.measure]
-    evaluation = read_json(args.evaluation, "evaluate")
+    evaluation = read_json(args.evaluation)
     chosen = evaluation["chosen_on_dev"]
 
     def verdict_on(system: str) -> tuple[Verdict, dict[str, Any]]:

@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "metrics", "corpus", "tokens", "runs", "embedder", "page", argv=argv)
     params = load_params()
     findings = read_run_results(args.metrics, args.tokens, params)
-    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
-    questions = read_queries(args.corpus, "split")
+    chunks = read_chunks(args.corpus / "chunks.parquet")
+    questions = read_queries(args.corpus)
     qrels = read_qrels(args.corpus / "qrels" / "test.tsv")
     hits = read_hits(args.runs / "runs.parquet", qrels, [chunk.chunk_id for chunk in chunks], SHOWN)
     compared, snippet = ("base", deployed(findings.verdict)), params.report.snippet_chars

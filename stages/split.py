@@ -32,9 +32,9 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, "chunks", "corpus", "metrics", argv=argv)
     all_params = load_params()
     params, min_words = all_params.split, all_params.ingest.min_link_words
-    corpus = ChunkTable(open_table(args.chunks / "chunks.parquet", "ingest"))
+    corpus = ChunkTable(open_table(args.chunks / "chunks.parquet"))
     columns = read_columns(corpus)
-    links = read_table(args.chunks / "links.parquet", "ingest", ["from_chunk_id", "to_chunk_id", "text"])
+    links = read_table(args.chunks / "links.parquet", ["from_chunk_id", "to_chunk_id", "text"])
     judged, dropped = crossref_queries(corpus, columns, links, min_words)
     left_out: list[str] = []
     if params.queries is not None:

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     roles, texts = read_texts(args.texts)
-    examples = read_examples(args.examples / "examples.parquet", "triplets")
+    examples = read_examples(args.examples / "examples.parquet")
     model = load_base(params.model)
     prompts = {"query": params.model.query_prompt, "passage": params.model.passage_prompt}
     rows = tokenize(

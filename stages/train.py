@@ -19,7 +19,7 @@ from triptych.artifacts import write_json, write_text, writing
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
 from triptych.models.adapter import Blend, difference, make_trainable, save_trained
 from triptych.models.loading import describe, load_base
-from triptych.models.round_record import RoundRecord, keep_better, keep_previous, maker_of, read_end, read_round_record
+from triptych.models.round_record import RoundRecord, keep_better, keep_previous, read_end, read_round_record
 from triptych.params.load import load_params
 from triptych.tokens.token_store import open_store
 from triptych.training.data.training_data import prepare
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     model = load_to_train(params.model, params.train)
     base = describe(params.model, model)
     store = open_store(args.tokens, base["tokenizer_sha256"])
-    examples = read_examples(args.round / "examples.parquet", maker_of(args.round))
+    examples = read_examples(args.round / "examples.parquet")
     settings, turn = params.train, params.rounds.train[args.model.name]
     # A seed of its own for each round, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())

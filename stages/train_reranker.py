@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> None:
     tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
     model = load_reranker(model_of(params), tuned)
     store = pair_store(model, args.tokens, params, wanted.max_length)
-    chunks, passages = read_chunks(corpus / "chunks.parquet", "split"), np.array(read_passages(texts))
-    examples = read_examples(args.round / "examples.parquet", "mine@reranker")
-    links = read_links(corpus / "links.parquet", "split")
+    chunks, passages = read_chunks(corpus / "chunks.parquet"), np.array(read_passages(texts))
+    examples = read_examples(args.round / "examples.parquet")
+    links = read_links(corpus / "links.parquet")
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),

@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     """Write the text table, the examples of both profiles, and held-out triplets for the test queries."""
     args = paths(__doc__, "corpus", "texts", *PROFILES, "heldout", "metrics", argv=argv)
     params = load_params().triplets
-    chunks = read_chunks(args.corpus / "chunks.parquet", "split")
-    links = read_links(args.corpus / "links.parquet", "split")
-    queries = read_queries(args.corpus, "split")
+    chunks = read_chunks(args.corpus / "chunks.parquet")
+    links = read_links(args.corpus / "links.parquet")
+    queries = read_queries(args.corpus)
     judged = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("train", "dev", "test")}
     forbidden = {normalized(queries[one].text) for split in ("dev", "test") for one in judged[split]}
     relations = Relations(chunks, links, params.exclude_linked)

@@ -31,7 +31,7 @@ class Corpus(NamedTuple):
 
 @pytest.fixture(scope="session")
 def write_params():
-    """Write params.yaml with dotted keys changed: ``write_params(folder, **{"train.batch_size": 2})``."""
+    """Write params.yaml with dotted keys changed, and dvc.yaml: ``write_params(folder, **{"train.batch_size": 2})``."""
 
     def write(folder: Path, **changes) -> Path:
         raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -39,10 +39,11 @@ def write_params():
             *sections, last = key.split(".")
             section = raw
             for name in sections:
-                section = section[name]
+                section = section.setdefault(name, {})
             section[last] = value
         path = folder / "params.yaml"
         path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+        shutil.copyfile(ROOT / "dvc.yaml", folder / "dvc.yaml")  # where messages look up which stage writes a file
         return path
 
     return write

@@ -87,7 +87,7 @@ def test_failed_json_keeps_the_file_of_before(tmp_path):
     write_json(tmp_path / "one.json", {"a": 1})
     with pytest.raises(TypeError):
         write_json(tmp_path / "one.json", {"a": object()})
-    assert read_json(tmp_path / "one.json", "split") == {"a": 1}
+    assert read_json(tmp_path / "one.json") == {"a": 1}
 
 
 def test_parquet_of_equal_tables_is_equal_bytes(tmp_path):
@@ -99,11 +99,11 @@ def test_parquet_of_equal_tables_is_equal_bytes(tmp_path):
 def test_table_comes_back_as_it_was_written(tmp_path):
     table = pa.table({"text": ["é", ""], "path": [["x"], []]})
     write_table(tmp_path / "deep" / "one.parquet", table)
-    assert read_table(tmp_path / "deep" / "one.parquet", "split").equals(table)
+    assert read_table(tmp_path / "deep" / "one.parquet").equals(table)
     assert names(tmp_path / "deep") == ["one.parquet"]
 
 
 @pytest.mark.parametrize("read", [read_json, read_jsonl, read_table])
-def test_missing_file_names_the_stage_that_makes_it(tmp_path, read):
-    with pytest.raises(UserError, match=r"dvc repro triplets.*dvc pull triplets"):
-        read(tmp_path / "examples", "triplets")
+def test_missing_file_is_named(tmp_path, read):
+    with pytest.raises(UserError, match="examples is missing"):
+        read(tmp_path / "examples")

@@ -113,7 +113,7 @@ def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
     ingest.main(ingest_in(tmp_path))
     from triptych.corpus.records import read_chunks
 
-    ids = [chunk.chunk_id for chunk in read_chunks(tmp_path / "data/chunks/chunks.parquet", "ingest")]
+    ids = [chunk.chunk_id for chunk in read_chunks(tmp_path / "data/chunks/chunks.parquet")]
     questions = [json.dumps({"_id": str(n), "text": f"question number {n}"}) for n in range(len(ids))]
     (folder / "queries.jsonl").write_text("\n".join(questions), encoding="utf-8")
     rows = ["query-id\tcorpus-id\tscore", *(f"{n}\t{one}\t1" for n, one in enumerate(ids))]

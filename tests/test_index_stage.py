@@ -58,7 +58,7 @@ def metrics(project):
 
 def test_int8_takes_a_quarter_and_finds_what_float32_finds(project):
     found = metrics(project)
-    number = len(read_chunks(project / CHUNKS, "split"))
+    number = len(read_chunks(project / CHUNKS))
     assert (found["chunks"], found["dimensions"], found["precision"]) == (number, 32, "int8")
     assert found["bytes_per_chunk"]["vectors"] == pytest.approx(
         (project / "data/index/vectors.faiss").stat().st_size / number, abs=1e-6
@@ -71,7 +71,7 @@ def test_int8_takes_a_quarter_and_finds_what_float32_finds(project):
 
 
 def test_only_chunks_that_changed_are_embedded(project, embedded):
-    chunks = read_chunks(project / CHUNKS, "split")
+    chunks = read_chunks(project / CHUNKS)
     changed = range(0, len(chunks), 100)
     for row in changed:
         chunks[row] = replace(chunks[row], content=f"Another text {row}. {chunks[row].content}")
@@ -100,7 +100,7 @@ def test_token_vectors_are_written_where_the_verdict_is_for_them_and_only_new_on
     index.main(INDEX.split())
     assert path.read_bytes() == before
     assert sum(asked) == 0
-    chunks = read_chunks(project / CHUNKS, "split")
+    chunks = read_chunks(project / CHUNKS)
     chunks[5] = replace(chunks[5], content=f"Another text. {chunks[5].content}")
     write_chunks(project / CHUNKS, chunks)
     index.main(INDEX.split())
@@ -111,7 +111,7 @@ def test_another_embedder_embeds_all(project, embedded):
     model = SentenceTransformer("models/embedder", device="cpu")
     model[0].model.embeddings.word_embeddings.weight.data[7] += 0.5
     model.save_pretrained("models/embedder", create_model_card=False)
-    assert embedded() > 0.9 * len(read_chunks(project / CHUNKS, "split"))
+    assert embedded() > 0.9 * len(read_chunks(project / CHUNKS))
 
 
 def test_equal_inputs_give_equal_bytes_with_or_without_known_vectors(project):
@@ -136,7 +136,10 @@ def test_a_missing_embedder_is_one_message(project, capsys):
     shutil.rmtree(project / "models/embedder")
     with pytest.raises(SystemExit):
         command.run(lambda: index.main(INDEX.split()))
-    assert "models/embedder is no folder with a saved embedder; `dvc repro promote`" in capsys.readouterr().err
+    assert (
+        "models/embedder does not hold a saved embedder (modules.json); `dvc repro promote` makes it"
+        in capsys.readouterr().err
+    )
 
 
 def test_vectors_that_are_not_finite_are_one_message(project, capsys):

@@ -57,8 +57,8 @@ def test_what_was_read_is_accounted_for_on_disk_and_said(stage):
         "bad_files": [],
     }
     assert metrics["links"] == {"found": 1, "kept": 1, "target_unknown": 0}
-    assert metrics["chunks"] == len(read_chunks(Path("data/chunks/chunks.parquet"), "ingest")) == 4
-    assert len(read_links(Path("data/chunks/links.parquet"), "ingest")) == 1
+    assert metrics["chunks"] == len(read_chunks(Path("data/chunks/chunks.parquet"))) == 4
+    assert len(read_links(Path("data/chunks/links.parquet"))) == 1
     rejected = [json.loads(line) for line in Path("data/chunks/rejected.jsonl").read_text().splitlines()]
     assert [(one["source"], one["file"], one["record"], one["field"], one["reason"]) for one in rejected] == [
         ("data/raw/a.jsonl", "a.jsonl", 4, "text", "empty content"),
@@ -147,7 +147,7 @@ def test_odd_record_is_accepted_or_rejected_and_the_good_ones_stay(stage, record
     assert said == ""
     account = metrics["sources"]["data/raw/a.jsonl"]
     assert account["read"] == 3 == account["accepted"] + account["merged"] + sum(account["rejected"].values())
-    contents = [one.content for one in read_chunks(Path("data/chunks/chunks.parquet"), "ingest")]
+    contents = [one.content for one in read_chunks(Path("data/chunks/chunks.parquet"))]
     assert (contents[0], contents[-1]) == ("Good words.", "Other words.")
 
 

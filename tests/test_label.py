@@ -45,7 +45,7 @@ def test_a_session_is_stopped_and_resumed_and_split_reads_what_was_written(proje
     assert len({one["chunk_id"] for one in found}) == 4
     assert len(found[2]["relevant"]) in (2, 3)
 
-    chunks = {chunk.chunk_id: chunk for chunk in read_chunks(project / "data/corpus/chunks.parquet", "split")}
+    chunks = {chunk.chunk_id: chunk for chunk in read_chunks(project / "data/corpus/chunks.parquet")}
     asked = [one for one in found if one["question"]]
     assert {chunks[one["chunk_id"]].category for one in asked} == {"fft", "ma"}
     assert not {one["chunk_id"] for one in found} & answered_chunks(project / "data/corpus")
@@ -53,7 +53,7 @@ def test_a_session_is_stopped_and_resumed_and_split_reads_what_was_written(proje
     params["split"]["queries"] = "asked"
     Path("params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     split.main(["--chunks", "data/chunks", "--corpus", "data/again", "--metrics", "metrics/split.json"])
-    queries = read_queries(project / "data/again", "split")
+    queries = read_queries(project / "data/again")
     own = {query.text: query.query_id for query in queries.values() if query.kind == "user"}
     assert own.keys() == {one["question"] for one in asked}
     for one in asked:  # each question stays in the split of its chunk, with all its answers

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1] / "triptych"
 ROOMS = [
     "errors",
     "artifacts",
+    "pipeline",
     "progress",
     "params",
     "corpus",

@@ -29,7 +29,7 @@ def test_stage_declares_every_module_it_imports_and_no_other(name):
     assert declared == set(code_of(STAGES[name].cmd)), "run `make deps`"
 
 
-def test_make_deps_changes_nothing_that_is_in_order(tmp_path):
+def test_make_deps_changes_nothing_that_is_in_order():
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     assert with_code_deps(text, {name.split("@")[0]: stage.cmd for name, stage in STAGES.items()}) == text
 

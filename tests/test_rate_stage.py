@@ -73,7 +73,7 @@ def test_same_seed_writes_the_same_bytes_and_another_others(rated):
 
 def test_so_many_anchors_are_looked_at(rated):
     folder = rated(anchors=7)
-    chosen = read_examples(folder / "data/triplets/embedder/examples.parquet", "triplets").sampled(7, 13)
+    chosen = read_examples(folder / "data/triplets/embedder/examples.parquet").sampled(7, 13)
     table = pd.read_csv(folder / "metrics/rate/tiers.csv").set_index(["profile", "category", "tier"])
     assert table.loc[("embedder", "all", "all"), "negatives"] == len(chosen.pool.chunk)
 
@@ -100,7 +100,7 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
     model, evaluator, tokens = judged
     texts = read_texts(tokens / "texts")[1]
     profiles = [
-        read_examples(prepared / f"data/triplets/{name}/examples.parquet", "triplets").sampled(9, 1)
+        read_examples(prepared / f"data/triplets/{name}/examples.parquet").sampled(9, 1)
         for name in ("embedder", "reranker0")
     ]
     found = similarities(model, evaluator.store, evaluator.passages, evaluator.precision, *profiles)
@@ -114,7 +114,7 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
 
 def test_held_out_triplets_are_measured_for_each_category_and_tier(judged):
     model, evaluator, tokens = judged
-    examples = read_examples(tokens / "heldout/examples.parquet", "triplets")
+    examples = read_examples(tokens / "heldout/examples.parquet")
     rows = {(row["category"], row["tier"]): row for row in held_out_triplet_metrics(model, evaluator, examples)}
     pool, names = examples.pool, np.array(examples.categories)[examples.category[examples.pool.anchors]]
     for (category, tier), row in rows.items():

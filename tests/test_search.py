@@ -67,7 +67,7 @@ def test_words_of_a_question_are_no_markup(search):
     [
         ([" "], "the question is empty"),
         (["mask", "--category", "none"], "known are fft, ma"),
-        (["mask", "--index", "nowhere"], "nowhere is missing; run `dvc repro`"),
+        (["mask", "--index", "nowhere"], "nowhere is missing"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_code_one(search, arguments, said):

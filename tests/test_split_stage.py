@@ -77,9 +77,9 @@ def refused(run_split, capsys, tmp_path):
 def written(folder):
     """Return what was decided about each chunk and query, by id."""
     corpus = folder / "data/corpus"
-    sides = {one.chunk_id: one.split for one in read_chunks(corpus / "chunks.parquet", "split")}
+    sides = {one.chunk_id: one.split for one in read_chunks(corpus / "chunks.parquet")}
     judged = {side: read_qrels(corpus / "qrels" / f"{side}.tsv") for side in ("train", "dev", "test")}
-    return sides, judged, read_queries(corpus, "split")
+    return sides, judged, read_queries(corpus)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -216,7 +216,7 @@ def test_each_cluster_has_one_representative_on_disk(run_split, tmp_path):
     chunks = two_categories()
     chunks.append(replace(chunks[0], chunk_id="a-copy", content=chunks[0].content.upper()))
     run_split(chunks, links_to(chunks))
-    rows = read_table(tmp_path / "data/corpus/near_duplicates.parquet", "split").to_pylist()
+    rows = read_table(tmp_path / "data/corpus/near_duplicates.parquet").to_pylist()
     assert [(row["chunk_id"], row["representative"]) for row in rows] == [("a-copy", True), ("lists000", False)]
 
 

@@ -41,10 +41,10 @@ def figures(output):
 def plain_mrr(project, place):
     """Measure with sentence-transformers alone, as somebody who loads the model would."""
     chunks, qrels = (
-        read_chunks(project / "data/corpus/chunks.parquet", "split"),
+        read_chunks(project / "data/corpus/chunks.parquet"),
         read_qrels(project / "data/corpus/qrels/dev.tsv"),
     )
-    queries, template = read_queries(project / "data/corpus", "split"), load_params().triplets.text_template
+    queries, template = read_queries(project / "data/corpus"), load_params().triplets.text_template
     model = SentenceTransformer(place, device="cpu")
     passages = model.encode_document([passage(chunk, template) for chunk in chunks], normalize_embeddings=True)
     questions = model.encode_query([queries[one].text for one in qrels], normalize_embeddings=True)

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 
 _ROW_GROUP = 65_536
 _OF_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what readers raise
@@ -72,27 +72,27 @@ def writing_jsonl(path: Path) -> Iterator[Callable[[dict[str, Any]], object]]:
 
 
 @contextmanager
-def intact(path: Path, made_by: str) -> Iterator[None]:
-    """Turn what reading a damaged file raises into one message; ``made_by`` is the stage that writes it."""
+def intact(path: Path) -> Iterator[None]:
+    """Turn what reading a damaged file raises into one `ArtifactError`."""
     try:
         yield
     except _OF_DAMAGE as error:
         said = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
         reason = said.rpartition(" failed: ")[2]  # FAISS puts its source before it
-        raise UserError(f"{path} is damaged ({reason}); `dvc repro {made_by}` makes it anew") from error
+        raise ArtifactError(path, f"is damaged ({reason})") from error
 
 
-def read_json(path: Path, made_by: str) -> Any:
-    """Read a JSON file that the stage ``made_by`` writes; a missing or damaged one is the user's to mend."""
-    _present(path, made_by)
-    with intact(path, made_by):
+def read_json(path: Path) -> Any:
+    """Read a JSON file that a stage writes; raise `ArtifactError` where it is missing or damaged."""
+    _present(path)
+    with intact(path):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_jsonl(path: Path, made_by: str) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that the stage ``made_by`` writes, as `read_json` does."""
-    _present(path, made_by)
-    with intact(path, made_by), path.open(encoding="utf-8") as lines:
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Read a JSON Lines file that a stage writes, as `read_json` does."""
+    _present(path)
+    with intact(path), path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 
@@ -106,9 +106,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_rows(path: Path, made_by: str) -> list[dict[str, str]]:
-    """Read a CSV file that the stage ``made_by`` writes, a row each; values come as they are spelled."""
-    with _present(path, made_by).open(encoding="utf-8", newline="") as lines:
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a CSV file that a stage writes, one dict per row; all values are strings."""
+    with _present(path).open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -131,14 +131,14 @@ def writing_table(path: Path, schema: pa.Schema, group: int = _ROW_GROUP) -> Ite
     os.replace(partial, path)  # noqa: PTH105
 
 
-def open_table(path: Path, made_by: str) -> pq.ParquetFile:
-    """Open a Parquet file that the stage ``made_by`` writes, to read it a batch at a time."""
-    return pq.ParquetFile(_present(path, made_by))
+def open_table(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file that a stage writes, to read it in batches."""
+    return pq.ParquetFile(_present(path))
 
 
-def read_table(path: Path, made_by: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file that the stage ``made_by`` writes, all of it or some columns."""
-    return pq.read_table(_present(path, made_by), columns=columns)
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file that a stage writes, all of it or some columns."""
+    return pq.read_table(_present(path), columns=columns)
 
 
 def dvc_hash(path: Path, *but: str) -> str:
@@ -157,9 +157,9 @@ def dvc_hash(path: Path, *but: str) -> str:
     return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _present(path: Path, made_by: str) -> Path:
+def _present(path: Path) -> Path:
     if not path.exists():
-        raise UserError(f"{path} is missing; `dvc repro {made_by}` makes it, `dvc pull {made_by}` fetches it")
+        raise ArtifactError(path, "is missing")
     return path
 
 

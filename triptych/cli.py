@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 
 from triptych import progress
-from triptych.errors import UserError
+from triptych.errors import ArtifactError, UserError
+from triptych.pipeline import with_remedy
 
 # Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
 
@@ -40,12 +41,12 @@ def results(
     from triptych.report.console.results_table import show_results
 
     with user_errors_as_messages():
-        evaluation = read_json(metrics / "evaluate.json", "evaluate")
-        verdict = read_json(metrics / "verdict.json", "promote")
+        evaluation = read_json(metrics / "evaluate.json")
+        verdict = read_json(metrics / "verdict.json")
         if "late_interaction" not in verdict:
-            raise UserError(f"{metrics / 'verdict.json'}: an older version wrote it; `dvc repro promote` makes it anew")
+            raise ArtifactError(metrics / "verdict.json", "was written by an older version")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
-        held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate")
+        held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv")
     show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())
 
 
@@ -63,8 +64,8 @@ def triplets(
     with user_errors_as_messages():
         if profile not in PROFILES:
             raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
-        rating = read_json(metrics / "rate.json", "rate")
-        examples = read_jsonl(metrics / "rate" / "examples.jsonl", "rate")
+        rating = read_json(metrics / "rate.json")
+        examples = read_jsonl(metrics / "rate" / "examples.jsonl")
     show_triplets(_console(), rating, examples, profile, limit)
 
 
@@ -257,7 +258,7 @@ def user_errors_as_messages() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {with_remedy(error)}", err=True)
         raise typer.Exit(1) from None
 
 

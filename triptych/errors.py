@@ -1,5 +1,19 @@
-"""The one exception a user may see."""
+"""The exceptions that a user may see."""
+
+from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake the user can mend. The message names the thing and says what to do; no traceback is shown."""
+    """An error that the user can fix. The message names the thing and what to do; no traceback is shown."""
+
+
+class ArtifactError(UserError):
+    """A file or folder that a stage writes is missing, damaged, or does not fit the others.
+
+    The library does not know which stage writes ``path``; whoever shows the error adds the command
+    (`triptych.pipeline.with_remedy`).
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.path = path

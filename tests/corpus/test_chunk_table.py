@@ -39,7 +39,7 @@ def test_chunks_written_anew_are_the_bytes_of_writing_them_whole(tmp_path, numbe
     chunks = [chunk(row) for row in range(number)]
     write_chunks(tmp_path / "before.parquet", chunks)
     numbers = np.arange(number, dtype=np.int32)
-    ChunkTable(open_table(tmp_path / "before.parquet", "ingest")).write_with(
+    ChunkTable(open_table(tmp_path / "before.parquet")).write_with(
         tmp_path / "after.parquet",
         cluster_id=pa.array(numbers),
         document_id=pa.array(numbers // 3),
@@ -49,7 +49,7 @@ def test_chunks_written_anew_are_the_bytes_of_writing_them_whole(tmp_path, numbe
     write_chunks(tmp_path / "whole.parquet", expected)
     assert filecmp.cmp(tmp_path / "after.parquet", tmp_path / "whole.parquet", shallow=False)
     if number < 1000:
-        assert read_chunks(tmp_path / "after.parquet", "split") == expected
+        assert read_chunks(tmp_path / "after.parquet") == expected
 
 
 def test_ids_are_found_and_unknown_ones_told():

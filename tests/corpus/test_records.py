@@ -12,5 +12,5 @@ def test_chunks_of_a_stream_come_back_in_order_whatever_its_length(tmp_path, mon
     monkeypatch.setattr(records, "BATCH", 3)
     chunks = [Chunk(f"c{n}", "api", "a.md", ("A",) * n, "", f"Text {n}.", "a.md:1") for n in range(size)]
     write_chunks(tmp_path / "chunks.parquet", iter(chunks))
-    assert read_chunks(tmp_path / "chunks.parquet", "ingest") == chunks
+    assert read_chunks(tmp_path / "chunks.parquet") == chunks
     assert pq.ParquetFile(tmp_path / "chunks.parquet").num_row_groups == -(-size // 3)

@@ -131,7 +131,7 @@ def test_filters_leave_what_was_asked_for(plain_page, opened):
 
 def test_text_of_documents_is_shown_as_text(reported, opened, project):
     path = project / "data/corpus/chunks.parquet"
-    spoiled = [replace(one, content=EVIL, title=EVIL, header_path=(EVIL,)) for one in read_chunks(path, "split")]
+    spoiled = [replace(one, content=EVIL, title=EVIL, header_path=(EVIL,)) for one in read_chunks(path)]
     write_chunks(path, spoiled)
     queries = project / "data/corpus/queries.jsonl"
     lines = [json.loads(line) | {"text": EVIL} for line in queries.read_text(encoding="utf-8").splitlines()]
@@ -154,7 +154,7 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
 
 def test_a_system_that_nobody_knew_of_stands_beside_the_others(reported, opened, project):
     path = project / "data/runs/runs.parquet"
-    runs = read_table(path, "evaluate")
+    runs = read_table(path)
     tuned = runs.filter(pa.compute.equal(runs["system"], "tuned"))
     other = tuned.set_column(0, "system", pa.array(["tuned_reranked"] * len(tuned)))
     write_table(path, pa.concat_tables([runs, other]))

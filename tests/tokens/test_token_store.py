@@ -65,14 +65,14 @@ def test_rows_stand_in_the_order_asked_for_and_may_repeat(store):
     assert ids[:, 1].tolist() == [3, 7, 3]
 
 
-def test_store_of_another_tokenizer_is_refused_with_the_command_that_mends_it(store, tmp_path):
+def test_store_of_another_tokenizer_is_refused(store, tmp_path):
     store()
-    with pytest.raises(UserError, match=r"made with the tokenizer of my-model.*`dvc repro tokenize` makes it anew"):
+    with pytest.raises(UserError, match=r"made with the tokenizer of my-model"):
         open_store(tmp_path, "def")
 
 
-def test_missing_store_names_the_commands_that_bring_it(tmp_path):
-    with pytest.raises(UserError, match="holds no tokens; `dvc repro tokenize` makes them, `dvc pull tokenize`"):
+def test_missing_store_is_named(tmp_path):
+    with pytest.raises(UserError, match="holds no tokens"):
         open_store(tmp_path / "tokens", "abc")
 
 

@@ -99,7 +99,7 @@ def test_examples_give_back_the_objects_they_were_made_of(examples):
 def test_examples_that_were_written_are_read_back_equal(tmp_path_factory, examples):
     path = tmp_path_factory.mktemp("examples") / "examples.parquet"
     write_examples(path, examples)
-    assert equal(read_examples(path, "triplets"), examples)
+    assert equal(read_examples(path), examples)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_examples_that_were_written_are_read_back_equal(tmp_path_factory, exampl
 def test_empty_pools_are_read_back_as_empty_pools(tmp_path, rows):
     examples = Examples.of(rows)
     write_examples(tmp_path / "examples.parquet", examples)
-    found = read_examples(tmp_path / "examples.parquet", "triplets")
+    found = read_examples(tmp_path / "examples.parquet")
     assert equal(found, examples)
     assert list(found) == rows
 
@@ -131,12 +131,12 @@ def test_more_examples_than_a_row_group_are_read_back_equal(tmp_path):
         Pool(offsets, pool.chunk, pool.tier, pool.strategy, pool.score, pool.path, pool.lexical),
     )
     write_examples(tmp_path / "examples.parquet", examples)
-    assert equal(read_examples(tmp_path / "examples.parquet", "triplets"), examples)
+    assert equal(read_examples(tmp_path / "examples.parquet"), examples)
 
 
-def test_missing_examples_are_named_with_the_stage_that_makes_them(tmp_path):
-    with pytest.raises(UserError, match=r"examples\.parquet is missing; `dvc repro mine@round1` makes it"):
-        read_examples(tmp_path / "examples.parquet", "mine@round1")
+def test_missing_examples_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"examples\.parquet is missing"):
+        read_examples(tmp_path / "examples.parquet")
 
 
 def test_some_examples_are_chosen_by_seed_and_keep_their_order():

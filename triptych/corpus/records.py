@@ -80,9 +80,9 @@ def chunk_table(chunks: list[Chunk]) -> pa.Table:
     return pa.table(columns, schema=CHUNK_SCHEMA)
 
 
-def read_chunks(path: Path, made_by: str) -> list[Chunk]:
-    """Read the chunks that the stage ``made_by`` wrote."""
-    rows = read_table(path, made_by).to_pylist()
+def read_chunks(path: Path) -> list[Chunk]:
+    """Read what `write_chunks` wrote."""
+    rows = read_table(path).to_pylist()
     return [replace(Chunk(**row), header_path=tuple(row["header_path"])) for row in rows]
 
 
@@ -96,9 +96,9 @@ def link_table(links: list[Link]) -> pa.Table:
     return pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS)
 
 
-def read_links(path: Path, made_by: str) -> list[Link]:
-    """Read the links that the stage ``made_by`` wrote."""
-    return [Link(**row) for row in read_table(path, made_by).to_pylist()]
+def read_links(path: Path) -> list[Link]:
+    """Read what `write_links` wrote."""
+    return [Link(**row) for row in read_table(path).to_pylist()]
 
 
 SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
@@ -134,10 +134,10 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     write_text(path, "\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n")
 
 
-def read_queries(folder: Path, made_by: str) -> dict[str, Query]:
+def read_queries(folder: Path) -> dict[str, Query]:
     """Read ``queries.jsonl`` by query id."""
     found = {}
-    for row in read_jsonl(folder / "queries.jsonl", made_by):
+    for row in read_jsonl(folder / "queries.jsonl"):
         meta = row["metadata"]
         found[row["_id"]] = Query(row["_id"], row["text"], meta["kind"], meta["category"], tuple(meta["exclude"]))
     return found

@@ -61,8 +61,8 @@ def text_length(params: Tokenize, tokens: Path) -> int:
     if params.max_length != "auto":
         return params.max_length
     path = tokens / "metadata.json"
-    with intact(path, "tokenize"):
-        return int(read_json(path, "tokenize")["max_length"]) if path.exists() else _UNKNOWN_LENGTH
+    with intact(path):
+        return int(read_json(path)["max_length"]) if path.exists() else _UNKNOWN_LENGTH
 
 
 def estimate(model: Any, train: Train, batch: int, length: int) -> list[Estimate]:

@@ -14,7 +14,6 @@ from transformers import TrainerCallback
 
 from triptych.models.adapter import make_trainable
 from triptych.models.loading import tokenizer_fingerprint
-from triptych.models.round_record import maker_of
 from triptych.params.sections import Params
 from triptych.tokens.token_store import open_store
 from triptych.training.data.training_data import prepare
@@ -79,7 +78,7 @@ def smoke(tokens: Path, round_folder: Path, previous: Path, params: Params, step
     """Train ``steps`` steps of the first round as its stage would; keep nothing, and return what was seen."""
     model = load_to_train(params.model, params.train)
     store = open_store(tokens, tokenizer_fingerprint(model))
-    examples = read_examples(round_folder / "examples.parquet", maker_of(round_folder))
+    examples = read_examples(round_folder / "examples.parquet")
     name, turn = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
     material = prepare(tokens, store, examples, previous, params, turn.model_copy(update={"steps": steps}), seed)

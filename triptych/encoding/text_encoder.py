@@ -11,7 +11,7 @@ from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_tokens import encode_tokens
 from triptych.encoding.token_vector_cache import TokenCache
 from triptych.encoding.vector_cache import VectorCache
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
 from triptych.params.sections import Model
@@ -27,7 +27,7 @@ _BLOCK = 500_000  # tokens whose vectors are held at once
 def load_saved(folder: Path) -> SentenceTransformer:
     """Load an embedder that was saved with its prompts, such as ``models/embedder``."""
     if not (folder / "modules.json").exists():
-        raise UserError(f"{folder} is no folder with a saved embedder; `dvc repro promote` makes models/embedder")
+        raise ArtifactError(folder, "does not hold a saved embedder (modules.json)")
     here = folder.resolve().as_posix()
     return load_base(Model(base=here, revision=None, query_prompt="", passage_prompt=""))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
 from triptych.corpus.records import Qrels, Query, Run
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
 from triptych.params.sections import Evaluate
@@ -109,10 +109,10 @@ def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
 
 def read_intervals(path: Path) -> list[NamedInterval]:
     """Read what `write_intervals` wrote."""
-    rows = read_rows(path, "evaluate")
+    rows = read_rows(path)
     missing = [name for name in ("baseline", "p_holm", *_FIELDS) if rows and name not in rows[0]]
     if missing:
-        raise UserError(f"{path}: no column {', '.join(missing)}, an older version wrote it; `dvc repro evaluate`")
+        raise ArtifactError(path, f"has no column {', '.join(missing)}: an older version wrote it")
     return [
         NamedInterval(
             row["category"],

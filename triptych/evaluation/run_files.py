@@ -64,7 +64,7 @@ def read_hits(path: Path, qrels: Qrels, chunk_ids: Sequence[str], shown: int) ->
     systems: list[str] = []
     ranks: list[np.ndarray] = []
     top: list[np.ndarray] = []
-    for batch in open_table(path, "evaluate").iter_batches():
+    for batch in open_table(path).iter_batches():
         query = pc.fill_null(pc.index_in(batch["query_id"], queries), -1).to_numpy(zero_copy_only=False)
         chunk = pc.fill_null(pc.index_in(batch["chunk_id"], chunks), -1).to_numpy(zero_copy_only=False)
         rank = batch["rank"].to_numpy()

@@ -21,7 +21,7 @@ def fusions_on_record(metrics: Path) -> dict[str, Fusion]:
     names = ("base", "tuned")
     if not (metrics / "evaluate.json").exists():
         return dict.fromkeys(names, _UNTUNED)
-    chosen = read_json(metrics / "evaluate.json", "evaluate")["chosen_on_dev"]
+    chosen = read_json(metrics / "evaluate.json")["chosen_on_dev"]
     return {name: Fusion(**chosen[f"{name}_hybrid"]) for name in names}
 
 
@@ -67,7 +67,7 @@ def current_search(
     published = (embedder / "modules.json").exists()
     model = load_saved(embedder) if published else load_with_prompts(params.model)
     verdict = metrics / "verdict.json"
-    fusion = Fusion(**read_json(verdict, "promote")["hybrid"]["fusion"]) if verdict.exists() else _UNTUNED
+    fusion = Fusion(**read_json(verdict)["hybrid"]["fusion"]) if verdict.exists() else _UNTUNED
     ids = [chunk.chunk_id for chunk in chunks]
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     index = LexicalIndex(ids, passages)

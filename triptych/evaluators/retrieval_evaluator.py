@@ -119,10 +119,10 @@ def load_evaluator(
     qrels = {
         query: judged for split in splits for query, judged in read_qrels(corpus / "qrels" / f"{split}.tsv").items()
     }
-    queries = read_queries(corpus, "split")
+    queries = read_queries(corpus)
     text_ids = read_query_texts(texts)
     return RetrievalEvaluator(
-        chunks=read_chunks(corpus / "chunks.parquet", "split"),
+        chunks=read_chunks(corpus / "chunks.parquet"),
         passages=np.array(read_passages(texts)),
         queries=[queries[query_id] for query_id in qrels],
         query_texts=np.array([text_ids[query_id] for query_id in qrels]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 from triptych.models.adapter import Blend, difference
 from triptych.models.loading import describe, load_base
 from triptych.models.round_record import RoundRecord, read_round_record
@@ -16,10 +16,7 @@ def load_round(folder: Path, model: Model) -> tuple[Blend, RoundRecord]:
     record = read_round_record(folder)
     base = load_base(model)
     if describe(model, base) != record.base:
-        raise UserError(
-            f"{folder} was trained from {record.base['base']}, params.yaml names {model.base};"
-            " `dvc repro` trains it anew"
-        )
+        raise ArtifactError(folder, f"was trained from {record.base['base']}, params.yaml names {model.base}")
     base.max_seq_length = record.max_length
     blend = Blend(base, {} if record.method == "base" else difference(base, folder))
     blend.at(record.strength)

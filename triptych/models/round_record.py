@@ -28,9 +28,8 @@ def write_round_record(folder: Path, record: RoundRecord) -> None:
 
 
 def read_round_record(folder: Path) -> RoundRecord:
-    """Read ``round.json``; a missing one is the user's to mend."""
-    stage = "tokenize" if folder.name == "base" else f"train@{folder.name}"
-    return RoundRecord(**read_json(folder / "round.json", stage))
+    """Read ``round.json``."""
+    return RoundRecord(**read_json(folder / "round.json"))
 
 
 def keep_better(folder: Path, record: RoundRecord, previous_folder: Path) -> RoundRecord:
@@ -57,9 +56,4 @@ def write_end(round_folder: Path, churn: float) -> None:
 def read_end(round_folder: Path) -> float | None:
     """Return the churn at which mining ended the rounds, or None where the round is to be trained."""
     path = round_folder / _END
-    return read_json(path, maker_of(round_folder))["churn"] if path.exists() else None
-
-
-def maker_of(round_folder: Path) -> str:
-    """Return the stage that makes a round's examples: ``round0`` is what tokenize hands on, others are mined."""
-    return {"round0": "tokenize", "reranker0": "triplets"}.get(round_folder.name, f"mine@{round_folder.name}")
+    return read_json(path)["churn"] if path.exists() else None

@@ -47,29 +47,29 @@ def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
     """Read the metrics of all stages and the metadata of the tokens; a missing file is the user's to mend."""
     return RunResults(
         params=params,
-        ingest=read_json(metrics / "ingest.json", "ingest"),
-        split=read_json(metrics / "split.json", "split"),
-        triplets=read_json(metrics / "triplets.json", "triplets"),
-        rating=read_json(metrics / "rate.json", "rate"),
-        examples=read_jsonl(metrics / "rate" / "examples.jsonl", "rate"),
-        tokens=read_json(tokens, "tokenize"),
+        ingest=read_json(metrics / "ingest.json"),
+        split=read_json(metrics / "split.json"),
+        triplets=read_json(metrics / "triplets.json"),
+        rating=read_json(metrics / "rate.json"),
+        examples=read_jsonl(metrics / "rate" / "examples.jsonl"),
+        tokens=read_json(tokens),
         rounds=[_read_round(metrics, name, name in params.rounds.mine) for name in params.rounds.train],
-        reranker=read_rows(metrics / "train_reranker.csv", "train_reranker"),
-        evaluation=read_json(metrics / "evaluate.json", "evaluate"),
+        reranker=read_rows(metrics / "train_reranker.csv"),
+        evaluation=read_json(metrics / "evaluate.json"),
         intervals=read_intervals(metrics / "evaluate" / "intervals.csv"),
-        recall=read_rows(metrics / "evaluate" / "recall.csv", "evaluate"),
-        heldout=read_rows(metrics / "evaluate" / "heldout_triplets.csv", "evaluate"),
-        verdict=read_json(metrics / "verdict.json", "promote"),
+        recall=read_rows(metrics / "evaluate" / "recall.csv"),
+        heldout=read_rows(metrics / "evaluate" / "heldout_triplets.csv"),
+        verdict=read_json(metrics / "verdict.json"),
     )
 
 
 def _read_round(metrics: Path, name: str, mined: bool) -> RoundResults:
-    stage, folder = f"train@{name}", metrics / "train"
+    folder = metrics / "train"
     return RoundResults(
         name,
-        figures=read_json(folder / f"{name}.json", stage),
-        steps=read_rows(folder / f"{name}.csv", stage),
-        dev=read_rows(folder / name / "dev.csv", stage),
-        strengths=read_rows(folder / name / "strengths.csv", stage),
-        mined=read_json(metrics / "mine" / f"{name}.json", f"mine@{name}")["mined"] if mined else None,
+        figures=read_json(folder / f"{name}.json"),
+        steps=read_rows(folder / f"{name}.csv"),
+        dev=read_rows(folder / name / "dev.csv"),
+        strengths=read_rows(folder / name / "strengths.csv"),
+        mined=read_json(metrics / "mine" / f"{name}.json")["mined"] if mined else None,
     )

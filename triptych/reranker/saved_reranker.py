@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from triptych.artifacts import write_text
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 from triptych.params.sections import Model, Params, Train
 
 
@@ -30,5 +30,5 @@ def no_reranker(folder: Path, why: str) -> None:
 def has_reranker(folder: Path) -> bool:
     """Return whether there is a reranker in a folder that a stage wrote."""
     if not folder.is_dir():
-        raise UserError(f"{folder} is missing; `dvc repro train_reranker` makes it")
+        raise ArtifactError(folder, "is missing")
     return (folder / "config.json").exists() or (folder / "modules.json").exists()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from triptych.artifacts import intact, read_json, write_json, writing_table
 from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, StoredIndex
@@ -38,9 +38,9 @@ class IndexSettings:
     def read(cls, folder: Path) -> Self:
         """Read the settings of an index, or tell that there is none."""
         if not (folder / _SETTINGS).exists():
-            raise UserError(f"{folder} is missing; run `dvc repro`, which makes it in stage index")
-        with intact(folder / _SETTINGS, "index"):
-            row = read_json(folder / _SETTINGS, "index")
+            raise ArtifactError(folder, "is missing")
+        with intact(folder / _SETTINGS):
+            row = read_json(folder / _SETTINGS)
             return cls(**row | {"light": row["light"] and NumpyEncoderSettings(**row["light"])})
 
 
@@ -94,7 +94,7 @@ def write_index(
 
 def open_tokens(folder: Path, number: int) -> TokenVectors:
     """Open the token vectors of so many chunks, memory-mapped; raise `UserError` where they are missing or damaged."""
-    with intact(folder, "index"):
+    with intact(folder):
         tokens = TokenVectors.open(folder)
         if len(tokens) != number:
             raise ValueError(f"token vectors of {len(tokens)} chunks, not of {number}")
@@ -103,15 +103,15 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
 
 def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, ChunkTexts]:
     """Open vectors, words and texts, memory-mapped; raise `UserError` where one is missing or damaged."""
-    with intact(folder / _CHUNKS, "index"):
+    with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
-    with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS), "index"):
+    with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
         vectors = StoredIndex.open(folder, settings.rescore)
         if len(vectors) != len(texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
         if binary and not (folder / BITS).exists():  # without it the search would be another one
             raise FileNotFoundError(f"{BITS} is missing")
-    with intact(folder / _WORDS, "index"):
+    with intact(folder / _WORDS):
         words = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
     return vectors, words, texts

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from triptych.artifacts import dvc_hash, intact, read_json
 from triptych.corpus.records import Chunk, Query, Run, best
-from triptych.errors import UserError
+from triptych.errors import ArtifactError, UserError
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.late_interaction import late_scores
 from triptych.retrieval.rankings import matching, to_run
@@ -64,14 +64,14 @@ class Searcher:
         self._embedder, self._reranker = Path(embedder), Path(reranker)
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
-        with intact(Path(verdict), "promote"):
-            decided = read_json(Path(verdict), "promote")
+        with intact(Path(verdict)):
+            decided = read_json(Path(verdict))
             self._fusion = Fusion(**decided["hybrid"]["fusion"]) if decided["hybrid"]["used"] else None
             self._late, self._reranking = (_way(decided.get(name)) for name in ("late_interaction", "reranker"))
         self._vectors, self._words, self._texts = open_index(Path(index), self._settings)
         if self._late.weight:
             if not self._settings.tokens:
-                raise UserError(f"{index} has no token vectors, which {verdict} asks for; run `dvc repro index`")
+                raise ArtifactError(Path(index), f"has no token vectors, which {verdict} asks for")
             self._tokens = open_tokens(Path(index), len(self._texts))
 
     @property
@@ -153,12 +153,13 @@ class Searcher:
 
     def _check_embedder(self, index: Path) -> None:
         if not (self._embedder / "modules.json").exists():
-            raise UserError(f"{self._embedder} is missing; run `dvc repro`, which publishes it in stage promote")
+            raise ArtifactError(self._embedder, "is missing")
         found = dvc_hash(self._embedder, CARD)
         if found != self._settings.embedder:
-            raise UserError(
-                f"{index} was made with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"
-                f" (hash {found[:12]}); run `dvc repro index`"
+            raise ArtifactError(
+                index,
+                f"was made with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"
+                f" (hash {found[:12]})",
             )
 
     @cached_property
@@ -172,7 +173,7 @@ class Searcher:
         from sentence_transformers import CrossEncoder
 
         if not (self._reranker / "config.json").exists():
-            raise UserError(f"{self._reranker} is missing; run `dvc repro`, which publishes it in stage promote")
+            raise ArtifactError(self._reranker, "is missing")
         return CrossEncoder(str(self._reranker))
 
 

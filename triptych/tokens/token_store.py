@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from triptych.artifacts import write_json
-from triptych.errors import UserError
+from triptych.errors import ArtifactError
 
 PAD_TO = 8  # widths are multiples of it
 
@@ -71,12 +71,13 @@ def open_store(folder: Path, tokenizer: str) -> TokenStore:
     ``tokenizer`` is the fingerprint of the base model's tokenizer, as `triptych.models.loading` computes it.
     """
     if not (folder / "metadata.json").exists():
-        raise UserError(f"{folder} holds no tokens; `dvc repro tokenize` makes them, `dvc pull tokenize` fetches them")
+        raise ArtifactError(folder, "holds no tokens")
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     if metadata["tokenizer_sha256"] != tokenizer:
-        raise UserError(
-            f"{folder} was made with the tokenizer of {metadata['tokenizer']}, not with that of the base model in"
-            " params.yaml (model.base); `dvc repro tokenize` makes it anew"
+        raise ArtifactError(
+            folder,
+            f"was made with the tokenizer of {metadata['tokenizer']}, not with that of the base model in params.yaml"
+            " (model.base)",
         )
     return TokenStore(
         ids=np.load(folder / "ids.npy", mmap_mode="r"),

@@ -117,18 +117,18 @@ def write_texts(folder: Path, table: TextTable, passages: list[int], queries: di
 
 def read_texts(folder: Path) -> tuple[list[str], list[str]]:
     """Return the roles and the texts, by text id."""
-    table = read_table(folder / "texts.parquet", "triplets")
+    table = read_table(folder / "texts.parquet")
     return table["role"].to_pylist(), table["text"].to_pylist()
 
 
 def read_passages(folder: Path) -> list[int]:
     """Return the text id of each chunk, by row of the corpus."""
-    return read_table(folder / "passages.parquet", "triplets")["text_id"].to_pylist()
+    return read_table(folder / "passages.parquet")["text_id"].to_pylist()
 
 
 def read_query_texts(folder: Path) -> dict[str, int]:
     """Return the text id of each query, by query id."""
-    table = read_table(folder / "queries.parquet", "triplets")
+    table = read_table(folder / "queries.parquet")
     return dict(zip(table["query_id"].to_pylist(), table["text_id"].to_pylist(), strict=True))
 
 
@@ -155,9 +155,9 @@ def write_examples(path: Path, examples: Examples) -> None:
     write_table(path, pa.table(columns))
 
 
-def read_examples(path: Path, made_by: str) -> Examples:
-    """Read the examples that the stage ``made_by`` wrote."""
-    table = read_table(path, made_by).combine_chunks()
+def read_examples(path: Path) -> Examples:
+    """Read what `write_examples` wrote."""
+    table = read_table(path).combine_chunks()
     lists = table["negatives"].chunk(0) if len(table) else pa.array([], table.schema.field("negatives").type)
     fields = dict(zip(["chunk", "tier", "strategy", *_SCORES], lists.flatten().flatten(), strict=True))
     category = table["category"].to_pylist()

@@ -222,7 +222,7 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     params = load_params(write_params(tmp_path, **changes))
     model = load_base(params.model)
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
-    found = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
+    found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
     turn = TrainRound(previous="base", steps=70, learning_rate=0.01, negatives="stored")
     material = prepare(tmp_path / "data/tokens", store, found, tmp_path / "models/base", params, turn, 1)
     assert len(material.schedule.columns["anchor"]) == 60 * 24
@@ -238,7 +238,7 @@ def test_texts_cut_before_any_anchor_are_named_with_the_remedy(prepared, tmp_pat
     params = load_params(write_params(tmp_path, **{"model.base": "./tiny", "train.loss": "distill"}))
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
     blind = replace(store, offsets=np.repeat(store.offsets[:1], len(store.offsets)))  # as if nothing stood before it
-    found = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
+    found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
     turn = TrainRound(previous="base", steps=2, learning_rate=0.01, negatives="stored")
     with pytest.raises(UserError, match=r"tokenize\.max_length"):
         prepare(tmp_path / "data/tokens", blind, found, tmp_path / "models/base", params, turn, 1)

@@ -50,7 +50,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         model = load_base(params.model)
         tokens = tmp_path / "data/tokens"
         store = open_store(tokens, tokenizer_fingerprint(model))
-        examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
+        examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         turn = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
         material = prepare(tokens, store, examples, tmp_path / "models/base", params, turn, 1)
         evaluator = load_evaluator(tokens / "corpus", tokens / "texts", ["dev"], store, "fp32")

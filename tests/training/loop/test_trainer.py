@@ -29,7 +29,7 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         )
         model = load_base(params.model)
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
-        examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet", "tokenize")
+        examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         make_trainable(model, params.train, None)
         turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
         material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)

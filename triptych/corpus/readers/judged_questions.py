@@ -6,7 +6,7 @@ from pathlib import Path
 from triptych.corpus.outcomes import Rejected, SourceCounts
 from triptych.corpus.readers.beir import read_asked, read_beir, read_judgments
 from triptych.corpus.records import Chunk, Qrels, Query, read_chunks, read_qrels, read_queries
-from triptych.errors import UserError
+from triptych.errors import ArtifactError, UserError
 from triptych.params.sections import Source
 
 _SHOWN = 3  # ids in a message
@@ -18,7 +18,7 @@ def read_corpus(folder: Path) -> tuple[list[Chunk], Counter[str]]:
     Where records of a BEIR folder name no category, all are of one that is called like the folder.
     """
     if (folder / "chunks.parquet").exists():
-        chunks, left_out = read_chunks(folder / "chunks.parquet", "split"), Counter[str]()
+        chunks, left_out = read_chunks(folder / "chunks.parquet"), Counter[str]()
     elif (folder / "corpus.jsonl").exists():
         found = _records(folder, None)
         if any(isinstance(one, Rejected) and one.reason == "no category" for one in found):
@@ -26,7 +26,7 @@ def read_corpus(folder: Path) -> tuple[list[Chunk], Counter[str]]:
         chunks = [one for one in found if isinstance(one, Chunk)]
         left_out = Counter(one.reason for one in found if isinstance(one, Rejected))
     else:
-        raise UserError(f"{folder} holds neither chunks.parquet nor corpus.jsonl; `dvc repro split` makes data/corpus")
+        raise ArtifactError(folder, "holds neither chunks.parquet nor corpus.jsonl")
     repeated = [one for one, times in Counter(chunk.chunk_id for chunk in chunks).items() if times > 1]
     if repeated:
         raise UserError(f"{folder}: {len(repeated)} ids stand for several chunks ({_some(repeated)}); rename them")
@@ -73,7 +73,7 @@ def answered_chunks(folder: Path) -> frozenset[str]:
     """Return the chunks to which a question that people wrote leads, in a corpus of stage ``split``; else none."""
     if not (folder / "queries.jsonl").exists() or not (folder / "chunks.parquet").exists():
         return frozenset()
-    made_up = {one.query_id for one in read_queries(folder, "split").values() if one.kind == "pseudo"}
+    made_up = {one.query_id for one in read_queries(folder).values() if one.kind == "pseudo"}
     tables = [read_qrels(path) for path in sorted((folder / "qrels").glob("*.tsv"))]
     return frozenset(
         one for qrels in tables for query, judged in qrels.items() if query not in made_up for one in judged

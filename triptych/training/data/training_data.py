@@ -105,7 +105,7 @@ class _Builder:
 
     @cached_property
     def chunks(self) -> list[Chunk]:
-        return read_chunks(self.tokens / "corpus" / "chunks.parquet", "split")
+        return read_chunks(self.tokens / "corpus" / "chunks.parquet")
 
     @cached_property
     def passages(self) -> np.ndarray:
@@ -127,7 +127,7 @@ class _Builder:
         if stored:
             drawing = EpochSampler(examples, params.triplets, "embedder", self.seed, epoch)
         course = DrawnSchedule(examples, drawing, self.passages, params.train, self.turns(steps), self.seed)
-        links = read_links(self.tokens / "corpus" / "links.parquet", "split")
+        links = read_links(self.tokens / "corpus" / "links.parquet")
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
         return TrainingData(course, Collator(self.store, relations, answers, self.fixed), loss, steps)

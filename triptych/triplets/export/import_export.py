@@ -25,7 +25,7 @@ def export(round_folder: Path, out: Path) -> int:
     """
     if out.exists() and (out.is_dir() if out.suffix else not (out / "state.json").exists()):
         raise UserError(f"{out} exists and is no triplets that were exported before; give another name")
-    table = read_table(round_folder / "triplets.parquet", "triplets")
+    table = read_table(round_folder / "triplets.parquet")
     if out.suffix == ".csv":
         out.parent.mkdir(parents=True, exist_ok=True)
         table.to_pandas().to_csv(out, index=False, lineterminator="\n")
