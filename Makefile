@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps fix lock
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,7 +52,7 @@ test-gpu: setup  ## the tests that need an accelerator
 
 test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[langchain,llamaindex]'
-	python -m pytest -q tests/retrieval/test_extras.py
+	python -m pytest -q tests/serving/test_extras.py
 
 deps: setup  ## write the code deps of dvc.yaml from the imports
 	python -m stages.code_deps
@@ -68,3 +68,6 @@ lock: setup  ## pin the newest versions that pyproject.toml allows
 	 uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra demo --extra dev pyproject.toml \
 	 | grep -vE '^(nvidia-|cuda-|triton)') > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+
+picture: setup  ## take docs/report.png from the page of the last run
+	python docs/screenshot.py
