@@ -143,8 +143,8 @@ def prepare(write_params, tiny_model):
                 ),
                 (
                     tokenize_texts,
-                    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-                    " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
+                    "--texts data/triplets/texts --examples data/triplets/embedder --tokens data/tokens"
+                    " --round data/triplets/round0"
                     " --base models/base",
                 ),
             ):

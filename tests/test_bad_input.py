@@ -124,12 +124,8 @@ def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
 
 
 TOKENIZE = [
-    "--corpus",
-    "data/corpus",
     "--texts",
     "data/triplets/texts",
-    "--heldout",
-    "data/triplets/heldout",
     "--examples",
     "data/triplets/embedder",
     "--tokens",
@@ -140,6 +136,10 @@ TOKENIZE = [
     "models/base",
 ]
 TRAIN = [
+    "--corpus",
+    "data/corpus",
+    "--texts",
+    "data/triplets/texts",
     "--tokens",
     "data/tokens",
     "--round",
@@ -200,12 +200,14 @@ def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_makes_the
 
 def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     mining = (
-        "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0"
+        "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+        " --round data/triplets/round0 --model models/round0"
         " --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"
     )
     assert "dvc repro train@round0" in fails(mine.main, *mining.split())
     evaluator = (
-        "--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
+        "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
+        " --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
         " --runs data/runs --reranker models/reranker-candidate"
     )
     assert "dvc repro train@round1" in fails(evaluate.main, *evaluator.split())

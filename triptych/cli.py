@@ -16,7 +16,8 @@ from triptych.pipeline import with_remedy
 
 # Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
 
-VECTORS, TOKENS, METRICS = Path("data/vectors"), Path("data/tokens"), Path("metrics")  # as in dvc.yaml
+CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("data/tokens")  # as in dvc.yaml
+VECTORS, METRICS = Path("data/vectors"), Path("metrics")
 FOUND = 10  # chunks that are shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -248,7 +249,7 @@ def smoke(
     from triptych.report.console.smoke_table import show_smoke
 
     with user_errors_as_messages():
-        seen = run(tokens, round_folder, previous, load_params(), steps)
+        seen = run(CORPUS, TEXTS, tokens, round_folder, previous, load_params(), steps)
     show_smoke(_console(), seen)
 
 

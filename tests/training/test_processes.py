@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
 PATHS = {
+    "corpus": "data/corpus",
+    "texts": "data/triplets/texts",
     "tokens": "data/tokens",
     "round": "data/triplets/round0",
     "previous": "models/base",

@@ -48,12 +48,12 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
         model = load_base(params.model)
-        tokens = tmp_path / "data/tokens"
-        store = open_store(tokens, tokenizer_fingerprint(model))
+        corpus, texts = tmp_path / "data/corpus", tmp_path / "data/triplets/texts"
+        store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         turn = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
-        material = prepare(tokens, store, examples, tmp_path / "models/base", params, turn, 1)
-        evaluator = load_evaluator(tokens / "corpus", tokens / "texts", ["dev"], store, "fp32")
+        material = prepare(corpus, texts, store, examples, tmp_path / "models/base", params, turn, 1)
+        evaluator = load_evaluator(corpus, texts, ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that measuring costs next to nothing
             evaluator = replace(evaluator, passages=evaluator.passages[:1], query_texts=evaluator.query_texts[:1])
         evaluator = evaluator if figures is None else Scripted(evaluator, figures)
