@@ -52,7 +52,7 @@ def target_of(document: Path, link: str) -> Path:
     return (document.parent / path).resolve() if path else document
 
 
-def prose_and_code_of(document: Path) -> str:
+def code_of(document: Path) -> str:
     """Return the code blocks and code spans of a document."""
     inline = [child for token in tokens_of(document) for child in token.children or ()]
     code = [token for token in [*tokens_of(document), *inline] if token.type in ("fence", "code_inline")]
@@ -133,7 +133,7 @@ def test_every_path_in_code_exists(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_in_code_exists(name):
-    code = prose_and_code_of(ROOT / name)
+    code = code_of(ROOT / name)
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"(?:^|\s)make ([a-z][a-z-]+)", code)) <= set(targets)
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
