@@ -145,8 +145,8 @@ def test_odd_record_is_accepted_or_rejected_and_the_good_ones_stay(stage, record
     lines = GOOD + json.dumps(record) + "\n" + GOOD.replace("good", "other").replace("Good", "Other")
     metrics, _, said = stage({"a.jsonl": lines}, max_rejected_share=0.5)
     assert said == ""
-    account = metrics["sources"]["data/raw/a.jsonl"]
-    assert account["read"] == 3 == account["accepted"] + account["merged"] + sum(account["rejected"].values())
+    counts = metrics["sources"]["data/raw/a.jsonl"]
+    assert counts["read"] == 3 == counts["accepted"] + counts["merged"] + sum(counts["rejected"].values())
     contents = [one.content for one in read_chunks(Path("data/chunks/chunks.parquet"))]
     assert (contents[0], contents[-1]) == ("Good words.", "Other words.")
 

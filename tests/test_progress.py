@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from stages.command import paths
 from triptych import progress as module
 from triptych.cli import app
-from triptych.progress import followed, progress, quiet, strides
+from triptych.progress import progress, quiet, strides, track
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_what_is_left(shown):
 
 def test_where_nobody_knows_how_many_there_are_no_end_is_promised(shown):
     out = shown(terminal=False)
-    assert list(followed("abcd", "ingest", "chunks")) == list("abcd")
+    assert list(track("abcd", "ingest", "chunks")) == list("abcd")
     assert out.getvalue() == "ingest: 3 chunks, 0.2 a second\n"
 
 
@@ -69,7 +69,7 @@ def test_work_of_a_moment_shows_nothing(shown):
 
 def test_strides_count_units_to_the_last(shown, monkeypatch):
     told = []
-    monkeypatch.setattr(module._Lines, "update", lambda self, number: told.append(number))
+    monkeypatch.setattr(module._LogLines, "update", lambda self, number: told.append(number))
     shown(terminal=False)
     list(strides(5, 2, "mine", "anchors"))
     assert told == [2, 2, 1]
@@ -101,7 +101,7 @@ def test_stages_and_the_command_line_take_quiet(stage, monkeypatch):
 def test_training_prints_no_dicts_and_shows_its_steps(prepared, tmp_path):
     """A stage of the real pipeline, in a process of its own whose standard error is a log."""
     code = (
-        "import triptych.progress as p; p._EVERY = 0;"
+        "import triptych.progress as p; p._LOG_INTERVAL = 0;"
         "from hand_made import TRAIN; from stages import train; train.main(TRAIN.split())"
     )
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)

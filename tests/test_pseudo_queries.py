@@ -19,8 +19,8 @@ def project(tmp_path_factory, prepare, params_with):
     """A project whose chunks are plain records of two modules' documentation, run up to evaluate."""
     folder = tmp_path_factory.mktemp("unasked")
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
-    intake = SourceReader(params_with(**{"ingest.sources": sources}).ingest)
-    records = [asdict(chunk) for chunk in intake.chunks(lambda path, one: None)]
+    reader = SourceReader(params_with(**{"ingest.sources": sources}).ingest)
+    records = [asdict(chunk) for chunk in reader.chunks(lambda path, one: None)]
     (folder / "chunks.json").write_text(json.dumps(records), encoding="utf-8")
     sources = [{"path": "chunks.json"}]
     prepare(

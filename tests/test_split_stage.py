@@ -116,7 +116,7 @@ def test_links_that_are_all_dropped_leave_pseudo_queries_and_are_counted(run_spl
     metrics, said = run_split(chunks, links)
     assert metrics["queries_dropped"]["too_short"] == len(links)
     assert set(metrics["kinds"]["test"]) == {"pseudo"}
-    assert any("pseudo-queries stand in, which prove nothing" in line for line in said)
+    assert any("pseudo-queries are used instead, which prove nothing" in line for line in said)
 
 
 def test_few_queries_bring_a_warning(run_split):
@@ -152,14 +152,14 @@ def test_near_duplicates_across_categories_are_said(run_split, tmp_path):
 def test_chunks_that_are_all_near_duplicates_are_refused_with_the_remedy(refused):
     chunks = [replace(one, content=chunk(0).content) for one in two_categories()]
     said = refused(chunks, links_to(chunks))
-    assert "the largest document holds 100% of the chunks, 100% are near-duplicates of each other" in said
+    assert "the largest document contains 100% of the chunks, 100% are near-duplicates of each other" in said
     assert "raise split.near_duplicates.threshold" in said
 
 
 def test_one_document_that_holds_everything_is_refused_with_the_remedy(refused):
     chunks = [replace(one, filename="export.json", category="lists") for one in two_categories()]
     said = refused(chunks, links_to(chunks))
-    assert "the largest document holds 100% of the chunks: give each page its own filename" in said
+    assert "the largest document contains 100% of the chunks: give each page its own filename" in said
 
 
 def test_equal_titles_that_hold_everything_together_are_refused_with_the_remedy(refused):

@@ -23,8 +23,8 @@ MANY = [chunk(row) for row in range(20_000)]
 
 def test_some_rows_are_those_asked_for_in_ascending_order():
     rows = [19_999, 3, 8191, 8192, 3, 16_384]
-    assert list(stored(MANY)[0].some(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
-    assert list(stored(MANY)[0].some([])) == []
+    assert list(stored(MANY)[0].chunks_at(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
+    assert list(stored(MANY)[0].chunks_at([])) == []
 
 
 def test_batches_are_the_columns_in_order():

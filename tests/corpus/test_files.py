@@ -7,7 +7,7 @@ import os
 import pytest
 from readings import read_from
 
-from triptych.corpus.files import BadFileError, files_under, opened, read_text
+from triptych.corpus.files import BadFileError, files_under, open_text, read_text
 from triptych.corpus.pages.html import read_html
 from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
@@ -38,7 +38,7 @@ def path(tmp_path):
 def test_encoding_is_utf8_or_what_the_mark_or_the_user_says(path, data, encoding, packed):
     path.write_bytes(gzip.compress(data) if packed else data)
     assert read_text(path, encoding) == TEXT
-    with opened(path, encoding) as lines:
+    with open_text(path, encoding) as lines:
         assert "".join(lines) == TEXT
     chunk = read_from(read_markdown, path, "docs", encoding=encoding).chunks[0]
     assert (chunk.title, chunk.content) == ("Größe", "Ein «Text» über Größen.")
@@ -53,7 +53,7 @@ def test_encoding_that_is_not_named_is_not_guessed(path):
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\x00\x00", b"PK\x03\x04\x14\x00\xff" * 9, b"a\x00b\x00c\x00"])
 def test_what_is_no_text_is_told(path, data):
     path.write_bytes(data)
-    with pytest.raises(BadFileError, match=r"a\.md: is no text"):
+    with pytest.raises(BadFileError, match=r"a\.md: is not text"):
         read_text(path)
 
 
@@ -118,7 +118,7 @@ def test_link_out_of_the_folder_is_not_followed(tmp_path, reader, name):
     assert [one.content for one in reading.chunks] == [
         "own words"
     ] * 2  # a link inside the folder is a file like others
-    assert [one[:2] for one in reading.told()] == [
+    assert [one[:2] for one in reading.reasons()] == [
         (f"{name}:1", "outside the folder"),
         (f"{name}.gz:1", "outside the folder"),
     ]

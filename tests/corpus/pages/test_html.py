@@ -174,7 +174,7 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
     contents = "<ul><li><a href=b.html>One</a></li><li><a href=b.html>Two</a>, <a href=b.html>[1]</a></li></ul>"
     reading = read(tmp_path, a=f"<h1>A</h1>text {contents}<h2>Index</h2>{contents}<h2>C</h2>", b="<h1>B</h1>text b")
     assert [one.content for one in reading.chunks] == ["text", "text b"]
-    assert reading.told() == [
+    assert reading.reasons() == [
         ("a.html:1", "only links", "", "A > Index"),
         ("a.html:1", "empty section", "", "A > C"),
     ]
@@ -184,7 +184,7 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
 def test_every_section_is_kept_merged_or_rejected(tmp_path):
     part = "<h2>GIT</h2>Part of the git suite. <a href=a.html>x</a>"
     reading = read(tmp_path, a=f"<h1>A</h1>{part}", b=f"<h1>B</h1>text{part}", c=f"<h2 id=x>GIT</h2>other{part}", d="")
-    assert (reading.account.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
+    assert (reading.counts.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
 
 
 def test_section_that_pages_repeat_is_merged_into_the_first_and_links_follow(tmp_path):
@@ -277,7 +277,7 @@ def test_encoding_goes_by_the_mark_then_the_meta_element(tmp_path, data, text):
     [
         (b"<p>fine\n\xe9t\xe9", r"a\.html:2: byte 0xe9 is not UTF-8; save it as UTF-8 or correct its <meta charset>"),
         (b"<meta charset=klingon>", r"a\.html: unknown encoding 'klingon' in <meta charset>"),
-        (b"<div>" * 3000 + b"text", r"a\.html:1: Excessive depth in document: 2048; mend the page or remove it"),
+        (b"<div>" * 3000 + b"text", r"a\.html:1: Excessive depth in document: 2048; fix the page or remove it"),
     ],
 )
 def test_bad_file_is_refused_by_name(tmp_path, data, message):
@@ -288,7 +288,7 @@ def test_bad_file_is_refused_by_name(tmp_path, data, message):
 
 @pytest.mark.parametrize("text", ["", " \n", "<!-- nothing -->", "<html></html>", "<?xml version='1.0'?>"])
 def test_file_without_text_is_rejected(tmp_path, text):
-    assert read(tmp_path, a=text).told() == [("a.html:1", "empty section", "", "a")]
+    assert read(tmp_path, a=text).reasons() == [("a.html:1", "empty section", "", "a")]
 
 
 def test_category_is_the_first_folder_or_the_root(tmp_path):

@@ -81,11 +81,11 @@ def test_indent_of_the_first_line_is_kept(tmp_path):
 def test_section_with_a_heading_only_is_rejected(tmp_path):
     reading = read(tmp_path, a="# Top\n\n## Inner\n\ntext\n")
     assert [one.chunk_id for one in reading.chunks] == ["a.md#inner"]
-    assert reading.told() == [("a.md:1", "empty section", "", "Top")]
+    assert reading.reasons() == [("a.md:1", "empty section", "", "Top")]
 
 
 def test_file_without_text_is_rejected(tmp_path):
-    assert read(tmp_path, a="\n").told() == [("a.md:1", "empty section", "", "a")]
+    assert read(tmp_path, a="\n").reasons() == [("a.md:1", "empty section", "", "a")]
 
 
 def test_heading_inside_a_list_cuts_nothing(tmp_path):
@@ -125,13 +125,13 @@ def test_front_matter_that_is_not_yaml_is_read_by_its_lines_and_counted(tmp_path
     found = read(tmp_path, None, a='---\ntitle: "Numbers: an overview\ncategory: ops: all\n---\nIntro.\n')
     (chunk,) = found.chunks
     assert (chunk.title, chunk.category, chunk.content) == ("Numbers: an overview", "ops: all", "Intro.")
-    assert found.account.normalized["front_matter_not_yaml"] == 1
+    assert found.counts.normalized["front_matter_not_yaml"] == 1
 
 
 def test_title_and_category_that_are_no_texts_are_ignored_and_counted(tmp_path):
     found = read(tmp_path, a="---\ntitle: [x, y]\ncategory: yes\n---\nIntro.\n")
     assert found.chunks[0].title == "a"
-    assert found.account.normalized["front_matter_ignored"] == 2
+    assert found.counts.normalized["front_matter_ignored"] == 2
 
 
 def test_empty_front_matter_is_no_text(tmp_path):

@@ -141,8 +141,8 @@ def test_members_of_a_class_are_chunks_but_not_what_builtins_hand_down(package):
 def test_records_read_are_kept_merged_or_rejected(name):
     module = importlib.import_module(name)
     reading = read_from(read_package, name, None)
-    assert reading.account.read == len(reading.chunks) + reading.merged + len(reading.rejected)
-    assert reading.account.read >= 1 + sum(
+    assert reading.counts.read == len(reading.chunks) + reading.merged + len(reading.rejected)
+    assert reading.counts.read >= 1 + sum(
         not isinstance(getattr(module, one), types.ModuleType) for one in module.__all__
     )
     assert len({chunk.chunk_id for chunk in reading.chunks}) == len(reading.chunks)
@@ -150,17 +150,17 @@ def test_records_read_are_kept_merged_or_rejected(name):
 
 def test_object_without_a_docstring_is_rejected_by_name(package):
     reading = read_from(read_package, package(sort=documented("Sort in place."), bare=documented("  ")), None)
-    assert reading.told() == [
+    assert reading.reasons() == [
         ("toybox:toybox", "no docstring", "", ""),
         ("toybox:toybox.bare", "no docstring", "", ""),
     ]
-    assert reading.account.read == 3
+    assert reading.counts.read == 3
 
 
 def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package):
     twice = documented("Sort.\n\nNotes\n-----\na\n\nNotes\n-----\nb\n")
     reading = read_from(read_package, package(sort=twice, order=twice, find=documented("Find a value.")), None)
-    refused = [one[:2] for one in reading.told() if one[1] != "no docstring"]
+    refused = [one[:2] for one in reading.reasons() if one[1] != "no docstring"]
     assert refused == [("toybox:toybox.order", "not numpydoc"), ("toybox:toybox.sort", "not numpydoc")]
     assert reading.merged == 0
 

@@ -54,11 +54,11 @@ def test_metadata_of_other_data_sets_is_no_obstacle(questions):
     [
         (
             "q1\tc1\t1\nq1\tc9\t0\nq2\tc8\t1\n",
-            r"2 values of corpus-id \(c8, c9\) are no chunks.*look like c1",
+            r"2 values of corpus-id \(c8, c9\) are not chunks.*look like c1",
         ),
         ("q7\tc1\t1\n", r"1 values of query-id \(q7\) are not in .*queries.jsonl"),
         ("q1\tc1\t0\n", r"1 values of query-id \(q1\) have no answer of score 1"),
-        ("", "judges nothing"),
+        ("", "contains no judgments"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(questions, qrels, said):
@@ -93,5 +93,5 @@ def test_what_is_no_corpus_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"neither chunks\.parquet nor corpus\.jsonl"):
         read_corpus(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"1 ids stand for several chunks \(a\)"):
+    with pytest.raises(UserError, match=r"1 ids belong to several chunks \(a\)"):
         read_corpus(tmp_path)

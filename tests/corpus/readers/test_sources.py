@@ -19,17 +19,17 @@ RECORD = {"chunk_id": "a", "title": "Sorting", "content": "Call sort."}
 
 
 class Read:
-    """All that an intake yields; any other attribute is that of the account of each source."""
+    """All that an reader yields; any other attribute is that of the counts of each source."""
 
     def __init__(self, params):
         self.rejected = []
-        self.intake = SourceReader(params)
-        self.chunks = list(self.intake.chunks(lambda path, one: self.rejected.append((path, one))))
-        self.links = [(one.from_chunk_id, one.to_chunk_id) for one in self.intake.links()]
+        self.reader = SourceReader(params)
+        self.chunks = list(self.reader.chunks(lambda path, one: self.rejected.append((path, one))))
+        self.links = [(one.from_chunk_id, one.to_chunk_id) for one in self.reader.links()]
         self.ids = [one.chunk_id for one in self.chunks]
 
     def __getattr__(self, name):
-        return [getattr(account, name) for account in self.intake.accounts]
+        return [getattr(counts, name) for counts in self.reader.counts]
 
 
 @pytest.fixture(scope="session")
@@ -104,7 +104,7 @@ def test_format_given_wins_over_the_name(read, write):
 
 
 def test_name_that_tells_no_format_is_refused(read, write):
-    with pytest.raises(UserError, match=r"cannot tell the format of .*dump\.txt; set format in params\.yaml"):
+    with pytest.raises(UserError, match=r"cannot infer the format of .*dump\.txt; set format in params\.yaml"):
         read(write("dump.txt", "x"))
 
 
@@ -124,7 +124,7 @@ def test_source_without_a_usable_record_says_why(read, write):
 
 
 def test_folder_without_a_page_is_refused(read, tmp_path):
-    with pytest.raises(UserError, match=r"cannot tell the format of"):
+    with pytest.raises(UserError, match=r"cannot infer the format of"):
         read(tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_link_into_another_source_is_kept_and_one_to_nowhere_left_out(read, monk
         monkeypatch.setitem(sys.modules, name, module)
     found = read(*({"path": name, "format": "package"} for name in ("alpha", "beta")))
     assert found.links == [("alpha.f", "beta.f")]
-    assert [account.links for account in found.intake.accounts] == [2, 0]
+    assert [counts.links for counts in found.reader.counts] == [2, 0]
 
 
 def test_source_listed_twice_is_refused(read, write):
@@ -277,7 +277,7 @@ def test_short_chunks_are_joined_where_that_is_asked_for_and_links_follow(read, 
     assert [one.content for one in found.chunks] == [
         "A text of some length, see [the note](#c).\n\nB\n\nShort.\n\nC\n\nNote."
     ]
-    assert found.intake.written["joined"] == 2
+    assert found.reader.written["joined"] == 2
     assert found.links == [("a.md#a", "a.md#a")]
 
 
@@ -332,4 +332,4 @@ def test_every_record_is_accounted_for_and_every_id_is_given_once(read, write, e
     assert len(set(found.ids)) == len(found.ids)
     total = sum(found.accepted) + sum(found.merged) + len(found.rejected)
     assert total == sum(found.read)
-    assert len(found.chunks) == sum(found.accepted) + found.intake.written["parts_added"]
+    assert len(found.chunks) == sum(found.accepted) + found.reader.written["parts_added"]

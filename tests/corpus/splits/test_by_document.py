@@ -9,9 +9,9 @@ import pytest
 from hand_made import stored
 
 from triptych.corpus.duplicates.near_duplicates import NearDuplicateClusters, renumber
-from triptych.corpus.queries.written_queries import JudgedQuery
+from triptych.corpus.queries.written_queries import LabeledQuery
 from triptych.corpus.records import SPLITS, Chunk, Query
-from triptych.corpus.splits.by_document import assign, documents, leaks, place
+from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks, group_documents
 from triptych.corpus.texts import normalized
 from triptych.params.sections import Fractions
 
@@ -25,7 +25,7 @@ def chunk(name, filename="a.md", category="lists", title="", content=""):
 
 
 def question(text, *relevant, split=None, category="lists"):
-    return JudgedQuery(Query(f"q-{text}", text, "user", category), dict.fromkeys(relevant, 1), split)
+    return LabeledQuery(Query(f"q-{text}", text, "user", category), dict.fromkeys(relevant, 1), split)
 
 
 def files(sizes, category="lists"):
@@ -42,8 +42,8 @@ def apart(chunks):
 
 def split(chunks, judged=(), fractions=FRACTIONS, seed=13):
     _, columns = stored(chunks)
-    document_ids = documents(columns, apart(chunks), list(judged), group_titles=True)
-    sides = assign(columns, document_ids, list(judged), fractions, seed)
+    document_ids = group_documents(columns, apart(chunks), list(judged), group_titles=True)
+    sides = assign_splits(columns, document_ids, list(judged), fractions, seed)
     return [
         replace(one, cluster_id=row, document_id=int(document), split=SPLITS[side])
         for row, (one, document, side) in enumerate(zip(chunks, document_ids, sides, strict=True))
@@ -51,7 +51,7 @@ def split(chunks, judged=(), fractions=FRACTIONS, seed=13):
 
 
 def placed_in(judged, chunks):
-    return place(judged, stored(chunks)[1], sides_of(chunks))
+    return assign_queries(judged, stored(chunks)[1], sides_of(chunks))
 
 
 def sides_of(chunks):
@@ -60,14 +60,14 @@ def sides_of(chunks):
 
 def grouped(chunks, clusters=None, judged=(), group_titles=True):
     clusters = apart(chunks) if clusters is None else np.array(clusters, dtype=np.int32)
-    return documents(stored(chunks)[1], clusters, list(judged), group_titles).tolist()
+    return group_documents(stored(chunks)[1], clusters, list(judged), group_titles).tolist()
 
 
 def leaks_of(chunks, queries):
     texts = renumber(np.array([hash(normalized(one.content)) for one in chunks]))
     clusters = np.array([one.cluster_id for one in chunks])
     documents_of = np.array([one.document_id for one in chunks])
-    return leaks(NearDuplicateClusters(texts, clusters, 0), documents_of, sides_of(chunks), queries)
+    return count_leaks(NearDuplicateClusters(texts, clusters, 0), documents_of, sides_of(chunks), queries)
 
 
 def test_file_is_one_document():
