@@ -1,4 +1,4 @@
-"""What a reader yields, sorted out."""
+"""The outcomes of a reader, sorted by kind."""
 
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ class Reading:
 
 
 def collected(outcomes, counts):
-    """Sort what a reader yields, and check that it counted each record."""
+    """Sort the outcomes of a reader, and check that it counted each record."""
     reading = Reading(counts)
     for one in outcomes:
         if isinstance(one, Chunk):

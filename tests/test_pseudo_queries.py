@@ -1,4 +1,4 @@
-"""Documentation without questions and links runs through, labeled all the way, and promotes nothing."""
+"""Documentation without questions and links runs through the pipeline, is labeled everywhere, and promotes nothing."""
 
 import json
 from dataclasses import asdict
@@ -50,7 +50,7 @@ def test_every_table_of_evaluate_carries_the_label(project):
         assert set(pd.read_csv(project / "metrics/evaluate" / f"{name}.csv")["kinds"]) == {"pseudo"}
 
 
-def test_no_train_query_is_made_up(project):
+def test_train_has_no_pseudo_queries(project):
     kinds = read(project, "split.json")["kinds"]
     assert kinds["train"] == {}
     assert set(kinds["dev"]) == set(kinds["test"]) == {"pseudo"}

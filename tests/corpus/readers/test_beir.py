@@ -32,7 +32,7 @@ def test_record_becomes_a_chunk_under_its_title(tmp_path):
     assert (chunk.header_path, chunk.title, chunk.source) == (("Sorting",), "Sorting", "corpus.jsonl:1")
 
 
-def test_metadata_names_what_the_format_has_no_field_for(tmp_path):
+def test_metadata_provides_the_fields_that_beir_does_not_have(tmp_path):
     metadata = {
         "category": "guide",
         "header_path": ["Lists", "Sorting"],
@@ -49,7 +49,7 @@ def test_record_without_a_file_is_a_document_of_its_own(tmp_path):
     assert [one.filename for one in read_from(read_beir, corpus(tmp_path, *records), "api").chunks] == ["a", "b"]
 
 
-def test_empty_title_makes_no_header_path(tmp_path):
+def test_empty_title_gives_an_empty_header_path(tmp_path):
     (chunk,) = read_from(read_beir, corpus(tmp_path, {"_id": "a", "title": "", "text": "Call sort."}), "api").chunks
     assert (chunk.header_path, chunk.title) == ((), "")
 

@@ -51,7 +51,7 @@ def test_every_public_function_is_a_chunk_by_its_dotted_name(fft):
     assert {chunk.chunk_id for chunk in fft.chunks} == functions | {"numpy.fft"}
 
 
-def test_chunk_says_where_it_stands(fft):
+def test_chunk_has_category_path_and_source(fft):
     chunk = next(one for one in fft.chunks if one.chunk_id == "numpy.fft.ifft2")
     assert (chunk.category, chunk.header_path, chunk.title) == ("signals", ("numpy", "fft", "ifft2"), "ifft2")
     assert "Compute the 2-dimensional inverse discrete Fourier Transform." in chunk.content
@@ -80,7 +80,7 @@ def test_see_also_resolves_to_the_nearest_namespace(random):
     assert spawned == {"numpy.random.Generator.spawn", "numpy.random.SeedSequence.spawn"}
 
 
-def test_link_to_an_alias_goes_to_the_chunk_that_holds_its_text(package):
+def test_link_to_an_alias_goes_to_the_chunk_with_its_text(package):
     sort = documented("Sort in place.", "sort")
     find = documented("Find a value.\n\nSee Also\n--------\norder : Put a list in order.\n", "find")
     (link,) = read_from(read_package, package(sort=sort, order=sort, find=find), None).links
@@ -106,12 +106,12 @@ def test_name_in_a_class_means_its_own_member_first(package):
     assert [link.to_chunk_id for link in links] == ["toybox.Bag.sort"]
 
 
-def test_link_to_itself_is_no_link(package):
+def test_link_to_itself_is_left_out(package):
     sort = documented("Sort in place.\n\nSee Also\n--------\norder : The same by another name.\n", "sort")
     assert read_from(read_package, package(sort=sort, order=sort), None).links == []
 
 
-def test_see_also_without_a_description_is_no_link(package):
+def test_see_also_without_a_description_is_left_out(package):
     find = documented("Find a value.\n\nSee Also\n--------\nsort\n", "find")
     assert read_from(read_package, package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
 
@@ -176,7 +176,7 @@ def test_path_given_as_a_package_is_refused_without_a_traceback(name):
         read_from(read_package, name, None)
 
 
-def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package):
+def test_sections_unknown_to_numpydoc_are_kept_as_written(package):
     doc = "Sum up.\n\nMPS tricks\n==========\nPinned.\n\nNotes\n-----\nSlow.\n\nMPS tricks\n----------\nTwice."
     (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
     assert chunk.content.split("\n\n") == [
@@ -187,7 +187,7 @@ def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package
     ]
 
 
-def test_signature_follows_the_sentence_that_says_what_the_object_is(package):
+def test_signature_follows_the_summary(package):
     doc = "f(x, /, *, out=None)\n\nAdd up.\n\nSlowly.\n\nNotes\n-----\nNone."
     (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
     assert chunk.content.split("\n\n")[:3] == ["Add up.", "f(x, /, *, out=None)", "Slowly."]

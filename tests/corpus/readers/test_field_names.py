@@ -1,4 +1,4 @@
-"""Records as other systems export them: their fields are known, and it is said which were taken."""
+"""Records of other systems: usual field names are known, and the names in use are counted."""
 
 import json
 
@@ -59,7 +59,7 @@ def test_usual_names_are_known(tmp_path, record):
     assert found == WANTED
 
 
-def test_of_several_names_the_first_that_holds_something_is_taken_and_said(tmp_path):
+def test_first_nonempty_field_is_taken_and_counted(tmp_path):
     reading = read(tmp_path, {"content": None, "text": "", "body": "Sorts.", "section": "List", "id": 1}, "api")
     assert [one.content for one in reading.chunks] == ["Sorts."]
     assert reading.counts.summary()["fields"] == {

@@ -1,4 +1,4 @@
-"""Chunk records from files: what is kept, what is rejected, what is refused."""
+"""Chunk records from files: accepted and rejected records, and refused files."""
 
 import codecs
 import gzip
@@ -107,7 +107,7 @@ def test_record_without_any_category_is_rejected(tmp_path):
     assert [one[:2] for one in reading.reasons()] == [("docs.json:2", "no category")]
 
 
-def test_missing_id_is_made_of_the_record_and_stays_the_same(tmp_path):
+def test_missing_id_is_a_stable_hash_of_the_record(tmp_path):
     bare = {"content": SORT["content"], "header_path": ["List"]}
     first = read(tmp_path, json.dumps([bare, {**bare, "header_path": ["Set"]}])).chunks
     again = read(tmp_path, json.dumps([{**bare, "chunk_id": None}])).chunks
@@ -156,7 +156,7 @@ def test_long_values_are_shortened_in_the_detail(tmp_path):
     assert len(reading.rejected[0].detail) < 120
 
 
-def test_entry_that_is_no_object_is_rejected(tmp_path):
+def test_entry_that_is_not_an_object_is_rejected(tmp_path):
     assert read(tmp_path, json.dumps([SORT, "text"])).reasons()[0][:2] == ("docs.json:2", "wrong type")
 
 
@@ -182,7 +182,7 @@ def test_content_is_normalized(tmp_path, raw, kept):
     ("kind", "text"),
     [("csv", "chunk_id,content\ns1,Sorts.\n"), ("jsonl", json.dumps(SORT)), ("json", json.dumps([SORT]))],
 )
-def test_byte_order_mark_is_no_part_of_the_text(tmp_path, kind, text):
+def test_byte_order_mark_is_removed(tmp_path, kind, text):
     chunks = read(tmp_path, b"\xef\xbb\xbf" + text.encode(), kind).chunks
     assert [one.chunk_id for one in chunks] == ["s1"]
 
@@ -216,7 +216,7 @@ def test_bad_line_is_rejected_with_its_number(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "told"),
+    ("kind", "data", "expected"),
     [
         ("jsonl", b'{"content": "x"}\n{"content": "\xff"}\n{"content": "y"}', ("undecodable", "", "byte 0xff")),
         ("jsonl", '{"content": "x"}\n{"content": "y"} garbage\n{"content": "y"}', ("invalid JSON", "", "Extra data")),
@@ -236,13 +236,13 @@ def test_bad_line_is_rejected_with_its_number(tmp_path):
         ("csv", "title,content\nt,x\nt\nt,y\n", ("missing field", "content", "missing")),
     ],
 )
-def test_bad_record_between_good_ones_costs_none_of_them(tmp_path, kind, data, told):
+def test_bad_record_does_not_affect_its_neighbors(tmp_path, kind, data, expected):
     reading = read(tmp_path, data, kind)
     assert [one.content for one in reading.chunks] == ["x", "y"]
     ((source, reason, field, detail),) = reading.reasons()
     assert source == f"docs.{kind}:2"
-    assert (reason, field) == told[:2]
-    assert told[2] in detail
+    assert (reason, field) == expected[:2]
+    assert expected[2] in detail
 
 
 @pytest.mark.parametrize("name", ["docs.tsv", "docs.csv"])
@@ -314,7 +314,7 @@ def test_header_path_of_any_reasonable_shape_is_taken(tmp_path, value, path):
     assert read_one(tmp_path, header_path=value).chunks[0].header_path == path
 
 
-def test_what_was_normalized_is_counted_by_kind(tmp_path):
+def test_changes_are_counted_by_kind(tmp_path):
     records = [
         {"content": "cafe\u0301", "header_path": "A > B"},
         {"content": "one\r\ntwo", "id": 1, "title": "T"},
@@ -348,14 +348,14 @@ def test_no_text_is_lost_or_invented_and_the_order_is_kept(tmp_path, kind, texts
         records = [json.dumps(record) for record in frame.to_dict("records")]
         path.write_text(f"[{','.join(records)}]" if kind == "json" else "\n".join(records), encoding="utf-8")
     reading = read_file(path, kind)
-    told = {one.record: one.reason for one in reading.rejected}
-    assert set(told.values()) <= {"empty content"}
+    reasons = {one.record: one.reason for one in reading.rejected}
+    assert set(reasons.values()) <= {"empty content"}
     assert [one.content for one in reading.chunks] == [
-        text for number, text in enumerate([*texts, "last"], start=1) if number not in told
+        text for number, text in enumerate([*texts, "last"], start=1) if number not in reasons
     ]
 
 
-def test_line_separator_inside_a_json_text_ends_no_line(tmp_path):
+def test_line_separator_inside_a_json_string_does_not_end_a_line(tmp_path):
     line = json.dumps({**SORT, "content": "one\u2028two"}, ensure_ascii=False)
     assert [one.content for one in read(tmp_path, line, "jsonl").chunks] == ["one\u2028two"]
 
