@@ -12,11 +12,14 @@ help:  ## list the targets
 setup: .venv/installed  ## make .venv from the lock
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Triptych needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 setup")'
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Triptych needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 setup")'
+	@test -x .venv/bin/python || { echo "setup: creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "setup: installing $$(grep -c '==' requirements.lock) packages and PyTorch's CUDA libraries, which takes minutes"
+	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements.lock
+	@echo "setup: installing triptych"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+	@echo "setup: done"
 
 browser:  ## bring Debian's chromium, which the tests of the page run in
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null \
