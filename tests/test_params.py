@@ -45,8 +45,11 @@ def test_the_params_that_come_with_the_project_are_valid(params_with):
     assert params_with().rounds.train.keys() == {"round0", "round1"}
 
 
-def test_an_older_file_with_every_key_gives_the_same_params_as_the_short_one(params_with):
-    assert load_params(EVERY_KEY) == params_with()
+def test_an_older_file_with_every_key_gives_the_same_params_as_the_short_one(params_with, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load_params(EVERY_KEY) == params_with()
+    (line,) = caplog.messages
+    assert "train.stretch is now named train.resample_every" in line
 
 
 def test_the_default_of_a_key_is_the_value_that_the_project_ships(params_with, written):

@@ -13,7 +13,7 @@ from triptych.params.sections import Evaluate, Params, Rounds
 
 log = logging.getLogger(__name__)
 
-RENAMED: dict[str, str] = {}  # keys of earlier versions, which are still read, and their names now
+RENAMED = {"train.stretch": "train.resample_every"}  # keys of earlier versions, which are still read
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

@@ -134,9 +134,9 @@ class Train(Section):
         " left out of the loss; null leaves out none.",
     )
     distill: Distill = Field(default_factory=Distill)
-    stretch: Count = Field(
+    resample_every: Count = Field(
         default=20,
-        description="Steps after which rows are drawn again, with other negatives and the tier weights of then.",
+        description="Steps between draws of new rows, with other negatives and the weights that tiers then have.",
     )
     curriculum: float = Field(
         default=0.8,
