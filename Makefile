@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps fix lock picture
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps params-doc fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real p
 
 deps: setup  ## write the code deps of dvc.yaml from the imports
 	python -m stages.code_deps
+
+params-doc: setup  ## write docs/params.md from the fields in triptych/params
+	python -m triptych.params.reference
 
 fix: setup  ## let ruff mend what it can
 	ruff check --fix .

@@ -90,7 +90,6 @@ def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     path.write_text(path.read_text(encoding="utf-8").replace("batch_size: 64", "batch_siz: 64"), encoding="utf-8")
     output = fails(ingest.main, *ingest_in(tmp_path))
     assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in output
-    assert "train.batch_size: missing" in output
 
 
 def test_a_category_with_too_few_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):

@@ -44,7 +44,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", **changes):
-        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "stretch": 2, "eval_every": 2} | changes
+        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "resample_every": 2, "eval_every": 2} | changes
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
         model = load_base(params.model)
@@ -72,7 +72,7 @@ FLAT = [both(0.5, 0.5)] * 9
 
 
 def test_dev_is_measured_by_category_at_the_start_at_the_end_and_between(run):
-    watch, _, _ = run(free=False, steps=120, stretch=20, eval_every=20)
+    watch, _, _ = run(free=False, steps=120, resample_every=20, eval_every=20)
     assert [point["step"] for point in watch.points] == [0, *watch.steps]
     assert watch.steps[-1] == 120
     assert all(point["dev"].keys() == {"fft", "ma"} for point in watch.points)
