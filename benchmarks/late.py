@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, load_with_prompts
 from triptych.evaluation.metrics import mean_metric, per_query

@@ -111,7 +111,7 @@ def main() -> None:
         from sentence_transformers.util import semantic_search
 
         from triptych import Searcher
-        from triptych.corpus.passages import passage
+        from triptych.corpus.embedded_text import passage
         from triptych.corpus.records import read_chunks, read_qrels, read_queries
         from triptych.encoding.text_encoder import TextEncoder, load_saved
         from triptych.params.load import load_params

@@ -11,7 +11,7 @@ from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Run, read_qrels
 from triptych.evaluation.comparison import ALL, NamedInterval, compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base

@@ -12,7 +12,7 @@ from time import perf_counter
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, intact, read_json, write_json, writing
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
 from triptych.encoding.text_encoder import TextEncoder, load_saved

@@ -17,8 +17,9 @@ from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.duplicate_report import near_duplicate_metrics, near_duplicate_table
 from triptych.corpus.duplicates.near_duplicates import cluster
 from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.queries.pseudo_queries import pseudo_queries
-from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import SPLITS, write_queries
 from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks, group_documents
 from triptych.corpus.splits.query_counts import check_query_counts, count_by_category

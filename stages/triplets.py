@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError

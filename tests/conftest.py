@@ -11,7 +11,8 @@ import yaml
 from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.duplicates.near_duplicates import cluster
-from triptych.corpus.queries.written_queries import LabeledQuery, crossref_queries
+from triptych.corpus.queries.labeled_query import LabeledQuery
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import SPLITS, Chunk, Link, link_table
 from triptych.corpus.splits.by_document import assign_queries, assign_splits, group_documents

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import strategies as st
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Link
 from triptych.triplets.examples import Example, Examples
 from triptych.triplets.false_negatives import Relations

@@ -9,10 +9,10 @@ from pydantic_core import PydanticUndefined
 
 from triptych.errors import UserError
 from triptych.params import load
-from triptych.params.keys import known_keys, section_in
 from triptych.params.load import load_params
 from triptych.params.reference import PATH, reference
 from triptych.params.sections import Params
+from triptych.params.unknown_keys import known_keys, section_in
 
 ROOT = Path(__file__).parents[1]
 EVERY_KEY = ROOT / "tests" / "data" / "params_with_every_key.yaml"  # as it was before keys had defaults

@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from triptych.cli import app
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.metrics import mean_metric
 from triptych.params.load import load_params

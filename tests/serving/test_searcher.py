@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from stages import index
 from triptych import Searcher
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks
 from triptych.errors import UserError
 from triptych.evaluators.own_questions import current_search

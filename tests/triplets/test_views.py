@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from hand_made import stored
 
-from triptych.corpus.passages import passage
-from triptych.corpus.queries.written_queries import crossref_queries
+from triptych.corpus.embedded_text import passage
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
 from triptych.triplets.views import VIEWS, anchors, question_anchors

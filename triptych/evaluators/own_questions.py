@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from triptych.artifacts import read_json
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.encoding.text_encoder import Retriever, load_saved, load_with_prompts
 from triptych.evaluation.comparison import Comparison, compare

@@ -8,8 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from triptych.errors import UserError
-from triptych.params.keys import nearest_key, repeated_keys
 from triptych.params.sections import Evaluate, Params, Rounds
+from triptych.params.unknown_keys import nearest_key, repeated_keys
 
 log = logging.getLogger(__name__)
 

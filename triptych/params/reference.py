@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from triptych.params.keys import ANY, section_in
 from triptych.params.sections import Params
 from triptych.params.types import Section
+from triptych.params.unknown_keys import ANY, section_in
 
 PATH = Path("docs/params.md")
 _INTRODUCTION = """# Params

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Link, Qrels, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans
 from triptych.params.triplets import Triplets

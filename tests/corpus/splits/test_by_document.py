@@ -9,7 +9,7 @@ import pytest
 from hand_made import stored
 
 from triptych.corpus.duplicates.near_duplicates import NearDuplicateClusters, renumber
-from triptych.corpus.queries.written_queries import LabeledQuery
+from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS, Chunk, Query
 from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks, group_documents
 from triptych.corpus.texts import normalized

@@ -8,7 +8,7 @@ import pytest
 from corpora import TEMPLATE
 from flat_rows import CHUNKS, read, row, triplets_of
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.errors import UserError
 from triptych.triplets.examples import Example, Examples, TextTable
 from triptych.triplets.export.flat import FLAT, IDS, write_round

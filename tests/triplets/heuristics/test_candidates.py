@@ -11,7 +11,7 @@ from corpora import anchors_of, brute_force, draw, path_overlap, topics, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
 from triptych.triplets.heuristics.candidates import Buckets, PathIndex, WordIndex, rank_in_group
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from corpora import brute_force, draw, lexical_overlap, look_alikes, path_overlap, pools, words
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.views import anchors
 

@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 
 from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
-from triptych.corpus.queries.written_queries import LabeledQuery
+from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS, Chunk, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_count
 from triptych.ids import ChunkRows

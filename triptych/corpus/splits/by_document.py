@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 
 from triptych.corpus.chunk_table import CorpusColumns
 from triptych.corpus.duplicates.near_duplicates import NearDuplicateClusters, renumber
-from triptych.corpus.queries.written_queries import LabeledQuery
+from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS
 from triptych.corpus.texts import normalized
 from triptych.ids import ChunkRows

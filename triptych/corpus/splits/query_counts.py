@@ -3,7 +3,7 @@
 import numpy as np
 
 from triptych.corpus.chunk_table import CorpusColumns
-from triptych.corpus.queries.written_queries import LabeledQuery
+from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS
 from triptych.errors import UserError
 from triptych.params.sections import Split

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from triptych.artifacts import read_table, writing
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError

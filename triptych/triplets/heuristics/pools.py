@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
 from triptych.params.triplets import PROFILES, Triplets
 from triptych.progress import strides

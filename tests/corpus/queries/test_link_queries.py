@@ -5,7 +5,8 @@ import json
 import pytest
 from hand_made import stored
 
-from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.queries.link_queries import crossref_queries
+from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import Chunk, Link, link_table
 from triptych.errors import UserError
 
