@@ -21,7 +21,7 @@ from triptych.evaluators.systems import Systems, ablation_intervals, queries_of
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
-from triptych.reranker.cross_encoder import load_saved
+from triptych.reranker.cross_encoder import load_saved_reranker
 from triptych.reranker.pair_format import pair_store
 from triptych.reranker.run_scorer import cross_encoder_scorer
 from triptych.reranker.saved_reranker import has_reranker
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         systems.add_embedder(name, model)
         triplets += [{"system": name} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
     if has_reranker(args.reranker):
-        reranker = load_saved(args.reranker)
+        reranker = load_saved_reranker(args.reranker)
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator))
 

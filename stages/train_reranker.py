@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         write_text(args.curve, "step,loss\n")
         print_line(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
         return
-    engine = settings_of(params)
+    train_params = settings_of(params)
     starts_tuned = settings.base is None and settings.start == "tuned"
     tuned = load_model(args.retriever, params.model) if starts_tuned else None
     model = load_reranker(model_of(params), tuned)
@@ -53,19 +53,20 @@ def main(argv: list[str] | None = None) -> None:
     chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), TextIds(np.array(read_passages(args.texts)))
     examples = read_examples(args.round / "examples.parquet")
     links = read_links(args.corpus / "links.parquet")
+    list_count = settings.steps * train_params.batch_size * train_params.gradient_accumulation_steps
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),
         np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]),
         params.triplets,
-        (settings.steps * engine.batch_size * engine.gradient_accumulation_steps, settings.negatives, settings.random),
+        (list_count, settings.negatives, settings.random),
         settings.seed,
     )
     data = list_training_data(examples, lists, passage_ids, store, settings, params.tokenize.padding == "fixed")
-    make_trainable(model, engine, None)
-    used = [params.model, params.triplets, params.tokenize.padding, engine, settings]
+    make_trainable(model, train_params, None)
+    used = [params.model, params.triplets, params.tokenize.padding, train_params, settings]
     key = run_key("reranker", used, [args.corpus, args.texts, args.tokens, args.round, args.retriever])
-    trained = train(model, data, engine, settings.learning_rate, args.checkpoints / key, loss=list_loss(settings))
+    trained = train(model, data, train_params, settings.learning_rate, args.checkpoints / key, loss=list_loss(settings))
     if not PartialState().is_main_process:
         return
     with writing(args.reranker) as out:

@@ -39,8 +39,8 @@ def directions(codes):
 def test_they_are_the_models_own_without_padding(folder, encoded):
     model = load_saved(folder)
     own = model.encode_document(TEXTS, output_value="token_embeddings", batch_size=1, show_progress_bar=False)
-    found, _ = encoded(model, TEXTS)
-    for mine, theirs in zip(found, own, strict=True):
+    codes, _ = encoded(model, TEXTS)
+    for mine, theirs in zip(codes, own, strict=True):
         theirs = theirs.numpy() / np.linalg.norm(theirs.numpy(), axis=1, keepdims=True)
         assert mine.shape == theirs.shape
         np.testing.assert_allclose(directions(mine), theirs, atol=0.01)

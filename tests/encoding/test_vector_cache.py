@@ -130,10 +130,10 @@ def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
     vectors = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
     start = multiprocessing.get_context("fork")
     writers = [start.Process(target=_write, args=(tmp_path, keys, vectors, 50)) for _ in range(4)]
-    for one in writers:
-        one.start()
-    for one in writers:
-        one.join()
-    assert [one.exitcode for one in writers] == [0] * 4
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
     (shard,) = (tmp_path / "another").iterdir()
     assert np.load(shard)["vector"].tobytes() == vectors.tobytes()

@@ -29,15 +29,15 @@ ROWS = [
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_a_batch_holds_each_pair_once_and_says_where_those_of_a_list_are(fixed):
+def test_a_batch_has_each_pair_once_and_the_positions_of_each_list(fixed):
     batch = ListCollator(STORE, PASSAGES, fixed)(ROWS)
-    place, features = batch["rows"]["pairs"], batch["features"]
+    position, features = batch["rows"]["pairs"], batch["features"]
     read = [ids[mask.bool()].tolist() for one in features for ids, mask in zip(*one.values(), strict=True)]
-    assert place.shape == (3, 3)
-    assert len(read) == 7  # anchor 0 has chunks 0 and 1 twice, once as an answer
-    for row, places in zip(ROWS, place.tolist(), strict=True):
-        for chunk, where in zip((row["positive_chunk"], *row["negatives"]), places, strict=True):
-            assert read[where] == STORE[row["anchor"], int(PASSAGES[chunk])][0].tolist()
+    assert position.shape == (3, 3)
+    assert len(read) == 7  # anchor 0 has chunks 0 and 1 twice: as positive and as negative
+    for row, positions in zip(ROWS, position.tolist(), strict=True):
+        for chunk, index in zip((row["positive_chunk"], *row["negatives"]), positions, strict=True):
+            assert read[index] == STORE[row["anchor"], int(PASSAGES[chunk])][0].tolist()
     assert len(features) == 1 if fixed else len({one["input_ids"].shape[1] for one in features}) == len(features)
 
 

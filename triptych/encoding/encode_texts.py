@@ -56,11 +56,11 @@ def check_finite(finite: np.ndarray, label: str) -> None:
 
 
 def text_features(store: TokenStore, text_ids: TextIds | np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Return a function that gives the model's inputs for some rows of ``text_ids``, as `forward` needs it."""
+    """Return a function, for `forward_in_batches`, that gives the model's inputs for some rows of ``text_ids``."""
     return lambda rows: dict(zip(("input_ids", "attention_mask"), store.pad(text_ids[rows]), strict=True))
 
 
-def forward(
+def forward_in_batches(
     model: SentenceTransformer | CrossEncoder,
     lengths: np.ndarray,
     features: Callable[[np.ndarray], dict[str, np.ndarray]],
@@ -87,7 +87,7 @@ def _sentence_vectors(
 ) -> np.ndarray:
     vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
     features = text_features(store, text_ids)
-    with closing(forward(model, store.lengths[text_ids], features, precision, label, "texts")) as outputs:
+    with closing(forward_in_batches(model, store.lengths[text_ids], features, precision, label, "texts")) as outputs:
         for rows, output in outputs:
             pooled = output["sentence_embedding"][: len(rows)]
             vectors[rows] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
@@ -98,8 +98,8 @@ def batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]
     """Yield the rows of each batch and the size to pad it to, longest first (memory runs out at once or never).
 
     All texts of a batch have the same padded width, and all batches of a width the same size, at most ``tokens``
-    tokens. A text's vector is therefore computed by the same operations whatever texts are beside it, and is equal to
-    the last bit.
+    tokens. A text's vector is therefore computed by the same operations whatever other texts are in the batch, and is
+    equal to the last bit.
     """
     order = np.argsort(-lengths, kind="stable")
     widths = -(-lengths[order] // PAD_TO)

@@ -8,7 +8,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from triptych.encoding.cache_keys import distinct_texts
-from triptych.encoding.encode_texts import check_finite, forward, text_features
+from triptych.encoding.encode_texts import check_finite, forward_in_batches, text_features
 from triptych.encoding.token_vector_cache import TokenVectorCache
 from triptych.ids import TextIds
 from triptych.models.precision import Precision
@@ -36,7 +36,7 @@ def encode_tokens(
     missing = np.array([row for row, cached in enumerate(codes) if cached is None], np.int64)
     log.info("%s: encoding %d of %d texts", label, len(missing), len(texts.ids))
     lengths, features = store.lengths[texts.ids[missing]], text_features(store, texts.ids[missing])
-    with closing(forward(model, lengths, features, precision, label, "texts")) as outputs:
+    with closing(forward_in_batches(model, lengths, features, precision, label, "texts")) as outputs:
         for rows, output in outputs:
             states = output["token_embeddings"][: len(rows)].float()
             vectors = torch.nn.functional.normalize(states, dim=-1).cpu().numpy()

@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 
 from triptych.artifacts import write_text
-from triptych.encoding.encode_texts import forward
+from triptych.encoding.encode_texts import forward_in_batches
 from triptych.errors import UserError
 from triptych.models.loading import device, locate
 from triptych.models.precision import Precision
@@ -54,7 +54,7 @@ def load_reranker(
     return _prepared(model)
 
 
-def load_saved(folder: Path) -> CrossEncoder:
+def load_saved_reranker(folder: Path) -> CrossEncoder:
     """Load a reranker that a stage saved, as a plain cross-encoder."""
     return _prepared(CrossEncoder(str(folder), device=str(device())))
 
@@ -73,7 +73,8 @@ def pair_scores(
     ``label`` names the progress bar. Raise `UserError` if a score is not finite.
     """
     scores = np.empty(len(pairs), np.float32)
-    outputs = forward(model, store.lengths(pairs), lambda rows: store.pad(pairs[rows]), precision, label, "pairs")
+    lengths = store.lengths(pairs)
+    outputs = forward_in_batches(model, lengths, lambda rows: store.pad(pairs[rows]), precision, label, "pairs")
     with closing(outputs):
         for rows, output in outputs:
             scores[rows] = output["scores"][: len(rows), 0].float().cpu().numpy()
