@@ -264,7 +264,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
         rows = np.array([row for row, one in enumerate(chunks) if one.split == "train"])
         base = load_base(made.params.model)
         found = vectors_for_mining(
-            base, evaluator.store, examples, evaluator.passages, rows, evaluator.precision, folder / "data/vectors"
+            base, evaluator.store, examples, evaluator.passage_ids, rows, evaluator.precision, folder / "data/vectors"
         )
         texts = read_texts(folder / "data/triplets/texts")[1]
     row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
@@ -275,10 +275,10 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     hits = rows[search(found.anchors[asked], found.passages, WANTED + 1)[0]].tolist()
     raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
     pools = [{one.chunk for one in examples.pool[int(one)]} for one in asked]
-    passages = [texts[evaluator.passages[row]] for row in rows.tolist()]
+    passages = [texts[evaluator.passage_ids[row]] for row in rows.tolist()]
     anchors = [texts[one] for one in examples.anchor[asked].tolist()]
     vector = dict(zip(passages, found.passages, strict=True)) | dict(zip(anchors, found.anchors[asked], strict=True))
-    own = [texts[evaluator.passages[row]] for row in positives]
+    own = [texts[evaluator.passage_ids[row]] for row in positives]
     place_of = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
 
     def share(taken: list[Any]) -> float:

@@ -145,7 +145,7 @@ class Trials:
         evaluator = self._made.evaluator
         model = blend.at(1.0)
         return vectors_for_mining(
-            model, evaluator.store, self._start, evaluator.passages, self._rows, evaluator.precision
+            model, evaluator.store, self._start, evaluator.passage_ids, self._rows, evaluator.precision
         )
 
     def _blend(self, folder: Path) -> Blend:

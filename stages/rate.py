@@ -12,6 +12,7 @@ import pandas as pd
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_jsonl, write_text
 from triptych.evaluators.retrieval_evaluator import similarities
+from triptych.ids import TextIds
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     sampling = params.rate.anchors, params.rate.seed
     made = [read_examples(getattr(args, profile) / "examples.parquet") for profile in PROFILES]
     profiles = [examples.sampled(*sampling) for examples in made]
-    ratings = similarities(model, store, np.array(passages), precision, *profiles)
+    ratings = similarities(model, store, TextIds(np.array(passages)), precision, *profiles)
     for profile, examples, found in zip(PROFILES, profiles, ratings, strict=True):
         rows = rate(examples, found, params.train.margin, params.rate.suspect)
         said[profile] = judgment(rows, profile)

@@ -1,6 +1,8 @@
-"""Shared material: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
+"""Shared fixtures: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
 
 import json
+import logging
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +162,19 @@ def prepared(tmp_path_factory, prepare):
     """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
     return prepare(tmp_path_factory.mktemp("prepared"), **{"ingest.sources": sources})
+
+
+@pytest.fixture
+def encoded_counts(caplog):
+    """Return how many texts each call of an encoder has encoded since the last look, from its log."""
+    caplog.set_level(logging.INFO, logger="triptych.encoding")
+
+    def call():
+        matches = [re.search(r": encoding (\d+) of \d+ texts$", message) for message in caplog.messages]
+        caplog.clear()
+        return [int(match[1]) for match in matches if match]
+
+    return call
 
 
 @pytest.fixture

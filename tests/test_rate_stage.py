@@ -104,12 +104,12 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
         read_examples(prepared / f"data/triplets/{name}/examples.parquet").sampled(9, 1)
         for name in ("embedder", "reranker0")
     ]
-    found = similarities(model, evaluator.store, evaluator.passages, evaluator.precision, *profiles)
+    found = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, *profiles)
     for examples, near in zip(profiles, found, strict=True):
         rows = list(examples)
         expected = cosines(model, texts, [(row.anchor, row.positive) for row in rows])
         assert near.positive == pytest.approx(expected, abs=1e-4)
-        pairs = [(row.anchor, int(evaluator.passages[one.chunk])) for row in rows for one in row.negatives]
+        pairs = [(row.anchor, int(evaluator.passage_ids[one.chunk])) for row in rows for one in row.negatives]
         assert near.negative == pytest.approx(cosines(model, texts, pairs), abs=1e-4)
 
 

@@ -11,21 +11,26 @@ from triptych.progress import strides
 _TOLD = 65_536  # texts between two words of progress; with several processes, they are started anew for each
 
 
+def token_ids(tokenizer: Any, texts: list[str], special: bool = True) -> list[list[int]]:
+    """Return the token ids of each text of one batch, not truncated, with ``special`` tokens or without."""
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=special,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return encoded["input_ids"]
+
+
 def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool = True) -> list[list[int]]:
-    """Return the token ids of each text, not truncated, with ``special`` tokens or without."""
+    """Return what `token_ids` does for many texts: in batches, in several processes if ``params`` says so."""
     datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
 
     def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        found = tokenizer(
-            batch["text"],
-            add_special_tokens=special,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return {"input_ids": found["input_ids"]}
+        return {"input_ids": token_ids(tokenizer, batch["text"], special)}
 
     datasets.disable_progress_bars()
     rows: list[list[int]] = []

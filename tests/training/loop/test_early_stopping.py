@@ -55,7 +55,9 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         material = prepare(corpus, texts, store, examples, tmp_path / "models/base", params, turn, 1)
         evaluator = load_evaluator(corpus, texts, ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that measuring costs next to nothing
-            evaluator = replace(evaluator, passages=evaluator.passages[:1], query_texts=evaluator.query_texts[:1])
+            evaluator = replace(
+                evaluator, passage_ids=evaluator.passage_ids[:1], query_text_ids=evaluator.query_text_ids[:1]
+            )
         evaluator = evaluator if figures is None else Scripted(evaluator, figures)
         make_trainable(model, params.train, None)
         watch = DevEvaluation(evaluator, material, params.train, tmp_path / "data/vectors")

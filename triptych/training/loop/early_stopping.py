@@ -92,7 +92,7 @@ class DevEvaluation(TrainerCallback):
         first = range(min(stretch * turns, len(material.schedule)))
         sizes = [sum(map(tokens, material.collator(material.schedule.rows(one))["features"])) for one in first]
         trained = _FORWARD * float(np.mean(sizes)) * turns * material.steps
-        texts = np.unique(np.concatenate([self._judging.passages, self._judging.query_texts]))
+        texts = np.unique(np.concatenate([self._judging.passage_ids, self._judging.query_text_ids]))
         once = int((-(-self._judging.store.lengths[texts] // PAD_TO) * PAD_TO).sum())
         affordable = int(_DEV_TO_TRAIN_RATIO * trained // once) - 1  # the start is one
         number = min(math.ceil(material.steps / self._params.eval_every), affordable)
