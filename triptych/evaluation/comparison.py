@@ -8,7 +8,7 @@ from typing import get_type_hints
 import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
-from triptych.corpus.records import Qrels, Query, Run
+from triptych.corpus.records import Qrels, Query, Run, best
 from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
@@ -91,14 +91,12 @@ def missing_from_top(run: Run, qrels: Qrels, queries: Mapping[str, Query], depth
     What is missing there no reranker can bring back. Equal scores are ranked by chunk id, as by the measures.
     """
 
-    def lacks(query_id: str) -> float:
-        hits = run.get(query_id, {})
-        best = sorted(hits, key=lambda chunk: (-hits[chunk], chunk))[:depth]
-        return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best))
+    def missing(query_id: str) -> float:
+        return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best(run.get(query_id, {}), depth)))
 
-    lacking = {query_id: lacks(query_id) for query_id in qrels}
+    missing_by_query = {query_id: missing(query_id) for query_id in qrels}
     groups = {ALL: sorted(qrels)} | _grouped(qrels, lambda query_id: queries[query_id].category)
-    return {name: mean(lacking, query_ids) for name, query_ids in groups.items()}
+    return {name: mean(missing_by_query, query_ids) for name, query_ids in groups.items()}
 
 
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
