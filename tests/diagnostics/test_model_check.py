@@ -48,8 +48,7 @@ def test_poisoned_weight_and_the_module_that_it_breaks_are_named(model, value):
     assert found.exit_code == 1
     assert f"{WEIGHT} holds 1 numbers that are not finite" in found.stderr
     assert (
-        "fp32: the first output that is not finite is that of 0.model.encoder.layer.1.intermediate.dense"
-        in found.stderr
+        "fp32: the first module that outputs NaN or Inf is 0.model.encoder.layer.1.intermediate.dense" in found.stderr
     )
 
 
@@ -59,7 +58,7 @@ def test_weights_that_overflow_are_found_though_each_is_finite(model):
     found = diagnosed(model)
     assert found.exit_code == 1
     assert "numbers that are not finite" not in found.stderr
-    assert "the first output that is not finite is that of 0.model.encoder.layer.1." in found.stderr
+    assert "the first module that outputs NaN or Inf is 0.model.encoder.layer.1." in found.stderr
 
 
 def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
