@@ -148,6 +148,7 @@ def _results(content: CardContent, measures: Measures, corpus: str) -> list[Eval
             task_type=content.task,
             dataset_type="triptych",
             dataset_name=f"test queries, {category}",
+            dataset_config=category,  # the Hub groups results by it, not by the name
             dataset_split="test",
             dataset_revision=corpus,
             metric_type=metric,
