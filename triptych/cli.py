@@ -234,12 +234,12 @@ def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or mo
         unreadable = any(": no weights" in line or ": cannot be read" in line for line in problems)
         loaded = None if unreadable else model_check.load(model, params.model)
     for precision in dict.fromkeys(("fp32", resolve_precision(params.train.precision, device()))) if loaded else ():
-        found = model_check.forward(loaded, precision)
-        if found.broken:
-            problems.append(f"{precision}: the first module that outputs NaN or Inf is {found.broken}")
+        result = model_check.forward(loaded, precision)
+        if result.broken:
+            problems.append(f"{precision}: the first module that outputs NaN or Inf is {result.broken}")
         else:
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items())
-            typer.echo(f"{precision}: finite everywhere; embeddings: {figures}")
+            statistics = ", ".join(f"{name} {value:.4f}" for name, value in result.figures.items())
+            typer.echo(f"{precision}: finite everywhere; embeddings: {statistics}")
     for problem in problems:
         typer.echo(problem, err=True)
     raise typer.Exit(1 if problems else 0)

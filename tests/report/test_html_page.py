@@ -144,7 +144,7 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
     found = opened(reported())
     page = found.page
     page.click("#explorer-table td.question button >> nth=0")
-    assert page.locator(".detail .hit .said").first.inner_text() == EVIL
+    assert page.locator(".detail .hit .snippet").first.inner_text() == EVIL
     assert rows_of(page)[0] == EVIL
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert EVIL in page.locator(".triplet pre").first.inner_text()
@@ -210,7 +210,7 @@ def test_rounds_that_were_not_trained_are_shown(reported, opened, project):
     assert "not trained: mining renewed only 1.0\u00a0%" in found.page.inner_text("#training")
 
 
-def test_figures_that_a_stage_could_not_give_are_dashes(reported, opened, project):
+def test_metrics_that_are_none_are_dashes(reported, opened, project):
     path = project / "metrics/mine/round1.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     for mined in found["mined"].values():
@@ -256,7 +256,7 @@ def test_twenty_thousand_queries_stay_usable(many, opened):
     page = found.page
     assert found.said == []
     assert "20,000 queries" in page.inner_text("#explorer-status")
-    assert "Hits are kept for" in page.inner_text("#explorer")
+    assert "The page has hits for" in page.inner_text("#explorer")
     sort = """selector => {
       const start = performance.now();
       document.querySelector(selector).click();
@@ -379,7 +379,7 @@ def test_on_paper_nothing_is_cut_off_and_what_is_for_fingers_is_gone(plain_page,
 
 
 def test_it_says_that_pull_needs_a_remote(plain_page, opened):
-    assert "dvc pull needs a remote that holds the run" in opened(plain_page).page.inner_text("#repeat")
+    assert "dvc pull needs a remote that has the run" in opened(plain_page).page.inner_text("#repeat")
 
 
 @pytest.mark.parametrize(

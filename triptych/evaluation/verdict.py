@@ -158,10 +158,12 @@ def _reranking_record(verdict: RerankingVerdict) -> dict[str, Any]:
 
 def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `SystemVerdict`."""
-    figures = {field.name: record[field.name] for field in fields(AgainstBase)} if "difference" in record else None
+    against_base = None
+    if "difference" in record:
+        against_base = AgainstBase(**{field.name: record[field.name] for field in fields(AgainstBase)})
     return {name: record[name] for name in ("reason", "reasons", "system", "used")} | {
         "decision": record["verdict"],
-        "against_base": AgainstBase(**figures) if figures else None,
+        "against_base": against_base,
     }
 
 

@@ -23,13 +23,13 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the installed libraries that results depend on."""
-    found = {"Python": platform.python_version()}
+    installed = {"Python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def hashes(*paths: Path) -> dict[str, str]:

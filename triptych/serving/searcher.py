@@ -157,12 +157,12 @@ class Searcher:
     def _check_embedder(self, index: Path) -> None:
         if not (self._embedder / "modules.json").exists():
             raise ArtifactError(self._embedder, "is missing")
-        found = dvc_hash(self._embedder, CARD)
-        if found != self._settings.embedder:
+        actual = dvc_hash(self._embedder, CARD)
+        if actual != self._settings.embedder:
             raise ArtifactError(
                 index,
                 f"was built with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"
-                f" (hash {found[:12]})",
+                f" (hash {actual[:12]})",
             )
 
     @cached_property

@@ -63,10 +63,10 @@ def show_measures(
     for category in [ALL, *sorted(set(measures) - {ALL})]:
         for number, (system, values) in enumerate(in_order(measures[category])):
             first = "" if number else f"{category} ({values['queries']})"
-            figures = [f"{values[name]:.3f}" for name in columns]
+            cells = [f"{values[name]:.3f}" for name in columns]
             style = "bold" if system == "tuned" else None
             row = _against(against.get((category, system)))
-            table.add_row(first, system_name(system), *figures, *row, style=style)
+            table.add_row(first, system_name(system), *cells, *row, style=style)
         table.add_section()
     console.print(table)
 

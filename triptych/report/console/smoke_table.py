@@ -21,7 +21,7 @@ def show_smoke(console: Console, smoke: SmokeResult) -> None:
         "max",
         "NaN or Inf",
         "ready",
-        "made in place",
+        "late",
         "resident MB",
     ):
         table.add_column(name, justify="right")
