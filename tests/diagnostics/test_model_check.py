@@ -77,7 +77,7 @@ def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
     found = diagnosed(folder)
     assert found.exit_code == 1
     assert name in found.stderr
-    assert "that of 0.model.encoder.layer.1.attention.self.query" in found.stderr
+    assert "NaN or Inf is 0.model.encoder.layer.1.attention.self.query" in found.stderr
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
