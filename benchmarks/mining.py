@@ -254,7 +254,8 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
         made = make(place, folder, [], False, ["dev"])
         with chdir(folder), redirect_stdout(sys.stderr):
             line = (
-                "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/base"
+                "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+                " --round data/triplets/round0 --model models/base"
                 " --mined data/triplets/round1 --metrics mine.json --vectors data/vectors"
             )
             mine.main(line.split())
@@ -265,7 +266,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
         found = vectors_for_mining(
             base, evaluator.store, examples, evaluator.passages, rows, evaluator.precision, folder / "data/vectors"
         )
-        texts = read_texts(folder / "data/tokens/texts")[1]
+        texts = read_texts(folder / "data/triplets/texts")[1]
     row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
     copies = {row_of[one]: {row_of[name] for name in names} for one, names in planted.items()}
     asked = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))

@@ -60,15 +60,13 @@ def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Return params with ``section.key=value`` applied; a view that is named alone gets its share and others none."""
     named = [one.split("=")[0] for one in settings if one.startswith("triplets.views.")]
     if named:
-        raw["triplets"]["views"] = dict.fromkeys(raw["triplets"]["views"], 0.0)
+        raw["triplets"]["views"] = dict.fromkeys(Views.model_fields, 0.0)
     for setting in settings:
         key, value = setting.split("=", 1)
         *path, last = key.split(".")
         section = raw
         for name in path:
-            section = section[name]
-        if last not in section:
-            sys.exit(f"--set {setting}: params.yaml has no {key}")
+            section = section.setdefault(name, {})
         section[last] = yaml.safe_load(value)
     return raw
 
@@ -95,7 +93,7 @@ def run_stages(project: Path, folder: Path, settings: list[str], docs_only: bool
             " --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
         )
         tokenize_texts.main(
-            f"--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --examples {made}"
+            f"--texts data/triplets/texts --examples {made}"
             " --tokens data/tokens --round data/triplets/round0 --base models/base".split()
         )
         return load_params()
@@ -104,10 +102,10 @@ def run_stages(project: Path, folder: Path, settings: list[str], docs_only: bool
 def make(project: Path, folder: Path, settings: list[str], docs_only: bool, splits: list[str]) -> Made:
     """Make triplets and tokens of a recipe in ``folder``; the queries of ``splits`` can be judged."""
     params = run_stages(project, folder, settings, docs_only)
-    tokens = folder / "data/tokens"
-    store = open_store(tokens, tokenizer_fingerprint(load_base(params.model)))
-    evaluator = load_evaluator(tokens / "corpus", tokens / "texts", splits, store, params.train.precision)
-    of_split = {split: read_qrels(tokens / "corpus" / "qrels" / f"{split}.tsv") for split in splits}
+    corpus, texts = folder / "data/corpus", folder / "data/triplets/texts"
+    store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
+    evaluator = load_evaluator(corpus, texts, splits, store, params.train.precision)
+    of_split = {split: read_qrels(corpus / "qrels" / f"{split}.tsv") for split in splits}
     return Made(params, folder, evaluator, {query: split for split, judged in of_split.items() for query in judged})
 
 
@@ -137,12 +135,13 @@ def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
         torch.manual_seed(seed)
         settings = made.params.train.model_copy(update={"seed": seed})
         params = made.params.model_copy(update={"train": settings})
-        tokens, turn = made.folder / "data/tokens", params.rounds.train[folder.name]
+        turn = params.rounds.train[folder.name]
+        corpus, texts = made.folder / "data/corpus", made.folder / "data/triplets/texts"
         examples = read_examples(made.folder / "data/triplets/round0/examples.parquet")
         model = load_base(params.model)
         cut = int(made.evaluator.store.metadata["max_length"])
         record = RoundRecord(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
-        material = prepare(tokens, made.evaluator.store, examples, previous, params, turn, seed + number)
+        material = prepare(corpus, texts, made.evaluator.store, examples, previous, params, turn, seed + number)
         make_trainable(model, settings, previous if number else None)
         train(model, material, settings, turn.learning_rate)
         with writing(folder) as out:

@@ -67,7 +67,7 @@ class Trials:
 
     def __init__(self, made: Made, exam: Exam, keep: Path, steps: int) -> None:
         self._made, self._exam, self._keep, self._steps = made, exam, keep, steps
-        corpus = made.folder / "data/tokens/corpus"
+        corpus = made.folder / "data/corpus"
         self._chunks, self._links = made.evaluator.chunks, read_links(corpus / "links.parquet")
         self._rows = np.array([row for row, chunk in enumerate(self._chunks) if chunk.split == "train"])
         self._start = read_examples(made.folder / "data/triplets/round0/examples.parquet")
@@ -109,8 +109,9 @@ class Trials:
         settings = made.params.train.model_copy(update={"seed": seed})
         params = made.params.model_copy(update={"train": settings})
         model = load_base(params.model)
-        tokens, own = made.folder / "data/tokens", seed + crc32(f"round{number}".encode())
-        material = prepare(tokens, made.evaluator.store, examples, made.folder / "models/base", params, turn, own)
+        data, own = made.folder / "data", seed + crc32(f"round{number}".encode())
+        inputs = data / "corpus", data / "triplets/texts", made.evaluator.store, examples, made.folder / "models/base"
+        material = prepare(*inputs, params, turn, own)
         if raw:
             strangers = Relations(strange(self._chunks), [])
             material = replace(material, collator=Collator(made.evaluator.store, strangers, _NO_ANSWERS, False))

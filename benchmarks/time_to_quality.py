@@ -148,13 +148,14 @@ def ours(project: Path, settings: list[str], seed: int, every: int, mark: float)
         params = run_stages(project, folder, settings, False)
         settings_of_run = params.train.model_copy(update={"seed": seed})
         params = params.model_copy(update={"train": settings_of_run})
-        turn, model, tokens = params.rounds.train["round0"], load_base(params.model), folder / "data/tokens"
-        store = open_store(tokens, tokenizer_fingerprint(model))
+        turn, model = params.rounds.train["round0"], load_base(params.model)
+        corpus, texts = folder / "data/corpus", folder / "data/triplets/texts"
+        store = open_store(folder / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(folder / "data/triplets/round0/examples.parquet")
-        material = prepare(tokens, store, examples, folder / "models/base", params, turn, seed)
+        material = prepare(corpus, texts, store, examples, folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
         spent = time.perf_counter() - started
-        evaluator = load_evaluator(tokens / "corpus", tokens / "texts", ["dev"], store, params.train.precision)
+        evaluator = load_evaluator(corpus, texts, ["dev"], store, params.train.precision)
         clock = Clock(evaluator, every, mark, spent)
         train(model, material, settings_of_run, turn.learning_rate, callbacks=[clock])
     return clock

@@ -118,7 +118,9 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     examples = read_examples(Path("data/triplets/round0/examples.parquet"))
     turns = steps * (2 if side == "double" else 1)
     turn = TrainRound(previous="base", steps=turns, learning_rate=1e-3, negatives="stored")
-    material = prepare(Path("data/tokens"), store, examples, Path("models/base"), params, turn, 1)
+    material = prepare(
+        Path("data/corpus"), Path("data/triplets/texts"), store, examples, Path("models/base"), params, turn, 1
+    )
     drawn = [row for batch in range(turns) for row in material.schedule.rows(batch)]
     columns = {name: [row[name] for row in drawn] for name in drawn[0]}
     material = replace(material, schedule=FixedSchedule(columns, ROWS))
@@ -131,7 +133,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "anchor": examples.anchor[rows].tolist(),
             "positive": examples.positive[rows].tolist(),
             "positive_chunk": examples.positive_chunk[rows].tolist(),
-            "negative": np.array(read_passages(Path("data/tokens/texts")))[chunk].tolist(),
+            "negative": np.array(read_passages(Path("data/triplets/texts")))[chunk].tolist(),
             "negative_chunk": chunk.tolist(),
             "tier": examples.pool.tier[places].tolist(),
         }
@@ -209,7 +211,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
                 parameter.data = parameter.data.bfloat16()
     if side in ("eager", "double", "resident"):
         model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
-    texts = read_texts(Path("data/tokens/texts"))[1]
+    texts = read_texts(Path("data/triplets/texts"))[1]
     columns = material.schedule.columns
     names = ("anchor", "positive", "negative")
     dataset = Dataset.from_dict({name: [texts[one] for one in columns[name]] for name in names})

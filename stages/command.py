@@ -1,4 +1,4 @@
-"""What every stage's command line shares: path flags, a closing line, errors without a traceback."""
+"""The command line that all stages share: path flags, printed lines, errors without a traceback."""
 
 import argparse
 import logging
@@ -12,32 +12,32 @@ from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 from triptych.progress import quiet
 
-# Notes of libraries to their developers, some of them written on import, which would bury ours.
+# Warnings of libraries meant for developers, some of them printed on import, which would bury our own lines.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse one required ``--<name>`` path for each name, and ``--quiet``."""
+    """Parse a required ``--<name>`` path for each name, and ``--quiet``."""
     parser = argparse.ArgumentParser(description=description)
     for name in names:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--quiet", action="store_true", help="show no progress; TQDM_DISABLE=1 does the same")
-    found = parser.parse_args(argv)
-    if found.quiet:
+    args = parser.parse_args(argv)
+    if args.quiet:
         quiet()
-    return found
+    return args
 
 
 def print_line(line: str) -> None:
-    """Write the stage's closing line."""
+    """Print a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; a user's mistake becomes one message and exit code 1."""
+    """Run a stage; a `UserError` is printed as one message and exits with code 1."""
     try:
         main()
     except UserError as error:

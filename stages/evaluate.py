@@ -1,6 +1,7 @@
 """Measure BM25, base, tuned, hybrids, late interaction and the reranker on test; look at both embedders' triplets.
 
-``python -m stages.evaluate --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
+``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
+--tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
 --tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
 """
 
@@ -41,14 +42,14 @@ WITHOUT = [
 
 def main(argv: list[str] | None = None) -> None:
     """Write measures, differences with intervals, what was chosen on dev, and what each system found."""
-    args = paths(__doc__, "tokens", "model", "metrics", "tables", "runs", "reranker", argv=argv)
+    names = ("corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker")
+    args = paths(__doc__, *names, argv=argv)
     params = load_params()
-    corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
-    evaluator = load_evaluator(corpus, texts, ["dev", "test"], store, params.train.precision)
-    dev, test = (read_qrels(corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
-    heldout = read_examples(args.tokens / "heldout" / "examples.parquet")
+    evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision)
+    dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
+    heldout = read_examples(args.heldout / "examples.parquet")
 
     settings, measure = params.evaluate, partial(mean_metric, params.promote.measure)
     fusions = [Fusion(method, weight) for method in settings.fusions for weight in settings.dense_weights]
@@ -71,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         triplets += [{"system": system} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved(args.reranker)
-        pairs = pair_store(reranker, args.tokens, params, reranker.max_seq_length)
+        pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
         first = runs.get("tuned_late", runs["tuned_hybrid"])
         ordered, way = rerank(
             first,
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
             "by_kind": compared.by_kind,
             "kinds": compared.kinds,
             "chosen_on_dev": chosen,
-            "corpus": dvc_hash(corpus),
+            "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(tested["tuned_hybrid"], test, queries, deepest),
         },
     )

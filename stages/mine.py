@@ -1,6 +1,7 @@
 """Mine hard negatives with the model just trained, for the next round or for the reranker; only ids change.
 
-``python -m stages.mine --tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0
+``python -m stages.mine --corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base
+--round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
 
 ``--vectors`` is a cache, no out: what lies there saves time and changes nothing.
@@ -30,16 +31,16 @@ from triptych.triplets.mining.mining_metrics import advice
 
 def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
-    args = paths(__doc__, "tokens", "base", "round", "model", "mined", "metrics", "vectors", argv=argv)
+    names = ("corpus", "texts", "tokens", "base", "round", "model", "mined", "metrics", "vectors")
+    args = paths(__doc__, *names, argv=argv)
     params = load_params()
     profile = "reranker" if args.mined.name == "reranker" else "embedder"
-    corpus, texts = args.tokens / "corpus", args.tokens / "texts"
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
-    chunks = read_chunks(corpus / "chunks.parquet")
-    links = read_links(corpus / "links.parquet")
-    passages = np.array(read_passages(texts))
+    chunks = read_chunks(args.corpus / "chunks.parquet")
+    links = read_links(args.corpus / "links.parquet")
+    passages = np.array(read_passages(args.texts))
     examples = read_examples(args.round / "examples.parquet")
     rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
 
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":
-        guide = reranker_guide(params, args.tokens, examples, passages, precision)
+        guide = reranker_guide(params, args.texts, args.tokens, examples, passages, precision)
     chosen = CandidateFilter(
         Relations(chunks, links, params.triplets.exclude_linked),
         PositivesByAnchor(examples.anchor, examples.positive_chunk),
@@ -62,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
     mined, figures = mine_hard_negatives(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
     ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
     with writing(args.mined) as out:
-        _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, profile)
+        _, written = write_round(
+            out, mined, read_texts(args.texts)[1], passages.tolist(), ids, params.triplets, profile
+        )
         # The reranker is no round of the embedder's: what is mined for it ends none.
         if ends := profile == "embedder" and all_["churn"] < params.mine.skip_below_churn:
             write_end(out, all_["churn"])

@@ -1,7 +1,7 @@
 """Rate the triplets by the base model: how hard each tier is, and how many of its negatives may be false.
 
-``python -m stages.rate --tokens data/tokens --base models/base --embedder data/triplets/embedder
---reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate``
+``python -m stages.rate --texts data/triplets/texts --tokens data/tokens --base models/base
+--embedder data/triplets/embedder --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate``
 """
 
 from typing import Any
@@ -24,12 +24,12 @@ from triptych.triplets.examples import read_examples, read_passages, read_texts
 
 def main(argv: list[str] | None = None) -> None:
     """Write shares by tier and category, a sentence for each tier, and examples to read, for both profiles."""
-    args = paths(__doc__, "tokens", "base", *PROFILES, "metrics", "tables", argv=argv)
+    args = paths(__doc__, "texts", "tokens", "base", *PROFILES, "metrics", "tables", argv=argv)
     params = load_params()
     model = load_model(args.base, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
-    passages, texts = read_passages(args.tokens / "texts"), read_texts(args.tokens / "texts")[1]
+    passages, texts = read_passages(args.texts), read_texts(args.texts)[1]
     table: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []
     said: dict[str, list[str]] = {}

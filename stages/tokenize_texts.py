@@ -1,9 +1,7 @@
 """Tokenize each distinct text once and choose ``max_length``.
 
-``python -m stages.tokenize_texts --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
---examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0 --base models/base``
-
-What it writes is all that training, mining and evaluation need, so that another machine can start from here.
+``python -m stages.tokenize_texts --texts data/triplets/texts --examples data/triplets/embedder
+--tokens data/tokens --round data/triplets/round0 --base models/base``
 """
 
 import shutil
@@ -21,8 +19,7 @@ from triptych.triplets.examples import read_examples, read_texts
 
 def main(argv: list[str] | None = None) -> None:
     """Write the token store with its metadata, and the record of the base model that rounds start from."""
-    names = ("corpus", "texts", "heldout", "examples", "tokens", "round", "base")
-    args = paths(__doc__, *names, argv=argv)
+    args = paths(__doc__, "texts", "examples", "tokens", "round", "base", argv=argv)
     params = load_params()
     roles, texts = read_texts(args.texts)
     examples = read_examples(args.examples / "examples.parquet")
@@ -49,8 +46,6 @@ def main(argv: list[str] | None = None) -> None:
     }
     with writing(args.tokens) as out:
         write_store(out, truncate(model.tokenizer, rows, max_length), metadata)
-        for folder in (args.corpus, args.texts, args.heldout):
-            shutil.copytree(folder, out / folder.name, copy_function=shutil.copyfile)
     with writing(args.round) as out:
         shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:

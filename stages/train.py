@@ -1,6 +1,6 @@
 """Train one round and choose its strength on dev.
 
-``python -m stages.train --tokens data/tokens
+``python -m stages.train --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
 --round data/triplets/round0 --previous models/base --model models/round0 --metrics metrics/train/round0.json
 --curve metrics/train/round0.csv --tables metrics/train/round0 --vectors data/vectors
 --checkpoints .checkpoints/round0``
@@ -33,7 +33,19 @@ from triptych.triplets.examples import read_examples
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained weights with the strength that is best on dev."""
-    names = ("tokens", "round", "previous", "model", "metrics", "curve", "tables", "vectors", "checkpoints")
+    names = (
+        "corpus",
+        "texts",
+        "tokens",
+        "round",
+        "previous",
+        "model",
+        "metrics",
+        "curve",
+        "tables",
+        "vectors",
+        "checkpoints",
+    )
     args = paths(__doc__, *names, argv=argv)
     churn = read_end(args.round)
     if churn is not None:
@@ -57,13 +69,13 @@ def main(argv: list[str] | None = None) -> None:
     # A seed of its own for each round, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
-    material = prepare(args.tokens, store, examples, args.previous, params, turn, seed)
+    material = prepare(args.corpus, args.texts, store, examples, args.previous, params, turn, seed)
     rows = len(material.schedule) * material.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
-    evaluator = load_evaluator(args.tokens / "corpus", args.tokens / "texts", ["dev"], store, settings.precision)
+    evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
     watch = DevEvaluation(evaluator, material, settings, args.vectors)
     read = [params.model, params.triplets, params.tokenize.padding, settings, turn]
-    key = run_key(args.model.name, read, [args.tokens, args.round, args.previous])
+    key = run_key(args.model.name, read, [args.corpus, args.texts, args.tokens, args.round, args.previous])
     trained = train(model, material, settings, turn.learning_rate, args.checkpoints / key, callbacks=[watch])
     if not PartialState().is_main_process:
         return

@@ -1,6 +1,7 @@
 """Train a cross-encoder on lists of an anchor's positive and negatives.
 
-``python -m stages.train_reranker --tokens data/tokens --round data/triplets/reranker --retriever models/round1
+``python -m stages.train_reranker --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
+--round data/triplets/reranker --retriever models/round1
 --reranker models/reranker-candidate --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv
 --checkpoints .checkpoints/reranker``
 
@@ -32,7 +33,7 @@ from triptych.triplets.sampling.reranker_lists import draw_lists
 
 def main(argv: list[str] | None = None) -> None:
     """Write the trained reranker, or with ``train_reranker.steps: 0`` a folder that says there is none."""
-    names = ("tokens", "round", "retriever", "reranker", "metrics", "curve", "checkpoints")
+    names = ("corpus", "texts", "tokens", "round", "retriever", "reranker", "metrics", "curve", "checkpoints")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     wanted = params.train_reranker
@@ -43,13 +44,13 @@ def main(argv: list[str] | None = None) -> None:
         write_text(args.curve, "step,loss\n")
         print_line(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
         return
-    corpus, texts, settings = args.tokens / "corpus", args.tokens / "texts", settings_of(params)
+    settings = settings_of(params)
     tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
     model = load_reranker(model_of(params), tuned)
-    store = pair_store(model, args.tokens, params, wanted.max_length)
-    chunks, passages = read_chunks(corpus / "chunks.parquet"), np.array(read_passages(texts))
+    store = pair_store(model, args.texts, args.tokens, params, wanted.max_length)
+    chunks, passages = read_chunks(args.corpus / "chunks.parquet"), np.array(read_passages(args.texts))
     examples = read_examples(args.round / "examples.parquet")
-    links = read_links(corpus / "links.parquet")
+    links = read_links(args.corpus / "links.parquet")
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),
@@ -61,12 +62,12 @@ def main(argv: list[str] | None = None) -> None:
     material = list_training_data(examples, lists, passages, store, wanted, params.tokenize.padding == "fixed")
     make_trainable(model, settings, None)
     read = [params.model, params.triplets, params.tokenize.padding, settings, wanted]
-    key = run_key("reranker", read, [args.tokens, args.round, args.retriever])
+    key = run_key("reranker", read, [args.corpus, args.texts, args.tokens, args.round, args.retriever])
     trained = train(model, material, settings, wanted.learning_rate, args.checkpoints / key, loss=list_loss(wanted))
     if not PartialState().is_main_process:
         return
     with writing(args.reranker) as out:
-        tried = probes(examples, read_texts(texts)[1])
+        tried = probes(examples, read_texts(args.texts)[1])
         largest = save_reranker(model, store, tried, out, f"# Reranker on trial\n\nBase: `{model_of(params).base}`.\n")
     write_json(
         args.metrics,

@@ -11,10 +11,10 @@ import yaml
 from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.duplicates.near_duplicates import cluster
-from triptych.corpus.queries.written_queries import JudgedQuery, crossref_queries
+from triptych.corpus.queries.written_queries import LabeledQuery, crossref_queries
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import SPLITS, Chunk, Link, link_table
-from triptych.corpus.splits.by_document import assign, documents, place
+from triptych.corpus.splits.by_document import assign_queries, assign_splits, group_documents
 from triptych.params.load import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ class Corpus(NamedTuple):
 
     chunks: list[Chunk]
     links: list[Link]
-    judged: dict[str, list[JudgedQuery]]
+    judged: dict[str, list[LabeledQuery]]
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +73,13 @@ def tiny_corpus(params_with):
     table, columns = stored(read)
     judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)
     clusters = cluster([[chunk.content for chunk in read]], params.split.near_duplicates).cluster
-    document_ids = documents(columns, clusters, judged, group_titles=True)
-    sides = assign(columns, document_ids, judged, params.split.fractions, params.split.seed)
+    document_ids = group_documents(columns, clusters, judged, group_titles=True)
+    sides = assign_splits(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
         replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
         for chunk, near, document, side in zip(read, clusters, document_ids, sides, strict=True)
     ]
-    return Corpus(chunks, links, place(judged, columns, sides)[0])
+    return Corpus(chunks, links, assign_queries(judged, columns, sides)[0])
 
 
 @pytest.fixture(scope="session")
@@ -143,8 +143,8 @@ def prepare(write_params, tiny_model):
                 ),
                 (
                     tokenize_texts,
-                    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout"
-                    " --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
+                    "--texts data/triplets/texts --examples data/triplets/embedder --tokens data/tokens"
+                    " --round data/triplets/round0"
                     " --base models/base",
                 ),
             ):

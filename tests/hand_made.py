@@ -21,12 +21,14 @@ OUTS = {
     "metrics": "metrics/triplets.json",
 }
 TRAIN = (
-    "--tokens data/tokens --round data/triplets/round0 --previous models/base --model models/round0"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/round0"
+    " --previous models/base --model models/round0"
     " --metrics metrics/train/round0.json --curve metrics/train/round0.csv --tables metrics/train/round0"
     " --vectors data/vectors --checkpoints .checkpoints/round0"
 )
 EVALUATE = (
-    "--tokens data/tokens --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
+    " --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
     " --runs data/runs"
     " --reranker models/reranker-candidate"
 )

@@ -44,7 +44,16 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         make_trainable(model, params.train, None)
         turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
-        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
+        material = prepare(
+            tmp_path / "data/corpus",
+            tmp_path / "data/triplets/texts",
+            store,
+            examples,
+            tmp_path / "models/base",
+            params,
+            turn,
+            1,
+        )
         if touch is not None:
             touch(model)
         trained = train(model, material, params.train, learning_rate, checkpoints)
@@ -101,16 +110,17 @@ def short_lists(params_of, tmp_path):
         from triptych.triplets.sampling.reranker_lists import draw_lists
 
         params = params_of(family, **changes)
-        wanted, settings, tokens = params.train_reranker, settings_of(params), tmp_path / "data/tokens"
+        wanted, settings = params.train_reranker, settings_of(params)
+        corpus, texts = tmp_path / "data/corpus", tmp_path / "data/triplets/texts"
         model = load_reranker(model_of(params))
-        store = pair_store(model, tokens, params, wanted.max_length)
+        store = pair_store(model, texts, tmp_path / "data/tokens", params, wanted.max_length)
         examples = read_examples(tmp_path / "data/triplets/reranker0/examples.parquet")
-        chunks = read_chunks(tokens / "corpus/chunks.parquet")
-        relations = Relations(chunks, read_links(tokens / "corpus/links.parquet"))
+        chunks = read_chunks(corpus / "chunks.parquet")
+        relations = Relations(chunks, read_links(corpus / "links.parquet"))
         rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
         shape = (wanted.steps * settings.batch_size, wanted.negatives, wanted.random)
         lists = draw_lists(examples, relations, rows, params.triplets, shape, 1)
-        passages = np.array(read_passages(tokens / "texts"))
+        passages = np.array(read_passages(texts))
         material = list_training_data(examples, lists, passages, store, wanted, fixed=False)
         make_trainable(model, settings, None)
         if touch is not None:

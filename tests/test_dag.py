@@ -239,7 +239,7 @@ def test_tokens_made_on_one_machine_are_trained_on_by_another(seed_project, tmp_
     run(one, "git", "config", "user.name", "a")
     run(one, "dvc", "remote", "add", "--default", "shared", str(remote))
     run(one, "dvc", "repro", "tokenize")
-    run(one, "dvc", "push", "tokenize")
+    run(one, "dvc", "push", "--with-deps", "tokenize")
     run(one, "git", "add", "-A")
     run(one, "git", "commit", "-qm", "Tokenize")
     run(one, "git", "push", "-q")

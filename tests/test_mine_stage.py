@@ -19,7 +19,8 @@ from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
 ARGUMENTS = (
-    f"--tokens data/tokens --base models/base --round data/triplets/round0 --model models/base --mined {MINED}"
+    f"--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    f" --round data/triplets/round0 --model models/base --mined {MINED}"
     " --metrics metrics/mine/round1.json --vectors data/vectors"
 ).split()
 CHANGES = {
@@ -103,7 +104,7 @@ def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_posi
     metrics = mined(relative_margin=2.0, guide=base, guide_max_length=64)[0]
     assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
     examples = read_examples(MINED / "examples.parquet", "mine")
-    texts, passages = read_texts(Path("data/tokens/texts"))[1], read_passages(Path("data/tokens/texts"))
+    texts, passages = read_texts(Path("data/triplets/texts"))[1], read_passages(Path("data/triplets/texts"))
     pool = examples.pool
     new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
     owner = pool.anchors[new]
@@ -142,7 +143,8 @@ def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_model_of_befo
     assert "end.json" in written
     assert "the rounds end before round1" in said
     train.main(
-        f"--tokens data/tokens --round {MINED} --previous models/base --model models/round1"
+        f"--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round {MINED}"
+        f" --previous models/base --model models/round1"
         " --metrics metrics/train/round1.json --curve metrics/train/round1.csv"
         " --tables metrics/train/round1 --vectors data/vectors --checkpoints .checkpoints/round1".split()
     )

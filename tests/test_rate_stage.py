@@ -17,7 +17,8 @@ from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import TIERS
 
 LINE = (
-    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker0"
+    "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
+    " --reranker data/triplets/reranker0"
     " --metrics metrics/rate.json --tables metrics/rate"
 )
 FILES = ("metrics/rate.json", "metrics/rate/tiers.csv", "metrics/rate/examples.jsonl")
@@ -85,10 +86,10 @@ def judged(prepared):
         patch.chdir(prepared)
         params = load_params()
         model = load_base(params.model)
-        tokens = prepared / "data/tokens"
-        store = open_store(tokens, tokenizer_fingerprint(model))
+        data = prepared / "data"
+        store = open_store(data / "tokens", tokenizer_fingerprint(model))
         model.max_seq_length = int(store.metadata["max_length"])
-        return model, load_evaluator(tokens / "corpus", tokens / "texts", ["test"], store, "fp32"), tokens
+        return model, load_evaluator(data / "corpus", data / "triplets/texts", ["test"], store, "fp32"), data
 
 
 def cosines(model, texts, pairs):
@@ -97,8 +98,8 @@ def cosines(model, texts, pairs):
 
 
 def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepared, judged):
-    model, evaluator, tokens = judged
-    texts = read_texts(tokens / "texts")[1]
+    model, evaluator, data = judged
+    texts = read_texts(data / "triplets/texts")[1]
     profiles = [
         read_examples(prepared / f"data/triplets/{name}/examples.parquet").sampled(9, 1)
         for name in ("embedder", "reranker0")
@@ -113,8 +114,8 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
 
 
 def test_held_out_triplets_are_measured_for_each_category_and_tier(judged):
-    model, evaluator, tokens = judged
-    examples = read_examples(tokens / "heldout/examples.parquet")
+    model, evaluator, data = judged
+    examples = read_examples(data / "triplets/heldout/examples.parquet")
     rows = {(row["category"], row["tier"]): row for row in held_out_triplet_metrics(model, evaluator, examples)}
     pool, names = examples.pool, np.array(examples.categories)[examples.category[examples.pool.anchors]]
     for (category, tier), row in rows.items():

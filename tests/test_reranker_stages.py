@@ -14,11 +14,13 @@ from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
 MINE = (
-    "--tokens data/tokens --base models/base --round data/triplets/reranker0 --model models/round0"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    " --round data/triplets/reranker0 --model models/round0"
     " --mined data/triplets/reranker --metrics metrics/mine/reranker.json --vectors data/vectors"
 )
 RERANKER = (
-    "--tokens data/tokens --round data/triplets/reranker --retriever models/round0 --reranker models/reranker-candidate"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/reranker"
+    " --retriever models/round0 --reranker models/reranker-candidate"
     " --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv --checkpoints .checkpoints/reranker"
 )
 CHANGES = {
@@ -83,7 +85,7 @@ def test_the_reranker_learns_and_loads_plainly(trained):
     assert metrics["lists"] == 40
     assert metrics["negatives"]["hard"] > metrics["negatives"]["easy"]
     assert metrics["negatives"]["random"] >= 40
-    texts = read_texts(trained / "data/tokens/texts")[1][:4]
+    texts = read_texts(trained / "data/triplets/texts")[1][:4]
     scores = CrossEncoder(str(trained / "models/reranker-candidate")).predict([(texts[0], one) for one in texts])
     assert scores.shape == (4,)
     assert np.ptp(scores) > 0

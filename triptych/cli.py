@@ -16,7 +16,8 @@ from triptych.pipeline import with_remedy
 
 # Each command imports what it needs, so that a search does not wait for the slow imports of the others.
 
-VECTORS, TOKENS, METRICS = Path("data/vectors"), Path("data/tokens"), Path("metrics")  # as in dvc.yaml
+CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("data/tokens")  # as in dvc.yaml
+VECTORS, METRICS = Path("data/vectors"), Path("metrics")
 LABEL_HITS = 10  # hits shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -260,7 +261,7 @@ def smoke(
     from triptych.report.console.smoke_table import show_smoke
 
     with user_errors_as_messages():
-        result = run(tokens, round_folder, previous, load_params(), steps)
+        result = run(CORPUS, TEXTS, tokens, round_folder, previous, load_params(), steps)
     show_smoke(_console(), result)
 
 

@@ -24,7 +24,7 @@ from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_texts
 
 TOKENIZE = (
-    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --examples data/triplets/embedder"
+    "--texts data/triplets/texts --examples data/triplets/embedder"
     " --tokens data/tokens --round data/triplets/round0 --base models/base"
 )
 
@@ -77,7 +77,7 @@ def test_published_model_gives_plainly_what_was_trained_and_judged_on_the_token_
     publish(tuned, base, tmp_path / "published", params.model, "# Card\n", tuned=True)
 
     plain = SentenceTransformer(str(tmp_path / "published"), device="cpu")
-    roles, texts = read_texts(tmp_path / "data/tokens/texts")
+    roles, texts = read_texts(tmp_path / "data/triplets/texts")
     chosen = {role: [row for row, one in enumerate(roles) if one == role][:40] for role in ("query", "passage")}
     for role, embed in (("query", plain.encode_query), ("passage", plain.encode_document)):
         ours = encode(tuned, store, np.array(chosen[role]), "fp32", role)
@@ -112,7 +112,7 @@ def test_prompts_stand_before_the_tokens_of_each_role(project, tmp_path):
     params = project("xlm-roberta")
     tokenizer = load_base(params.model).tokenizer
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
-    roles, _ = read_texts(tmp_path / "data/tokens/texts")
+    roles, _ = read_texts(tmp_path / "data/triplets/texts")
     for role in ("query", "passage"):
         opening = tokenizer(f"{role}: ")["input_ids"][:-1]
         rows = [row for row, one in enumerate(roles) if one == role]

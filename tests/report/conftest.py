@@ -11,11 +11,13 @@ from playwright.sync_api import sync_playwright
 from stages import evaluate, mine, promote, rate, report, train
 
 RATE = (
-    "--tokens data/tokens --base models/base --embedder data/triplets/embedder --reranker data/triplets/reranker0"
+    "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
+    " --reranker data/triplets/reranker0"
     " --metrics metrics/rate.json --tables metrics/rate"
 )
 MINE = (
-    "--tokens data/tokens --base models/base --round data/triplets/round0 --model models/round0"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    " --round data/triplets/round0 --model models/round0"
     " --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors"
 )
 REPORT = (

@@ -21,8 +21,10 @@ LENGTH = {"qwen3": 200}
 def test_pairs_are_what_the_model_itself_makes_of_the_texts(params_of, tmp_path, family):
     params = params_of(family)
     model = load_reranker(model_of(params))
-    store = pair_store(model, tmp_path / "data/tokens", params, params.train_reranker.max_length)
-    roles, texts = read_texts(tmp_path / "data/tokens/texts")
+    store = pair_store(
+        model, tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, params.train_reranker.max_length
+    )
+    roles, texts = read_texts(tmp_path / "data/triplets/texts")
     queries, passages = ([row for row, role in enumerate(roles) if role == wanted] for wanted in ("query", "passage"))
     shortest = [min(rows, key=lambda row: len(texts[row])) for rows in (queries, passages)]
     pairs = np.array([*zip(queries[:40], passages[:40], strict=True), shortest])
@@ -49,7 +51,7 @@ def test_adapter_and_head_train_in_float32_and_the_saved_model_scores_as_in_memo
         assert {"pooler", "classifier"} == {name.split(".modules_to_save")[0].rpartition(".")[2] for name in head}
     assert len(trained.losses) == 4
     assert None not in trained.losses
-    texts = read_texts(tmp_path / "data/tokens/texts")[1]
+    texts = read_texts(tmp_path / "data/triplets/texts")[1]
     pairs = probes(examples, texts)
     (tmp_path / "saved").mkdir()
     assert save_reranker(model, store, pairs, tmp_path / "saved", "# Card\n") < 1e-5
@@ -63,7 +65,7 @@ def test_adapter_and_head_train_in_float32_and_the_saved_model_scores_as_in_memo
 
 def test_a_reranker_that_was_saved_otherwise_than_it_scores_is_noticed(short_lists, tmp_path, monkeypatch):
     model, store, _, _, examples = short_lists()
-    pairs = probes(examples, read_texts(tmp_path / "data/tokens/texts")[1])
+    pairs = probes(examples, read_texts(tmp_path / "data/triplets/texts")[1])
     moved = {pair: (second, first) for pair, (first, second) in pairs.items()}
     (tmp_path / "saved").mkdir()
     with pytest.raises(AssertionError, match="differ by"):
@@ -74,7 +76,7 @@ def test_a_reranker_trained_in_bf16_is_compared_in_float32(short_lists, tmp_path
     model, store, _, _, examples = short_lists(**{"train.precision": "bf16"})
     with torch.no_grad():
         model[0].model.get_parameter("classifier.modules_to_save.default.weight").mul_(50.0)  # scores far apart
-    pairs = probes(examples, read_texts(tmp_path / "data/tokens/texts")[1])
+    pairs = probes(examples, read_texts(tmp_path / "data/triplets/texts")[1])
     (tmp_path / "saved").mkdir()
     assert save_reranker(model, store, pairs, tmp_path / "saved", "# Card\n") < 1e-5
 
@@ -99,7 +101,7 @@ def test_the_reranker_begins_with_the_weights_of_an_embedder(params_of):
 def test_a_decoder_computes_the_logits_of_the_last_token_alone(params_of, tmp_path):
     params = params_of("qwen3")
     model = load_reranker(model_of(params))
-    store = pair_store(model, tmp_path / "data/tokens", params, 200)
+    store = pair_store(model, tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 200)
     seen = []
     model[1].register_forward_pre_hook(lambda module, given: seen.append(given[0]["causal_logits"].shape[1]))
     pair_scores(model, store, np.array([[0, 1], [0, 2]]), "fp32", "")
@@ -111,13 +113,17 @@ def test_a_chat_template_without_query_and_document_is_refused(params_of, tmp_pa
     for path in ("chat_template.jinja",):
         (tmp_path / "qwen3" / path).write_text("{{ messages[0].content }}", encoding="utf-8")
     with pytest.raises(UserError, match="no place for the roles query and document"):
-        pair_store(load_reranker(model_of(params)), tmp_path / "data/tokens", params, 200)
+        pair_store(
+            load_reranker(model_of(params)), tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 200
+        )
 
 
 def test_a_length_with_no_room_for_texts_is_refused(params_of, tmp_path):
     params = params_of("qwen3")
     with pytest.raises(UserError, match=r"guide_max_length: 24 tokens, of which the model's own are"):
-        pair_store(load_reranker(model_of(params)), tmp_path / "data/tokens", params, 24)
+        pair_store(
+            load_reranker(model_of(params)), tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 24
+        )
 
 
 def test_a_model_that_is_not_there_is_the_users_to_mend(params_of):

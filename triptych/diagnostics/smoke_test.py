@@ -74,14 +74,16 @@ class _Watch(TrainerCallback):
         self._since = time.perf_counter()
 
 
-def smoke(tokens: Path, round_folder: Path, previous: Path, params: Params, steps: int) -> SmokeResult:
+def smoke(
+    corpus: Path, texts: Path, tokens: Path, round_folder: Path, previous: Path, params: Params, steps: int
+) -> SmokeResult:
     """Train ``steps`` steps of the first round as its stage would; keep nothing, and return what was seen."""
     model = load_to_train(params.model, params.train)
     store = open_store(tokens, tokenizer_fingerprint(model))
     examples = read_examples(round_folder / "examples.parquet")
     name, turn = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
-    material = prepare(tokens, store, examples, previous, params, turn.model_copy(update={"steps": steps}), seed)
+    material = prepare(corpus, texts, store, examples, previous, params, turn.model_copy(update={"steps": steps}), seed)
     make_trainable(model, params.train, None)
     watch = _Watch()
     model.register_forward_hook(watch.take)

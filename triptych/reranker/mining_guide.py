@@ -14,7 +14,7 @@ from triptych.triplets.mining.hard_negatives import Scores
 
 
 def reranker_guide(
-    params: Params, tokens: Path, examples: Examples, passages: np.ndarray, precision: Precision
+    params: Params, texts: Path, tokens: Path, examples: Examples, passages: np.ndarray, precision: Precision
 ) -> Scores:
     """Return the opinion of the reranker ``mine.guide`` names: the probability that a chunk answers an anchor.
 
@@ -27,7 +27,7 @@ def reranker_guide(
             f"mine.guide: {named.base} is no reranker: its head would be a fresh one, whose scores mean nothing; name a"
             " ready one, or set it to base or none"
         )
-    store = pair_store(model, tokens, params, params.mine.guide_max_length)
+    store = pair_store(model, texts, tokens, params, params.mine.guide_max_length)
 
     def scores(rows: np.ndarray, chunks: np.ndarray) -> np.ndarray:
         pairs = np.stack([examples.anchor[rows], passages[chunks]], axis=1)

@@ -73,7 +73,7 @@ def format_of(model: CrossEncoder) -> PairFormat:
     return PairFormat(frame, {"query": head, "passage": second_head}, {"query": tail, "passage": second_tail})
 
 
-def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: int) -> PairStore:
+def pair_store(model: CrossEncoder, texts: Path, tokens: Path, params: Params, max_length: int) -> PairStore:
     """Return the ids of all texts as the pairs of ``model`` need them: the token store's, or tokenized here, once.
 
     The store serves where the tokenizer is that of the embedder, texts carry no prompt, and no longer ones are wanted.
@@ -98,7 +98,7 @@ def pair_store(model: CrossEncoder, tokens: Path, params: Params, max_length: in
             return PairStore(stored, opening, closing, form.frame, max_length)
     log.info("texts are tokenized for the reranker")
     return PairStore(
-        _tokenized(model.tokenizer, form, tokens, params.tokenize, max_length), 0, 0, form.frame, max_length
+        _tokenized(model.tokenizer, form, texts, params.tokenize, max_length), 0, 0, form.frame, max_length
     )
 
 
@@ -109,8 +109,8 @@ def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
         return None
 
 
-def _tokenized(tokenizer: Any, form: PairFormat, tokens: Path, params: Tokenize, max_length: int) -> TokenStore:
-    roles, texts = read_texts(tokens / "texts")
+def _tokenized(tokenizer: Any, form: PairFormat, folder: Path, params: Tokenize, max_length: int) -> TokenStore:
+    roles, texts = read_texts(folder)
     framed = [form.heads[role] + text + form.tails[role] for role, text in zip(roles, texts, strict=True)]
     rows = [row[:max_length] for row in tokenize(tokenizer, framed, params, special=False)]
     return pack(rows, {"max_length": max_length})

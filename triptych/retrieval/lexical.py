@@ -11,7 +11,10 @@ import numpy as np
 from bm25s.tokenization import Tokenizer
 from scipy.sparse import csr_array
 
-_TERM = re.compile(r"\w+(?:(?:\.|::)\w+)*")  # a word, or a dotted name such as np.linalg.svd or std::sort
+from triptych.corpus.texts import WORD
+
+# A word, or a dotted name such as np.linalg.svd or std::sort.
+_TERM = re.compile(rf"{WORD.pattern}(?:(?:\.|::){WORD.pattern})*")
 _K1, _B = 1.5, 0.75  # of BM25
 _JOINT = re.compile(r"\.|::")
 # As in snake_case, camelCase, HTTPError.

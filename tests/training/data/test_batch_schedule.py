@@ -33,7 +33,7 @@ def course(params_with):
     def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
-        settings = {"train.stretch": STRETCH, "train.batch_size": SIZE, "triplets.views": views} | caps
+        settings = {"train.resample_every": STRETCH, "train.batch_size": SIZE, "triplets.views": views} | caps
         params = params_with(**(settings | changes))
         epoch = epoch_of_run(batches * SIZE, examples)
         anchors = AnchorSampler(examples, params.triplets, seed, epoch)

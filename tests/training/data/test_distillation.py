@@ -224,7 +224,16 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
     turn = TrainRound(previous="base", steps=70, learning_rate=0.01, negatives="stored")
-    material = prepare(tmp_path / "data/tokens", store, found, tmp_path / "models/base", params, turn, 1)
+    material = prepare(
+        tmp_path / "data/corpus",
+        tmp_path / "data/triplets/texts",
+        store,
+        found,
+        tmp_path / "models/base",
+        params,
+        turn,
+        1,
+    )
     assert len(material.schedule.columns["anchor"]) == 60 * 24
     assert material.steps == 60  # the 70 asked for are more than help
     make_trainable(model, params.train, None)
@@ -241,4 +250,13 @@ def test_texts_cut_before_any_anchor_are_named_with_the_remedy(prepared, tmp_pat
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
     turn = TrainRound(previous="base", steps=2, learning_rate=0.01, negatives="stored")
     with pytest.raises(UserError, match=r"tokenize\.max_length"):
-        prepare(tmp_path / "data/tokens", blind, found, tmp_path / "models/base", params, turn, 1)
+        prepare(
+            tmp_path / "data/corpus",
+            tmp_path / "data/triplets/texts",
+            blind,
+            found,
+            tmp_path / "models/base",
+            params,
+            turn,
+            1,
+        )

@@ -44,16 +44,16 @@ def run(prepared, tmp_path, write_params, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", **changes):
-        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "stretch": 2, "eval_every": 2} | changes
+        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "resample_every": 2, "eval_every": 2} | changes
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
         model = load_base(params.model)
-        tokens = tmp_path / "data/tokens"
-        store = open_store(tokens, tokenizer_fingerprint(model))
+        corpus, texts = tmp_path / "data/corpus", tmp_path / "data/triplets/texts"
+        store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         turn = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
-        material = prepare(tokens, store, examples, tmp_path / "models/base", params, turn, 1)
-        evaluator = load_evaluator(tokens / "corpus", tokens / "texts", ["dev"], store, "fp32")
+        material = prepare(corpus, texts, store, examples, tmp_path / "models/base", params, turn, 1)
+        evaluator = load_evaluator(corpus, texts, ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that measuring costs next to nothing
             evaluator = replace(evaluator, passages=evaluator.passages[:1], query_texts=evaluator.query_texts[:1])
         evaluator = evaluator if figures is None else Scripted(evaluator, figures)
@@ -72,7 +72,7 @@ FLAT = [both(0.5, 0.5)] * 9
 
 
 def test_dev_is_measured_by_category_at_the_start_at_the_end_and_between(run):
-    watch, _, _ = run(free=False, steps=120, stretch=20, eval_every=20)
+    watch, _, _ = run(free=False, steps=120, resample_every=20, eval_every=20)
     assert [point["step"] for point in watch.points] == [0, *watch.steps]
     assert watch.steps[-1] == 120
     assert all(point["dev"].keys() == {"fft", "ma"} for point in watch.points)

@@ -32,7 +32,16 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         make_trainable(model, params.train, None)
         turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
-        material = prepare(tmp_path / "data/tokens", store, examples, tmp_path / "models/base", params, turn, 1)
+        material = prepare(
+            tmp_path / "data/corpus",
+            tmp_path / "data/triplets/texts",
+            store,
+            examples,
+            tmp_path / "models/base",
+            params,
+            turn,
+            1,
+        )
         curve = train(model, material, params.train, learning_rate).curve
         out = tmp_path / "out"
         out.mkdir()

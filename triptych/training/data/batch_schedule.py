@@ -55,7 +55,7 @@ class DrawnSchedule:
         self.batch_size, self.raised = train.batch_size, list[dict[str, float]]([{}])
         self._examples, self._drawing, self._passages = examples, drawing, passages
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
-        self._stretch = train.stretch * train.gradient_accumulation_steps
+        self._stretch = train.resample_every * train.gradient_accumulation_steps
         self._decisions: list[int] = []
         self._drawn: list[Draw] = []
         self._lock = Lock()  # the batches are made by a thread of their own

@@ -57,7 +57,8 @@ class TrainingData:
 
 
 def prepare(
-    tokens: Path,
+    corpus: Path,
+    texts: Path,
     store: TokenStore,
     examples: Examples,
     previous: Path,
@@ -67,10 +68,11 @@ def prepare(
 ) -> TrainingData:
     """Schedule what the steps of ``turn`` train on, or as many of them as the loss has use for.
 
-    ``tokens`` is what tokenize leaves; ``previous`` the round before, which teaches where the loss is distill. Raise
+    ``corpus`` and ``texts`` are the folders of stages split and triplets, ``store`` holds the tokens of the texts;
+    ``previous`` is the round before, which teaches where the loss is distill. Raise
     `UserError` where nothing can be taught.
     """
-    given = _Builder(tokens, store, examples, params, seed)
+    given = _Builder(corpus, texts, store, examples, params, seed)
     loss = resolve_loss(params.train.loss, examples, params.triplets)
     if loss == "distill":
         return given.lessons(min(turn.steps, params.train.distill.max_steps), load_model(previous, params.model))
@@ -97,7 +99,8 @@ def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
 class _Builder:
     """What the material of a round is made of, and the two ways to make it."""
 
-    tokens: Path
+    corpus: Path
+    texts: Path
     store: TokenStore
     examples: Examples
     params: Params
@@ -105,12 +108,12 @@ class _Builder:
 
     @cached_property
     def chunks(self) -> list[Chunk]:
-        return read_chunks(self.tokens / "corpus" / "chunks.parquet")
+        return read_chunks(self.corpus / "chunks.parquet")
 
     @cached_property
     def passages(self) -> np.ndarray:
         """Text ids of all chunks."""
-        return np.array(read_passages(self.tokens / "texts"))
+        return np.array(read_passages(self.texts))
 
     @property
     def fixed(self) -> bool:
@@ -127,7 +130,7 @@ class _Builder:
         if stored:
             drawing = EpochSampler(examples, params.triplets, "embedder", self.seed, epoch)
         course = DrawnSchedule(examples, drawing, self.passages, params.train, self.turns(steps), self.seed)
-        links = read_links(self.tokens / "corpus" / "links.parquet")
+        links = read_links(self.corpus / "links.parquet")
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
         return TrainingData(course, Collator(self.store, relations, answers, self.fixed), loss, steps)

@@ -88,7 +88,7 @@ class DevEvaluation(TrainerCallback):
         """Return the steps after which dev is measured: ends of stretches, evenly spread, the last step among them."""
         if not self._params.eval_every:
             return []
-        turns, stretch = self._params.gradient_accumulation_steps, self._params.stretch
+        turns, stretch = self._params.gradient_accumulation_steps, self._params.resample_every
         first = range(min(stretch * turns, len(material.schedule)))
         sizes = [sum(map(tokens, material.collator(material.schedule.rows(one))["features"])) for one in first]
         trained = _FORWARD * float(np.mean(sizes)) * turns * material.steps

@@ -1,15 +1,15 @@
 """Candidates for negatives, from inverted lists and path prefixes, never from all pairs: flat cost per anchor."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
 
+from triptych.corpus.texts import letter_words
 from triptych.retrieval.lexical import bm25_weights
 
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = letter_words(at_least=3)
 _PREFIXES = 16  # levels of a header path that are looked at
 _NONE = -1
 
