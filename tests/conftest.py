@@ -217,6 +217,7 @@ def indexed(prepared, tmp_path_factory):
     """The prepared project with an embedder, a verdict for the hybrid, and an index with token vectors; read only."""
     from hand_made import INDEX
     from sentence_transformers import SentenceTransformer
+    from verdicts import make_verdicts
 
     from stages import index
 
@@ -225,11 +226,10 @@ def indexed(prepared, tmp_path_factory):
     saved = SentenceTransformer(str(folder / "tiny"), device="cpu")
     saved.prompts = {"query": "inverse ", "document": "array "}
     saved.save_pretrained(str(folder / "models/embedder"), create_model_card=False)
-    verdict = {"hybrid": {"used": True, "fusion": {"method": "zscore", "dense_weight": 0.6}}}
     path = folder / "metrics/verdict.json"
-    path.write_text(json.dumps(verdict | {"late_interaction": {"used": True}}), encoding="utf-8")
+    make_verdicts(late=True).write(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         index.main(INDEX.split())
-    path.write_text(json.dumps(verdict | {"late_interaction": {"used": False}}), encoding="utf-8")
+    make_verdicts().write(path)
     return folder

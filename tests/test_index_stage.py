@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hand_made import INDEX
 from sentence_transformers import SentenceTransformer
+from verdicts import make_verdicts
 
 from stages import command, index
 from triptych.artifacts import dvc_hash
@@ -37,9 +38,7 @@ def embedded(encoded_counts):
 
 
 def use_late_interaction(project):
-    path = project / "metrics/verdict.json"
-    said = json.loads(path.read_text(encoding="utf-8")) | {"late_interaction": {"used": True}}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    make_verdicts(late=True).write(project / "metrics/verdict.json")
 
 
 def metrics(project):

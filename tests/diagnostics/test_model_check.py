@@ -48,8 +48,7 @@ def test_poisoned_weight_and_the_module_that_it_breaks_are_named(model, value):
     assert result.exit_code == 1
     assert f"{WEIGHT} contains 1 values that are NaN or Inf" in result.stderr
     assert (
-        "fp32: the first output that is not finite is that of 0.model.encoder.layer.1.intermediate.dense"
-        in result.stderr
+        "fp32: the first module that outputs NaN or Inf is 0.model.encoder.layer.1.intermediate.dense" in result.stderr
     )
 
 
@@ -59,7 +58,7 @@ def test_weights_that_overflow_are_found_though_each_is_finite(model):
     result = diagnosed(model)
     assert result.exit_code == 1
     assert "values that are NaN or Inf" not in result.stderr
-    assert "the first output that is not finite is that of 0.model.encoder.layer.1." in result.stderr
+    assert "the first module that outputs NaN or Inf is 0.model.encoder.layer.1." in result.stderr
 
 
 def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
@@ -78,7 +77,7 @@ def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
     result = diagnosed(folder)
     assert result.exit_code == 1
     assert name in result.stderr
-    assert "that of 0.model.encoder.layer.1.attention.self.query" in result.stderr
+    assert "NaN or Inf is 0.model.encoder.layer.1.attention.self.query" in result.stderr
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

@@ -106,5 +106,5 @@ def test_files_that_a_kill_left_behind_are_made_anew_from_the_journal(tmp_path):
 @pytest.mark.parametrize("line", ["nonsense", json.dumps({"chunk_id": "a"}), json.dumps(["a"])])
 def test_a_line_that_is_no_label_is_named(tmp_path, line):
     (tmp_path / "labels.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"labels\.jsonl:1: is no label"):
+    with pytest.raises(UserError, match=r"labels\.jsonl:1: is not a label"):
         Journal(tmp_path)
