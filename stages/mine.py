@@ -13,6 +13,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.mining_vectors import vectors_for_mining
+from triptych.ids import ChunkRows
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
@@ -20,11 +21,17 @@ from triptych.models.round_record import write_end
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.export.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import CandidateFilter, Scores, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.hard_negatives import (
+    CandidateFilter,
+    MiningVectors,
+    PairScorer,
+    mine_hard_negatives,
+    neighbors,
+)
 from triptych.triplets.mining.mining_metrics import advice
 
 
@@ -39,14 +46,14 @@ def main(argv: list[str] | None = None) -> None:
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(corpus / "chunks.parquet")
     links = read_links(corpus / "links.parquet")
-    passages = np.array(read_passages(texts))
+    passages = read_passage_ids(texts)
     examples = read_examples(args.round / "examples.parquet")
-    rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
+    rows = ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]))
 
-    def vectors(of: SentenceTransformer) -> Vectors:
+    def vectors(of: SentenceTransformer) -> MiningVectors:
         return vectors_for_mining(of, store, examples, passages, rows, precision, args.vectors)
 
-    guide: Scores | None = None
+    guide: PairScorer | None = None
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":
@@ -62,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     mined, figures = mine_hard_negatives(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
     ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
     with writing(args.mined) as out:
-        _, written = write_round(out, mined, read_texts(texts)[1], passages.tolist(), ids, params.triplets, profile)
+        _, written = write_round(out, mined, read_texts(texts)[1], passages, ids, params.triplets, profile)
         # The reranker is no round of the embedder's: what is mined for it ends none.
         if ends := profile == "embedder" and all_["churn"] < params.mine.skip_below_churn:
             write_end(out, all_["churn"])

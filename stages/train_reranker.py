@@ -15,6 +15,7 @@ from accelerate import PartialState
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
+from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
@@ -25,7 +26,7 @@ from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
 from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import steps_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.sampling.reranker_lists import draw_lists
 
@@ -47,13 +48,13 @@ def main(argv: list[str] | None = None) -> None:
     tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
     model = load_reranker(model_of(params), tuned)
     store = pair_store(model, args.tokens, params, wanted.max_length)
-    chunks, passages = read_chunks(corpus / "chunks.parquet"), np.array(read_passages(texts))
+    chunks, passages = read_chunks(corpus / "chunks.parquet"), read_passage_ids(texts)
     examples = read_examples(args.round / "examples.parquet")
     links = read_links(corpus / "links.parquet")
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),
-        np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]),
+        ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])),
         params.triplets,
         (wanted.steps * settings.batch_size * settings.gradient_accumulation_steps, wanted.negatives, wanted.random),
         wanted.seed,
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         {
             "loss": wanted.loss,
             "lists": len(lists.example),
-            "negatives": lists.drawn,
+            "negatives": lists.counts,
             "final_loss": trained.curve[-1].loss if trained.curve else None,
             "deviation": trained.watched,
             "incidents": asdict(trained.incidents),

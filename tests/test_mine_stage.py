@@ -14,7 +14,7 @@ from stages import mine, train
 from stages.command import run
 from triptych.encoding import encode_texts as encoding
 from triptych.models.round_record import read_round_record
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
@@ -103,7 +103,7 @@ def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_posi
     metrics = mined(relative_margin=2.0, guide=base, guide_max_length=64)[0]
     assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
     examples = read_examples(MINED / "examples.parquet", "mine")
-    texts, passages = read_texts(Path("data/tokens/texts"))[1], read_passages(Path("data/tokens/texts"))
+    texts, passages = read_texts(Path("data/tokens/texts"))[1], read_passage_ids(Path("data/tokens/texts"))
     pool = examples.pool
     new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
     owner = pool.anchors[new]

@@ -23,7 +23,7 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import deepest, lexical_run, to_run
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
-from triptych.triplets.examples import Examples, read_passages, read_query_texts
+from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
 from triptych.triplets.negatives import TIERS
 
 _ROWS = 65_536  # pairs multiplied at a time
@@ -120,10 +120,10 @@ def load_evaluator(
         query: judged for split in splits for query, judged in read_qrels(corpus / "qrels" / f"{split}.tsv").items()
     }
     queries = read_queries(corpus)
-    text_ids = read_query_texts(texts)
+    text_ids = read_query_text_ids(texts)
     return RetrievalEvaluator(
         chunks=read_chunks(corpus / "chunks.parquet"),
-        passages=np.array(read_passages(texts)),
+        passages=read_passage_ids(texts),
         queries=[queries[query_id] for query_id in qrels],
         query_texts=np.array([text_ids[query_id] for query_id in qrels]),
         qrels=qrels,

@@ -15,7 +15,7 @@ from triptych.training.data.collator import Batch, like_length
 from triptych.training.data.training_data import TrainingData
 from triptych.training.losses import ContrastiveLoss, Rows
 from triptych.triplets.examples import Examples
-from triptych.triplets.sampling.reranker_lists import Lists
+from triptych.triplets.sampling.reranker_lists import RerankerLists
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def list_loss(params: TrainReranker) -> ListLoss:
 
 
 def list_training_data(
-    examples: Examples, lists: Lists, passages: np.ndarray, store: PairStore, params: TrainReranker, fixed: bool
+    examples: Examples, lists: RerankerLists, passages: np.ndarray, store: PairStore, params: TrainReranker, fixed: bool
 ) -> TrainingData:
     """Return lists in the order of training, as many steps of ``params.batch_size`` as they fill."""
     columns = {

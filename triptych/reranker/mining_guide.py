@@ -10,12 +10,12 @@ from triptych.params.sections import Model, Params
 from triptych.reranker.cross_encoder import has_fresh_head, load_reranker, pair_scores
 from triptych.reranker.pair_format import pair_store
 from triptych.triplets.examples import Examples
-from triptych.triplets.mining.hard_negatives import Scores
+from triptych.triplets.mining.hard_negatives import PairScorer
 
 
 def reranker_guide(
     params: Params, tokens: Path, examples: Examples, passages: np.ndarray, precision: Precision
-) -> Scores:
+) -> PairScorer:
     """Return the opinion of the reranker ``mine.guide`` names: the probability that a chunk answers an anchor.
 
     ``passages`` holds the text id of every chunk of the corpus. Raise `UserError` where it is no ready reranker.
