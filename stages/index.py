@@ -17,8 +17,8 @@ from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
 from triptych.encoding.text_encoder import TextEncoder, load_saved
 from triptych.params.load import load_params
-from triptych.retrieval.quantization_loss import fidelity
-from triptych.retrieval.vector_index import StoredIndex
+from triptych.retrieval.quantization_loss import quantization_loss
+from triptych.retrieval.vector_index import VectorIndex
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
     vectors = encoder.passages(passages, args.vectors)
-    stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
+    stored = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     light = numpy_encoder_settings(args.embedder, model)
     with intact(args.verdict):
         late = bool(read_json(args.verdict)["late_interaction"]["used"])
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         started = perf_counter()
         stored.search(questions, depth)
         speed = len(asked) / (perf_counter() - started)
-        measures[split] = fidelity(stored, vectors, questions, asked, ids, qrels, depth)
+        measures[split] = quantization_loss(stored, vectors, questions, asked, ids, qrels, depth)
     each = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
     share = each["vectors"] / (vectors.itemsize * vectors.shape[1])
     write_json(

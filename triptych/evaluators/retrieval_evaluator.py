@@ -20,7 +20,7 @@ from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
 from triptych.retrieval.dense import search
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.rankings import deepest, lexical_run, to_run
+from triptych.retrieval.rankings import lexical_run, search_depth, to_run
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
@@ -45,7 +45,7 @@ class RetrievalEvaluator:
         """Rank all chunks for each query with a model; ``depth`` hits are kept."""
         vectors = encode(model, self.store, self.passages, self.precision, label, cache)
         questions = encode(model, self.store, self.query_texts, self.precision, label, cache)
-        rows, scores = search(questions, vectors, deepest(self.queries, depth))
+        rows, scores = search(questions, vectors, search_depth(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
     def measured(self, model: SentenceTransformer, label: str, cache: VectorCache | None = None) -> dict[str, float]:

@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder
 from triptych.errors import UserError
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.params.sections import Params, Tokenize
-from triptych.tokens.pair_store import PairFrame, PairStore
+from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import TokenStore, open_store, pack
 from triptych.tokens.tokenizing import tokenize
 from triptych.triplets.examples import read_texts
@@ -31,7 +31,7 @@ _PROBES = [
 class PairFormat(NamedTuple):
     """The frame of a pair, and by role what is tokenized together with a text because it may join with it."""
 
-    frame: PairFrame
+    frame: PairTemplate
     heads: dict[str, str]
     tails: dict[str, str]
 
@@ -46,7 +46,7 @@ def format_of(model: CrossEncoder) -> PairFormat:
     bare = dict.fromkeys(_ROLES, "")
     if "message" not in model[0].modality_config:
         (before, between, after), types = _around(tokenizer)
-        return PairFormat(PairFrame(before, between, after, types, False, left, pad), bare, bare)
+        return PairFormat(PairTemplate(before, between, after, types, False, left, pad), bare, bare)
     first, second = "\u2460query\u2460", "\u2461document\u2461"
     formatter = model[0].input_formatter
     prompt = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
@@ -69,7 +69,7 @@ def format_of(model: CrossEncoder) -> PairFormat:
     before, between, after = (
         tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (opens, divides, closes)
     )
-    frame = PairFrame(before, between, after, None, True, left, pad)
+    frame = PairTemplate(before, between, after, None, True, left, pad)
     return PairFormat(frame, {"query": head, "passage": second_head}, {"query": tail, "passage": second_tail})
 
 

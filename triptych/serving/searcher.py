@@ -14,7 +14,7 @@ from triptych.corpus.records import Chunk, Query, Run, best
 from triptych.errors import ArtifactError, UserError
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.late_interaction import late_scores
-from triptych.retrieval.rankings import matching, to_run
+from triptych.retrieval.rankings import drop_unmatched, to_run
 from triptych.retrieval.reranking import Reranking
 from triptych.serving.numpy_encoder import NumpyEncoder, TorchEncoder
 from triptych.serving.search_index import IndexSettings, open_index, open_tokens
@@ -103,7 +103,7 @@ class Searcher:
         steps = {"dense": to_run(asked, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
             rows_of_words, scores = self._words.search(questions, depth, among)
-            steps["bm25"] = matching(to_run(asked, self._texts.chunk_ids, rows_of_words, scores, depth))
+            steps["bm25"] = drop_unmatched(to_run(asked, self._texts.chunk_ids, rows_of_words, scores, depth))
             steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
             rows = np.concatenate([rows, rows_of_words], axis=1)
         row_of = {self._texts.chunk_ids[row]: row for row in np.unique(rows).tolist()}

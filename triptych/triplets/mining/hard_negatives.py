@@ -103,7 +103,7 @@ def neighbors(examples: Examples, vectors: MiningVectors, params: Mine) -> Itera
     index = DenseIndex(vectors.passages, params.exact_up_to)
     for start in strides(len(examples), _BLOCK, "mine", "anchors"):
         rows = np.arange(start, min(start + _BLOCK, len(examples)))
-        hits, scores = index.search(Vectors(vectors.anchors[rows]), params.depth)
+        hits, scores = index.search(vectors.anchors[rows], params.depth)
         of_block = slice(examples.pool.offsets[rows[0]], examples.pool.offsets[rows[-1] + 1])
         owners = np.repeat(rows, np.diff(examples.pool.offsets)[rows])
         yield Neighbors(
