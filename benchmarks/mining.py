@@ -40,7 +40,7 @@ def ours(folder: Path) -> np.ndarray:
     from triptych.params.load import load_params
     from triptych.triplets.examples import Examples
     from triptych.triplets.false_negatives import PositivesByAnchor, Relations
-    from triptych.triplets.mining.hard_negatives import Filter, Vectors, mine_hard_negatives, neighbors
+    from triptych.triplets.mining.hard_negatives import CandidateFilter, MiningVectors, mine_hard_negatives, neighbors
     from triptych.triplets.negatives import Pool
 
     anchors, passages = np.load(folder / "anchors.npy"), np.load(folder / "passages.npy")
@@ -53,8 +53,8 @@ def ours(folder: Path) -> np.ndarray:
         for row, text in enumerate((folder / "passages.txt").read_text(encoding="utf-8").split("\0"))
     ]
     examples = Examples(np.arange(number), positive, positive, zeros, zeros, ("one",), Pool.of([()] * number))
-    chosen = Filter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
-    found = neighbors(examples, Vectors(anchors, passages, np.arange(len(passages))), params)
+    chosen = CandidateFilter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
+    found = neighbors(examples, MiningVectors(anchors, passages, np.arange(len(passages))), params)
     pool = mine_hard_negatives(examples, found, chunks, chosen, WANTED)[0].pool
     rows = np.full((number, WANTED), -1)
     rows[pool.anchors, np.arange(len(pool.chunk)) - pool.offsets[pool.anchors]] = pool.chunk

@@ -87,7 +87,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     from triptych.tokens.token_store import open_store
     from triptych.training.data.batch_schedule import FixedSchedule
     from triptych.training.data.training_data import prepare
-    from triptych.triplets.examples import read_examples, read_passages
+    from triptych.triplets.examples import read_examples, read_passage_ids
 
     stamps: list[tuple[float, float]] = []
     losses: list[float] = []
@@ -133,7 +133,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "anchor": examples.anchor[rows].tolist(),
             "positive": examples.positive[rows].tolist(),
             "positive_chunk": examples.positive_chunk[rows].tolist(),
-            "negative": np.array(read_passages(Path("data/triplets/texts")))[chunk].tolist(),
+            "negative": read_passage_ids(Path("data/triplets/texts"))[chunk].tolist(),
             "negative_chunk": chunk.tolist(),
             "tier": examples.pool.tier[places].tolist(),
         }

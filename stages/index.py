@@ -18,8 +18,8 @@ from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
 from triptych.encoding.text_encoder import TextEncoder, load_saved
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
-from triptych.retrieval.quantization_loss import fidelity
-from triptych.retrieval.vector_index import StoredIndex
+from triptych.retrieval.quantization_loss import quantization_loss
+from triptych.retrieval.vector_index import VectorIndex
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
     vectors = encoder.passages(passages, args.vectors)
-    index = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
+    index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
     late = Verdicts.read(args.verdict).late_interaction.used
     index_settings = IndexSettings(
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         started = perf_counter()
         index.search(query_vectors, depth)
         speed = len(judged) / (perf_counter() - started)
-        metrics[split] = fidelity(index, vectors, query_vectors, judged, ids, qrels, depth)
+        metrics[split] = quantization_loss(index, vectors, query_vectors, judged, ids, qrels, depth)
     bytes_per_chunk = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
     share = bytes_per_chunk["vectors"] / (vectors.itemsize * vectors.shape[1])
     write_json(

@@ -14,7 +14,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.mining_vectors import vectors_for_mining
-from triptych.ids import TextIds
+from triptych.ids import ChunkRows
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
@@ -22,11 +22,17 @@ from triptych.models.round_record import write_end
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.export.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import CandidateFilter, Scores, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.hard_negatives import (
+    CandidateFilter,
+    MiningVectors,
+    PairScorer,
+    mine_hard_negatives,
+    neighbors,
+)
 from triptych.triplets.mining.mining_metrics import advice
 
 
@@ -41,14 +47,14 @@ def main(argv: list[str] | None = None) -> None:
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(args.corpus / "chunks.parquet")
     links = read_links(args.corpus / "links.parquet")
-    passage_ids = TextIds(np.array(read_passages(args.texts)))
+    passage_ids = read_passage_ids(args.texts)
     examples = read_examples(args.round / "examples.parquet")
-    rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
+    rows = ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]))
 
-    def vectors(encoder: SentenceTransformer) -> Vectors:
+    def vectors(encoder: SentenceTransformer) -> MiningVectors:
         return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors)
 
-    guide: Scores | None = None
+    guide: PairScorer | None = None
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
-from triptych.ids import TextIds
+from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
@@ -27,7 +27,7 @@ from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
 from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import steps_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.sampling.reranker_lists import draw_lists
 
@@ -50,14 +50,14 @@ def main(argv: list[str] | None = None) -> None:
     tuned = load_model(args.retriever, params.model) if starts_tuned else None
     model = load_reranker(model_of(params), tuned)
     store = pair_store(model, args.texts, args.tokens, params, settings.max_length)
-    chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), TextIds(np.array(read_passages(args.texts)))
+    chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), read_passage_ids(args.texts)
     examples = read_examples(args.round / "examples.parquet")
     links = read_links(args.corpus / "links.parquet")
     list_count = settings.steps * train_params.batch_size * train_params.gradient_accumulation_steps
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),
-        np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]),
+        ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])),
         params.triplets,
         (list_count, settings.negatives, settings.random),
         settings.seed,
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         {
             "loss": settings.loss,
             "lists": len(lists.example),
-            "negatives": lists.drawn,
+            "negatives": lists.counts,
             "final_loss": trained.curve[-1].loss if trained.curve else None,
             "deviation": trained.watched,
             "incidents": asdict(trained.incidents),

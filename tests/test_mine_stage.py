@@ -13,7 +13,7 @@ from sentence_transformers import CrossEncoder
 from stages import mine, train
 from stages.command import run
 from triptych.models.round_record import read_round_record
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
@@ -100,7 +100,7 @@ def test_ready_reranker_rejects_what_it_scores_as_high_as_the_positive(mined):
     metrics = mined(relative_margin=2.0, guide=base, guide_max_length=64)[0]
     assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
     examples = read_examples(MINED / "examples.parquet")
-    texts, passages = read_texts(Path("data/triplets/texts"))[1], read_passages(Path("data/triplets/texts"))
+    texts, passages = read_texts(Path("data/triplets/texts"))[1], read_passage_ids(Path("data/triplets/texts"))
     pool = examples.pool
     new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
     owner = pool.anchors[new]

@@ -98,7 +98,7 @@ def test_an_over_fitted_model_is_refused(project, write_params):
     """Trained long on few questions whose answers were shuffled: it knows them by heart, and nothing about others."""
     path = project / "data/triplets/round0/examples.parquet"
     examples = read_examples(path)
-    few = examples.chosen(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
+    few = examples.select(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
     dealt = np.random.default_rng(2).permutation(len(few))
     moved = {name: getattr(few, name)[dealt] for name in ("positive", "positive_chunk")}
     write_examples(path, replace(few, **moved))

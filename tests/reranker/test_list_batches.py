@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from triptych.reranker.list_batches import ListCollator, ListwiseLoss, PointwiseLoss
-from triptych.tokens.pair_store import PairFrame, PairStore
+from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import pack
 from triptych.training.fast.grad_cache import GradCache
 
@@ -18,7 +18,7 @@ STORE = PairStore(
     pack([[5] * (1 + number % 7) for number in range(20)], {"max_length": 99}),
     0,
     0,
-    PairFrame((1,), (2,), (2,), None, False, False, 0),
+    PairTemplate((1,), (2,), (2,), None, False, False, 0),
     40,
 )
 ROWS = [

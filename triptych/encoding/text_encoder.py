@@ -19,7 +19,7 @@ from triptych.models.precision import resolve_precision
 from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.late_interaction import TokenVectors
-from triptych.retrieval.rankings import deepest, to_run
+from triptych.retrieval.rankings import search_depth, to_run
 from triptych.tokens.token_store import TokenStore, pack
 from triptych.tokens.tokenizing import token_ids, truncate
 
@@ -113,5 +113,5 @@ class Retriever:
     def run(self, queries: Sequence[Query], depth: int) -> Run:
         """Return the best ``depth`` chunks of each query, without those that the query excludes."""
         vectors = self._encoder.queries([query.text for query in queries])
-        rows, scores = self._index.search(vectors, deepest(queries, depth))
+        rows, scores = self._index.search(vectors, search_depth(queries, depth))
         return to_run(queries, self._chunk_ids, rows, scores, depth)

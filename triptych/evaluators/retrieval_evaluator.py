@@ -21,10 +21,10 @@ from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
 from triptych.retrieval.dense import search
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.rankings import deepest, lexical_run, to_run
+from triptych.retrieval.rankings import lexical_run, search_depth, to_run
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
-from triptych.triplets.examples import Examples, read_passages, read_query_texts
+from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
 from triptych.triplets.negatives import TIERS
 
 _BLOCK = 65_536  # pairs multiplied at a time
@@ -46,7 +46,7 @@ class RetrievalEvaluator:
         """Rank all chunks for each query with a model; return the best ``depth``."""
         passages = encode(model, self.store, self.passage_ids, self.precision, label, cache)
         queries = encode(model, self.store, self.query_text_ids, self.precision, label, cache)
-        rows, scores = search(queries, passages, deepest(self.queries, depth))
+        rows, scores = search(queries, passages, search_depth(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
     def measured(self, model: SentenceTransformer, label: str, cache: VectorCache | None = None) -> dict[str, float]:
@@ -122,10 +122,10 @@ def load_evaluator(
         query: judged for split in splits for query, judged in read_qrels(corpus / "qrels" / f"{split}.tsv").items()
     }
     queries = read_queries(corpus)
-    text_ids = read_query_texts(texts)
+    text_ids = read_query_text_ids(texts)
     return RetrievalEvaluator(
         chunks=read_chunks(corpus / "chunks.parquet"),
-        passage_ids=TextIds(np.array(read_passages(texts))),
+        passage_ids=read_passage_ids(texts),
         queries=[queries[query_id] for query_id in qrels],
         query_text_ids=TextIds(np.array([text_ids[query_id] for query_id in qrels])),
         qrels=qrels,

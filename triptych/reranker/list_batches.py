@@ -16,7 +16,7 @@ from triptych.training.data.collator import Batch, like_length
 from triptych.training.data.training_data import TrainingData
 from triptych.training.losses import ContrastiveLoss, Rows
 from triptych.triplets.examples import Examples
-from triptych.triplets.sampling.reranker_lists import Lists
+from triptych.triplets.sampling.reranker_lists import RerankerLists
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def list_loss(params: TrainReranker) -> ListLoss:
 
 
 def list_training_data(
-    examples: Examples, lists: Lists, passage_ids: TextIds, store: PairStore, params: TrainReranker, fixed: bool
+    examples: Examples, lists: RerankerLists, passage_ids: TextIds, store: PairStore, params: TrainReranker, fixed: bool
 ) -> TrainingData:
     """Return the lists in the order of training, in batches of ``params.batch_size``.
 

@@ -11,12 +11,12 @@ from triptych.params.sections import Model, Params
 from triptych.reranker.cross_encoder import has_fresh_head, load_reranker, pair_scores
 from triptych.reranker.pair_format import pair_store
 from triptych.triplets.examples import Examples
-from triptych.triplets.mining.hard_negatives import Scores
+from triptych.triplets.mining.hard_negatives import PairScorer
 
 
 def reranker_guide(
     params: Params, texts: Path, tokens: Path, examples: Examples, passage_ids: TextIds, precision: Precision
-) -> Scores:
+) -> PairScorer:
     """Return the scores of the reranker that ``mine.guide`` names: the probability that a chunk answers an anchor.
 
     ``passage_ids`` has the text id of every chunk of the corpus. Raise `UserError` if the model is not a trained

@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder
 from triptych.errors import UserError
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.params.sections import Params, Tokenize
-from triptych.tokens.pair_store import PairFrame, PairStore
+from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import TokenStore, open_store, pack
 from triptych.tokens.tokenizing import token_ids, tokenize
 from triptych.triplets.examples import read_texts
@@ -31,7 +31,7 @@ _PROBES = [
 class PairFormat(NamedTuple):
     """The frame of a pair, and the parts of it that are tokenized with a text because they may merge with it."""
 
-    frame: PairFrame
+    frame: PairTemplate
     heads: dict[str, str]  # by role: what precedes the text
     tails: dict[str, str]  # by role: what follows the text
 
@@ -50,7 +50,7 @@ def format_of(model: CrossEncoder) -> PairFormat:
     bare = dict.fromkeys(_ROLES, "")
     if "message" not in model[0].modality_config:
         (before, between, after), types = _around(tokenizer)
-        return PairFormat(PairFrame(before, between, after, types, False, left, pad), bare, bare)
+        return PairFormat(PairTemplate(before, between, after, types, False, left, pad), bare, bare)
     first, second = "\u2460query\u2460", "\u2461document\u2461"
     formatter = model[0].input_formatter
     prompt = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
@@ -71,7 +71,7 @@ def format_of(model: CrossEncoder) -> PairFormat:
     middle, second_head = _split_trailing(middle)
     second_tail, closing = _split_leading(closing)
     before, between, after = map(tuple, token_ids(tokenizer, [opening, middle, closing], special=False))
-    frame = PairFrame(before, between, after, None, True, left, pad)
+    frame = PairTemplate(before, between, after, None, True, left, pad)
     return PairFormat(frame, {"query": head, "passage": second_head}, {"query": tail, "passage": second_tail})
 
 

@@ -15,7 +15,7 @@ from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, StoredIndex
+from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
 
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
@@ -74,7 +74,7 @@ def write_index(
     folder: Path,
     chunks: list[Chunk],
     passages: list[str],
-    vectors: StoredIndex,
+    vectors: VectorIndex,
     settings: IndexSettings,
     tokens: Iterable[TokenVectors],
 ) -> dict[str, int]:
@@ -103,13 +103,13 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, ChunkTexts]:
+def open_index(folder: Path, settings: IndexSettings) -> tuple[VectorIndex, LexicalIndex, ChunkTexts]:
     """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
     with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
-        vectors = StoredIndex.open(folder, settings.rescore)
+        vectors = VectorIndex.open(folder, settings.rescore)
         if len(vectors) != len(texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
         if binary and not (folder / BITS).exists():  # it would open without them and search differently

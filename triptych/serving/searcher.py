@@ -15,7 +15,7 @@ from triptych.errors import ArtifactError, UserError
 from triptych.evaluation.verdict import RerankingVerdict, Verdicts
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.late_interaction import late_scores
-from triptych.retrieval.rankings import matching, to_run
+from triptych.retrieval.rankings import drop_unmatched, to_run
 from triptych.retrieval.reranking import Reranking
 from triptych.serving.numpy_encoder import NumpyEncoder, TorchEncoder
 from triptych.serving.search_index import IndexSettings, open_index, open_tokens
@@ -104,7 +104,7 @@ class Searcher:
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
             lexical_rows, scores = self._lexical.search(questions, depth, among)
-            steps["bm25"] = matching(to_run(queries, self._texts.chunk_ids, lexical_rows, scores, depth))
+            steps["bm25"] = drop_unmatched(to_run(queries, self._texts.chunk_ids, lexical_rows, scores, depth))
             steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
             rows = np.concatenate([rows, lexical_rows], axis=1)
         row_of = {self._texts.chunk_ids[row]: row for row in np.unique(rows).tolist()}

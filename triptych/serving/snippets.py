@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bm25s.stopwords import STOPWORDS_EN
 
-from triptych.retrieval.lexical import spotted, terms
+from triptych.retrieval.lexical import term_spans, terms
 
 _BEFORE = 40  # characters shown before the first match, cut at a word
 
@@ -25,7 +25,7 @@ def snippet(content: str, query: str, width: int = 240) -> Snippet:
     """
     text = " ".join(content.split())
     wanted = set(terms(query)) - set(STOPWORDS_EN)
-    hits = [(start, end, words) for start, end, forms in spotted(text) if (words := wanted.intersection(forms))]
+    hits = [(start, end, words) for start, end, forms in term_spans(text) if (words := wanted.intersection(forms))]
     first = max(hits, key=lambda one: (_distinct(hits, one[0], width), -one[0]), default=(0, 0, set()))[0]
     start = 0 if first <= _BEFORE else text.find(" ", first - _BEFORE, first) + 1 or first
     end = len(text) if len(text) <= start + width else text.rfind(" ", start, start + width)

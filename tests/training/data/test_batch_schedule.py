@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from corpora import Example, examples_of
 
 from triptych.errors import UserError
 from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule, tilted
-from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, epoch_of_run
 from triptych.triplets.views import VIEWS
@@ -25,7 +25,7 @@ def example(number, category="api", tiers=TIERS):
     return Example(number, 500 + 20 * number + 19, 20 * number + 19, "lead", category, tuple(negatives))
 
 
-EXAMPLES = Examples.of(example(number, "guide" if number % 4 == 3 else "api") for number in range(100))
+EXAMPLES = examples_of(example(number, "guide" if number % 4 == 3 else "api") for number in range(100))
 
 
 @pytest.fixture
@@ -164,15 +164,15 @@ def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(course):
 
 
 def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(course):
-    lacking = Examples.of(example(number, tiers=("easy", "hard")) for number in range(100))
+    lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
     rows = all_rows(course(lacking))
     assert len(rows) == BATCHES * SIZE
     assert shares(rows) == pytest.approx({"easy": 0.5, "medium": 0.0, "hard": 0.5}, abs=0.02)
 
 
 def test_examples_without_a_negative_stop_the_run_with_a_reason(course):
-    with pytest.raises(UserError, match="not one triplet can be drawn"):
-        course(Examples.of(example(number, tiers=()) for number in range(20))).rows(0)
+    with pytest.raises(UserError, match="no triplet can be sampled"):
+        course(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 
 def test_what_follows_a_decision_is_unknown_until_it_is_made(course):

@@ -11,7 +11,7 @@ from triptych.params.sections import Train
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, tier_shares
-from triptych.triplets.sampling.tier_sampler import Draw
+from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class DrawnSchedule:
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
         self._stretch = train.resample_every * train.gradient_accumulation_steps
         self._decisions: list[int] = []
-        self._drawn: list[Draw] = []
+        self._drawn: list[SampledTriplets] = []
         self._lock = Lock()  # the batches are made by a thread of their own
 
     def __len__(self) -> int:
@@ -109,16 +109,17 @@ class DrawnSchedule:
         """Return category → tier → share of the triplets so far; empty where there are none."""
         return {} if isinstance(self._drawing, AnchorSampler) else tier_shares(self._examples, *self._drawn)
 
-    def _draw(self, stretch: int) -> Draw:
+    def _draw(self, stretch: int) -> SampledTriplets:
         first = stretch * self._stretch
         number = (min(first + self._stretch, self._batches) - first) * self.batch_size
         raised = self.raised[bisect_right(self._decisions, first)]
         order = np.random.default_rng([self._seed, stretch]).permutation(number)
         if isinstance(self._drawing, AnchorSampler):
             rows = self._drawing.draw(number, raised).values()
-            return Draw(np.array([row for of_category in rows for row in of_category])[order], np.empty(0, int), {})
-        draw = self._drawing.draw_all(number, self.weights(first), raised)
-        return Draw(draw.example[order], draw.negative[order], draw.short)
+            example = np.array([row for of_category in rows for row in of_category])[order]
+            return SampledTriplets(example, np.empty(0, int), {})
+        draw = self._drawing.draw_exactly(number, self.weights(first), raised)
+        return SampledTriplets(draw.example[order], draw.negative[order], draw.shortfall)
 
 
 def tilted(mix: dict[str, float], tilt: float) -> dict[str, float]:

@@ -33,7 +33,7 @@ class Collator:
         anchors, positives = column["anchor"], column["positive_chunk"]
         related = self._relations.related(positives[:, None], chunks[None, :])
         owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
-        reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
+        reached = self._answers.false_negatives(self._relations, anchors, positives, owners, candidates)
         related |= reached.reshape(related.shape)
         of_rows = {"anchor": anchor, "related": related} | dict(zip(roles, np.split(place, len(roles)), strict=True))
         of_rows |= {name: column[name] for name in ("tier",) if name in column}

@@ -28,7 +28,7 @@ from triptych.training.data.distillation import (
     token_counts,
     visible_before_cut,
 )
-from triptych.triplets.examples import Examples, read_passages
+from triptych.triplets.examples import Examples, read_passage_ids
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.sampling.epoch_sampler import (
     AnchorSampler,
@@ -113,7 +113,7 @@ class _Builder:
     @cached_property
     def passages(self) -> np.ndarray:
         """Text ids of all chunks."""
-        return np.array(read_passages(self.texts))
+        return read_passage_ids(self.texts)
 
     @property
     def fixed(self) -> bool:
@@ -149,7 +149,7 @@ class _Builder:
                 f" {store.metadata['max_length']} tokens, so nothing can be distilled; raise tokenize.max_length or"
                 " give heading a share of triplets.views"
             )
-        examples, own = self.examples.chosen(able), own[able]
+        examples, own = self.examples.select(able), own[able]
         number = self.turns(steps) * train.distill.neighborhoods
         seeds = anchors_for_run(examples, self.params.triplets, number, self.seed)
         precision = resolve_precision(train.precision, device())
