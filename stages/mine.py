@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     chunk_ids, total = [chunk.chunk_id for chunk in chunks], metrics["all"]
     with writing(args.mined) as out:
         _, written = write_round(
-            out, mined, read_texts(args.texts)[1], passage_ids.tolist(), chunk_ids, params.triplets, profile
+            out, mined, read_texts(args.texts)[1], passage_ids, chunk_ids, params.triplets, profile
         )
         # Rounds are the embedder's: mining for the reranker never ends them.
         if ends := profile == "embedder" and total["churn"] < params.mine.skip_below_churn:

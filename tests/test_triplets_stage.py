@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from corpora import rows_of
 from hand_made import OUTS, VOCABULARY, check_mix, chunk, shares, two_categories, warnings
 
 from triptych.corpus.records import Link
@@ -41,7 +42,7 @@ def test_same_corpus_gives_the_same_bytes(staged, tmp_path):
 def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
     chunks = [*two_categories(), *(chunk(row, split="test") for row in range(40, 50))]
     staged(chunks, questions=[("where do rows go", "lists40", "test"), ("how do I sort", "lists0", "train")])
-    (one,) = read_examples(tmp_path / "data/triplets/heldout/examples.parquet")
+    (one,) = rows_of(read_examples(tmp_path / "data/triplets/heldout/examples.parquet"))
     assert chunks[one.positive_chunk].chunk_id == "lists40"
     assert one.negatives
     assert {chunks[negative.chunk].split for negative in one.negatives} == {"test"}

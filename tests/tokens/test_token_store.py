@@ -72,7 +72,7 @@ def test_store_of_another_tokenizer_is_refused(store, tmp_path):
 
 
 def test_missing_store_is_named(tmp_path):
-    with pytest.raises(UserError, match="holds no tokens"):
+    with pytest.raises(UserError, match="contains no tokens"):
         open_store(tmp_path / "tokens", "abc")
 
 

@@ -13,10 +13,10 @@ from triptych.params.sections import Mine
 from triptych.progress import strides
 from triptych.retrieval.dense import DenseIndex
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations, codes, score_limit
+from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations, codes
 from triptych.triplets.heuristics.candidates import Words, rank_in_group
 from triptych.triplets.mining.mining_metrics import REASONS, MiningMetrics
-from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool, fractional_quota
+from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool, fractional_quota, score_limit
 
 _BLOCK = 4096  # anchors searched and filtered together; affects memory, not results
 _CANDIDATES_PER_NEGATIVE = 8  # candidates that reach the expensive filters, for each negative needed
