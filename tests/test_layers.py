@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1] / "triptych"
 # Rooms in the order in which they may be imported. A module belongs to the longest room that its path begins with.
 ROOMS = [
     "errors",
+    "ids",
     "artifacts",
     "pipeline",
     "progress",
