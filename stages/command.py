@@ -1,21 +1,13 @@
 """What every stage's command line shares: path flags, a closing line, errors without a traceback."""
 
 import argparse
-import logging
-import os
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 from triptych.progress import quiet
-
-# Notes of libraries to their developers, some of them written on import, which would bury ours.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
