@@ -17,7 +17,7 @@ from triptych.encoding.mining_vectors import vectors_for_mining
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
-from triptych.models.round_record import write_end
+from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         # The reranker is no round of the embedder's: what is mined for it ends none.
         if ends := profile == "embedder" and all_["churn"] < params.mine.skip_below_churn:
-            write_end(out, all_["churn"])
+            write_skipped_round(out, all_["churn"])
     write_json(args.metrics, {"mined": figures, "ends": ends} | written)
     for line in advice(figures):
         print_line(f"warning: {line}")

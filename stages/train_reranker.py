@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
             "lists": len(lists.example),
             "negatives": lists.drawn,
             "final_loss": trained.curve[-1].loss if trained.curve else None,
-            "deviation": trained.watched,
+            "deviation": trained.collapse,
             "incidents": asdict(trained.incidents),
         },
     )

@@ -16,9 +16,9 @@ from triptych.models.adapter import make_trainable
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.params.sections import Params
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.accelerations import load_to_train
-from triptych.training.loop.trainer import Trained, train
+from triptych.training.loop.trainer import TrainingResult, train
 from triptych.training.recovery.collapse import statistics
 from triptych.triplets.examples import read_examples
 
@@ -41,7 +41,7 @@ class SmokeResult:
     device: str
     steps: list[Step]
     device_peak: int | None  # bytes allocated on the GPU at most; None where there is none
-    trained: Trained
+    trained: TrainingResult
 
     def seconds(self) -> tuple[float, float]:
         """Return mean and standard deviation of the steps behind the first, which also warms up."""
@@ -83,7 +83,8 @@ def smoke(
     examples = read_examples(round_folder / "examples.parquet")
     name, turn = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
-    material = prepare(corpus, texts, store, examples, previous, params, turn.model_copy(update={"steps": steps}), seed)
+    round_params = turn.model_copy(update={"steps": steps})
+    material = prepare_training_data(corpus, texts, store, examples, previous, params, round_params, seed)
     make_trainable(model, params.train, None)
     watch = _Watch()
     model.register_forward_hook(watch.take)

@@ -1,4 +1,4 @@
-"""Write a model that loads with plain sentence-transformers, and check that what loads is what was judged."""
+"""Save a model for plain sentence-transformers, and check that the saved model is the one that was evaluated."""
 
 from pathlib import Path
 
@@ -26,15 +26,15 @@ def publish(
 ) -> None:
     """Save ``model`` with its prompts into an existing folder and load it again.
 
-    Raises AssertionError when the loaded model's vectors differ from those in memory, or when a tuned model
-    gives the base model's vectors: both have happened to others when adapters were merged.
+    Raise AssertionError if the loaded model's vectors differ from those in memory, or if a tuned model gives the base
+    model's vectors: both are known bugs of merging adapters.
     """
-    # The prompts it was judged with, which may be none; a default prompt would be put before every text.
+    # The prompts it was evaluated with, which may be empty; a default prompt would be put before every text.
     model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
     for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)  # they are saved for their owner's eyes only
+        path.chmod(0o644)  # they are saved as readable by their owner only
     write_text(folder / "README.md", card)
     loaded = SentenceTransformer(str(folder), device=str(model.device)).eval()
     in_memory, from_disk, from_base = (_vectors(one) for one in (model, loaded, base))

@@ -155,6 +155,7 @@ class Train(Section):
     prefetch_batches: int = Field(ge=0)
     prefetch_workers: Count
     checkpoint_every: Count
+    fused: bool = Field(description="Compute BERT and LoRA layers with hand-written forward and backward passes.")
     dropout: bool
     loss: Literal["auto", "softmax", "triplet", "distill"]
     margin: Positive
