@@ -39,7 +39,7 @@ from triptych.params.load import load_params
 from triptych.params.sections import Params
 from triptych.params.triplets import Views
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples
 
@@ -141,7 +141,9 @@ def trained(made: Made, seed: int, place: Path, number: int = 0) -> Blend:
         model = load_base(params.model)
         cut = int(made.evaluator.store.metadata["max_length"])
         record = RoundRecord(settings.method, describe(params.model, model), cut, 1.0, folder.name, None)
-        material = prepare(corpus, texts, made.evaluator.store, examples, previous, params, turn, seed + number)
+        material = prepare_training_data(
+            corpus, texts, made.evaluator.store, examples, previous, params, turn, seed + number
+        )
         make_trainable(model, settings, previous if number else None)
         train(model, material, settings, turn.learning_rate)
         with writing(folder) as out:

@@ -28,7 +28,7 @@ from triptych.evaluation.significance import paired_bootstrap
 from triptych.models.adapter import Blend, difference, make_trainable, save_trained
 from triptych.models.loading import load_base
 from triptych.training.data.collator import Collator
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.trainer import train
 from triptych.triplets.examples import Examples, read_examples, write_examples
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
@@ -111,7 +111,7 @@ class Trials:
         model = load_base(params.model)
         data, own = made.folder / "data", seed + crc32(f"round{number}".encode())
         inputs = data / "corpus", data / "triplets/texts", made.evaluator.store, examples, made.folder / "models/base"
-        material = prepare(*inputs, params, turn, own)
+        material = prepare_training_data(*inputs, params, turn, own)
         if raw:
             strangers = Relations(strange(self._chunks), [])
             material = replace(material, collator=Collator(made.evaluator.store, strangers, _NO_ANSWERS, False))

@@ -44,7 +44,7 @@ from triptych.models.adapter import make_trainable
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.fast.malloc import keep_freed_memory
 from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples, read_texts
@@ -152,7 +152,7 @@ def ours(project: Path, settings: list[str], seed: int, every: int, mark: float)
         corpus, texts = folder / "data/corpus", folder / "data/triplets/texts"
         store = open_store(folder / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(folder / "data/triplets/round0/examples.parquet")
-        material = prepare(corpus, texts, store, examples, folder / "models/base", params, turn, seed)
+        material = prepare_training_data(corpus, texts, store, examples, folder / "models/base", params, turn, seed)
         make_trainable(model, settings_of_run, None)
         spent = time.perf_counter() - started
         evaluator = load_evaluator(corpus, texts, ["dev"], store, params.train.precision)

@@ -86,7 +86,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     from triptych.params.sections import TrainRound
     from triptych.tokens.token_store import open_store
     from triptych.training.data.batch_schedule import FixedSchedule
-    from triptych.training.data.training_data import prepare
+    from triptych.training.data.training_data import prepare_training_data
     from triptych.triplets.examples import read_examples, read_passage_ids
 
     stamps: list[tuple[float, float]] = []
@@ -118,12 +118,11 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     examples = read_examples(Path("data/triplets/round0/examples.parquet"))
     turns = steps * (2 if side == "double" else 1)
     turn = TrainRound(previous="base", steps=turns, learning_rate=1e-3, negatives="stored")
-    material = prepare(
+    material = prepare_training_data(
         Path("data/corpus"), Path("data/triplets/texts"), store, examples, Path("models/base"), params, turn, 1
     )
-    drawn = [row for batch in range(turns) for row in material.schedule.rows(batch)]
-    columns = {name: [row[name] for row in drawn] for name in drawn[0]}
-    material = replace(material, schedule=FixedSchedule(columns, ROWS))
+    drawn = [material.schedule.rows(batch) for batch in range(turns)]
+    columns = {name: np.concatenate([batch[name] for batch in drawn]) for name in drawn[0]}
     if task == "triplet":
         chosen = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: turns * ROWS // NEGATIVES]
         places = (examples.pool.offsets[chosen][:, None] + np.arange(NEGATIVES)).ravel()
@@ -137,10 +136,11 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "negative_chunk": chunk.tolist(),
             "tier": examples.pool.tier[places].tolist(),
         }
+    material = replace(material, schedule=FixedSchedule.from_columns(columns, ROWS))
     torch.manual_seed(0)
     if side == "ours":  # whose model may drop padding that the call has
         made = material.collator
-        material = replace(material, collator=lambda rows: counted(made(rows), seen))
+        material = replace(material, collator=lambda columns: counted(made(columns), seen))
     else:
         model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
     run = ours if side == "ours" else theirs
@@ -212,7 +212,8 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     if side in ("eager", "double", "resident"):
         model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
     texts = read_texts(Path("data/triplets/texts"))[1]
-    columns = material.schedule.columns
+    batches = material.schedule.batches
+    columns = {name: np.concatenate([batch[name] for batch in batches]).tolist() for name in batches[0]}
     names = ("anchor", "positive", "negative")
     dataset = Dataset.from_dict({name: [texts[one] for one in columns[name]] for name in names})
     if material.loss == "triplet":

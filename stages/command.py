@@ -1,21 +1,13 @@
 """The command line that all stages share: path flags, printed lines, errors without a traceback."""
 
 import argparse
-import logging
-import os
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 from triptych.progress import quiet
-
-# Warnings of libraries meant for developers, some of them printed on import, which would bury our own lines.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:

@@ -18,7 +18,7 @@ from triptych.ids import ChunkRows
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
-from triptych.models.round_record import write_end
+from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         # Rounds are the embedder's: mining for the reranker never ends them.
         if ends := profile == "embedder" and total["churn"] < params.mine.skip_below_churn:
-            write_end(out, total["churn"])
+            write_skipped_round(out, total["churn"])
     write_json(args.metrics, {"mined": metrics, "ends": ends} | written)
     for line in advice(metrics):
         print_line(f"warning: {line}")

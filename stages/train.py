@@ -5,24 +5,29 @@
 --curve metrics/train/round0.csv --tables metrics/train/round0 --vectors data/vectors
 --checkpoints .checkpoints/round0``
 
-``accelerate launch -m stages.train …`` trains in several processes; the first of them writes. ``--vectors`` is a cache,
-no out, nor are ``--checkpoints``: a run that was killed goes on from what lies there, and removes it when it is done.
+``accelerate launch -m stages.train …`` trains in several processes; the main process writes. ``--vectors`` is a cache,
+not an output. Nor is ``--checkpoints``: a run that was killed continues from it, and removes it when it is done.
 """
 
 from dataclasses import asdict
 from zlib import crc32
-
-from accelerate import PartialState
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
 from triptych.models.adapter import Blend, difference, make_trainable, save_trained
 from triptych.models.loading import describe, load_base
-from triptych.models.round_record import RoundRecord, keep_better, keep_previous, read_end, read_round_record
+from triptych.models.round_record import (
+    RoundRecord,
+    copy_round,
+    read_round_record,
+    read_skipped_round,
+    write_better_round,
+)
 from triptych.params.load import load_params
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
+from triptych.training.distributed import is_main_process
 from triptych.training.loop.accelerations import load_to_train
 from triptych.training.loop.early_stopping import DevEvaluation
 from triptych.training.loop.trainer import train
@@ -32,7 +37,7 @@ from triptych.triplets.examples import read_examples
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the trained weights with the strength that is best on dev."""
+    """Train a round and write its weights with the strength that is best on dev."""
     names = (
         "corpus",
         "texts",
@@ -47,73 +52,82 @@ def main(argv: list[str] | None = None) -> None:
         "checkpoints",
     )
     args = paths(__doc__, *names, argv=argv)
-    churn = read_end(args.round)
+    params = load_params()
+    metric = params.promote.measure
+    churn = read_skipped_round(args.round)
     if churn is not None:
         with writing(args.model) as out:
-            kept = keep_previous(out, args.previous)
+            kept = copy_round(out, args.previous)
         write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in, "churn": churn})
         write_text(args.curve, "step,loss\n")
-        write_text(args.tables / "dev.csv", "step,category,mrr@10,weight\n")
-        write_text(args.tables / "strengths.csv", "strength,category,mrr@10\n")
+        write_text(args.tables / "dev.csv", dev_csv([], metric))
+        write_text(args.tables / "strengths.csv", strengths_csv({}, metric))
         print_line(
             f"train {args.model.name}: not trained, mining renewed only {churn:.1%} of the hard negatives"
             f" (mine.skip_below_churn); {kept.trained_in} is kept; {args.model}"
         )
         return
-    params = load_params()
     model = load_to_train(params.model, params.train)
     base = describe(params.model, model)
     store = open_store(args.tokens, base["tokenizer_sha256"])
     examples = read_examples(args.round / "examples.parquet")
-    settings, turn = params.train, params.rounds.train[args.model.name]
-    # A seed of its own for each round, so that rounds draw different negatives.
+    settings, round_params = params.train, params.rounds.train[args.model.name]
+    # Each round has its own seed, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
-    material = prepare(args.corpus, args.texts, store, examples, args.previous, params, turn, seed)
-    rows = len(material.schedule) * material.schedule.batch_size
+    training_data = prepare_training_data(
+        args.corpus, args.texts, store, examples, args.previous, params, round_params, seed
+    )
+    rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
-    watch = DevEvaluation(evaluator, material, settings, args.vectors)
-    read = [params.model, params.triplets, params.tokenize.padding, settings, turn]
-    key = run_key(args.model.name, read, [args.corpus, args.texts, args.tokens, args.round, args.previous])
-    trained = train(model, material, settings, turn.learning_rate, args.checkpoints / key, callbacks=[watch])
-    if not PartialState().is_main_process:
+    dev_evaluation = DevEvaluation(evaluator, metric, training_data, settings, args.vectors)
+    used = [params.model, params.triplets, params.tokenize.padding, settings, round_params, metric]
+    key = run_key(args.model.name, used, [args.corpus, args.texts, args.tokens, args.round, args.previous])
+    result = train(
+        model,
+        training_data,
+        settings,
+        round_params.learning_rate,
+        args.checkpoints / key,
+        callbacks=[dev_evaluation],
+    )
+    if not is_main_process():
         return
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
         fresh = load_base(params.model)
-        strength, dev = choose_strength(
-            Blend(fresh, difference(fresh, out)), settings.strengths, evaluator, args.vectors
-        )
-        overall = {one: evaluator.overall(found) for one, found in dev.items()}
+        blend = Blend(fresh, difference(fresh, out))
+        strength, dev = choose_strength(blend, settings.strengths, evaluator, metric, args.vectors)
+        overall = {one: evaluator.overall(by_category) for one, by_category in dev.items()}
         record = RoundRecord(settings.method, base, max_length, strength, args.model.name, overall[strength])
-        kept = keep_better(out, record, args.previous)
+        kept = write_better_round(out, record, args.previous)
     write_json(
         args.metrics,
         {
-            "loss": material.loss,
+            "loss": training_data.loss,
             "rows": rows,
-            "mix": material.mix(),
+            "mix": training_data.mix(),
             "strength": kept.strength,
             "trained_in": kept.trained_in,
-            "dev": {"mrr@10": {f"strength {one:g}": value for one, value in overall.items()} | {"kept": kept.dev}},
-            "final_loss": trained.curve[-1].loss if trained.curve else None,
-            "measured_at": [point["step"] for point in watch.points],
-            "stopped": watch.stopped,
-            "cosine": trained.watched,
-            "incidents": asdict(trained.incidents),
+            "dev": {metric: {f"strength {one:g}": value for one, value in overall.items()} | {"kept": kept.dev}},
+            "final_loss": result.curve[-1].loss if result.curve else None,
+            "measured_at": [point["step"] for point in dev_evaluation.points],
+            "stopped": dev_evaluation.stop_reason,
+            "cosine": result.collapse,
+            "incidents": asdict(result.incidents),
         },
     )
-    write_text(args.curve, steps_csv(trained.steps))
-    write_text(args.tables / "dev.csv", dev_csv(watch.points))
-    write_text(args.tables / "strengths.csv", strengths_csv(dev))
+    write_text(args.curve, steps_csv(result.steps))
+    write_text(args.tables / "dev.csv", dev_csv(dev_evaluation.points, metric))
+    write_text(args.tables / "strengths.csv", strengths_csv(dev, metric))
     clear_checkpoints(args.checkpoints)
     choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
     print_line(
-        f"train {args.model.name}: {material.steps} steps, {rows} rows, loss {material.loss}"
-        + (f", stopped: {watch.stopped}" if watch.stopped else "")
-        + f"; dev mrr@10 base {overall[0.0]:.3f}, this round {overall[strength]:.3f}: {choice}; {args.model}"
+        f"train {args.model.name}: {training_data.steps} steps, {rows} rows, loss {training_data.loss}"
+        + (f", stopped: {dev_evaluation.stop_reason}" if dev_evaluation.stop_reason else "")
+        + f"; dev {metric} base {overall[0.0]:.3f}, this round {overall[strength]:.3f}: {choice}; {args.model}"
     )
 
 

@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
             "lists": len(lists.example),
             "negatives": lists.counts,
             "final_loss": trained.curve[-1].loss if trained.curve else None,
-            "deviation": trained.watched,
+            "deviation": trained.collapse,
             "incidents": asdict(trained.incidents),
         },
     )

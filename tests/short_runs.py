@@ -8,15 +8,15 @@ import pytest
 import tiny_families
 import torch
 
-from triptych.training.loop.trainer import Trained
-from triptych.training.recovery.step_guard import Recovery
+from triptych.training.loop.trainer import TrainingResult
+from triptych.training.recovery.step_guard import StepGuard
 
 
 class Ran(NamedTuple):
-    """A run, and the weights that trained in it."""
+    """The result of a run, and the weights that trained in it."""
 
     weights: dict
-    trained: Trained
+    trained: TrainingResult
     model: object
 
 
@@ -28,7 +28,7 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
     from triptych.params.load import load_params
     from triptych.params.sections import TrainRound
     from triptych.tokens.token_store import open_store
-    from triptych.training.data.training_data import prepare
+    from triptych.training.data.training_data import prepare_training_data
     from triptych.training.loop.trainer import train
     from triptych.triplets.examples import read_examples
 
@@ -43,20 +43,20 @@ def short_run(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         make_trainable(model, params.train, None)
-        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
-        material = prepare(
+        round_params = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
+        training_data = prepare_training_data(
             tmp_path / "data/corpus",
             tmp_path / "data/triplets/texts",
             store,
             examples,
             tmp_path / "models/base",
             params,
-            turn,
+            round_params,
             1,
         )
         if touch is not None:
             touch(model)
-        trained = train(model, material, params.train, learning_rate, checkpoints)
+        trained = train(model, training_data, params.train, learning_rate, checkpoints)
         weights = {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
         return Ran(weights, trained, model)
 
@@ -121,11 +121,11 @@ def short_lists(params_of, tmp_path):
         shape = (wanted.steps * settings.batch_size, wanted.negatives, wanted.random)
         lists = draw_lists(examples, relations, rows, params.triplets, shape, 1)
         passages = read_passage_ids(texts)
-        material = list_training_data(examples, lists, passages, store, wanted, fixed=False)
+        training_data = list_training_data(examples, lists, passages, store, wanted, fixed=False)
         make_trainable(model, settings, None)
         if touch is not None:
             touch(model)
-        trained = train(model, material, settings, wanted.learning_rate, checkpoints, loss=list_loss(wanted))
+        trained = train(model, training_data, settings, wanted.learning_rate, checkpoints, loss=list_loss(wanted))
         weights = {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
         return model, store, trained, weights, examples
 
@@ -133,14 +133,14 @@ def short_lists(params_of, tmp_path):
 
 
 def limited(tokens, times=10**9):
-    """Return what makes a model run out of memory on more tokens than it has room for, as often as ``times``."""
+    """Return a ``touch`` that lets a model run out of memory above ``tokens`` tokens, at most ``times`` times."""
     seen = []
 
     def touch(model):
         def hook(module, given):
-            room = given[0]["input_ids"].numel() <= tokens
-            # Without a graph texts need little.
-            if torch.is_grad_enabled() and not room and len(seen) < times:
+            fits = given[0]["input_ids"].numel() <= tokens
+            # Without a graph, texts need little memory.
+            if torch.is_grad_enabled() and not fits and len(seen) < times:
                 seen.append(given[0]["input_ids"].numel())
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -151,13 +151,13 @@ def limited(tokens, times=10**9):
 
 
 class KilledError(Exception):
-    """Ends a run from within, where no handler runs."""
+    """Ends a run from within, without any handler running."""
 
 
 @pytest.fixture
 def killed_after(monkeypatch):
     """Let runs end after a step, once its checkpoint is written, until ``lift()``."""
-    stepped = Recovery.on_step_begin
+    stepped = StepGuard.on_step_begin
 
     def kill(step):
         def begin(self, args, state, control, **kwargs):
@@ -165,7 +165,7 @@ def killed_after(monkeypatch):
                 raise KilledError
             stepped(self, args, state, control, **kwargs)
 
-        monkeypatch.setattr(Recovery, "on_step_begin", begin)
+        monkeypatch.setattr(StepGuard, "on_step_begin", begin)
 
-    kill.lift = lambda: monkeypatch.setattr(Recovery, "on_step_begin", stepped)
+    kill.lift = lambda: monkeypatch.setattr(StepGuard, "on_step_begin", stepped)
     return kill

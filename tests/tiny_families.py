@@ -1,4 +1,4 @@
-"""A tiny random embedder or reranker of a model family, with a tokenizer trained on the spot: nothing is fetched."""
+"""A tiny random embedder or reranker of a model family, with a tokenizer trained in the test: nothing is downloaded."""
 
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ SHAPE = {
 
 
 class Family(NamedTuple):
-    """How the models of a family are used."""
+    """Pooling, prompts and kind of a family's embedders."""
 
     pooling: str
     query_prompt: str = ""
@@ -65,7 +65,7 @@ Judge whether the Document meets the requirements. The answer can only be "yes" 
 
 
 def config_of(model_type, **changes):
-    """Return the config of a tiny model, in the terms of its family."""
+    """Return the config of a tiny model, with the key names of its family."""
     shape = SHAPE | {"vocab_size": 64, "pad_token_id": 0} | changes
     if model_type == "distilbert":
         names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
@@ -76,7 +76,7 @@ def config_of(model_type, **changes):
 
 
 def make_embedder(folder, model_type, texts, *more):
-    """Write a SentenceTransformer of a family into a new folder; ``more`` are modules behind its pooling."""
+    """Write a SentenceTransformer of a family into a new folder; ``more`` are modules after its pooling."""
     family = FAMILIES[model_type]
     tokenizer = _decoder_tokenizer(texts) if family.decoder else _encoder_tokenizer(texts)
     torch.manual_seed(7)
@@ -88,7 +88,7 @@ def make_embedder(folder, model_type, texts, *more):
 
 
 def make_reranker(folder, model_type, texts):
-    """Write a cross-encoder of a family into a folder: a head over an encoder, or a decoder that says yes or no."""
+    """Write a cross-encoder of a family into a folder: an encoder with a head, or a decoder that answers yes or no."""
     torch.manual_seed(7)
     if FAMILIES[model_type].decoder:
         tokenizer = _decoder_tokenizer([*texts, JUDGE], model_max_length=400)
@@ -119,7 +119,7 @@ def _encoder_tokenizer(texts, pair="[CLS] $A [SEP] $B [SEP]", typed=False):
 
 
 def _decoder_tokenizer(texts, model_max_length=72):
-    """Return a tokenizer as Qwen3-Embedding has it: it closes a text with the very token that it pads with."""
+    """Return a tokenizer like Qwen3-Embedding's, which ends a text with its padding token."""
     end = "<|endoftext|>"
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -26,11 +26,12 @@ ROWS = [
     {"anchor": 6, "positive": 15, "positive_chunk": 5, "negatives": [6, 2]},
     {"anchor": 0, "positive": 11, "positive_chunk": 1, "negatives": [0, 3]},
 ]
+COLUMNS = {name: np.array([row[name] for row in ROWS]) for name in ROWS[0]}
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_a_batch_has_each_pair_once_and_the_positions_of_each_list(fixed):
-    batch = ListCollator(STORE, PASSAGES, fixed)(ROWS)
+def test_a_batch_holds_each_pair_once_and_says_where_those_of_a_list_are(fixed):
+    batch = ListCollator(STORE, PASSAGES, fixed)(COLUMNS)
     position, features = batch["rows"]["pairs"], batch["features"]
     read = [ids[mask.bool()].tolist() for one in features for ids, mask in zip(*one.values(), strict=True)]
     assert position.shape == (3, 3)
@@ -70,7 +71,7 @@ class Scorer(nn.Module):
 
 @pytest.mark.parametrize("loss", [ListwiseLoss(), PointwiseLoss(2.0)])
 def test_the_gradient_of_pairs_in_pieces_is_that_of_the_batch(loss):
-    batch, gradients = ListCollator(STORE, PASSAGES, True)(ROWS), []
+    batch, gradients = ListCollator(STORE, PASSAGES, True)(COLUMNS), []
     for budget in (10**6, 1):
         model = Scorer().eval()
         GradCache(loss, Accelerator(cpu=True), budget).backward(model, batch)

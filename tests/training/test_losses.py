@@ -18,17 +18,17 @@ def rows(anchor=(0, 1), positive=(0, 1), negative=(2, 2), related=((1, 0, 0), (0
 
 def test_triplet_loss_by_hand():
     # First: 0.3 - 0.8 + 1.0 = 0.5; second: 0.3 - 0.8 + 0.0 < 0.
-    assert TripletLoss(0.3).of_vectors(QUERIES, PASSAGES, rows()).mean().item() == pytest.approx(0.25)
+    assert TripletLoss(0.3).row_losses(QUERIES, PASSAGES, rows()).mean().item() == pytest.approx(0.25)
 
 
 def test_triplet_loss_is_zero_where_the_margin_is_kept():
-    assert TripletLoss(0.2).of_vectors(QUERIES, PASSAGES, rows(negative=(1, 0))).mean().item() == 0.0
+    assert TripletLoss(0.2).row_losses(QUERIES, PASSAGES, rows(negative=(1, 0))).mean().item() == 0.0
 
 
 def test_softmax_loss_by_hand():
     first = math.log(sum(math.exp(score / 0.5) for score in (0.8, 0.6, 1.0))) - 0.8 / 0.5
     second = math.log(sum(math.exp(score / 0.5) for score in (0.6, 0.8, 0.0))) - 0.8 / 0.5
-    loss = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows()).mean()
+    loss = SoftmaxLoss(0.5).row_losses(QUERIES, PASSAGES, rows()).mean()
     assert loss.item() == pytest.approx((first + second) / 2)
 
 
@@ -36,14 +36,14 @@ def test_related_passages_are_no_negatives():
     related = ((1, 1, 0), (0, 1, 1))
     first = math.log(math.exp(1.6) + math.exp(2.0)) - 1.6
     second = math.log(math.exp(1.2) + math.exp(1.6)) - 1.6
-    loss = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows(related=related)).mean()
+    loss = SoftmaxLoss(0.5).row_losses(QUERIES, PASSAGES, rows(related=related)).mean()
     assert loss.item() == pytest.approx((first + second) / 2)
 
 
 def test_related_passages_get_no_gradient():
     passages = PASSAGES.clone().requires_grad_()
     everywhere = ((1, 1, 0), (1, 1, 0))
-    SoftmaxLoss(0.5).of_vectors(QUERIES[:1], passages, rows((0, 0), (0, 0), related=everywhere)).mean().backward()
+    SoftmaxLoss(0.5).row_losses(QUERIES[:1], passages, rows((0, 0), (0, 0), related=everywhere)).mean().backward()
     assert passages.grad[1].tolist() == [0.0, 0.0]
     assert passages.grad[2].abs().sum() > 0
 
@@ -51,24 +51,24 @@ def test_related_passages_get_no_gradient():
 def test_passages_far_above_the_positive_are_no_negatives():
     # Of the first row 1.0 passes 0.8 by 0.2, of the second nothing passes 0.8.
     first, second = (math.log(math.exp(1.6) + math.exp(1.2)) - 1.6, math.log(sum(map(math.exp, (1.2, 1.6, 0.0)))) - 1.6)
-    assert SoftmaxLoss(0.5, 0.1).of_vectors(QUERIES, PASSAGES, rows()).mean().item() == pytest.approx(
+    assert SoftmaxLoss(0.5, 0.1).row_losses(QUERIES, PASSAGES, rows()).mean().item() == pytest.approx(
         (first + second) / 2
     )
-    whole = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows()).mean().item()
-    assert SoftmaxLoss(0.5, 0.25).of_vectors(QUERIES, PASSAGES, rows()).mean().item() == whole
+    whole = SoftmaxLoss(0.5).row_losses(QUERIES, PASSAGES, rows()).mean().item()
+    assert SoftmaxLoss(0.5, 0.25).row_losses(QUERIES, PASSAGES, rows()).mean().item() == whole
 
 
 def test_a_positive_below_all_others_is_kept_and_what_is_masked_gets_no_gradient():
     passages = PASSAGES.clone().requires_grad_()
     only = rows((0,), (1,), (2,), ((0, 0, 0),))
-    loss = SoftmaxLoss(0.5, 0.1).of_vectors(QUERIES[:1], passages, only).mean()
+    loss = SoftmaxLoss(0.5, 0.1).row_losses(QUERIES[:1], passages, only).mean()
     loss.backward()
     assert loss.item() == 0.0
     assert not passages.grad.any()
 
 
 def test_the_positive_counts_though_it_is_related_to_itself():
-    alone = SoftmaxLoss(0.5).of_vectors(QUERIES, PASSAGES, rows(related=((1, 1, 1), (1, 1, 1))))
+    alone = SoftmaxLoss(0.5).row_losses(QUERIES, PASSAGES, rows(related=((1, 1, 1), (1, 1, 1))))
     assert alone.mean().item() == pytest.approx(0.0)
 
 
@@ -78,7 +78,7 @@ def test_loss_is_float32_under_autocast(loss):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = loss(0.5)(torch.cat([QUERIES, PASSAGES]), rows() | texts)
     assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(loss(0.5).of_vectors(QUERIES, PASSAGES, rows()).mean().item())
+    assert found.item() == pytest.approx(loss(0.5).row_losses(QUERIES, PASSAGES, rows()).mean().item())
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(TripletLoss(0.3), [2, 0]), (SoftmaxLoss(0.05), [2, 0])])

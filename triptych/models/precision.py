@@ -1,4 +1,4 @@
-"""Precision and optimizer: what is asked for, what this machine has, and a line where they differ."""
+"""The precision to compute in: what is asked for, or the next best that the device has."""
 
 import logging
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 def resolve_precision(wanted: str, device: torch.device) -> Precision:
     """Return the precision to compute in.
 
-    ``auto`` is bf16 where the device computes in it, else fp16 on CUDA, else fp32. fp16 needs a GradScaler and
-    with it CUDA; elsewhere, and for bf16 without hardware, the next best is taken and said.
+    ``auto`` is bf16 if the device computes in it, else fp16 on CUDA, else fp32. fp16 needs a GradScaler and with it
+    CUDA; elsewhere, and for bf16 without hardware, the next best is taken and a warning logged.
     """
     has_bf16 = _has_bf16(device)
     if wanted == "auto":
@@ -27,9 +27,9 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
         log.warning("train.precision: fp16 needs CUDA; computing in %s", "bf16" if has_bf16 else "fp32")
         return "bf16" if has_bf16 else "fp32"
     if wanted == "bf16" and not has_bf16:
-        instead: Precision = "fp16" if device.type == "cuda" else "fp32"
-        log.warning("train.precision: this %s has no bf16; computing in %s", device.type.upper(), instead)
-        return instead
+        fallback: Precision = "fp16" if device.type == "cuda" else "fp32"
+        log.warning("train.precision: this %s has no bf16; computing in %s", device.type.upper(), fallback)
+        return fallback
     return wanted  # type: ignore[return-value]
 
 
@@ -41,7 +41,7 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 @contextmanager
 def without_autocast(model: nn.Module) -> Iterator[None]:
-    """Compute without the autocast that accelerate has put around the forward of a model."""
+    """Compute without the autocast that accelerate has wrapped around a model's forward."""
     wrapped = model.forward
     plain = getattr(model, "_original_forward", wrapped)  # where accelerate keeps it
     vars(model)["forward"] = plain
@@ -49,30 +49,6 @@ def without_autocast(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         vars(model)["forward"] = wrapped
-
-
-def resolve_optimizer(wanted: str, device: torch.device) -> str:
-    """Return the trainer's name of the optimizer; 8-bit AdamW where it takes a step on ``device``, else plain AdamW."""
-    if wanted == "adamw_8bit":
-        try:
-            _step_in_eight_bits(device)
-        except Exception as error:  # a missing package, a missing library of CUDA, a kernel that is not there
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            log.warning("train.optimizer: adamw_8bit does not work here (%s); using adamw", reason[0])
-        else:
-            return "adamw_bnb_8bit"
-    return "adamw_torch"
-
-
-def _step_in_eight_bits(device: torch.device) -> None:
-    """Take one step with 8-bit AdamW; raise where it fails, or moves a weight wrongly."""
-    from bitsandbytes.optim import AdamW8bit
-
-    weights = torch.nn.Parameter(torch.zeros(1 << 14, device=device))  # smaller ones keep their state in 32 bits
-    weights.grad = torch.ones_like(weights)
-    AdamW8bit([weights], lr=0.1, weight_decay=0.0).step()
-    if not torch.allclose(weights, torch.full_like(weights, -0.1), atol=0.01):  # Adam's first step is the learning rate
-        raise ArithmeticError("a step goes wrong")
 
 
 def _has_bf16(device: torch.device) -> bool:

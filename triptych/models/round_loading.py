@@ -1,4 +1,4 @@
-"""Load the embedder of a round: the base model with what the round changed, at the strength chosen on dev."""
+"""Load the embedder of a round: the base model plus the round's change of weights, at the strength chosen on dev."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from triptych.params.sections import Model
 
 
 def load_round(folder: Path, model: Model) -> tuple[Blend, RoundRecord]:
-    """Load the base model with what a round changed, set to the strength that was chosen."""
+    """Load the base model with the change of weights of a round, set to the chosen strength."""
     record = read_round_record(folder)
     base = load_base(model)
     if describe(model, base) != record.base:
@@ -24,5 +24,5 @@ def load_round(folder: Path, model: Model) -> tuple[Blend, RoundRecord]:
 
 
 def load_model(folder: Path, model: Model) -> SentenceTransformer:
-    """Load the embedder that a round gives, at its chosen strength."""
+    """Load the embedder of a round at its chosen strength."""
     return load_round(folder, model)[0].model

@@ -1,4 +1,4 @@
-"""What a round leaves behind: the trained weights and ``round.json``, which says what they are."""
+"""The record of a round, ``round.json``, which describes the trained weights beside it."""
 
 import shutil
 from dataclasses import asdict, dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 from triptych.artifacts import read_json, write_json
 
-_END = "end.json"
+_SKIPPED = "end.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class RoundRecord:
     base: dict[str, Any]
     max_length: int
     strength: float  # chosen on dev; 0 is the base model
-    trained_in: str  # the round whose weights these are; an earlier one if this round was no better on dev
-    dev: float | None  # mrr@10 on dev at that strength; None where nothing was measured
+    trained_in: str  # the round that trained these weights; an earlier one if this round was not better on dev
+    dev: float | None  # `promote.measure` on dev at that strength; None if dev was not evaluated
 
 
 def write_round_record(folder: Path, record: RoundRecord) -> None:
@@ -32,28 +32,28 @@ def read_round_record(folder: Path) -> RoundRecord:
     return RoundRecord(**read_json(folder / "round.json"))
 
 
-def keep_better(folder: Path, record: RoundRecord, previous_folder: Path) -> RoundRecord:
-    """Write a round's record beside its weights; where the round before is no worse on dev, put that in its place."""
+def write_better_round(folder: Path, record: RoundRecord, previous_folder: Path) -> RoundRecord:
+    """Write a round's record beside its weights, or replace both by the previous round if it is as good on dev."""
     previous = read_round_record(previous_folder)
     if previous.dev is not None and record.dev is not None and previous.dev >= record.dev:
         shutil.rmtree(folder)
-        return keep_previous(folder, previous_folder)
+        return copy_round(folder, previous_folder)
     write_round_record(folder, record)
     return record
 
 
-def keep_previous(folder: Path, previous_folder: Path) -> RoundRecord:
-    """Fill an existing folder with the round before; return its record."""
+def copy_round(folder: Path, previous_folder: Path) -> RoundRecord:
+    """Copy the previous round into an existing folder; return its record."""
     shutil.copytree(previous_folder, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
     return read_round_record(previous_folder)
 
 
-def write_end(round_folder: Path, churn: float) -> None:
-    """Write beside a round's mined examples that they are too few new ones to train on."""
-    write_json(round_folder / _END, {"churn": churn})
+def write_skipped_round(round_folder: Path, churn: float) -> None:
+    """Mark a round as not to be trained, since mining renewed only the share ``churn`` of its hard negatives."""
+    write_json(round_folder / _SKIPPED, {"churn": churn})
 
 
-def read_end(round_folder: Path) -> float | None:
-    """Return the churn at which mining ended the rounds, or None where the round is to be trained."""
-    path = round_folder / _END
+def read_skipped_round(round_folder: Path) -> float | None:
+    """Return the churn of a round that is not to be trained, or None if it is to be trained."""
+    path = round_folder / _SKIPPED
     return read_json(path)["churn"] if path.exists() else None

@@ -1,7 +1,6 @@
 """The reranker's training data: lists of pairs, their collator, and the losses of their scores."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,36 +10,35 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from triptych.ids import TextIds
 from triptych.params.sections import TrainReranker
 from triptych.tokens.pair_store import PairStore
+from triptych.training.data.batch import Batch, Columns, Rows
 from triptych.training.data.batch_schedule import FixedSchedule
-from triptych.training.data.collator import Batch, like_length
+from triptych.training.data.collator import like_length, positions_in_groups
 from triptych.training.data.training_data import TrainingData
-from triptych.training.losses import ContrastiveLoss, Rows
+from triptych.training.losses import ContrastiveLoss
 from triptych.triplets.examples import Examples
 from triptych.triplets.sampling.reranker_lists import RerankerLists
 
 
 @dataclass(frozen=True, slots=True)
 class ListCollator:
-    """Makes batches of lists: each pair once, in a few groups of like length; ``pairs`` (B, 1 + N) says where.
-
-    The first pair of a list is that of anchor and positive.
-    """
+    """Collates lists: each distinct pair once, padded in a few groups of similar length."""
 
     store: PairStore
     passages: np.ndarray  # text id of each chunk
     fixed: bool
 
-    def __call__(self, rows: list[dict[str, Any]]) -> Batch:
-        """Return the batch of some rows: an anchor and a positive by text, negatives by chunk."""
-        second = np.array([[row["positive"], *self.passages[row["negatives"]]] for row in rows])
-        first = np.broadcast_to(np.array([row["anchor"] for row in rows])[:, None], second.shape)
-        pairs, place = np.unique(np.stack([first.ravel(), second.ravel()], axis=1), axis=0, return_inverse=True)
+    def __call__(self, columns: Columns) -> Batch:
+        """Return the batch of rows with an ``anchor`` and a ``positive`` (text ids) and ``negatives`` (chunk rows)."""
+        passages = np.concatenate([columns["positive"][:, None], self.passages[columns["negatives"]]], axis=1)
+        anchors = np.broadcast_to(columns["anchor"][:, None], passages.shape)
+        pairs, inverse = np.unique(np.stack([anchors.ravel(), passages.ravel()], axis=1), axis=0, return_inverse=True)
         groups = [np.arange(len(pairs))] if self.fixed else like_length(self.store.lengths(pairs))
-        stands = np.empty(len(pairs), np.int64)
-        stands[np.concatenate(groups)] = np.arange(len(pairs))
-        made = [self.store.pad(pairs[group], self.fixed) for group in groups]
-        features = [{name: torch.from_numpy(one) for name, one in group.items()} for group in made]
-        return {"features": features, "rows": {"pairs": torch.from_numpy(stands[place.reshape(second.shape)])}}
+        features = [
+            {name: torch.from_numpy(one) for name, one in self.store.pad(pairs[group], self.fixed).items()}
+            for group in groups
+        ]
+        positions = positions_in_groups(groups)[torch.from_numpy(inverse.reshape(passages.shape))]
+        return Batch(features=features, rows=Rows(pairs=positions))
 
 
 class ListLoss(ContrastiveLoss):
@@ -93,10 +91,10 @@ def list_training_data(
     ``passage_ids`` has the text id of every chunk of the corpus; ``fixed`` pads all pairs to ``max_length``.
     """
     columns = {
-        "anchor": examples.anchor[lists.example].tolist(),
-        "positive": examples.positive[lists.example].tolist(),
-        "positive_chunk": examples.positive_chunk[lists.example].tolist(),
-        "negatives": lists.negatives.tolist(),
+        "anchor": examples.anchor[lists.example],
+        "positive": examples.positive[lists.example],
+        "positive_chunk": examples.positive_chunk[lists.example],
+        "negatives": lists.negatives,
     }
-    schedule = FixedSchedule(columns, params.batch_size)
+    schedule = FixedSchedule.from_columns(columns, params.batch_size)
     return TrainingData(schedule, ListCollator(store, passage_ids, fixed), params.loss, params.steps)

@@ -1,4 +1,4 @@
-"""The schedule of a run: stretches drawn when their time comes, their tiers by the curriculum, the promised mix."""
+"""The schedule of a run: segments drawn when they are needed, their tiers by the curriculum, the wanted mix."""
 
 from collections import Counter, defaultdict
 
@@ -7,13 +7,13 @@ import pytest
 from corpora import Example, examples_of
 
 from triptych.errors import UserError
-from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule, tilted
+from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule, shift_mix
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, epoch_of_run
 from triptych.triplets.views import VIEWS
 
 PASSAGES = np.arange(500, 5000)  # text id of each chunk
-BATCHES, STRETCH, SIZE = 21, 3, 10
+BATCHES, SEGMENT, SIZE = 21, 3, 10
 
 
 def example(number, category="api", tiers=TIERS):
@@ -29,11 +29,11 @@ EXAMPLES = examples_of(example(number, "guide" if number % 4 == 3 else "api") fo
 
 
 @pytest.fixture
-def course(params_with):
+def drawn_schedule(params_with):
     def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
-        settings = {"train.resample_every": STRETCH, "train.batch_size": SIZE, "triplets.views": views} | caps
+        settings = {"train.stretch": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
         params = params_with(**(settings | changes))
         epoch = epoch_of_run(batches * SIZE, examples)
         anchors = AnchorSampler(examples, params.triplets, seed, epoch)
@@ -43,8 +43,14 @@ def course(params_with):
     return make
 
 
-def all_rows(course):
-    return [row for batch in range(len(course)) for row in course.rows(batch)]
+def rows_of(schedule, batch):
+    """Return the rows of a batch as dicts."""
+    columns = {name: column.tolist() for name, column in schedule.rows(batch).items()}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def all_rows(schedule):
+    return [row for batch in range(len(schedule)) for row in rows_of(schedule, batch)]
 
 
 def shares(rows):
@@ -52,54 +58,55 @@ def shares(rows):
     return {tier: counts[tier] / counts.total() for tier in TIERS}
 
 
-def test_a_schedule_deals_whole_batches_in_order():
-    schedule = FixedSchedule({"anchor": [5, 6, 7, 8, 9], "positive": [1, 2, 3, 4, 5]}, 2)
+def test_a_fixed_schedule_has_whole_batches_in_order():
+    columns = {"anchor": np.arange(5, 10), "positive": np.arange(1, 6)}
+    schedule = FixedSchedule.from_columns(columns, 2)
     assert schedule.known() == 2
-    assert [schedule.rows(batch) for batch in range(len(schedule))] == [
+    assert [rows_of(schedule, batch) for batch in range(len(schedule))] == [
         [{"anchor": 5, "positive": 1}, {"anchor": 6, "positive": 2}],
         [{"anchor": 7, "positive": 3}, {"anchor": 8, "positive": 4}],
     ]
 
 
-@pytest.mark.parametrize("tilt", [0.0, 0.8])
-def test_the_run_as_a_whole_has_the_promised_mix_within_a_point(course, tilt):
-    made = course(**{"train.curriculum": tilt})
+@pytest.mark.parametrize("shift", [0.0, 0.8])
+def test_the_run_as_a_whole_has_the_promised_mix_within_a_point(drawn_schedule, shift):
+    made = drawn_schedule(**{"train.curriculum": shift})
     assert shares(all_rows(made)) == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.01)
     assert made.mix().keys() == {"api", "guide"}
     for found in made.mix().values():
         assert found == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.01)
 
 
-def test_the_curriculum_goes_from_easy_to_hard_and_leaves_none_out(course):
-    made = course(**{"train.curriculum": 0.8})
-    stretches = [
-        shares([row for batch in range(first, first + STRETCH) for row in made.rows(batch)])
-        for first in range(0, BATCHES, STRETCH)
+def test_the_curriculum_goes_from_easy_to_hard_and_leaves_no_tier_out(drawn_schedule):
+    made = drawn_schedule(**{"train.curriculum": 0.8})
+    segments = [
+        shares([row for batch in range(first, first + SEGMENT) for row in rows_of(made, batch)])
+        for first in range(0, BATCHES, SEGMENT)
     ]
-    assert stretches[0] == pytest.approx(made.weights(0), abs=0.05)
-    assert stretches[0]["easy"] > 0.45 > 0.15 > stretches[-1]["easy"] > 0
-    assert stretches[-1]["hard"] > 0.45 > 0.15 > stretches[0]["hard"] > 0
-    easy = [one["easy"] for one in stretches]
+    assert segments[0] == pytest.approx(made.weights(0), abs=0.05)
+    assert segments[0]["easy"] > 0.45 > 0.15 > segments[-1]["easy"] > 0
+    assert segments[-1]["hard"] > 0.45 > 0.15 > segments[0]["hard"] > 0
+    easy = [one["easy"] for one in segments]
     assert easy == sorted(easy, reverse=True)
 
 
-def test_without_a_curriculum_every_stretch_has_the_mix(course):
-    made = course(**{"train.curriculum": 0.0})
-    for first in range(0, BATCHES, STRETCH):
+def test_without_a_curriculum_every_segment_has_the_mix(drawn_schedule):
+    made = drawn_schedule(**{"train.curriculum": 0.0})
+    for first in range(0, BATCHES, SEGMENT):
         assert made.weights(first) == {"easy": 0.3, "medium": 0.4, "hard": 0.3}
-        rows = [row for batch in range(first, first + STRETCH) for row in made.rows(batch)]
+        rows = [row for batch in range(first, first + SEGMENT) for row in rows_of(made, batch)]
         assert shares(rows) == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.07)
 
 
-def test_a_tilted_mix_is_a_mix_and_moves_between_the_tiers_that_are_there():
+def test_a_shifted_mix_is_a_mix_and_moves_between_the_tiers_that_are_there():
     mix = {"easy": 0.0, "medium": 0.25, "hard": 0.75}
-    assert tilted(mix, 0.8) == pytest.approx({"easy": 0.0, "medium": 0.45, "hard": 0.55})
-    assert tilted(mix, -0.8) == pytest.approx({"easy": 0.0, "medium": 0.05, "hard": 0.95})
-    assert tilted({"easy": 0.0, "medium": 0.0, "hard": 1.0}, 0.8) == {"easy": 0.0, "medium": 0.0, "hard": 1.0}
+    assert shift_mix(mix, 0.8) == pytest.approx({"easy": 0.0, "medium": 0.45, "hard": 0.55})
+    assert shift_mix(mix, -0.8) == pytest.approx({"easy": 0.0, "medium": 0.05, "hard": 0.95})
+    assert shift_mix({"easy": 0.0, "medium": 0.0, "hard": 1.0}, 0.8) == {"easy": 0.0, "medium": 0.0, "hard": 1.0}
 
 
-def test_rows_hold_a_triplet_of_the_examples(course):
-    for row in all_rows(course()):
+def test_rows_hold_a_triplet_of_the_examples(drawn_schedule):
+    for row in all_rows(drawn_schedule()):
         assert set(row) == {"anchor", "positive", "positive_chunk", "negative", "negative_chunk", "tier"}
         number = row["anchor"]
         assert (row["positive"], row["positive_chunk"]) == (500 + 20 * number + 19, 20 * number + 19)
@@ -108,8 +115,8 @@ def test_rows_hold_a_triplet_of_the_examples(course):
         assert row["negative"] == 500 + row["negative_chunk"]
 
 
-def test_without_stored_negatives_rows_are_anchors_with_their_positives_and_there_is_no_mix(course):
-    made = course(stored=False)
+def test_without_stored_negatives_rows_are_anchors_with_their_positives_and_there_is_no_mix(drawn_schedule):
+    made = drawn_schedule(stored=False)
     rows = all_rows(made)
     assert len(rows) == BATCHES * SIZE
     for row in rows:
@@ -119,12 +126,12 @@ def test_without_stored_negatives_rows_are_anchors_with_their_positives_and_ther
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_a_stretch_is_the_same_whatever_was_drawn_before(course, stored):
-    assert course(stored=stored).rows(BATCHES - 1) == all_rows(course(stored=stored))[-SIZE:]
+def test_a_segment_is_the_same_whatever_was_drawn_before(drawn_schedule, stored):
+    assert rows_of(drawn_schedule(stored=stored), BATCHES - 1) == all_rows(drawn_schedule(stored=stored))[-SIZE:]
 
 
-def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_stretches(course):
-    met = Counter((row["anchor"], row["tier"], row["negative_chunk"]) for row in all_rows(course(batches=120)))
+def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_segments(drawn_schedule):
+    met = Counter((row["anchor"], row["tier"], row["negative_chunk"]) for row in all_rows(drawn_schedule(batches=120)))
     assert max(met.values()) > 1
     of_pool = defaultdict(list)
     for number in range(len(EXAMPLES)):
@@ -135,72 +142,74 @@ def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_stre
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_no_example_comes_back_before_all_of_its_category_were_drawn_over_stretches(course, stored):
-    times = Counter(row["anchor"] for row in all_rows(course(stored=stored)))
+def test_no_example_comes_back_before_all_of_its_category_were_drawn_over_segments(drawn_schedule, stored):
+    times = Counter(row["anchor"] for row in all_rows(drawn_schedule(stored=stored)))
     for category in (0, 1):
         rows = [times[anchor] for anchor in np.flatnonzero(EXAMPLES.category == category).tolist()]
         assert max(rows) - min(rows) <= 1
 
 
-def test_batches_are_the_same_in_whatever_order_they_are_asked_for_and_with_another_seed_others(course):
-    forward, backward, other = course(), course(), course(seed=6)
-    before = [backward.rows(batch) for batch in reversed(range(BATCHES))][::-1]
-    assert [forward.rows(batch) for batch in range(BATCHES)] == before
+def test_batches_are_the_same_in_whatever_order_they_are_asked_for_and_with_another_seed_others(drawn_schedule):
+    forward, backward, other = drawn_schedule(), drawn_schedule(), drawn_schedule(seed=6)
+    before = [rows_of(backward, batch) for batch in reversed(range(BATCHES))][::-1]
+    assert [rows_of(forward, batch) for batch in range(BATCHES)] == before
     assert all_rows(other) != all_rows(forward)
 
 
-def test_the_last_stretch_is_as_long_as_what_is_left(course):
-    made = course(batches=8)
-    assert [len(made.rows(batch)) for batch in range(8)] == [SIZE] * 8
+def test_the_last_segment_is_as_long_as_what_is_left(drawn_schedule):
+    made = drawn_schedule(batches=8)
+    assert [len(rows_of(made, batch)) for batch in range(8)] == [SIZE] * 8
     assert len(made) == made.known() == 8
 
 
-def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(course):
+def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(drawn_schedule):
     # Each example may come once with each tier; 100 examples, 210 rows in three epochs of 70.
-    rows = all_rows(course(tight=True))
+    rows = all_rows(drawn_schedule(tight=True))
     assert len(rows) == BATCHES * SIZE
     times = Counter((row["anchor"], row["tier"]) for row in rows)
     assert max(times.values()) <= 3
 
 
-def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(course):
+def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(drawn_schedule):
     lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
-    rows = all_rows(course(lacking))
+    rows = all_rows(drawn_schedule(lacking))
     assert len(rows) == BATCHES * SIZE
     assert shares(rows) == pytest.approx({"easy": 0.5, "medium": 0.0, "hard": 0.5}, abs=0.02)
 
 
-def test_examples_without_a_negative_stop_the_run_with_a_reason(course):
-    with pytest.raises(UserError, match="no triplet can be sampled"):
-        course(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
+def test_examples_without_a_negative_stop_the_run_with_a_reason(drawn_schedule):
+    with pytest.raises(UserError, match="not one triplet can be drawn"):
+        drawn_schedule(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 
-def test_what_follows_a_decision_is_unknown_until_it_is_made(course):
-    made = course()
+def test_what_follows_a_decision_is_unknown_until_it_is_made(drawn_schedule):
+    made = drawn_schedule()
     made.decide_at([6, 15])
     assert made.known() == 6
-    made.raised.append({"guide": 3.0})
+    made.category_factors.append({"guide": 3.0})
     assert made.known() == 15
     with pytest.raises(IndexError):
         made.rows(15)
 
 
-def test_a_category_whose_weight_is_raised_gets_more_rows_from_then_on(course):
-    made = course()
+def test_a_category_whose_weight_is_raised_gets_more_rows_from_then_on(drawn_schedule):
+    made = drawn_schedule()
     made.decide_at([6, 15])
-    made.raised += [{"guide": 3.0}, {}]
-    guide = [np.mean([EXAMPLES.category[row["anchor"]] for row in made.rows(batch)]) for batch in range(BATCHES)]
+    made.category_factors += [{"guide": 3.0}, {}]
+    guide = [np.mean([EXAMPLES.category[row["anchor"]] for row in rows_of(made, batch)]) for batch in range(BATCHES)]
     assert np.mean(guide[:6]) == pytest.approx(0.5)
     assert np.mean(guide[6:15]) == pytest.approx(0.75, abs=0.01)
     assert np.mean(guide[15:]) == pytest.approx(0.5)
 
 
-def test_a_run_rebuilt_from_its_decisions_has_the_same_rows(course):
-    first, again = course(), course()
+def test_a_run_rebuilt_from_its_decisions_has_the_same_rows(drawn_schedule):
+    first, again = drawn_schedule(), drawn_schedule()
     for made in (first, again):
         made.decide_at([6, 15])
-    before = [first.rows(batch) for batch in range(6)]
-    first.raised += [{"guide": 2.0}, {"guide": 4.0}]
-    again.raised = list(first.raised)
-    assert [again.rows(batch) for batch in range(20, 5, -1)][::-1] == [first.rows(batch) for batch in range(6, 21)]
-    assert [again.rows(batch) for batch in range(6)] == before
+    before = [rows_of(first, batch) for batch in range(6)]
+    first.category_factors += [{"guide": 2.0}, {"guide": 4.0}]
+    again.category_factors = list(first.category_factors)
+    assert [rows_of(again, batch) for batch in range(20, 5, -1)][::-1] == [
+        rows_of(first, batch) for batch in range(6, 21)
+    ]
+    assert [rows_of(again, batch) for batch in range(6)] == before

@@ -1,4 +1,4 @@
-"""Batches: each distinct text once, in groups of like length."""
+"""Batches: each distinct text once, in groups of similar length."""
 
 from itertools import combinations_with_replacement
 
@@ -28,37 +28,38 @@ def collate(tmp_path):
             Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
         ]
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
-        return Collator(open_store(tmp_path, "abc"), relations, PositivesByAnchor(*map(np.array, answers)), fixed)
+        collator = Collator(open_store(tmp_path, "abc"), relations, PositivesByAnchor(*map(np.array, answers)), fixed)
+        return lambda rows: collator({name: np.array([row[name] for row in rows]) for name in rows[0]})
 
     return make
 
 
 def text_ids(batch, role):
     """Read the text ids of ``queries`` or ``passages`` back: each text's last token is 1000 + its id."""
-    found = []
+    texts = []
     for group in batch["features"]:
         last = group["attention_mask"].sum(dim=1) - 1
-        found += (group["input_ids"].gather(1, last[:, None])[:, 0] - 1000).tolist()
-    return [found[place] for place in batch["rows"][role].tolist()]
+        texts += (group["input_ids"].gather(1, last[:, None])[:, 0] - 1000).tolist()
+    return [texts[position] for position in batch["rows"][role].tolist()]
 
 
-def test_each_distinct_text_stands_once_in_a_batch(collate):
+def test_each_distinct_text_is_in_a_batch_once(collate):
     batch = collate()(ROWS)
     assert sorted(text_ids(batch, "queries")) == [0, 1, 2]
     assert sorted(text_ids(batch, "passages")) == [50, 100, 101, 102, 103]
 
 
-def test_places_point_at_the_texts_of_each_row(collate):
+def test_positions_point_at_the_texts_of_each_row(collate):
     batch = collate()(ROWS)
     for column, role in (("anchor", "queries"), ("positive", "passages"), ("negative", "passages")):
-        found = [text_ids(batch, role)[place] for place in batch["rows"][column].tolist()]
+        found = [text_ids(batch, role)[position] for position in batch["rows"][column].tolist()]
         assert found == [row[column] for row in ROWS]
 
 
 def test_related_passages_of_a_batch_are_marked(collate):
     batch = collate(links=[("c0", "c1")])(ROWS)
     texts = text_ids(batch, "passages")
-    marked = [{texts[place] for place in np.flatnonzero(row)} for row in batch["rows"]["related"].numpy()]
+    marked = [{texts[position] for position in np.flatnonzero(row)} for row in batch["rows"]["related"].numpy()]
     assert marked == [{100, 101}, {100, 101}, {102}, {50, 103}]
 
 
@@ -66,7 +67,12 @@ def test_without_stored_negatives_the_other_positives_are_the_passages(collate):
     rows = [{name: row[name] for name in ("anchor", "positive", "positive_chunk")} for row in ROWS]
     batch = collate(links=[("c0", "c3")])(rows)
     assert text_ids(batch, "passages") == [50, 100, 102]
-    assert [text_ids(batch, "passages")[place] for place in batch["rows"]["positive"].tolist()] == [100, 100, 102, 50]
+    assert [text_ids(batch, "passages")[position] for position in batch["rows"]["positive"].tolist()] == [
+        100,
+        100,
+        102,
+        50,
+    ]
     assert batch["rows"]["related"].int().tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 1], [1, 1, 0]]
     assert not {"negative", "tier"} & batch["rows"].keys()
 
@@ -101,7 +107,7 @@ def test_groups_of_like_length_need_the_least_padding():
 def test_other_answers_of_an_anchor_and_what_is_related_to_them_leave_its_denominator(collate):
     answers = [1, 1, 0], [0, 2, 2]  # words 1 are answered by chunks 0 and 2
     batch = collate([("c2", "c1")], answers=answers)(ROWS)
-    column = {chunk: place for place, chunk in enumerate([50, 100, 101, 102, 103])}
+    column = {chunk: position for position, chunk in enumerate([50, 100, 101, 102, 103])}
     related = batch["rows"]["related"]
     assert related[0, [column[100], column[101], column[102]]].all()
     assert not related[2, column[100]]  # words 0 have one answer, chunk 2

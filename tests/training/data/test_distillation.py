@@ -1,4 +1,4 @@
-"""Distilling: the teacher's scores, what is drawn from its ranking, the loss that follows it, and when it is chosen."""
+"""Distillation: the teacher's scores, the batches drawn from its ranking, the loss, and when auto chooses it."""
 
 import math
 import shutil
@@ -20,12 +20,12 @@ from triptych.tokens.token_store import open_store, write_store
 from triptych.training.data.distillation import (
     DistillationAnchors,
     DistillationCollator,
-    lessons,
+    draw_distillation_batches,
     make_teacher,
     token_counts,
     visible_before_cut,
 )
-from triptych.training.data.training_data import prepare, resolve_loss
+from triptych.training.data.training_data import prepare_training_data, resolve_loss
 from triptych.training.loop.trainer import train
 from triptych.training.losses import DistillLoss
 from triptych.triplets.examples import read_examples
@@ -51,7 +51,7 @@ def teacher():
 
 
 @pytest.fixture
-def pupils(teacher):
+def anchors(teacher):
     """Two anchors of each of the first five chunks; anchor 70 + i is of chunk i // 2."""
     own = np.repeat(np.arange(5), 2)
     near = teacher.vectors[own] + np.random.default_rng(2).normal(scale=0.2, size=(10, 4)).astype(np.float32)
@@ -67,9 +67,9 @@ def settings(params_with):
     return of
 
 
-def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, pupils):
-    fused, scale = teacher.scores(pupils, np.array([3]), 0.7)
-    cosine = (teacher.vectors @ pupils.vectors[3]).tolist()
+def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anchors):
+    fused, scale = teacher.scores(anchors, np.array([3]), 0.7)
+    cosine = (teacher.vectors @ anchors.vectors[3]).tolist()
     names = [str(row) for row in ROWS]
     index = LexicalIndex(names, [" ".join(f"t{token}" for token in tokens) for tokens in SEEN])
     rows, found = index.search([" ".join(f"t{token}" for token in SEEN[1][:2])], 6)
@@ -83,7 +83,7 @@ def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, pup
     assert scale.tolist() == pytest.approx([np.std(cosine)], abs=1e-6)
 
 
-def test_anchor_behind_the_cut_is_not_taught():
+def test_an_anchor_behind_the_cut_is_left_out():
     anchors = counts([[1, 2], [1, 2, 3, 4, 5], [6, 7]])
     chunks = counts([[1, 2, 9], [1, 2, 3, 4, 9], [1, 2, 3]])
     assert visible_before_cut(anchors, chunks).tolist() == [True, True, False]
@@ -96,67 +96,72 @@ def test_tokens_are_counted_before_the_cut(tmp_path):
     assert found.toarray().tolist() == [[0, 0, 0, 0, 0, 1], [0, 1, 2, 0, 0, 0], [0] * 6]
 
 
-def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, pupils, settings):
-    rows = lessons(teacher, pupils, np.array([0, 2, 4, 6]), settings(), 1)
-    assert len(rows["anchor"]) == 8
-    for start in (0, 4):
-        assert all(chunks == rows["chunks"][start] for chunks in rows["chunks"][start : start + 4])
-        assert set(rows["chunks"][start]) <= set(ROWS.tolist())
-        assert len(set(rows["chunks"][start])) == len(rows["chunks"][start])
+def draw(teacher, anchors, seeds, params, seed=1):
+    return draw_distillation_batches(teacher, anchors, np.array(seeds), params, seed).batches
 
 
-def test_neighborhoods_begin_with_their_seeds_and_hold_their_own_chunks(teacher, pupils, settings):
-    rows = lessons(teacher, pupils, np.array([0, 8]), settings(), 1)
-    assert rows["anchor"][:2] == [70, 78]
-    assert {ROWS[0], ROWS[4]} <= set(rows["chunks"][0])
+def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, anchors, settings):
+    batches = draw(teacher, anchors, [0, 2, 4, 6], settings())
+    assert [len(batch["anchor"]) for batch in batches] == [4, 4]
+    for batch in batches:
+        assert (batch["chunks"] == batch["chunks"][0]).all()
+        assert set(batch["chunks"][0]) <= set(ROWS.tolist())
+        assert len(set(batch["chunks"][0])) == len(batch["chunks"][0])
 
 
-def test_other_anchors_are_of_the_chunks_at_hand(teacher, pupils, settings):
+def test_neighborhoods_begin_with_their_seeds_and_contain_their_own_chunks(teacher, anchors, settings):
+    (batch,) = draw(teacher, anchors, [0, 8], settings())
+    assert batch["anchor"][:2].tolist() == [70, 78]
+    assert {ROWS[0], ROWS[4]} <= set(batch["chunks"][0])
+
+
+def test_other_anchors_are_of_the_chunks_of_the_batch(teacher, anchors, settings):
     for seed in range(20):
-        rows = lessons(teacher, pupils, np.array([0]), settings(neighborhoods=1, batch_size=3), seed)
-        own = {ROWS[pupils.own[anchor - 70]] for anchor in rows["anchor"]}
-        assert own <= set(rows["chunks"][0])
+        (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, batch_size=3), seed)
+        own = {ROWS[anchors.own[anchor - 70]] for anchor in batch["anchor"]}
+        assert own <= set(batch["chunks"][0])
 
 
-def test_candidates_are_of_the_teachers_best(teacher, pupils, settings):
+def test_candidates_are_of_the_teachers_best(teacher, anchors, settings):
     params = settings(neighborhoods=1, depth=2, candidates=2)
-    fused, _ = teacher.scores(pupils, np.array([5]), params.dense_weight)
-    best = [ROWS[place] for place in np.argsort(-fused[0]) if place != pupils.own[5]][:2]
+    fused, _ = teacher.scores(anchors, np.array([5]), params.dense_weight)
+    best = [ROWS[index] for index in np.argsort(-fused[0]) if index != anchors.own[5]][:2]
     for seed in range(20):
-        assert set(best) <= set(lessons(teacher, pupils, np.array([5]), params, seed)["chunks"][0])
+        assert set(best) <= set(draw(teacher, anchors, [5], params, seed)[0]["chunks"][0])
 
 
-def test_lesson_holds_the_teachers_score_of_each_chunk(teacher, pupils, settings):
+def test_a_batch_has_the_teachers_score_of_each_chunk(teacher, anchors, settings):
     params = settings()
-    rows = lessons(teacher, pupils, np.array([0, 8]), params, 1)
-    fused, scale = teacher.scores(pupils, np.array(rows["anchor"]) - 70, params.dense_weight)
-    for number, chunks in enumerate(rows["chunks"]):
+    (batch,) = draw(teacher, anchors, [0, 8], params)
+    fused, scale = teacher.scores(anchors, batch["anchor"] - 70, params.dense_weight)
+    for number, chunks in enumerate(batch["chunks"]):
         expected = fused[number][np.searchsorted(ROWS, chunks)].tolist()
-        assert rows["teacher"][number] == pytest.approx(expected, abs=1e-5)
-    assert rows["scale"] == pytest.approx(scale.tolist())
+        assert batch["teacher"][number].tolist() == pytest.approx(expected, abs=1e-5)
+    assert batch["scale"].tolist() == pytest.approx(scale.tolist())
 
 
-def test_a_corpus_smaller_than_the_depth_is_taught_whole(teacher, pupils, settings):
-    rows = lessons(teacher, pupils, np.array([0]), settings(neighborhoods=1, depth=40, candidates=8), 1)
-    assert set(rows["chunks"][0]) == set(ROWS.tolist())
+def test_a_corpus_smaller_than_the_depth_is_used_whole(teacher, anchors, settings):
+    (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, depth=40, candidates=8))
+    assert set(batch["chunks"][0]) == set(ROWS.tolist())
 
 
-def test_seed_chooses_the_candidates(teacher, pupils, settings):
-    one, same = (lessons(teacher, pupils, np.array([0, 2]), settings(), 1) for _ in range(2))
-    assert one == same
-    assert len({str(lessons(teacher, pupils, np.array([0, 2]), settings(), seed)["chunks"]) for seed in range(8)}) > 1
+def test_seed_chooses_the_candidates(teacher, anchors, settings):
+    (one,), (same,) = (draw(teacher, anchors, [0, 2], settings()) for _ in range(2))
+    assert all(np.array_equal(one[name], same[name]) for name in one)
+    assert len({str(draw(teacher, anchors, [0, 2], settings(), seed)[0]["chunks"]) for seed in range(8)}) > 1
 
 
 def test_batch_marks_the_passages_of_each_row(tmp_path):
     metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
     write_store(tmp_path, [[100 + number] for number in range(20)], metadata)
     collate = DistillationCollator(open_store(tmp_path, "abc"), np.arange(20), fixed=False)
-    batch = collate(
-        [
-            {"anchor": 18, "chunks": [4, 2], "teacher": [1.0, 0.5], "scale": 0.1},
-            {"anchor": 17, "chunks": [9, 4], "teacher": [2.0, -1.0], "scale": 0.2},
-        ]
-    )
+    columns = {
+        "anchor": [18, 17],
+        "chunks": [[4, 2], [9, 4]],
+        "teacher": [[1.0, 0.5], [2.0, -1.0]],
+        "scale": [0.1, 0.2],
+    }
+    batch = collate({name: np.array(column) for name, column in columns.items()})
     texts = torch.cat([group["input_ids"][:, 0] for group in batch["features"]])
     assert texts[batch["rows"]["passages"]].tolist() == [102, 104, 109]
     assert texts[batch["rows"]["queries"]][batch["rows"]["anchor"]].tolist() == [118, 117]
@@ -177,18 +182,18 @@ def test_distill_loss_by_hand():
     taught = np.exp([1.0, 3.0])
     student, taught = student / student.sum(), taught / taught.sum()
     expected = float((taught * np.log(taught / student)).sum())
-    loss = DistillLoss(1.0).of_vectors(QUERIES, PASSAGES, rows([1.0, 3.0, -math.inf])).mean()
+    loss = DistillLoss(1.0).row_losses(QUERIES, PASSAGES, rows([1.0, 3.0, -math.inf])).mean()
     assert loss.item() == pytest.approx(expected, abs=1e-6)
 
 
 def test_distill_loss_is_zero_where_the_student_ranks_as_the_teacher_does():
-    loss = DistillLoss(1.0).of_vectors(QUERIES, PASSAGES, rows([4.0, 3.0, 0.0])).mean()
+    loss = DistillLoss(1.0).row_losses(QUERIES, PASSAGES, rows([4.0, 3.0, 0.0])).mean()
     assert loss.item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_passages_of_other_rows_get_no_gradient():
     passages = PASSAGES.clone().requires_grad_()
-    DistillLoss(1.0).of_vectors(QUERIES, passages, rows([1.0, 3.0, -math.inf])).mean().backward()
+    DistillLoss(1.0).row_losses(QUERIES, passages, rows([1.0, 3.0, -math.inf])).mean().backward()
     assert torch.isfinite(passages.grad).all()
     assert passages.grad[2].tolist() == [0.0, 0.0]
     assert passages.grad[0].abs().sum() > 0
@@ -224,21 +229,21 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
     model = load_base(params.model)
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
-    turn = TrainRound(previous="base", steps=70, learning_rate=0.01, negatives="stored")
-    material = prepare(
+    round_params = TrainRound(previous="base", steps=70, learning_rate=0.01, negatives="stored")
+    training_data = prepare_training_data(
         tmp_path / "data/corpus",
         tmp_path / "data/triplets/texts",
         store,
         found,
         tmp_path / "models/base",
         params,
-        turn,
+        round_params,
         1,
     )
-    assert len(material.schedule.columns["anchor"]) == 60 * 24
-    assert material.steps == 60  # the 70 asked for are more than help
+    assert len(training_data.schedule) == 60
+    assert training_data.steps == 60  # the 70 asked for are more than help
     make_trainable(model, params.train, None)
-    curve = train(model, material, params.train, 0.01).curve
+    curve = train(model, training_data, params.train, 0.01).curve
     assert curve[-1].loss < 0.8 * curve[0].loss
 
 
@@ -249,15 +254,15 @@ def test_texts_cut_before_any_anchor_are_named_with_the_remedy(prepared, tmp_pat
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
     blind = replace(store, offsets=np.repeat(store.offsets[:1], len(store.offsets)))  # as if nothing stood before it
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
-    turn = TrainRound(previous="base", steps=2, learning_rate=0.01, negatives="stored")
+    round_params = TrainRound(previous="base", steps=2, learning_rate=0.01, negatives="stored")
     with pytest.raises(UserError, match=r"tokenize\.max_length"):
-        prepare(
+        prepare_training_data(
             tmp_path / "data/corpus",
             tmp_path / "data/triplets/texts",
             blind,
             found,
             tmp_path / "models/base",
             params,
-            turn,
+            round_params,
             1,
         )

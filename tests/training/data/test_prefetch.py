@@ -1,9 +1,10 @@
-"""Batches made ahead come in order, bounded, and no thread outlives the loop."""
+"""Prefetched batches come in order, their number is bounded, and no thread outlives the loop."""
 
 import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 import torch
 
@@ -27,8 +28,8 @@ class Collate:
         self.alive, self.most, self.made, self.threads = weakref.WeakSet(), 0, [], set()
         self._lock = threading.Lock()
 
-    def __call__(self, rows):
-        number = rows[0]["anchor"]
+    def __call__(self, columns):
+        number = int(columns["anchor"][0])
         if threading.current_thread() is not threading.main_thread():
             time.sleep(self.slow)
         if number == self.fails_at:
@@ -54,7 +55,7 @@ class Opening(FixedSchedule):
 
 @pytest.fixture
 def schedule():
-    return FixedSchedule({"anchor": list(range(LENGTH))}, 1)
+    return FixedSchedule.from_columns({"anchor": np.arange(LENGTH)}, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def test_order_is_that_of_the_schedule_whatever_thread_made_a_batch(schedule, ah
     assert len(loader) == LENGTH
 
 
-def test_batches_lie_ready_when_the_loop_is_slower(schedule):
+def test_batches_are_ready_when_the_loop_is_slower(schedule):
     collate = Collate()
     loader = BatchLoader(schedule, collate, lambda: 0, 4)
     for number, batch in enumerate(loader):
@@ -126,7 +127,7 @@ def test_batches_alive_are_bounded(schedule, ahead, workers):
 
 
 def test_nothing_is_made_beyond_what_the_schedule_knows(schedule):
-    schedule = Opening(schedule.columns, 1)
+    schedule = Opening(schedule.batches, 1)
     Opening.horizon = 5
     collate = Collate()
     loader = BatchLoader(schedule, collate, lambda: 0, 4)

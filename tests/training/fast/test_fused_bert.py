@@ -1,4 +1,4 @@
-"""A fused encoder gives what the library's layers give, forward and back, and stands aside where it cannot."""
+"""A fused encoder gives what the library's layers give, forward and backward, and is not used where it cannot."""
 
 import pytest
 import torch
@@ -74,9 +74,9 @@ def calls(monkeypatch):
 def test_vectors_and_gradients_are_those_of_the_library(calls, family, targets):
     model, features = adapted(family, targets), texts(24, 3, 17, 9, 24, 1)
     want_y, want = run(model, features)
-    with merged(model), fused(model) as does:
+    with merged(model), fused(model) as active:
         got_y, got = run(model, features)
-    assert does
+    assert active
     assert calls == [(torch.float32, 24 * 3 + 9 + 3 * 2)] * 2  # padded to the longest of a group
     assert torch.allclose(got_y, want_y, rtol=1e-4, atol=1e-4)
     assert set(got) == set(want)
@@ -98,8 +98,8 @@ def test_half_precision_is_about_as_exact_as_the_library_in_it(calls):
     model, features = adapted(), texts(24, 24, 19, 16, 16, 7)
     _, exact = run(model, features)
     far = {}
-    for name, ways in {"plain": [], "fused": [merged, fused]}.items():
-        entered = [way(model) for way in ways]
+    for name, contexts in {"plain": [], "fused": [merged, fused]}.items():
+        entered = [context(model) for context in contexts]
         for one in entered:
             one.__enter__()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -155,13 +155,15 @@ def test_what_it_does_not_compute_is_left_to_the_library(calls, changes, touch):
     model = adapted(**changes)
     if touch:
         touch(model)
-    with fused(model) as does:
+    with fused(model) as active:
         run(model, texts(8, 5, width=8))
-    assert not does
+    assert not active
     assert not calls
 
 
-def test_the_engine_gives_it_all_groups_of_a_batch_at_once(tiny_model, params_with, calls, monkeypatch):
+@pytest.fixture
+def trainable(tiny_model, params_with):
+    """A tiny embedder with an adapter, ready to train."""
     from triptych.models.adapter import make_trainable
     from triptych.models.loading import load_base
     from triptych.training.loop.accelerations import apply_options
@@ -173,23 +175,55 @@ def test_the_engine_gives_it_all_groups_of_a_batch_at_once(tiny_model, params_wi
         if isinstance(one, nn.Dropout):
             one.p = 0.0
     apply_options(model, params.train)
-    model.train()
+    return model.train()
+
+
+@pytest.fixture
+def batch():
     groups = [texts(24, 24, 20), texts(8, 8, 5, 8, width=8), texts(16, 13, 16, width=16)]
     rows = {"queries": torch.arange(4), "passages": torch.arange(4, 10), "anchor": torch.arange(4)}
     rows |= {"positive": torch.arange(4), "related": torch.zeros((4, 6), dtype=torch.bool)}
-    got = {}
-    for name in ("fused", "plain"):
-        if name == "plain":
-            monkeypatch.setattr(module, "_LAYERS", ())
-        model.zero_grad()
-        loss = GradCache(SoftmaxLoss(0.5), Accelerator(cpu=True), 4096).backward(
-            model, {"features": groups, "rows": rows}
-        )
-        got[name] = [loss, *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
-    layers = len(model[0].model.base_model.model.encoder.layer)
+    return {"features": groups, "rows": rows}
+
+
+def gradients(model, batch, **options):
+    """Return the loss and all gradients."""
+    model.zero_grad()
+    loss = GradCache(SoftmaxLoss(0.5), Accelerator(cpu=True), 4096, **options).backward(model, batch)
+    return [loss, *(one.grad.clone() for one in model.parameters() if one.grad is not None)]
+
+
+def close(one, other):
+    return len(one) == len(other) and all(
+        torch.allclose(left, right, rtol=1e-3, atol=1e-5) for left, right in zip(one, other, strict=True)
+    )
+
+
+def test_grad_cache_gives_it_all_groups_of_a_batch_at_once(trainable, batch, calls, monkeypatch):
+    got = gradients(trainable, batch)
+    layers = len(trainable[0].model.base_model.model.encoder.layer)
     assert len(calls) == layers
     assert calls[0][1] < 24 * 3 + 8 * 4 + 16 * 3 + 24  # once for all groups, and padded no more than they are
-    assert len(got["fused"]) == len(got["plain"])
-    assert all(
-        torch.allclose(one, two, rtol=1e-3, atol=1e-5) for one, two in zip(got["fused"], got["plain"], strict=True)
-    )
+    monkeypatch.setattr(module, "_LAYERS", ())
+    assert close(got, gradients(trainable, batch))
+
+
+def test_switched_off_it_is_not_entered_and_the_gradients_are_the_same(trainable, batch, calls, monkeypatch):
+    on = gradients(trainable, batch, fused=True)
+    assert calls
+    calls.clear()
+
+    def never(*_):
+        raise AssertionError("a merged layer was computed")
+
+    monkeypatch.setattr("triptych.training.fast.merged_lora.MergedLinear.apply", never)
+    off = gradients(trainable, batch, fused=False)
+    assert not calls
+    assert close(on, off)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_param_switches_it_for_a_run(short_run, calls, fused):
+    losses = short_run(steps=2, fused=fused).trained.losses
+    assert bool(calls) == fused
+    assert losses == pytest.approx(short_run(steps=2, fused=not fused).trained.losses, rel=1e-4)

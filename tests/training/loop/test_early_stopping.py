@@ -1,4 +1,4 @@
-"""What is watched while a run goes on: dev by category, the best weights, a category that falls, a run that stops."""
+"""Evaluation during a run: dev by category, the best weights, a category that falls, early stopping."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.params.load import load_params
 from triptych.params.sections import TrainRound
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.early_stopping import DevEvaluation
 from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import dev_csv, steps_csv
@@ -23,7 +23,7 @@ from triptych.triplets.examples import read_examples
 
 @dataclass
 class Scripted:
-    """A evaluator whose figures are given: what dev does cannot be arranged with a real model."""
+    """An evaluator with given scores: those of a real model cannot be arranged."""
 
     real: object
     figures: list[dict[str, float]]
@@ -32,36 +32,36 @@ class Scripted:
     def __getattr__(self, name):
         return getattr(self.real, name)
 
-    def measured(self, model, label, cache=None):
+    def measured(self, model, metric, label, cache=None):
         self.models.append({name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad})
         return self.figures[len(self.models) - 1]
 
 
 @pytest.fixture
 def run(prepared, tmp_path, write_params, monkeypatch):
-    """Train on the tiny corpus, measured every two steps; return the watch, the model and how the run went."""
+    """Train on the tiny corpus, evaluated every two steps; return the callback, the model and the result."""
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", **changes):
-        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "resample_every": 2, "eval_every": 2} | changes
+    def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", metric="mrr@10", **changes):
+        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "stretch": 2, "eval_every": 2} | changes
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
         model = load_base(params.model)
         corpus, texts = tmp_path / "data/corpus", tmp_path / "data/triplets/texts"
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
-        turn = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
-        material = prepare(corpus, texts, store, examples, tmp_path / "models/base", params, turn, 1)
+        round_params = TrainRound(previous="base", steps=steps, learning_rate=0.001, negatives=negatives)
+        training_data = prepare_training_data(
+            corpus, texts, store, examples, tmp_path / "models/base", params, round_params, 1
+        )
         evaluator = load_evaluator(corpus, texts, ["dev"], store, "fp32")
-        if free:  # dev is one chunk and one query, so that measuring costs next to nothing
-            evaluator = replace(
-                evaluator, passage_ids=evaluator.passage_ids[:1], query_text_ids=evaluator.query_text_ids[:1]
-            )
+        if free:  # dev is one chunk and one query, so that an evaluation costs next to nothing
+            evaluator = replace(evaluator, passages=evaluator.passages[:1], query_texts=evaluator.query_texts[:1])
         evaluator = evaluator if figures is None else Scripted(evaluator, figures)
         make_trainable(model, params.train, None)
-        watch = DevEvaluation(evaluator, material, params.train, tmp_path / "data/vectors")
-        return watch, model, train(model, material, params.train, 0.001, callbacks=[watch])
+        watch = DevEvaluation(evaluator, metric, training_data, params.train, tmp_path / "data/vectors")
+        return watch, model, train(model, training_data, params.train, 0.001, callbacks=[watch])
 
     return call
 
@@ -73,15 +73,15 @@ def both(fft, ma):
 FLAT = [both(0.5, 0.5)] * 9
 
 
-def test_dev_is_measured_by_category_at_the_start_at_the_end_and_between(run):
-    watch, _, _ = run(free=False, steps=120, resample_every=20, eval_every=20)
+def test_dev_is_evaluated_by_category_at_the_start_at_the_end_and_between(run):
+    watch, _, _ = run(free=False, steps=120, stretch=20, eval_every=20)
     assert [point["step"] for point in watch.points] == [0, *watch.steps]
     assert watch.steps[-1] == 120
     assert all(point["dev"].keys() == {"fft", "ma"} for point in watch.points)
     assert len({json.dumps(point["dev"]) for point in watch.points}) > 1
 
 
-def test_measuring_takes_no_more_than_a_quarter_of_the_tokens(run):
+def test_evaluation_takes_no_more_than_a_quarter_of_the_tokens(run):
     watch, _, _ = run(FLAT, free=False, steps=40, eval_every=2)
     often = len(watch.steps)
     longer, _, _ = run(FLAT * 9, free=False, steps=80, eval_every=2)
@@ -91,7 +91,7 @@ def test_measuring_takes_no_more_than_a_quarter_of_the_tokens(run):
     assert all(step % 2 == 0 for step in longer.steps)
 
 
-def test_a_run_too_short_for_one_measurement_or_told_so_measures_nothing(run):
+def test_a_run_too_short_for_an_evaluation_or_without_eval_every_evaluates_nothing(run):
     assert run(FLAT, free=False, steps=2)[0].points == []
     assert run(FLAT, eval_every=0)[0].points == []
 
@@ -100,7 +100,7 @@ def test_the_best_weights_are_kept(run):
     figures = [both(0.5, 0.5), both(0.5, 0.6), both(0.8, 0.8), both(0.6, 0.6), both(0.7, 0.7)]
     watch, model, _ = run(figures)
     found = {name: one.detach() for name, one in model.named_parameters() if one.requires_grad}
-    of_step = dict(zip([0, *watch.steps], watch._judging.models, strict=True))
+    of_step = dict(zip([0, *watch.steps], watch._evaluator.models, strict=True))
     assert all(torch.equal(found[name], of_step[4][name]) for name in found)
     assert not all(torch.equal(found[name], of_step[8][name]) for name in found)
 
@@ -109,8 +109,8 @@ def test_a_run_without_a_new_best_stops_after_its_patience(run):
     figures = [both(0.5, 0.5), both(0.6, 0.6), both(0.55, 0.6), both(0.5, 0.6), both(0.9, 0.9)]
     watch, _, _ = run(figures, patience=2)
     assert [point["step"] for point in watch.points] == [0, 2, 4, 6]
-    assert "train.patience" in watch.stopped
-    assert run(figures)[0].stopped is None
+    assert "train.patience" in watch.stop_reason
+    assert run(figures)[0].stop_reason is None
 
 
 def test_the_macro_average_decides_not_the_larger_category(run):
@@ -123,7 +123,13 @@ def test_the_macro_average_decides_not_the_larger_category(run):
 def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run, negatives):
     figures = [both(0.5, 0.5), both(0.6, 0.4), both(0.6, 0.45), both(0.6, 0.5), both(0.6, 0.5)]
     watch, _, _ = run(figures, rebalance=True, negatives=negatives)
-    assert [point["raised"] for point in watch.points] == [{}, {"ma": 1.5}, {"ma": 2.0}, {"ma": 2.0}, {"ma": 2.0}]
+    assert [point["category_factors"] for point in watch.points] == [
+        {},
+        {"ma": 1.5},
+        {"ma": 2.0},
+        {"ma": 2.0},
+        {"ma": 2.0},
+    ]
     schedule, share = watch._schedule, []
     for batch in range(8):
         rows = [schedule._examples.categories[schedule._examples.category[one]] for one in _examples(schedule, batch)]
@@ -133,42 +139,42 @@ def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run, nega
 
 
 def _examples(schedule, batch):
-    stretch, place = divmod(batch, schedule._stretch)
-    return schedule._drawn[stretch].example[place * 8 : place * 8 + 8].tolist()
+    segment, index = divmod(batch, schedule._segment_size)
+    return schedule._segments[segment].example[index * 8 : index * 8 + 8].tolist()
 
 
 def test_a_run_stops_where_the_largest_share_does_not_help(run):
     figures = [both(0.5, 0.5), both(0.6, 0.4), both(0.6, 0.4), both(0.6, 0.4), both(0.6, 0.6)]
     watch, _, _ = run(figures, rebalance=True)
-    assert watch.stopped == "ma fell on dev though its share was raised (train.rebalance)"
+    assert watch.stop_reason == "ma fell on dev though its share was raised (train.rebalance)"
     assert watch.points[-1]["step"] == 6
 
 
 def test_categories_that_fall_together_are_not_rebalanced(run):
     figures = [both(0.5, 0.5), *[both(0.4, 0.3)] * 4]
     watch, _, _ = run(figures, rebalance=True)
-    assert watch.stopped is None
-    assert all(point["raised"] == {} for point in watch.points)
+    assert watch.stop_reason is None
+    assert all(point["category_factors"] == {} for point in watch.points)
 
 
-def test_a_resumed_run_knows_what_was_measured_and_decided_before(run):
+def test_a_resumed_run_knows_the_evaluations_and_factors_from_before(run):
     figures = [both(0.5, 0.5), both(0.6, 0.4), both(0.6, 0.45), both(0.6, 0.5), both(0.6, 0.5)]
     before, model, _ = run(figures, rebalance=True)
     after, _, _ = run(FLAT, rebalance=True)
     state = TrainerState(global_step=6, log_history=json.loads(json.dumps([*before.points[:4]])))
     after.on_train_begin(None, state, None, model=model)
     assert after.points == before.points[:4]
-    assert after._schedule.raised == before._schedule.raised[:4]
-    assert len(after._judging.models) == 5  # nothing was measured anew
+    assert after._schedule.category_factors == before._schedule.category_factors[:4]
+    assert len(after._evaluator.models) == 5  # nothing was evaluated again
 
 
-def test_lessons_are_watched_too(run):
+def test_distillation_is_evaluated_too(run):
     watch, _, trained = run(FLAT, loss="distill", steps=4, rebalance=True)
     assert [point["step"] for point in watch.points] == [0, 2, 4]
     assert trained.steps == []
 
 
-def test_the_log_of_steps_shows_what_each_tier_teaches_and_its_weight(run):
+def test_the_log_of_steps_shows_the_active_share_and_the_weight_of_each_tier(run):
     _, _, trained = run(eval_every=0, steps=20, curriculum=0.5)
     lines = steps_csv(trained.steps).splitlines()
     assert lines[0] == (
@@ -186,10 +192,10 @@ def test_the_log_of_steps_shows_what_each_tier_teaches_and_its_weight(run):
 
 def test_dev_as_a_table_has_a_row_for_each_step_and_category():
     points = [
-        {"step": 0, "dev": both(0.5, 0.25), "raised": {}},
-        {"step": 2, "dev": both(1.0, 0.0), "raised": {"ma": 1.5}},
+        {"step": 0, "dev": both(0.5, 0.25), "category_factors": {}},
+        {"step": 2, "dev": both(1.0, 0.0), "category_factors": {"ma": 1.5}},
     ]
-    assert dev_csv(points).splitlines() == [
+    assert dev_csv(points, "mrr@10").splitlines() == [
         "step,category,mrr@10,weight",
         "0,fft,0.5,1",
         "0,ma,0.25,1",

@@ -11,7 +11,7 @@ from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.params.load import load_params
 from triptych.params.sections import TrainRound
 from triptych.tokens.token_store import open_store
-from triptych.training.data.training_data import prepare
+from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples
 
@@ -31,18 +31,18 @@ def trained(prepared, tmp_path, write_params, monkeypatch):
         store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(model))
         examples = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
         make_trainable(model, params.train, None)
-        turn = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
-        material = prepare(
+        round_params = TrainRound(previous="base", steps=steps, learning_rate=learning_rate, negatives=negatives)
+        training_data = prepare_training_data(
             tmp_path / "data/corpus",
             tmp_path / "data/triplets/texts",
             store,
             examples,
             tmp_path / "models/base",
             params,
-            turn,
+            round_params,
             1,
         )
-        curve = train(model, material, params.train, learning_rate).curve
+        curve = train(model, training_data, params.train, learning_rate).curve
         out = tmp_path / "out"
         out.mkdir()
         save_trained(model, params.train, out)
@@ -88,7 +88,7 @@ def test_the_same_seed_trains_the_same_weights(trained, tmp_path):
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(trained, monkeypatch):
+def test_a_nan_loss_stops_the_run_with_advice(trained, monkeypatch):
     monkeypatch.setattr("triptych.training.fast.grad_cache.normalize", lambda vectors, dim: vectors * float("nan"))
     with pytest.raises(UserError, match=r"3 steps in a row failed, the last is step 3: .* Lower learning_rate"):
         trained()

@@ -1,4 +1,4 @@
-"""A run that was killed, or found the disk full, goes on where it was and ends as if nothing had been."""
+"""A run that was killed, or found the disk full, continues where it was and ends with the same bits."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(short_run, kill
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # bytes that a file may have
     try:
-        with pytest.raises(UserError, match=r"checkpoint-6 cannot be written: .*training goes on from checkpoint-3"):
+        with pytest.raises(UserError, match=r"checkpoint-6 cannot be written: .*training continues from checkpoint-3"):
             short_run(**settings)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -162,7 +162,7 @@ def test_a_stage_killed_with_sigkill_goes_on_and_gives_the_same_bytes(prepared, 
             running = stage(folder)
         said = running.communicate()
         assert running.returncode == 0, said
-        assert ("going on from .checkpoints/round0" in said[1]) == (name == "killed")
+        assert ("continuing from .checkpoints/round0" in said[1]) == (name == "killed")
         assert not (folder / ".checkpoints/round0").exists()
         outcomes.append(outcome(folder))
     assert outcomes[0] == outcomes[1]

@@ -1,4 +1,4 @@
-"""A cross-encoder finds back by the same code as an embedder."""
+"""A cross-encoder recovers by the same code as an embedder."""
 
 import json
 
@@ -104,7 +104,7 @@ def test_one_score_for_all_pairs_ends_the_run(short_lists, caplog):
     trained = short_lists(touch=touch, **{"train_reranker.steps": 30})[2]
     assert trained.incidents.collapsed == 1
     assert len(trained.losses) < 30
-    assert trained.watched["last"] < 0.05 * trained.watched["first"]
+    assert trained.collapse["last"] < 0.05 * trained.collapse["first"]
     assert "all pairs get one score: deviation" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Every fault is made to happen, and the run finds its way back; where it must not matter, it does not."""
+"""Every fault is made to happen, and the run recovers, with the same result where that is possible."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from triptych.errors import UserError
 from triptych.training.fast.grad_cache import GradCache
 from triptych.training.loop.trainer import Trainer
 from triptych.training.losses import ContrastiveLoss
-from triptych.training.recovery.step_guard import Recovery
+from triptych.training.recovery.step_guard import StepGuard
 
 DROPOUT = {"dropout": True}
 
@@ -27,7 +27,7 @@ def faults(folder):
 
 @pytest.fixture
 def spoiled(monkeypatch):
-    """Make the vectors of chosen calls of the engine NaN: ``spoiled({3, 4})``, counted from 1."""
+    """Make the vectors of chosen calls of the loss NaN: ``spoiled({3, 4})``, counted from 1."""
 
     def spoil(calls):
         called, whole = [], ContrastiveLoss.forward
@@ -43,7 +43,7 @@ def spoiled(monkeypatch):
     return spoil
 
 
-def test_one_loss_that_is_no_number_is_repeated_and_changes_nothing(short_run, spoiled, tmp_path, caplog):
+def test_one_nan_loss_is_repeated_and_changes_nothing(short_run, spoiled, tmp_path, caplog):
     undisturbed = short_run(**DROPOUT)
     spoiled({3})
     run = short_run(checkpoints=tmp_path / "run/key", **DROPOUT)
@@ -82,13 +82,13 @@ def test_the_repeated_step_computes_without_autocast(short_run, monkeypatch):
 
 def test_a_second_failure_goes_back_halves_the_rate_and_leaves_the_batch_out(short_run, spoiled, tmp_path, monkeypatch):
     rates = []
-    stepped = Recovery.on_step_end
+    stepped = StepGuard.on_step_end
 
     def note(self, *args, **kwargs):
         stepped(self, *args, **kwargs)
-        rates.append((self._kept.done, self._schedule.base_lrs[0]))
+        rates.append((self._last_good.step, self._schedule.base_lrs[0]))
 
-    monkeypatch.setattr(Recovery, "on_step_end", note)
+    monkeypatch.setattr(StepGuard, "on_step_end", note)
     spoiled({3, 4})
     run = short_run(checkpoints=tmp_path / "run/key", learning_rate=0.008)
     assert [rate for _, rate in rates] == [0.008, 0.008, 0.004, 0.004, 0.004]
@@ -116,7 +116,7 @@ def test_weights_that_an_update_ruined_are_replaced_by_the_last_good_ones(short_
     assert any(one.abs().max() > 0 for name, one in run.weights.items() if "lora_B" in name)
 
 
-def test_a_gradient_that_is_no_number_is_noticed_before_it_reaches_the_weights(short_run):
+def test_a_nan_gradient_is_noticed_before_it_reaches_the_weights(short_run):
     calls = []
 
     def touch(model):
@@ -163,7 +163,7 @@ def scaled(monkeypatch):
                 self.accelerator.native_amp = True
                 type(self.accelerator).mixed_precision = property(lambda _: "fp16")
 
-        kept = Recovery.on_step_end
+        kept = StepGuard.on_step_end
 
         def note(self, *args, **kwargs):
             skipped = self._accelerator.optimizer_step_was_skipped
@@ -171,7 +171,7 @@ def scaled(monkeypatch):
             seen.append((skipped, self._schedule.last_epoch))
 
         monkeypatch.setattr("accelerate.Accelerator.mixed_precision", property(lambda _: "no"))
-        monkeypatch.setattr(Recovery, "on_step_end", note)
+        monkeypatch.setattr(StepGuard, "on_step_end", note)
         monkeypatch.setattr("triptych.training.loop.trainer.Trainer", Scaled)
         return seen
 
@@ -208,7 +208,7 @@ def test_a_failed_batch_under_a_scaler_is_left_out_without_an_update(short_run, 
     assert run.trained.incidents.scaler_skips == 0
 
 
-def test_out_of_memory_halves_the_pieces_and_the_step_is_what_it_would_have_been(short_run, caplog):
+def test_out_of_memory_halves_the_micro_batches_and_the_step_is_what_it_would_have_been(short_run, caplog):
     first = short_run(**DROPOUT, micro_batch_tokens=100)
     touch = limited(200)
     run = short_run(**DROPOUT, touch=touch)
@@ -262,7 +262,7 @@ def test_where_the_cpu_has_no_room_either_the_run_still_ends_with_a_message(shor
         short_run(micro_batch_tokens=1, touch=limited(0))
 
 
-def test_other_errors_are_not_taken_for_full_memory(short_run, monkeypatch):
+def test_other_errors_are_not_taken_for_out_of_memory(short_run, monkeypatch):
     def broken(self, *args, **kwargs):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
@@ -316,7 +316,7 @@ def test_a_model_that_collapses_is_stopped_with_weights_from_before(short_run, m
     monkeypatch.setattr(ContrastiveLoss, "forward", all_alike)
     run = short_run(steps=200, learning_rate=0.02, batch_size=4)
     assert run.trained.incidents.collapsed == 1
-    assert run.trained.watched["last"] > 0.95 > run.trained.watched["first"]
+    assert run.trained.collapse["last"] > 0.95 > run.trained.collapse["first"]
     assert "all texts get one vector: mean cosine" in caplog.text
     (line,) = [one for one in caplog.messages if "all texts" in one]
     ended, restored = (int(word.strip(":;")) for word in line.split() if word.strip(":;").isdigit())
@@ -324,7 +324,7 @@ def test_a_model_that_collapses_is_stopped_with_weights_from_before(short_run, m
     assert ended < 200
 
 
-def test_an_undisturbed_run_says_nothing(short_run, caplog):
+def test_an_undisturbed_run_logs_nothing(short_run, caplog):
     with caplog.at_level(logging.WARNING, "triptych"):
         run = short_run()
     assert set(vars_of(run.trained.incidents).values()) == {0}

@@ -1,13 +1,15 @@
-"""What a run trains on, in order: rows of ids, a batch at a time."""
+"""The rows that a run trains on, in order, one batch at a time."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Self
 
 import numpy as np
 
+from triptych.ids import TextIds
 from triptych.params.sections import Train
+from triptych.training.data.batch import Columns
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, tier_shares
@@ -16,119 +18,131 @@ from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
 @dataclass(frozen=True, slots=True)
 class FixedSchedule:
-    """Columns of rows in the order of training, dealt in batches of one size; a rest that fills none is left out."""
+    """Batches whose rows are known before training starts."""
 
-    columns: dict[str, list[Any]]
+    batches: list[Columns]
     batch_size: int
+
+    @classmethod
+    def from_columns(cls, columns: Columns, batch_size: int) -> Self:
+        """Cut columns of rows into batches of one size; rows at the end that do not fill one are left out."""
+        number = min(map(len, columns.values())) // batch_size
+        parts = (slice(one * batch_size, (one + 1) * batch_size) for one in range(number))
+        return cls([{name: column[part] for name, column in columns.items()} for part in parts], batch_size)
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return len(self.columns["anchor"]) // self.batch_size
+        return len(self.batches)
 
     def known(self) -> int:
-        """Return of how many batches, from the first on, the rows are known now."""
+        """Return how many batches, from the first on, have rows that are known now."""
         return len(self)
 
-    def rows(self, batch: int) -> list[dict[str, Any]]:
-        """Return the rows of a batch, counted from the beginning of the run."""
-        here = range(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return [{name: column[row] for name, column in self.columns.items()} for row in here]
+    def rows(self, batch: int) -> Columns:
+        """Return the rows of a batch as columns; batches are counted from the beginning of the run."""
+        return self.batches[batch]
 
 
 class DrawnSchedule:
-    """Rows drawn stretch by stretch, with the weights that categories have by then.
+    """Rows drawn segment by segment, with the weights that categories have by then.
 
-    From an `EpochSampler` they are triplets, each stretch in its own mix of tiers; from `AnchorSampler` they have no
-    negative. A function of its arguments and of ``raised``, what the weights of categories are multiplied by in each
-    part of the run; parts are divided by `decide_at`, and what follows a decision that is not made yet cannot be drawn.
+    A segment is ``train.resample_every`` steps. From an `EpochSampler` its rows are triplets, with a mix of tiers for
+    each segment; from an `AnchorSampler` they have no negative. Rows depend only on the arguments and on
+    ``category_factors``: what the weights of categories are multiplied by in each part of the run. Parts are divided by
+    `decide_at`; batches after a decision that is not made yet cannot be drawn.
     """
 
     def __init__(
         self,
         examples: Examples,
-        drawing: EpochSampler | AnchorSampler,
-        passages: np.ndarray,
+        sampler: EpochSampler | AnchorSampler,
+        passage_ids: TextIds,
         train: Train,
         batches: int,
         seed: int,
     ) -> None:
-        self.batch_size, self.raised = train.batch_size, list[dict[str, float]]([{}])
-        self._examples, self._drawing, self._passages = examples, drawing, passages
+        self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
+        self._examples, self._sampler, self._passage_ids = examples, sampler, passage_ids
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
-        self._stretch = train.resample_every * train.gradient_accumulation_steps
+        self._segment_size = train.resample_every * train.gradient_accumulation_steps  # batches
         self._decisions: list[int] = []
-        self._drawn: list[SampledTriplets] = []
-        self._lock = Lock()  # the batches are made by a thread of their own
+        self._segments: list[SampledTriplets] = []
+        self._lock = Lock()  # batches are collated by threads
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return self._batches
 
     def decide_at(self, batches: list[int]) -> None:
-        """Keep batches from these on unknown until the weights of categories are decided: `raised` has one more."""
+        """Keep batches from each of these on unknown until `category_factors` has one more entry."""
         self._decisions = batches
 
     def known(self) -> int:
-        """Return of how many batches the rows are known."""
-        return [*self._decisions, self._batches][len(self.raised) - 1]
+        """Return how many batches, from the first on, have rows that are known now."""
+        return [*self._decisions, self._batches][len(self.category_factors) - 1]
 
     def weights(self, batch: int) -> dict[str, float]:
-        """Return the weights of the tiers in the stretch of a batch; none where there are no triplets."""
-        if isinstance(self._drawing, AnchorSampler):
+        """Return the weights of the tiers in the segment of a batch; empty if rows have no negatives."""
+        if isinstance(self._sampler, AnchorSampler):
             return {}
-        first = batch // self._stretch * self._stretch
-        middle = (first + min(first + self._stretch, self._batches)) / 2
-        return tilted(self._drawing.mix, self._curriculum * (1 - 2 * middle / self._batches))
+        first = batch // self._segment_size * self._segment_size
+        middle = (first + min(first + self._segment_size, self._batches)) / 2
+        return shift_mix(self._sampler.mix, self._curriculum * (1 - 2 * middle / self._batches))
 
-    def rows(self, batch: int) -> list[dict[str, Any]]:
-        """Return the rows of a batch, counted from the beginning of the run; draw what is not drawn yet."""
-        stretch, place = divmod(batch, self._stretch)
+    def rows(self, batch: int) -> Columns:
+        """Return the rows of a batch as columns; batches are counted from the beginning of the run.
+
+        Segments up to this batch are drawn if they are not yet.
+        """
+        segment, index = divmod(batch, self._segment_size)
         with self._lock:
-            while len(self._drawn) <= stretch:
-                self._drawn.append(self._draw(len(self._drawn)))
-        draw = self._drawn[stretch]
-        here = slice(place * self.batch_size, (place + 1) * self.batch_size)
-        example, one = draw.example[here], self._examples
+            while len(self._segments) <= segment:
+                self._segments.append(self._draw(len(self._segments)))
+        draw, examples = self._segments[segment], self._examples
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        example = draw.example[part]
         columns = {
-            "anchor": one.anchor[example],
-            "positive": one.positive[example],
-            "positive_chunk": one.positive_chunk[example],
+            "anchor": examples.anchor[example],
+            "positive": examples.positive[example],
+            "positive_chunk": examples.positive_chunk[example],
         }
         if len(draw.negative):
-            negative = draw.negative[here]
-            chunk = one.pool.chunk[negative]
+            negative = draw.negative[part]
+            chunk = examples.pool.chunk[negative]
             columns |= {
-                "negative": self._passages[chunk],
+                "negative": self._passage_ids[chunk],
                 "negative_chunk": chunk,
-                "tier": one.pool.tier[negative],
+                "tier": examples.pool.tier[negative],
             }
-        names, values = columns.keys(), (column.tolist() for column in columns.values())
-        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        return columns
 
     def mix(self) -> dict[str, dict[str, float]]:
-        """Return category → tier → share of the triplets so far; empty where there are none."""
-        return {} if isinstance(self._drawing, AnchorSampler) else tier_shares(self._examples, *self._drawn)
+        """Return category → tier → share of the triplets drawn so far; empty if rows have no negatives."""
+        return {} if isinstance(self._sampler, AnchorSampler) else tier_shares(self._examples, *self._segments)
 
-    def _draw(self, stretch: int) -> SampledTriplets:
-        first = stretch * self._stretch
-        number = (min(first + self._stretch, self._batches) - first) * self.batch_size
-        raised = self.raised[bisect_right(self._decisions, first)]
-        order = np.random.default_rng([self._seed, stretch]).permutation(number)
-        if isinstance(self._drawing, AnchorSampler):
-            rows = self._drawing.draw(number, raised).values()
-            example = np.array([row for of_category in rows for row in of_category])[order]
-            return SampledTriplets(example, np.empty(0, int), {})
-        draw = self._drawing.draw_exactly(number, self.weights(first), raised)
+    def _draw(self, segment: int) -> SampledTriplets:
+        first = segment * self._segment_size
+        number = (min(first + self._segment_size, self._batches) - first) * self.batch_size
+        factors = self.category_factors[bisect_right(self._decisions, first)]
+        order = np.random.default_rng([self._seed, segment]).permutation(number)
+        if isinstance(self._sampler, AnchorSampler):
+            by_category = self._sampler.draw(number, factors).values()
+            rows = np.array([row for rows in by_category for row in rows])
+            return SampledTriplets(rows[order], np.empty(0, int), {})
+        draw = self._sampler.draw_exactly(number, self.weights(first), factors)
         return SampledTriplets(draw.example[order], draw.negative[order], draw.shortfall)
 
 
-def tilted(mix: dict[str, float], tilt: float) -> dict[str, float]:
-    """Return the mix with more of its easiest tier, at the cost of its hardest; where ``tilt`` is negative, with less.
+def shift_mix(mix: dict[str, float], shift: float) -> dict[str, float]:
+    """Return the mix with more of its easiest tier and less of its hardest; the other way if ``shift`` is negative.
 
-    At 1 the lesser of the two shares is moved as a whole. Over a run whose tilt goes evenly from some value to its
+    At 1 the smaller of the two shares is moved completely. Over a run whose shift goes evenly from some value to its
     opposite, the mean is the mix.
+
+    >>> shift_mix({"easy": 0.25, "medium": 0.5, "hard": 0.25}, 0.5)
+    {'easy': 0.375, 'medium': 0.5, 'hard': 0.125}
     """
     present = [tier for tier in TIERS if mix[tier] > 0]
     easiest, hardest = present[0], present[-1]
-    moved = tilt * min(mix[easiest], mix[hardest]) * (easiest != hardest)
+    moved = shift * min(mix[easiest], mix[hardest]) * (easiest != hardest)
     return mix | {easiest: mix[easiest] + moved} | {hardest: mix[hardest] - moved} if moved else dict(mix)

@@ -1,68 +1,80 @@
-"""Batches: each distinct text once, in a few groups of like length, and where the texts of each row stand among them.
-
-A batch holds ``features``, padded ids and masks of each group, and ``rows``, tensors by name. ``queries`` (Q,) and
-``passages`` (P,) point at texts, counted through the groups; every other place points at one of these.
-"""
-
-from typing import Any
+"""Collates rows of ids into batches: each distinct text once, padded in a few groups of similar length."""
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from triptych.ids import TextIds
 from triptych.tokens.token_store import PAD_TO, TokenStore
+from triptych.training.data.batch import Batch, Columns, Rows
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 
-GROUPS = 4  # widths in a batch, at most; more save little padding
-Batch = dict[str, Any]
+GROUPS = 4  # at most, of texts padded to one width; more save little padding
 
 
 class Collator:
-    """Makes batches of triplets, or of anchors with their positives, whose negatives are the others' positives."""
+    """Collates triplets, or anchors with their positives whose negatives are the other rows' positives."""
 
     def __init__(self, store: TokenStore, relations: Relations, answers: PositivesByAnchor, fixed: bool) -> None:
         self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
 
-    def __call__(self, rows: list[dict[str, int]]) -> Batch:
-        """Return a batch; ``related`` tells which passages are no negatives of a row's anchor, bool (B, P)."""
-        column = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        roles = [role for role in ("positive", "negative") if role in column]
-        queries, anchor = np.unique(column["anchor"], return_inverse=True)
-        texts = np.concatenate([column[role] for role in roles])
-        passages, first, place = np.unique(texts, return_index=True, return_inverse=True)
-        chunks = np.concatenate([column[f"{role}_chunk"] for role in roles])[first]
-        anchors, positives = column["anchor"], column["positive_chunk"]
+    def __call__(self, columns: Columns) -> Batch:
+        """Return the batch of rows with columns ``anchor``, ``positive`` and ``positive_chunk``.
+
+        With ``negative``, ``negative_chunk`` and ``tier`` rows are triplets.
+        """
+        roles = [role for role in ("positive", "negative") if role in columns]
+        queries, anchor = np.unique(columns["anchor"], return_inverse=True)
+        texts = np.concatenate([columns[role] for role in roles])
+        passages, first, inverse = np.unique(texts, return_index=True, return_inverse=True)
+        chunks = np.concatenate([columns[f"{role}_chunk"] for role in roles])[first]
+        anchors, positives = columns["anchor"], columns["positive_chunk"]
         related = self._relations.related(positives[:, None], chunks[None, :])
-        owners, candidates = np.repeat(np.arange(len(rows)), len(chunks)), np.tile(chunks, len(rows))
+        # Other positives of the anchor, and passages related to these, are not negatives either.
+        owners, candidates = np.repeat(np.arange(len(anchors)), len(chunks)), np.tile(chunks, len(anchors))
         reached = self._answers.false_negatives(self._relations, anchors, positives, owners, candidates)
         related |= reached.reshape(related.shape)
-        of_rows = {"anchor": anchor, "related": related} | dict(zip(roles, np.split(place, len(roles)), strict=True))
-        of_rows |= {name: column[name] for name in ("tier",) if name in column}
-        tensors = {name: torch.from_numpy(one) for name, one in of_rows.items()}
-        return assembled(self._store, queries, passages, self._fixed, **tensors)
+        rows = Rows(anchor=torch.from_numpy(anchor), related=torch.from_numpy(related))
+        positions = np.split(inverse, len(roles))
+        rows["positive"] = torch.from_numpy(positions[0])
+        if len(roles) > 1:
+            rows["negative"], rows["tier"] = torch.from_numpy(positions[1]), torch.from_numpy(columns["tier"])
+        return assemble(self._store, TextIds(queries), TextIds(passages), self._fixed, rows)
 
 
-def assembled(store: TokenStore, queries: np.ndarray, passages: np.ndarray, fixed: bool, **rows: torch.Tensor) -> Batch:
-    """Return a batch of distinct queries and distinct passages, given as text ids; ``rows`` go into it as they are.
+def assemble(store: TokenStore, queries: TextIds, passages: TextIds, fixed: bool, rows: Rows) -> Batch:
+    """Return a batch of distinct queries and distinct passages; ``rows`` gets their positions in the batch's texts.
 
-    A text that is both is there once.
+    A text that is both a query and a passage is encoded once.
     """
-    texts, place = np.unique(np.concatenate([queries, passages]), return_inverse=True)
+    texts, inverse = np.unique(np.concatenate([queries, passages]), return_inverse=True)
     groups = [np.arange(len(texts))] if fixed else like_length(store.lengths[texts])
-    stands = np.empty(len(texts), np.int64)
-    stands[np.concatenate(groups)] = np.arange(len(texts))
     features = []
     for group in groups:
         input_ids, mask = store.pad(texts[group], fixed)
         features.append({"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)})
-    found = torch.from_numpy(stands[place])
-    return {"features": features, "rows": {"queries": found[: len(queries)], "passages": found[len(queries) :]} | rows}
+    positions = positions_in_groups(groups)[torch.from_numpy(inverse)]
+    rows["queries"], rows["passages"] = positions[: len(queries)], positions[len(queries) :]
+    return Batch(features=features, rows=rows)
+
+
+def positions_in_groups(groups: list[np.ndarray]) -> Tensor:
+    """Return the position of each text, int64 (texts,), if the groups, arrays of text numbers, follow each other.
+
+    >>> positions_in_groups([np.array([2, 0]), np.array([1])])
+    tensor([1, 2, 0])
+    """
+    order = np.concatenate(groups)
+    positions = np.empty(len(order), np.int64)
+    positions[order] = np.arange(len(order))
+    return torch.from_numpy(positions)
 
 
 def like_length(lengths: np.ndarray) -> list[np.ndarray]:
-    """Divide texts into at most `GROUPS` groups such that padding each to its longest text adds the least.
+    """Divide texts into at most `GROUPS` groups such that padding each group to its longest text adds the least.
 
-    The best cuts of the sorted widths, by dynamic programming; the longest group comes first, since memory runs out
-    there if anywhere.
+    Finds the best cuts of the sorted widths by dynamic programming. The longest group comes first: if memory runs out,
+    it does so there.
     """
     order = np.argsort(lengths, kind="stable")
     widths, counts = np.unique(-(-lengths // PAD_TO) * PAD_TO, return_counts=True)

@@ -1,34 +1,34 @@
-"""Batches of a schedule, from the step that training stands at, made ahead of it by threads.
+"""Batches of a schedule, collated ahead of the step by threads.
 
-Not torch's DataLoader, whose options make batches ahead too: its workers are processes, each of which would get a copy
-of the corpus' relations (pickled where processes are spawned, as on Windows), it asks for rows that no evaluation has
-decided yet, and where its queue is empty the loop stands still. Here a slice of the token store is a batch; a thread is
-enough for that.
+torch's DataLoader prefetches too, but its workers are processes, each of which would get a copy of the corpus'
+relations (pickled if processes are spawned, as on Windows), it asks for rows that depend on an evaluation still to
+come, and the loop waits if its queue is empty. Here collating a batch is slicing the token store, for which a thread is
+enough.
 """
 
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
-from typing import Any
 
 from accelerate.utils import recursively_apply
 
+from triptych.training.data.batch import Batch, Columns
 from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule
-from triptych.training.data.collator import Batch
 
 
 class BatchLoader:
     """Iterates over the batches of a schedule, in its order.
 
-    ``first`` tells at which to begin, more than 0 after a resume. Up to ``ahead`` batches lie ready or are being made
-    by ``workers`` threads, none beyond what the schedule knows; 0 makes each when it is asked for. ``pinned`` puts them
-    where a GPU can fetch them by itself. `made_in_place` counts batches that were not ready: the first, those behind a
-    horizon, and each that the loop had to make because the threads were slower.
+    ``first`` returns the number of the batch to begin with, more than 0 after a resume. Up to ``ahead`` batches are
+    ready or being collated by ``workers`` threads, none beyond those whose rows the schedule knows; 0 collates each
+    when it is asked for. ``pinned`` puts them into page-locked memory, from which a GPU copies without the CPU.
+    `made_in_place` counts batches that were not ready: the first, the first after a decision of the schedule, and each
+    that the loop collated itself because the threads were slower.
     """
 
     def __init__(
         self,
         schedule: FixedSchedule | DrawnSchedule,
-        collator: Callable[[list[dict[str, Any]]], Batch],
+        collator: Callable[[Columns], Batch],
         first: Callable[[], int],
         ahead: int = 0,
         workers: int = 1,
@@ -44,7 +44,7 @@ class BatchLoader:
         return len(self._schedule)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batch after batch; what was begun before ends."""
+        """Yield the batches in order; an earlier iteration ends."""
         self.close()
         first = self._first()
         self._producers = producers = Producers(self._make, self._schedule.known, first, self._ahead, self._workers)
@@ -56,11 +56,11 @@ class BatchLoader:
 
     @property
     def ready(self) -> int:
-        """Return how many batches lie ready now."""
+        """Return how many batches are ready now."""
         return self._producers.ready if self._producers else 0
 
     def close(self) -> None:
-        """End the threads, whatever way the loop was left; a traceback may keep the iterator from doing so."""
+        """End the threads, even if a traceback keeps the iterator of a failed loop alive."""
         if self._producers:
             self._producers.close()
 
@@ -74,10 +74,10 @@ class BatchLoader:
 
 
 class Producers:
-    """Threads that make what is numbered in order, in a window that moves with who takes it.
+    """Threads that make numbered batches in order, at most ``ahead`` of them before they are taken.
 
-    At most ``ahead`` are begun and not taken, and each thread may hold one that was taken in the meantime: no more are
-    alive beside what was handed out. An error is raised where its number is taken.
+    Beside those, each thread may hold one batch whose number was taken in the meantime. An error is raised when its
+    number is taken.
     """
 
     def __init__(
@@ -85,32 +85,32 @@ class Producers:
     ) -> None:
         self._make, self._known, self._ahead = make, known, ahead
         self._made: dict[int, Batch | BaseException] = {}
-        self._taken = self._begun = first  # numbers below are handed out; below are begun by someone
+        self._taken = self._begun = first  # all numbers below these are handed out, or being made
         self._stopped = False
         self._changed = Condition()
         self._threads = [Thread(target=self._work, daemon=True) for _ in range(workers if ahead else 0)]
 
     @property
     def ready(self) -> int:
-        """Return how many lie ready."""
+        """Return how many batches are ready."""
         return len(self._made)
 
     def take(self, number: int) -> Batch | None:
-        """Return what has the next number, or nothing where it is not ready; then the caller makes it."""
+        """Return the batch with the next number, or None if it is not ready; then the caller makes it."""
         with self._changed:
             made = self._made.pop(number, None)
             self._taken = number + 1
             self._begun = max(self._begun, self._taken)
             self._changed.notify_all()
         for thread in self._threads:
-            if thread.ident is None:  # started late, so that no one makes the first one beside the caller
+            if thread.ident is None:  # started late, so that no thread makes the first batch while the caller does
                 thread.start()
         if isinstance(made, BaseException):
             raise made
         return made
 
     def close(self) -> None:
-        """End the threads, wait for them, and let go of what they made."""
+        """End the threads, wait for them, and drop their batches."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -131,13 +131,13 @@ class Producers:
                     self._made[number] = made
 
     def _next(self) -> int | None:
-        """Wait for a number to be made; return none when all is over."""
+        """Wait for a number to make; return None once the threads should end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or self._begun < self._until())
+            self._changed.wait_for(lambda: self._stopped or self._begun < self._limit())
             if self._stopped:
                 return None
             self._begun += 1
             return self._begun - 1
 
-    def _until(self) -> int:
+    def _limit(self) -> int:
         return min(self._taken + self._ahead, self._known())

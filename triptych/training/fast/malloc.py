@@ -1,4 +1,4 @@
-"""What the C library does with memory that a step gives back."""
+"""Tell glibc's malloc to keep freed memory."""
 
 import ctypes
 import logging
@@ -10,11 +10,11 @@ _LARGEST = 1 << 30  # bytes; no activation of a step on a CPU is larger
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed, for the rest of the process.
+    """Let glibc keep freed memory for the rest of the process; other C libraries are left as they are.
 
-    It hands large blocks back at once and gets them anew, page by page, for the next product: a fifth of the time of a
-    step. Other C libraries are left as they are.
+    By default it returns large blocks to the system at once and requests them again, page by page, for the next matrix
+    product: a fifth of the time of a step.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None or not (mallopt(_MMAP_THRESHOLD, _LARGEST) and mallopt(_TRIM_THRESHOLD, 2 * _LARGEST - 1)):
-        log.debug("freed memory goes back to the system: there is no mallopt")
+        log.debug("freed memory is returned to the system: there is no mallopt")

@@ -1,10 +1,10 @@
-"""LoRA layers that multiply by one weight: that of the base plus the adapter's change, added up once a step.
+"""LoRA layers that multiply by one weight: the base weight plus the adapter's update, merged once per step.
 
 peft computes a layer as W x + s B (A x): beside the large product two narrow ones, a sum, and casts between precisions,
-and autograd does as much again and more on the way back. W' = W + s B A gives the same y = W' x and dx = dy W' with one
-product each; what is left are the gradients of the factors, dA = s (dy B)' x and dB = s dy' (A x)' (the way of Han et
-al.'s fast LoRA kernels in Unsloth, here in plain torch). Under autocast W' is also what the merged model will compute
-with, and the base's weights are cast once a step, not once a call.
+and as much again and more in the backward pass. W' = W + s B A gives the same y = W' x and dx = dy W' with one product
+each; there remain the gradients of the factors, dA = s (dy B)' x and dB = s dy' (A x)' (as in the fast LoRA kernels of
+Unsloth, Han et al., here in plain torch). Under autocast W' is also the weight that the merged model will compute with,
+and the base's weights are cast once per step, not once per call.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from torch.nn.functional import linear
 
 
 class Factors(NamedTuple):
-    """What an adapter adds to a weight: ``scaling`` times b (out, r) times a (r, in)."""
+    """The factors of an adapter, which adds ``scaling`` * b (out, r) @ a (r, in) to a weight."""
 
     a: Tensor
     b: Tensor
@@ -43,9 +43,9 @@ class MergedLinear(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of x, a and b."""
         x, weight, a, b = ctx.saved_tensors
-        texts, back = x.flatten(0, -2), dy.flatten(0, -2)
-        da, db = factor_gradients(back, texts, Factors(a, b, ctx.scaling))
-        dx = (back @ weight).view_as(x) if ctx.needs_input_grad[0] else None
+        flat_dy = dy.flatten(0, -2)
+        da, db = factor_gradients(flat_dy, x.flatten(0, -2), Factors(a, b, ctx.scaling))
+        dx = (flat_dy @ weight).view_as(x) if ctx.needs_input_grad[0] else None
         return dx, None, None, da, db, None
 
 
@@ -53,14 +53,14 @@ def factor_gradients(dy: Tensor, x: Tensor, factors: Factors) -> tuple[Tensor, T
     """Return the gradients of a and b of y = x (W + s B A)^T, from dy (N, out) and x (N, in)."""
     a, b, scaling = factors
     da = (dy @ b.to(dy.dtype)).T @ x
-    db = ((x @ a.to(x.dtype).T).T @ dy).T  # not transposed beforehand: the other way takes twice as long
+    db = ((x @ a.to(x.dtype).T).T @ dy).T  # transposing dy instead takes twice as long
     return da.to(a.dtype) * scaling, db.to(b.dtype) * scaling
 
 
 def factors_of(layer: nn.Module) -> Factors | None:
-    """Return the factors of a layer's adapter; None where there is none, or where it is more than two factors.
+    """Return the factors of a layer's adapter; None if there is none, or if it is not only two factors.
 
-    That is with dropout, quantized, or with several adapters.
+    The latter are adapters with dropout, on a quantized layer, or several on one layer.
     """
     if not _is_plain(layer):
         return None
@@ -70,7 +70,7 @@ def factors_of(layer: nn.Module) -> Factors | None:
 
 @torch.no_grad()
 def merged_weight(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Return weight and bias of a linear layer, its adapter added up in float32, in ``dtype``."""
+    """Return weight and bias of a linear layer in ``dtype``, its adapter merged in float32."""
     factors, base = factors_of(layer), cast(nn.Linear, getattr(layer, "base_layer", layer))
     weight = base.weight.float()
     if factors is not None:
@@ -79,19 +79,18 @@ def merged_weight(layer: nn.Module, dtype: torch.dtype) -> tuple[Tensor, Tensor 
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the precision that autocast sets for products on the device of ``x``; float32 where it is off."""
-    kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    """Return the dtype that autocast sets for products on the device of ``x``; float32 if it is off."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
 @contextmanager
 def merged(model: nn.Module) -> Iterator[None]:
-    """Let a model's LoRA layers compute with merged weights, which must not change meanwhile.
+    """Let a model's LoRA layers compute with merged weights inside the context; weights must not change in it.
 
-    In the precision of autocast where that is on, else in float32. Layers of which `factors_of` finds none compute as
-    they did.
+    They compute in the dtype of autocast, or in float32 if it is off. Layers without `factors_of` stay as they are.
     """
-    layers = {one: factors for one in model.modules() if (factors := factors_of(one))}
+    layers = {module: factors for module in model.modules() if (factors := factors_of(module))}
     for layer, factors in layers.items():
         layer.forward = _forward(layer, factors)
     try:
@@ -113,7 +112,7 @@ def _forward(layer: nn.Module, factors: Factors) -> Any:
 
 
 def _is_plain(module: nn.Module) -> TypeGuard[Linear]:
-    # By type, not by kind: quantized layers of either sort are subclasses.
+    # The exact types: quantized layers are subclasses of both.
     if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
         return False
     layer: Any = module

@@ -1,7 +1,7 @@
-"""Optional ways to train: a quantized base, another attention, gradient checkpointing, compilation.
+"""Optional accelerations: a quantized base, another attention, gradient checkpointing, compilation.
 
-Each is tried on two short texts, forward and backward, before it is used. Where it fails, one line says so and training
-goes the plain way.
+Each is tried on two short texts, forward and backward, before it is used. If it fails, a warning is logged and training
+goes on without it.
 """
 
 import logging
@@ -18,14 +18,14 @@ from triptych.params.sections import Model, Train
 
 log = logging.getLogger(__name__)
 _PROBES = ["sort", "Return the maximum of the values over the requested axis."]
-_SAME = 0.99  # cosine between the vectors of a probe with an option and without it
+_MIN_COSINE = 0.99  # between the vectors of a probe with an option and without it
 
 
 def load_to_train(params: Model, train: Train) -> SentenceTransformer:
     """Load the base model as ``train.load_in`` asks: in float32, or with its linear layers in 8 or 4 bits, frozen.
 
-    4 bits are NormalFloat with doubly quantized constants (QLoRA, Dettmers et al. 2023). What is judged and published
-    is the full base with the adapter that was trained beside the quantized one.
+    4 bits are NormalFloat with doubly quantized constants (QLoRA, Dettmers et al. 2023). The model that is evaluated
+    and published is the full base with the adapter that was trained on the quantized one.
     """
     if train.load_in == "full":
         return load_base(params)
@@ -42,21 +42,23 @@ def load_to_train(params: Model, train: Train) -> SentenceTransformer:
         model = load_base(params, quantization_config=config)
         for module in model.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):
-                # It would pack the weights for inference in the first evaluation, and give no gradient ever after.
+                # It would pack the weights for inference in the first evaluation, after which they give no gradient.
                 module.support_avx512bf16_for_cpu = False
-        reached: list[torch.Tensor] = []
+        hidden: list[torch.Tensor] = []
         embeddings = model[0].model.get_input_embeddings()
-        hook = embeddings.register_forward_hook(lambda _module, _inputs, out: reached.append(out.requires_grad_()))
-        _probe(model, train, reached)
+        hook = embeddings.register_forward_hook(lambda _module, _inputs, out: hidden.append(out.requires_grad_()))
+        _probe(model, train, hidden)
         hook.remove()
     except Exception as error:
-        log.warning("train.load_in: %s does not work here (%s); training on the full base", train.load_in, _said(error))
+        log.warning(
+            "train.load_in: %s does not work here (%s); training on the full base", train.load_in, _first_lines(error)
+        )
         return load_base(params)
     return model
 
 
 def apply_options(model: SentenceTransformer, train: Train) -> None:
-    """Set attention, gradient checkpointing and compilation of a model made trainable, each only if it works.
+    """Set attention, gradient checkpointing and compilation of a trainable model, each only if it works.
 
     ``attention: auto`` is eager on a CPU, where fused attention is slower to differentiate (1.3 to 1.5 times the step
     at 32 to 256 tokens, in bf16), and elsewhere what transformers chooses.
@@ -67,7 +69,7 @@ def apply_options(model: SentenceTransformer, train: Train) -> None:
             transformer.set_attn_implementation("eager")
     else:
         before = transformer.config._attn_implementation
-        _try(
+        _enable(
             f"attention: {train.attention}",
             model,
             train,
@@ -75,7 +77,7 @@ def apply_options(model: SentenceTransformer, train: Train) -> None:
             lambda: _set_attention(transformer, before),
         )
     if train.gradient_checkpointing:
-        _try(
+        _enable(
             "gradient_checkpointing",
             model,
             train,
@@ -83,58 +85,58 @@ def apply_options(model: SentenceTransformer, train: Train) -> None:
             transformer.activation_checkpointing_disable,
         )
     if train.torch_compile:
-        _try("torch_compile", model, train, lambda: _compile(transformer), lambda: vars(transformer).pop("forward"))
+        _enable("torch_compile", model, train, lambda: _compile(transformer), lambda: vars(transformer).pop("forward"))
 
 
 def _set_attention(transformer: Any, name: str) -> None:
     transformer.set_attn_implementation(name)
-    if transformer.config._attn_implementation != name:  # some families log a line and go on as before
+    if transformer.config._attn_implementation != name:  # some families only log a line and keep the one before
         raise ValueError(f"{transformer.config.model_type} has no such attention")
 
 
 def _compile(transformer: Any) -> None:
-    # sentence-transformers calls `forward` itself, past what `Module.compile` compiles.
+    # sentence-transformers calls `forward` directly, which bypasses what `Module.compile` compiles.
     transformer.forward = torch.compile(transformer.forward, dynamic=True)
 
 
-def _try(
+def _enable(
     name: str, model: SentenceTransformer, train: Train, on: Callable[[], object], off: Callable[[], object]
 ) -> None:
-    """Turn an option on; turn it off again and say so where it raises or changes the vectors."""
+    """Turn an option on; if it raises or changes the vectors, turn it off again and log a warning."""
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     plain = _probe(model, train, trainable)
     try:
         on()
-        likeness = torch.nn.functional.cosine_similarity(plain, _probe(model, train, trainable)).min()
-        if likeness < _SAME and not (train.dropout or train.lora.dropout):  # kernels draw dropout in ways of their own
-            raise ArithmeticError(f"it changes the vectors, cosine {likeness:.3f}")
+        cosine = torch.nn.functional.cosine_similarity(plain, _probe(model, train, trainable)).min()
+        if cosine < _MIN_COSINE and not (train.dropout or train.lora.dropout):  # kernels draw dropout differently
+            raise ArithmeticError(f"it changes the vectors, cosine {cosine:.3f}")
     except Exception as error:
         off()
-        log.warning("train.%s does not work here (%s); training without it", name, _said(error))
+        log.warning("train.%s does not work here (%s); training without it", name, _first_lines(error))
 
 
-def _probe(model: SentenceTransformer, train: Train, reached: list[torch.Tensor]) -> torch.Tensor:
-    """Run two texts forward and backward to ``reached``, as in training; return their vectors, float32.
+def _probe(model: SentenceTransformer, train: Train, targets: list[torch.Tensor]) -> torch.Tensor:
+    """Run two texts forward, and backward to ``targets``, as in training; return their vectors, float32.
 
-    Random numbers are left as they were. Raise ArithmeticError where a vector or gradient is not finite or nothing is
-    reached.
+    The random state is left as it was. Raise ArithmeticError if a vector or gradient is not finite, or if no target
+    gets a gradient.
     """
     training = model.training
     features = {key: value.to(model.device) for key, value in model.preprocess(_PROBES).items() if hasattr(value, "to")}
     with torch.random.fork_rng(), autocast(resolve_precision(train.precision, model.device), model.device):
         torch.manual_seed(train.seed)
         vectors = model.train()(features)["sentence_embedding"].float()
-        gradients = torch.autograd.grad(vectors[:, 0].sum(), reached, allow_unused=True)
+        gradients = torch.autograd.grad(vectors[:, 0].sum(), targets, allow_unused=True)
     model.train(training)
-    found = [gradient for gradient in gradients if gradient is not None]
-    if not all(bool(torch.isfinite(one).all()) for one in (vectors, *found)):
+    known = [gradient for gradient in gradients if gradient is not None]
+    if not all(bool(torch.isfinite(one).all()) for one in (vectors, *known)):
         raise ArithmeticError("a vector or gradient is not finite")
-    if not any(bool(gradient.any()) for gradient in found):
+    if not any(bool(gradient.any()) for gradient in known):
         raise ArithmeticError("no gradient arrives")
     return vectors.detach()
 
 
-def _said(error: Exception) -> str:
-    """Return the first two lines of an error that say something."""
+def _first_lines(error: Exception) -> str:
+    """Return the first two non-empty lines of an error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:2]) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The steps of a run, shown as any other long work is; the library's trainer would print dicts between them."""
+"""The progress bar of training, the same as in other stages; the library's trainer would print dicts."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -15,15 +15,15 @@ class ProgressCallback(TrainerCallback):
         self._open = ExitStack()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        """Open the bar, where a resumed run begins."""
+        """Open the bar for the steps that are left."""
         if state.is_world_process_zero:
             left = state.max_steps - state.global_step
-            self._done = self._open.enter_context(progress("train", left, "steps"))
+            self._advance = self._open.enter_context(progress("train", left, "steps"))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Count a step."""
         if state.is_world_process_zero:
-            self._done(1)
+            self._advance(1)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Close the bar."""

@@ -1,4 +1,4 @@
-"""Training on sentence-transformers' trainers: our schedule, collators and losses; their loop."""
+"""Training with sentence-transformers' trainers: their loop with our schedule, collators and losses."""
 
 import logging
 import tempfile
@@ -23,22 +23,23 @@ from sentence_transformers.base.trainer import BaseTrainer
 from torch import Tensor, nn
 from transformers import PrinterCallback, TrainerCallback
 
-from triptych.errors import UserError
-from triptych.models.precision import resolve_optimizer, resolve_precision
+from triptych.models.precision import Precision, resolve_precision
 from triptych.params.sections import Train
-from triptych.training.data.collator import Batch
+from triptych.training.data.batch import Batch
 from triptych.training.data.prefetch import BatchLoader
 from triptych.training.data.training_data import TrainingData
+from triptych.training.distributed import refuse_sharded_weights
 from triptych.training.fast.grad_cache import GradCache
 from triptych.training.fast.malloc import keep_freed_memory
 from triptych.training.loop.accelerations import apply_options
+from triptych.training.loop.optimizer_and_schedule import optimizer_arguments
 from triptych.training.loop.progress_callback import ProgressCallback
 from triptych.training.loop.step_metrics import StepMetrics
 from triptych.training.losses import ContrastiveLoss, DistillLoss, SoftmaxLoss, TripletLoss
-from triptych.training.recovery.checkpoints import last_checkpoint, load_states, whole_checkpoint, write_states
+from triptych.training.recovery.checkpoints import atomic_checkpoint, last_checkpoint, load_states, write_states
 from triptych.training.recovery.fault_log import FAULTS, FaultLog, Incidents
 from triptych.training.recovery.out_of_memory import MemoryLadder
-from triptych.training.recovery.step_guard import Recovery
+from triptych.training.recovery.step_guard import StepGuard
 
 log = logging.getLogger(__name__)
 _LOG_EVERY = 10
@@ -54,13 +55,13 @@ class LossPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """How a run went."""
+class TrainingResult:
+    """Losses and metrics of a run."""
 
-    losses: list[float | None]  # of each step; None where it was left out
+    losses: list[float | None]  # of each step; None if it was skipped
     steps: list[dict[str, Any]]  # of each point of the curve: step, loss, cosine, learning_rate, active_, weight_<tier>
     incidents: Incidents
-    watched: dict[str, float | None]  # in the first and the last batch: mean cosine of texts, or deviation of scores
+    collapse: dict[str, float | None]  # "first" and "last" batch: mean cosine of texts, or deviation of scores
 
     @property
     def curve(self) -> list[LossPoint]:
@@ -68,73 +69,68 @@ class Trained:
         return _curve(self.losses)
 
 
-class Loop(BaseTrainer):
-    """The library's loop over our batches: its processes and trackers; our schedule, engine, recovery, checkpoints."""
+class TrainingLoop(BaseTrainer):
+    """The library's training loop over our batches, with our gradients, recovery and checkpoints."""
 
     def __init__(
         self,
         model: SentenceTransformer | CrossEncoder,
-        material: TrainingData,
+        training_data: TrainingData,
         loss: ContrastiveLoss,
         params: Train,
         faults: Path | None,
         **kwargs: Any,
     ) -> None:
-        # The library gives the optimizer what it finds in the loss.
-        trained = nn.ModuleDict({"model": model, "loss": loss})
-        super().__init__(model=model, data_collator=material.collator, loss=trained, **kwargs)
-        zero = self.accelerator.state.deepspeed_plugin
-        if self.is_fsdp_enabled or (zero is not None and zero.zero_stage == 3):
-            raise UserError(
-                "train: weights divided over processes (FSDP, ZeRO-3) are not gathered when they are saved; launch with"
-                " plain `accelerate launch` or configs/zero2.yaml"
-            )
-        self.engine = GradCache(loss, self.accelerator, params.micro_batch_tokens)
+        # The library optimizes the parameters that it finds in the loss.
+        optimized = nn.ModuleDict({"model": model, "loss": loss})
+        super().__init__(model=model, data_collator=training_data.collator, loss=optimized, **kwargs)
+        refuse_sharded_weights(self.accelerator, self.is_fsdp_enabled)
+        self.grad_cache = GradCache(loss, self.accelerator, params.micro_batch_tokens, params.fused)
         self.loader = BatchLoader(
-            material.schedule,
-            material.collator,
+            training_data.schedule,
+            training_data.collator,
             self._batches_seen,
             params.prefetch_batches,
             params.prefetch_workers,
             pinned=self.args.device.type == "cuda",
         )
         self._folder = Path(self.args.output_dir)
-        self.recovery = Recovery(
-            self.engine,
+        self.step_guard = StepGuard(
+            self.grad_cache,
             self.accelerator,
-            MemoryLadder(model, self.engine),
+            MemoryLadder(model, self.grad_cache),
             FaultLog(faults, self.is_world_process_zero()),
             lambda batch: send_to_device(batch, self.args.device, non_blocking=True),
-            material.schedule.rows,
+            training_data.schedule.rows,
         )
-        self.add_callback(self.recovery)
+        self.add_callback(self.step_guard)
         self.remove_callback(PrinterCallback)
         self.add_callback(ProgressCallback)
 
     def get_train_dataloader(self) -> BatchLoader:
-        """Return the batches of the schedule, from the step that the state stands at."""
+        """Return the batches of the schedule, from the current step on."""
         return self.loader
 
     def _batches_seen(self) -> int:
         return self.state.global_step * self.args.gradient_accumulation_steps
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Return the optimizer, with its steps guarded."""
+        """Return the optimizer, whose steps recover from running out of memory."""
         optimizer = super().create_optimizer(model)
-        self.recovery.guard(optimizer)
+        self.step_guard.guard_optimizer(optimizer)
         return optimizer
 
     def training_step(self, model: nn.Module, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Add the gradients of a batch; return its share of the step's loss, detached."""
         model.train()
-        return self.recovery.backward(model, inputs, 1 / self.current_gradient_accumulation_steps)
+        return self.step_guard.backward(model, inputs, 1 / self.current_gradient_accumulation_steps)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        name, first = f"checkpoint-{self.state.global_step}", self.is_world_process_zero()
-        with whole_checkpoint(Path(self.args.output_dir), name, first) as self._folder:
+        name, main = f"checkpoint-{self.state.global_step}", self.is_world_process_zero()
+        with atomic_checkpoint(Path(self.args.output_dir), name, main) as self._folder:
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
-            if first:
+            if main:
                 write_states(self._folder / name / _CALLBACKS, self.callback_handler.callbacks)
             self.accelerator.wait_for_everyone()
 
@@ -142,12 +138,12 @@ class Loop(BaseTrainer):
         return str(self._folder)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Save the weights that train, all of them exactly; the rest is the base model's."""
+        """Save the weights that train in full precision; the others are the base model's."""
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        every = self.recovery.memory.stands_on_trained
-        kept = {name: one for name, one in self.model.named_parameters() if one.requires_grad or every}
-        save_file({name: one.detach().cpu().contiguous() for name, one in kept.items()}, folder / _WEIGHTS)
+        save_all = self.step_guard.memory.on_trained_weights
+        weights = {name: one for name, one in self.model.named_parameters() if one.requires_grad or save_all}
+        save_file({name: one.detach().cpu().contiguous() for name, one in weights.items()}, folder / _WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
@@ -158,49 +154,50 @@ class Loop(BaseTrainer):
                 weights[name].copy_(saved)
 
 
-class Trainer(Loop, SentenceTransformerTrainer):
-    """The loop for embedders."""
+class Trainer(TrainingLoop, SentenceTransformerTrainer):
+    """The training loop for embedders."""
 
 
-class RerankerTrainer(Loop, CrossEncoderTrainer):
-    """The loop for cross-encoders."""
+class RerankerTrainer(TrainingLoop, CrossEncoderTrainer):
+    """The training loop for cross-encoders."""
 
 
 def train(
     model: SentenceTransformer | CrossEncoder,
-    material: TrainingData,
+    training_data: TrainingData,
     params: Train,
     learning_rate: float,
     checkpoints: Path | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     loss: ContrastiveLoss | None = None,
-) -> Trained:
-    """Train a prepared model on scheduled rows, in their order, by ``loss`` or the one that the material names.
+) -> TrainingResult:
+    """Train a trainable model on scheduled rows, in order, with ``loss`` or the one that the training data names.
 
-    A run that was killed goes on from its last checkpoint in ``checkpoints``, a folder for this run alone; None keeps
-    none. Beside the folder lies ``faults.jsonl``, what went wrong. Raise `UserError` where the run cannot go on.
+    A run that was killed continues from its last checkpoint in ``checkpoints``, a folder for this run alone; None
+    writes no checkpoints. What went wrong is appended to ``faults.jsonl`` beside that folder. Raise `UserError` if the
+    run cannot continue.
     """
-    place = torch.device(model.device)
-    precision = resolve_precision(params.precision, place)
-    if place.type == "cpu":
+    device = torch.device(model.device)
+    precision = resolve_precision(params.precision, device)
+    if device.type == "cpu":
         keep_freed_memory()
     if not params.dropout:
         _without_dropout(model)
     apply_options(model, params)
-    model.model_card_data.generate_widget_examples = False  # it would decode tokens that no one reads
-    loss = loss or make_loss(params, material.loss)
-    steps = StepMetrics(loss, material)
-    with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as place_of_run:
-        folder = Path(place_of_run)
+    model.model_card_data.generate_widget_examples = False  # they are not used, and would be decoded from tokens
+    loss = loss or make_loss(params, training_data.loss)
+    steps = StepMetrics(loss, training_data)
+    with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as run_folder:
+        folder = Path(run_folder)
         last = last_checkpoint(folder)
-        args = _arguments(model, folder, params, learning_rate, precision, material)
+        args = _arguments(model, folder, params, learning_rate, precision, training_data)
         if checkpoints is not None:
             args.set_save(strategy="steps", steps=params.checkpoint_every)
             if last is None:
                 (checkpoints.parent / FAULTS).unlink(missing_ok=True)
         trainer = (RerankerTrainer if isinstance(model, CrossEncoder) else Trainer)(
             model,
-            material,
+            training_data,
             loss,
             params,
             checkpoints.parent / FAULTS if checkpoints else None,
@@ -208,24 +205,24 @@ def train(
             callbacks=[steps, *callbacks],
         )
         if last is not None:
-            log.warning("train: going on from %s", last)
+            log.warning("train: continuing from %s", last)
         try:
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         finally:
             trainer.loader.close()
-    recovery = trainer.recovery
-    recovery.memory.finish()
+    guard = trainer.step_guard
+    guard.memory.finish()
     model.eval()
-    points = _curve(recovery.losses)
-    return Trained(
-        recovery.losses,
+    points = _curve(guard.losses)
+    return TrainingResult(
+        guard.losses,
         [
-            {"loss": point.loss, "cosine": recovery.cosines[point.step - 1]}
+            {"loss": point.loss, "cosine": guard.cosines[point.step - 1]}
             | steps.until(point.step, point.step - _LOG_EVERY)
             for point in points
         ],
-        recovery.faults.incidents(),
-        {"first": recovery.collapse.start, "last": recovery.collapse.last},
+        guard.faults.incidents(),
+        {"first": guard.collapse.start, "last": guard.collapse.last},
     )
 
 
@@ -239,7 +236,7 @@ def _curve(losses: list[float | None]) -> list[LossPoint]:
 
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
-    """Return the loss of a name; raise KeyError on an unknown one."""
+    """Return the loss with a name; raise KeyError if there is none."""
     return {
         "softmax": lambda: SoftmaxLoss(params.temperature, params.mask_above),
         "triplet": lambda: TripletLoss(params.margin),
@@ -252,29 +249,24 @@ def _arguments(
     folder: Path,
     params: Train,
     learning_rate: float,
-    precision: str,
-    material: TrainingData,
+    precision: Precision,
+    training_data: TrainingData,
 ) -> SentenceTransformerTrainingArguments | CrossEncoderTrainingArguments:
-    place = torch.device(model.device)
-    of_library = (
+    device = torch.device(model.device)
+    arguments = (
         CrossEncoderTrainingArguments if isinstance(model, CrossEncoder) else SentenceTransformerTrainingArguments
     )
-    return of_library(
+    return arguments(
         output_dir=str(folder),
-        max_steps=material.steps,
-        per_device_train_batch_size=material.schedule.batch_size,
+        max_steps=training_data.steps,
+        per_device_train_batch_size=training_data.schedule.batch_size,
         gradient_accumulation_steps=params.gradient_accumulation_steps,
-        learning_rate=learning_rate,
-        warmup_steps=params.warmup_share,
-        weight_decay=params.weight_decay,
-        optim=resolve_optimizer(params.optimizer, place),
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=place.type == "cpu",
-        ddp_find_unused_parameters=False,  # all are used, and looking for others forbids several forwards a step
-        ignore_data_skip=True,  # the loader begins where it must
+        **optimizer_arguments(params, learning_rate, precision, device),
+        use_cpu=device.type == "cpu",
+        ddp_find_unused_parameters=False,  # there are none, and the search forbids several forward passes a step
+        ignore_data_skip=True,  # the loader starts at the right batch itself
         logging_steps=_LOG_EVERY,
-        disable_tqdm=True,  # `ProgressCallback` stands in
+        disable_tqdm=True,  # `ProgressCallback` shows the steps
         save_strategy="no",
         report_to="none",
         seed=params.seed,

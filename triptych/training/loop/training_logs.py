@@ -1,4 +1,4 @@
-"""What a run showed, as CSV that plots read."""
+"""The metrics of a run as CSV, for plots."""
 
 from typing import Any
 
@@ -9,29 +9,29 @@ _STEPS = ("step", "loss", "learning_rate", "cosine", *_OF_TIERS)
 
 
 def steps_csv(lines: list[dict[str, Any]]) -> str:
-    """Return the training lines of the log: loss, rate, collapse, and of each tier what still teaches and its weight.
+    """Return the lines of the training log: loss, learning rate, mean cosine, active share and weight of each tier.
 
-    ``cosine`` is the mean over random pairs of texts, which goes to 1 where a model collapses.
-    ``active_<tier>`` is the share of its rows whose margin was not kept, or whose positive had less than 0.9 of the
-    probability; ``weight_<tier>`` its share in the mix of the stretch. Both are empty where no triplets are drawn.
+    ``cosine`` is the mean over pairs of texts, which goes to 1 if the model collapses. ``active_<tier>`` is the share
+    of the tier's rows whose margin was not reached, or whose positive had less than 0.9 of the probability;
+    ``weight_<tier>`` is the tier's share in the mix at that step. Both are empty if no triplets are drawn.
     """
     return _csv(_STEPS, [[line.get(name) for name in _STEPS] for line in lines])
 
 
-def dev_csv(points: list[dict[str, Any]]) -> str:
-    """Return dev by step and category, with what the category's weight was multiplied by from there on."""
+def dev_csv(points: list[dict[str, Any]], metric: str) -> str:
+    """Return the metric on dev by step and category, with the factor on the category's weight from there on."""
     rows = [
-        [point["step"], name, value, float(point["raised"].get(name, 1.0))]
+        [point["step"], name, value, float(point["category_factors"].get(name, 1.0))]
         for point in points
         for name, value in point["dev"].items()
     ]
-    return _csv(("step", "category", "mrr@10", "weight"), rows)
+    return _csv(("step", "category", metric, "weight"), rows)
 
 
-def strengths_csv(found: dict[float, dict[str, float]]) -> str:
-    """Return dev by strength of tuning and category."""
-    rows = [[float(strength), name, value] for strength, dev in found.items() for name, value in dev.items()]
-    return _csv(("strength", "category", "mrr@10"), rows)
+def strengths_csv(by_strength: dict[float, dict[str, float]], metric: str) -> str:
+    """Return the metric on dev by strength of tuning and category."""
+    rows = [[float(strength), name, value] for strength, dev in by_strength.items() for name, value in dev.items()]
+    return _csv(("strength", "category", metric), rows)
 
 
 def _csv(names: tuple[str, ...], rows: list[list[Any]]) -> str:

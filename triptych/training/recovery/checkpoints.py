@@ -1,4 +1,4 @@
-"""Checkpoints of a run: written whole, found again by what the run is made of, removed when it is done."""
+"""Checkpoints of a run: written atomically, found again by a hash of the run's inputs, removed when it is done."""
 
 import json
 import os
@@ -24,36 +24,36 @@ _PARTIAL = "partial"
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "peft", "numpy", "bitsandbytes")
 
 
-class Resumable(TrainerCallback):
-    """A callback that remembers: what it knows is in each checkpoint, and given back to it in a resumed run."""
+class CheckpointedCallback(TrainerCallback):
+    """A callback whose state is saved in each checkpoint and loaded again in a resumed run."""
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs to go on in the same way, as JSON."""
+        """Return what a resumed run needs to continue in the same way, as JSON."""
         raise NotImplementedError
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state; the weights of the checkpoint are loaded after that."""
+        """Continue from a state; called before the weights of the checkpoint are loaded."""
         raise NotImplementedError
 
 
 def write_states(path: Path, callbacks: list[TrainerCallback]) -> None:
-    """Write what the resumable ones among some callbacks know, numbers to the last digit."""
-    states = {type(one).__name__: one.state() for one in callbacks if isinstance(one, Resumable)}
+    """Write the state of the checkpointed callbacks; floats keep all digits."""
+    states = {type(one).__name__: one.state() for one in callbacks if isinstance(one, CheckpointedCallback)}
     path.write_text(json.dumps(states), encoding="utf-8")
 
 
 def load_states(path: Path, callbacks: list[TrainerCallback]) -> None:
-    """Give the resumable callbacks back what they knew."""
+    """Load the state of the checkpointed callbacks."""
     states = json.loads(path.read_text(encoding="utf-8"))
     for one in callbacks:
-        if isinstance(one, Resumable):
+        if isinstance(one, CheckpointedCallback):
             one.load(states[type(one).__name__])
 
 
 def run_key(name: str, settings: list[Any], data: list[Path]) -> str:
-    """Return a key of all that decides how a run goes: its name, settings, data, our code, libraries, the device.
+    """Return a hash of everything that decides how a run goes: name, settings, data, our code, libraries, device.
 
-    ``data`` are files, and folders with all that is in them.
+    ``data`` are files, and folders with everything in them.
     """
     key = sha256(f"{name} {settings}".encode())
     code = sorted(Path(triptych.__file__).parent.rglob("*.py"))
@@ -67,20 +67,20 @@ def run_key(name: str, settings: list[Any], data: list[Path]) -> str:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint to go on from, or None where there is none."""
-    found = get_last_checkpoint(folder) if folder.is_dir() else None
-    return Path(found) if found else None
+    """Return the checkpoint to continue from, or None if there is none."""
+    path = get_last_checkpoint(folder) if folder.is_dir() else None
+    return Path(path) if path else None
 
 
 @contextmanager
-def whole_checkpoint(folder: Path, name: str, first: bool) -> Iterator[Path]:
-    """Yield where to write a checkpoint; what is there when the block ends is in ``folder`` as a whole, or not at all.
+def atomic_checkpoint(folder: Path, name: str, main: bool) -> Iterator[Path]:
+    """Yield where to write a checkpoint; it gets its final name in ``folder`` only when it is complete.
 
-    The checkpoint before stays until this one is safe on the disk. Where it cannot be written, raise `UserError`. Of
-    several processes the ``first`` sees to that, the others write what is theirs.
+    The previous checkpoint stays until this one is safely on disk. Raise `UserError` if it cannot be written. Of
+    several processes the ``main`` one does this, the others only write their files.
     """
     partial = folder / _PARTIAL / name
-    if not first:
+    if not main:
         yield partial.parent
         return
     try:
@@ -88,35 +88,35 @@ def whole_checkpoint(folder: Path, name: str, first: bool) -> Iterator[Path]:
         partial.mkdir(parents=True)
         yield partial.parent
         for path in partial.iterdir():
-            _to_disk(path)
+            _fsync(path)
         shutil.rmtree(folder / name, ignore_errors=True)
         partial.rename(folder / name)
-        _to_disk(folder)
-    # torch and safetensors have their own words for a disk that is full.
+        _fsync(folder)
+    # torch and safetensors raise their own errors if the disk is full.
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise _not_written(folder, partial, error) from error
+        raise _write_error(folder, partial, error) from error
     shutil.rmtree(partial.parent, ignore_errors=True)
     for path in sorted(folder.glob("checkpoint-*"), key=step_of)[:-_KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return how many steps a checkpoint has behind it."""
+    """Return the number of steps after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
 def clear_checkpoints(round_folder: Path) -> None:
-    """Remove all checkpoints of a round that is done; a list of its faults stays."""
+    """Remove all checkpoints of a finished round; its list of faults stays."""
     for path in round_folder.glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
     if round_folder.is_dir() and not (round_folder / FAULTS).exists():
-        with suppress(OSError):  # something of the user's is in it
+        with suppress(OSError):  # it has files that are not ours
             round_folder.rmdir()
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or on POSIX the entries of a folder, would survive a power cut."""
+def _fsync(path: Path) -> None:
+    """Wait until a file, or on POSIX the entries of a folder, would survive a power failure."""
     if path.is_dir() and os.name == "nt":
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -126,12 +126,12 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _not_written(folder: Path, partial: Path, error: Exception) -> UserError:
+def _write_error(folder: Path, partial: Path, error: Exception) -> UserError:
     size = sum(one.stat().st_size for one in partial.glob("*"))
     shutil.rmtree(partial.parent, ignore_errors=True)
     before, free = last_checkpoint(folder), shutil.disk_usage(folder).free
     return UserError(
         f"{folder / partial.name} cannot be written: {str(error).strip().splitlines()[0]} (after {size / 2**20:.1f} MB,"
         f" {free / 2**20:.1f} MB are free); make room and run again, "
-        + (f"training goes on from {before.name}" if before else "training begins anew")
+        + (f"training continues from {before.name}" if before else "training starts from scratch")
     )

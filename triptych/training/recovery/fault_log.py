@@ -1,4 +1,4 @@
-"""What went wrong in a run: counted for the metrics, said in the log, and kept with its figures in a file."""
+"""What went wrong in a run: counted for the metrics, logged, and written with details to a file."""
 
 import json
 import logging
@@ -8,33 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from triptych.training.data.batch import Columns
+
 log = logging.getLogger(__name__)
 FAULTS = "faults.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """How often a run had to be helped."""
+    """How often a run had to recover, by kind."""
 
-    out_of_memory: int  # steps repeated in less memory
-    repeated_in_float32: int  # steps whose numbers were not finite
-    restored: int  # batches left out after that, with the last good weights back and half the learning rate
-    scaler_skips: int  # steps that the GradScaler left out
-    collapsed: int  # 1 where the run ended early because all texts got one vector
+    out_of_memory: int  # steps repeated with less memory
+    repeated_in_float32: int  # steps with NaN or Inf
+    restored: int  # batches skipped after that, with the last good weights restored and the learning rate halved
+    scaler_skips: int  # steps that the GradScaler skipped
+    collapsed: int  # 1 if the run ended early because all texts got one vector
 
 
 class FaultLog:
-    """Counts faults; writes each as a line of the log and, with its figures, of a JSON Lines file.
+    """Counts faults, logs each, and appends it with details to a JSON Lines file.
 
-    ``path`` is None where no file is wanted; of several processes one ``writes``.
+    ``path`` is None if no file is wanted. Of several processes only one ``writes``.
     """
 
     def __init__(self, path: Path | None, writes: bool) -> None:
         self._path, self._writes = path, writes
         self.counts: Counter[str] = Counter()
 
-    def report(self, kind: str, step: int, line: str, **details: Any) -> None:
-        """Take down a fault at a step, counted from 1."""
+    def report(self, kind: str, step: int, line: str, columns: Columns | None = None, **details: Any) -> None:
+        """Record a fault at a step, counted from 1; ``columns`` are the rows of its batch."""
         self.counts[kind] += 1
         if not self._writes:
             return
@@ -43,12 +47,17 @@ class FaultLog:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         record = {"kind": kind, "step": step, "line": line, **details}
-        with self._path.open("a", encoding="utf-8", newline="\n") as lines:
-            lines.write(json.dumps(_plain(record), sort_keys=True, allow_nan=False) + "\n")
+        if columns is not None:
+            record["rows"] = [
+                dict(zip(columns, row, strict=True))
+                for row in zip(*map(np.ndarray.tolist, columns.values()), strict=True)
+            ]
+        with self._path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(json.dumps(_plain(record), sort_keys=True, allow_nan=False) + "\n")
 
     @property
     def where(self) -> str:
-        """Return a half sentence on where the figures are."""
+        """Return a clause that names the file with the details."""
         return f"; figures and texts: {self._path}" if self._path else ""
 
     def incidents(self) -> Incidents:
@@ -57,7 +66,7 @@ class FaultLog:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value that JSON has a word for; NaN and infinities become their names."""
+    """Return a value as JSON can represent it; NaN and Inf become strings."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list):

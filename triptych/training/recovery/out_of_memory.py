@@ -1,6 +1,6 @@
-"""Where memory runs out: what is given up, one thing after the other, so that a step can be done after all.
+"""Fallbacks when memory runs out, applied one after the other until a step fits.
 
-The contrastive batch stays as it is, so the step has the same gradient, up to rounding, until the adapter shrinks.
+The contrastive batch stays the same, so the step has the same gradient, up to rounding, until the adapter shrinks.
 """
 
 import logging
@@ -9,100 +9,101 @@ from typing import Any
 
 import psutil
 import torch
+from accelerate.utils import send_to_device
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from triptych.training.data.collator import Batch
+from triptych.training.data.batch import Batch, Features
 from triptych.training.fast.grad_cache import GradCache, encode, tokens
-from triptych.training.recovery.shrink_adapter import absorb, can_shrink, shrink, trains_all
+from triptych.training.recovery.shrink_adapter import can_shrink, is_full_training, merge_adapter, shrink_adapter
 
 log = logging.getLogger(__name__)
 _CPU_STEPS = 2
 
 
 class MemoryFallback(StrEnum):
-    """What is given up, in this order."""
+    """Fallbacks when memory runs out, in order."""
 
-    PIECES = "pieces"
+    MICRO_BATCHES = "smaller micro-batches"
     CHECKPOINTING = "gradient checkpointing"
     ADAPTER = "a smaller adapter"
     NONE = "nothing"
 
 
-def ran_out(error: BaseException) -> bool:
-    """Return whether an error says that memory, of a device or of the host, is full."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is about running out of memory, on the device or on the host."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and should_reduce_batch_size(error)
     )
 
 
 class MemoryLadder:
-    """Makes room for a model that trains."""
+    """Applies the fallbacks to a model that trains."""
 
-    def __init__(self, model: SentenceTransformer | CrossEncoder, engine: GradCache) -> None:
-        self.model, self._engine = model, engine
+    def __init__(self, model: SentenceTransformer | CrossEncoder, grad_cache: GradCache) -> None:
+        self.model, self._grad_cache = model, grad_cache
         self.checkpointing = self.shrunk = False
-        self.stands_on_trained = False  # the adapter is on weights that trained before, not on the base model's
+        self.on_trained_weights = False  # the adapter was put on weights that trained before, not on the base model's
 
-    def make_room(self, batches: list[Batch]) -> MemoryFallback:
-        """Give up the next thing; return what, or `MemoryFallback.NONE` where nothing is left."""
+    def apply_next(self, batches: list[Batch]) -> MemoryFallback:
+        """Apply the next fallback; return it, or `MemoryFallback.NONE` if none is left."""
         clear_device_cache(garbage_collection=True)
         groups = [group for batch in batches for group in batch["features"]]
         widest = max(group["input_ids"].shape[1] for group in groups)
-        most = max(sum(tokens(group) for group in batch["features"]) for batch in batches)
-        in_use = min(self._engine.token_budget, most)
+        largest = max(sum(tokens(group) for group in batch["features"]) for batch in batches)
+        in_use = min(self._grad_cache.token_budget, largest)
         if in_use > widest:
-            self._engine.token_budget = max(widest, in_use // 2)
-            return MemoryFallback.PIECES
+            self._grad_cache.token_budget = max(widest, in_use // 2)
+            return MemoryFallback.MICRO_BATCHES
         if not self.checkpointing and self.model[0].model.supports_gradient_checkpointing:
-            self.save_activations()
+            self.checkpoint_activations()
             return MemoryFallback.CHECKPOINTING
-        return self.smaller_adapter()
+        return self.shrink_adapter()
 
-    def save_activations(self) -> None:
-        """Keep the activations of layer borders only, and compute the others again."""
+    def checkpoint_activations(self) -> None:
+        """Keep only the activations between layers, and recompute the others in the backward pass."""
         self.model[0].model.activation_checkpointing_enable()
         self.checkpointing = True
 
-    def smaller_adapter(self) -> MemoryFallback:
-        """Let less train, where that is possible."""
+    def shrink_adapter(self) -> MemoryFallback:
+        """Train a smaller adapter; return `MemoryFallback.NONE` if it is the smallest already."""
         if not can_shrink(self.model):
             return MemoryFallback.NONE
-        self.stands_on_trained = trains_all(self.model)
-        shrink(self.model)
+        self.on_trained_weights = is_full_training(self.model)
+        shrink_adapter(self.model)
         self.shrunk = True
         return MemoryFallback.ADAPTER
 
     def finish(self) -> None:
-        """Make of the model at the end of training what it was to be; activations are no matter any more."""
-        if self.stands_on_trained:
-            absorb(self.model)
+        """Undo the fallbacks at the end of training, so that the model has the weights it was meant to have."""
+        if self.on_trained_weights:
+            merge_adapter(self.model)
         if self.checkpointing:
             self.model[0].model.activation_checkpointing_disable()
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs to go on in the same way."""
+        """Return what a resumed run needs to continue in the same way."""
         return {
-            "token_budget": self._engine.token_budget,
+            "token_budget": self._grad_cache.token_budget,
             "checkpointing": self.checkpointing,
             "shrunk": self.shrunk,
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Give up what a run had given up; before its weights are loaded."""
-        self._engine.token_budget = state["token_budget"]
+        """Re-apply the fallbacks of a resumed run; call before loading its weights."""
+        self._grad_cache.token_budget = state["token_budget"]
         if state["shrunk"]:
-            self.smaller_adapter()
+            self.shrink_adapter()
         if state["checkpointing"]:
-            self.save_activations()
+            self.checkpoint_activations()
 
 
-def measure_on_cpu(model: SentenceTransformer | CrossEncoder, engine: GradCache, batch: Batch) -> dict[str, Any]:
-    """Do a few steps on the CPU without changing the model; return their figures and what memory is for, in bytes.
+def measure_on_cpu(model: SentenceTransformer | CrossEncoder, grad_cache: GradCache, batch: Batch) -> dict[str, Any]:
+    """Take a few steps on the CPU without updating weights; return their losses and the memory needed, in bytes.
 
-    The model stays on the CPU: this is the end of a run that had no room for it.
+    The model stays on the CPU: this is the end of a run that did not fit.
     """
     capacity = _capacity(model.device)
     log.warning("train: measuring on the CPU what would fit; this can take minutes")
@@ -111,19 +112,16 @@ def measure_on_cpu(model: SentenceTransformer | CrossEncoder, engine: GradCache,
         model.zero_grad()
         model.to("cpu")
         clear_device_cache(garbage_collection=True)
-        batch = {
-            "features": [{name: one.cpu() for name, one in group.items()} for group in batch["features"]],
-            "rows": {name: one.cpu() for name, one in batch["rows"].items()},
-        }
+        batch = send_to_device(batch, torch.device("cpu"))
         trained = [one for one in model.parameters() if one.requires_grad]
         figures["weights"] = sum(one.nbytes for one in model.parameters())
         figures["gradients"] = sum(one.nbytes for one in trained)
-        figures["optimizer"] = 2 * figures["gradients"]  # AdamW keeps two numbers for each weight
+        figures["optimizer"] = 2 * figures["gradients"]  # AdamW keeps two moments for each weight
         longest = {name: one[:1] for name, one in batch["features"][0].items()}
-        figures["activations_per_token"] = _held(model, longest) // tokens(longest)
+        figures["activations_per_token"] = _activation_bytes(model, longest) // tokens(longest)
         figures["longest"] = tokens(longest)
         for _ in range(_CPU_STEPS):
-            loss = engine.backward(model, batch)
+            loss = grad_cache.backward(model, batch)
             gradients = [one.grad for one in trained if one.grad is not None]
             norm = torch.nn.utils.get_total_norm(gradients)
             figures["steps"].append({"loss": float(loss), "gradient_norm": float(norm)})
@@ -133,8 +131,8 @@ def measure_on_cpu(model: SentenceTransformer | CrossEncoder, engine: GradCache,
     return figures
 
 
-def what_would_fit(figures: dict[str, Any]) -> str:
-    """Return the arithmetic of `measure_on_cpu` and what to do about it."""
+def describe_memory_needs(figures: dict[str, Any]) -> str:
+    """Return a sentence with the result of `measure_on_cpu` and what to do about it."""
     if "activations_per_token" not in figures:
         return (
             f"the device has {_gb(figures['capacity'])}, and the CPU could not measure what is needed"
@@ -156,20 +154,20 @@ def what_would_fit(figures: dict[str, Any]) -> str:
     )
 
 
-def _held(model: SentenceTransformer | CrossEncoder, features: dict[str, Tensor]) -> int:
-    """Return the bytes that the graph of some texts keeps for the backward, weights left out."""
+def _activation_bytes(model: SentenceTransformer | CrossEncoder, features: Features) -> int:
+    """Return the bytes that the graph of some texts keeps for the backward pass, without weights."""
     weights = {one.untyped_storage().data_ptr() for one in model.parameters()}
-    seen: dict[int, int] = {}
+    sizes: dict[int, int] = {}
 
-    def note(tensor: Tensor) -> Tensor:
+    def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            seen[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with saved_tensors_hooks(note, lambda tensor: tensor):
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
         encode(model, features).sum()
-    return sum(seen.values())
+    return sum(sizes.values())
 
 
 def _capacity(device: torch.device) -> int:

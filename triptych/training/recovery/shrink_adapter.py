@@ -1,4 +1,4 @@
-"""A smaller adapter in the place of what trains, with what was learned so far."""
+"""Replace the trainable weights by a smaller adapter that keeps what was learned so far."""
 
 import copy
 
@@ -12,28 +12,28 @@ from triptych.models.lora_targets import head_of
 RANK = 4
 
 
-def trains_all(model: SentenceTransformer | CrossEncoder) -> bool:
-    """Return whether the weights themselves train, and no adapter."""
+def is_full_training(model: SentenceTransformer | CrossEncoder) -> bool:
+    """Return whether the model's own weights train, not an adapter."""
     return not isinstance(model[0].model, PeftModel)
 
 
 def can_shrink(model: SentenceTransformer | CrossEncoder) -> bool:
-    """Return whether there is more to train than an adapter of rank 4."""
-    return trains_all(model) or model[0].model.active_peft_config.r > RANK
+    """Return whether more trains than an adapter of rank 4."""
+    return is_full_training(model) or model[0].model.active_peft_config.r > RANK
 
 
-def shrink(model: SentenceTransformer | CrossEncoder) -> None:
+def shrink_adapter(model: SentenceTransformer | CrossEncoder) -> None:
     """Let an adapter of rank 4 train from here on.
 
-    A larger adapter is cut to the four strongest directions of each of its updates, the closest that rank 4 comes to
-    them (Eckart and Young 1936). Where all weights trained, they stay as they are and a new adapter starts on them. The
-    head of a cross-encoder goes on as it is.
+    The updates of a larger adapter are truncated to rank 4, the best approximation of that rank (Eckart and Young
+    1936). If all weights trained, they are frozen as they are and a new adapter starts on them. The head of a
+    cross-encoder keeps training.
     """
     transformer = model[0].model
-    if not trains_all(model):
+    if not is_full_training(model):
         config = copy.copy(transformer.active_peft_config)
-        config.lora_alpha, config.r = config.lora_alpha * RANK / config.r, RANK  # the scale of the update stays
-        smaller = _cut(get_peft_model_state_dict(transformer))
+        config.lora_alpha, config.r = config.lora_alpha * RANK / config.r, RANK  # keeps the scale of the update
+        smaller = _truncated(get_peft_model_state_dict(transformer))
         model[0].model = get_peft_model(transformer.unload(), config)
         set_peft_model_state_dict(model[0].model, smaller)
     else:
@@ -52,26 +52,26 @@ def shrink(model: SentenceTransformer | CrossEncoder) -> None:
             one.data = one.data.float()
 
 
-def absorb(model: SentenceTransformer | CrossEncoder) -> None:
-    """Add the adapter to the weights that it stands on, which count as trained again."""
+def merge_adapter(model: SentenceTransformer | CrossEncoder) -> None:
+    """Merge the adapter into the weights that it was put on, which are trainable again."""
     model[0].model = model[0].model.merge_and_unload()
     head = head_of(model[0].model)
     for name, one in model.named_parameters():
         one.requires_grad_("pooler" not in name or bool(head))
 
 
-def _cut(adapter: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the factors of each update B A cut to rank 4, by the singular values of the product."""
-    cut = {}
+def _truncated(adapter: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the factors of each update B A truncated to rank 4 by singular value decomposition."""
+    truncated = {}
     for name, down in adapter.items():
         if ".lora_" not in name:
-            cut[name] = down  # of the head
+            truncated[name] = down  # a weight of the head
         if ".lora_A." not in name:
             continue
         other = name.replace(".lora_A.", ".lora_B.")
-        # B A = (Q R)(P S)^T = Q (R S^T) P^T: a decomposition of rank x rank is all it takes.
+        # B A = (Q R)(P S)^T = Q (R S^T) P^T: only a (rank, rank) matrix has to be decomposed.
         left, right = torch.linalg.qr(adapter[other].float()), torch.linalg.qr(down.float().T)
         inner, values, outer = torch.linalg.svd(left.R @ right.R.T)
-        cut[other] = (left.Q @ inner[:, :RANK]) * values[:RANK]
-        cut[name] = outer[:RANK] @ right.Q.T  # never zero: an adapter that has learned nothing yet must be able to
-    return cut
+        truncated[other] = (left.Q @ inner[:, :RANK]) * values[:RANK]
+        truncated[name] = outer[:RANK] @ right.Q.T  # never zero, or a fresh adapter (B = 0) could not learn
+    return truncated

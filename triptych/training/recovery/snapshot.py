@@ -1,4 +1,4 @@
-"""What a step can go back to: the random numbers it began with, and the last weights that are known to be good."""
+"""What a step can be restored to: its initial random state, and the last weights known to be good."""
 
 import random
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-_SMALL = 2**26  # bytes that are copied every step; what is larger ...
-_EVERY = 10  # ... is copied every so many steps
+_SMALL = 2**26  # bytes; up to this size weights are copied every step, larger ones ...
+_EVERY = 10  # ... every 10 steps
 
 
 @dataclass(frozen=True, slots=True)
-class Randomness:
+class RandomState:
     """The state of every generator that a step may draw from."""
 
     python: Any
@@ -23,14 +23,14 @@ class Randomness:
     cuda: list[Tensor]
 
     @classmethod
-    def now(cls) -> Self:
-        """Note the state of all generators."""
+    def capture(cls) -> Self:
+        """Return the current state of all generators."""
         cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
         # The global generator, which libraries draw from.
         return cls(random.getstate(), np.random.get_state(), torch.get_rng_state(), cuda)  # noqa: NPY002
 
     def restore(self) -> None:
-        """Bring all generators back to this state."""
+        """Set all generators to this state."""
         random.setstate(self.python)
         np.random.set_state(self.numpy)  # noqa: NPY002
         torch.set_rng_state(self.torch)
@@ -39,39 +39,41 @@ class Randomness:
 
 
 class LastGoodState:
-    """Copies, in host memory, of the weights that train and of what the optimizer and the scaler know."""
+    """A copy, in host memory, of the trainable weights and of the state of the optimizer and the GradScaler."""
 
-    def __init__(self, optimizer: Optimizer, scaler: torch.amp.GradScaler | None, done: int) -> None:
+    def __init__(self, optimizer: Optimizer, scaler: torch.amp.GradScaler | None, step: int) -> None:
         self._optimizer, self._scaler = optimizer, scaler
-        self.done = done  # steps that the weights have behind them
-        self.forget()
+        self.step = step  # steps that the copied weights were trained for
+        self.reset()
 
-    def forget(self) -> None:
-        """Begin anew, with the weights that the optimizer has now."""
+    def reset(self) -> None:
+        """Start from scratch with the weights that the optimizer has now."""
         self._weights = {one: _copy(one.detach()) for one in self._parameters()}
         self._state: dict[Tensor, dict[str, tuple[Any, torch.device | None]]] = {}
         self._scale = self._scaler.state_dict() if self._scaler is not None else {}
 
-    def keep(self, done: int) -> None:
-        """Copy what is there after so many steps; large models now and then, small ones and adapters every time."""
-        held = sum(one.nbytes for one in self._weights.values())
-        if 3 * held > _SMALL and done - self.done < _EVERY:
+    def save(self, step: int) -> None:
+        """Copy the state after ``step`` steps; large models only every 10 steps, small ones and adapters each time."""
+        size = sum(one.nbytes for one in self._weights.values())
+        if 3 * size > _SMALL and step - self.step < _EVERY:
             return
         with torch.no_grad():
-            for one, kept in self._weights.items():
-                kept.copy_(one)
-        self._state = {one: _each(self._optimizer.state[one]) for one in self._weights if one in self._optimizer.state}
+            for one, copy in self._weights.items():
+                copy.copy_(one)
+        self._state = {
+            one: _copied(self._optimizer.state[one]) for one in self._weights if one in self._optimizer.state
+        }
         self._scale = self._scaler.state_dict() if self._scaler is not None else {}
-        self.done = done
+        self.step = step
 
     def restore(self) -> None:
-        """Put weights, optimizer and scaler back to where they were."""
+        """Set weights, optimizer and scaler to the copied state."""
         with torch.no_grad():
-            for one, kept in self._weights.items():
-                one.copy_(kept)
+            for one, copy in self._weights.items():
+                one.copy_(copy)
         self._optimizer.state.clear()
         for one, state in self._state.items():
-            self._optimizer.state[one] = {name: _back(value, device) for name, (value, device) in state.items()}
+            self._optimizer.state[one] = {name: _restored(value, device) for name, (value, device) in state.items()}
         if self._scaler is not None and self._scale:
             self._scaler.load_state_dict(self._scale)
 
@@ -79,7 +81,7 @@ class LastGoodState:
         return [one for group in self._optimizer.param_groups for one in group["params"]]
 
 
-def _each(state: dict[str, Any]) -> dict[str, tuple[Any, torch.device | None]]:
+def _copied(state: dict[str, Any]) -> dict[str, tuple[Any, torch.device | None]]:
     return {name: (_copy(value), value.device if isinstance(value, Tensor) else None) for name, value in state.items()}
 
 
@@ -87,5 +89,5 @@ def _copy(value: Any) -> Any:
     return value.to("cpu", copy=True) if isinstance(value, Tensor) else value
 
 
-def _back(value: Any, device: torch.device | None) -> Any:
+def _restored(value: Any, device: torch.device | None) -> Any:
     return value.to(device, copy=True) if isinstance(value, Tensor) else value
