@@ -23,16 +23,11 @@ from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
-from triptych.triplets.export.flat import write_round
+from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import (
-    CandidateFilter,
-    MiningVectors,
-    PairScorer,
-    mine_hard_negatives,
-    neighbors,
-)
+from triptych.triplets.mining.candidate_filter import CandidateFilter, PairScorer
+from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
 
 

@@ -10,7 +10,7 @@ from hand_made import OUTS, PATHS, check_mix, shares, two_categories
 
 from stages import triplets
 from triptych.triplets.examples import read_examples
-from triptych.triplets.export.import_export import export
+from triptych.triplets.exchange.import_export import export
 
 
 def imported_rows(number=8):

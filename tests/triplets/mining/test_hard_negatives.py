@@ -11,13 +11,8 @@ from triptych.errors import UserError
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
 from triptych.triplets.mining import hard_negatives as mining
-from triptych.triplets.mining.hard_negatives import (
-    CandidateFilter,
-    MiningVectors,
-    Neighbors,
-    mine_hard_negatives,
-    neighbors,
-)
+from triptych.triplets.mining.candidate_filter import CandidateFilter, Neighbors
+from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
 from triptych.triplets.negatives import Negative
 

@@ -1,6 +1,6 @@
 """Mine hard negatives from a model's nearest train chunks: positive-aware, and unrelated to the positive."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,18 +13,16 @@ from triptych.params.sections import Mine
 from triptych.progress import strides
 from triptych.retrieval.dense import DenseIndex
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations, codes
-from triptych.triplets.heuristics.candidates import Words, rank_in_group
-from triptych.triplets.mining.mining_metrics import REASONS, MiningMetrics
+from triptych.triplets.false_negatives import codes
+from triptych.triplets.heuristics.candidates import rank_in_group
+from triptych.triplets.mining.candidate_filter import CandidateFilter, Neighbors
+from triptych.triplets.mining.mining_metrics import MiningMetrics
 from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool, fractional_quota, score_limit
 
 _BLOCK = 4096  # anchors searched and filtered together; affects memory, not results
 _CANDIDATES_PER_NEGATIVE = 8  # candidates that reach the expensive filters, for each negative needed
 _HARD, _MEDIUM = TIERS.index("hard"), TIERS.index("medium")
 _MINED, _MINED_OUTSIDE = STRATEGIES.index("mined"), STRATEGIES.index("mined_cross_category")
-
-# Scores pairs of an example row and a chunk row; float32 of shape (pairs,).
-PairScorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,56 +36,6 @@ class MiningVectors:
     def scores(self, examples: np.ndarray, chunks: np.ndarray) -> np.ndarray:
         """Return the cosine similarity of pairs of example row and chunk row; float32 of shape (pairs,)."""
         return np.einsum("ij,ij->i", self.anchors[examples], self.passages[np.searchsorted(self.rows, chunks)])
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbors:
-    """The nearest train chunks of a block of examples, and the scores that they are compared to."""
-
-    chunks: ChunkRows  # int, shape (examples, depth): best first
-    scores: np.ndarray  # float32, shape (examples, depth): cosine similarity to the anchor; -inf for no result
-    positive_scores: np.ndarray  # float32, shape (examples,): cosine similarity of anchor and positive
-    pool_scores: np.ndarray  # float32, shape (negatives,): of anchor and each negative of its current pool
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateFilter:
-    """All reasons to reject a candidate."""
-
-    relations: Relations
-    positives: PositivesByAnchor
-    params: Mine
-    words: Words | None = None  # of all chunks, by row of the corpus; None: not compared
-    guide: PairScorer | None = None  # a second model that must agree that a candidate is not a positive
-
-    def reasons(self, examples: Examples, first: int, neighbors: Neighbors, needed: int) -> np.ndarray:
-        """Return the first reason to reject each candidate as index in ``REASONS``, or -1; int8 like ``chunks``.
-
-        ``examples`` are those of the block, ``first`` the row of the first among all. The expensive filters see only
-        the nearest ``needed`` candidates; the others are not needed.
-        """
-        chunks, scores, params = neighbors.chunks, neighbors.scores, self.params
-        anchors, positives = examples.anchor, examples.positive_chunk
-        reason = self.relations.rule(positives[:, None], chunks)
-        owners = np.repeat(np.arange(len(examples)), reason.shape[1])
-        other_answer = self.positives.false_negatives(self.relations, anchors, positives, owners, chunks.ravel())
-        close = scores >= score_limit(neighbors.positive_scores, params.relative_margin)[:, None]
-        skipped = np.broadcast_to(np.arange(reason.shape[1]) < params.skip_top, reason.shape)
-        for number, rejected in enumerate((other_answer.reshape(reason.shape), close, skipped), len(RULES)):
-            reason[rejected & (reason < 0)] = number
-        free = (reason < 0) & np.isfinite(scores)
-        reason[free & (np.cumsum(free, axis=1) > needed)] = REASONS.index("not_needed")
-        if self.words is not None:
-            row, column = np.nonzero((reason < 0) & np.isfinite(scores))
-            alike = self.words.jaccard(positives[row], chunks[row, column]) >= params.same_words
-            reason[row[alike], column[alike]] = REASONS.index("same_words")
-        if self.guide is not None:
-            row, column = np.nonzero((reason < 0) & np.isfinite(scores))
-            of_positives = self.guide(first + np.arange(len(examples)), positives)
-            of_candidates = self.guide(first + row, chunks[row, column])
-            agreed = of_candidates < score_limit(of_positives, params.guide_margin)[row]
-            reason[row[~agreed], column[~agreed]] = REASONS.index("guide")
-        return reason
 
 
 def neighbors(examples: Examples, vectors: MiningVectors, params: Mine) -> Iterator[Neighbors]:
