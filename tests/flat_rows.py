@@ -1,4 +1,4 @@
-"""What tests of exported and imported triplets share: chunks, rows of the flat view, and how they are read."""
+"""Shared by tests of exported and imported triplets: chunks, rows of the flat table, and how they are read."""
 
 import pandas as pd
 from corpora import TEMPLATE, look_alikes

@@ -1,4 +1,4 @@
-"""Triplets made elsewhere, through the stage: their share, their negatives, and what stops it."""
+"""Imported triplets in the stage: their share, their negatives, and what is refused."""
 
 import json
 import shutil

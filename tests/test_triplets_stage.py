@@ -1,4 +1,4 @@
-"""Stage triplets on corpora made by hand: what it writes, and what it says of input it can do little with."""
+"""Stage triplets on hand-made corpora: its outputs, and its messages about poor input."""
 
 from collections import Counter
 from dataclasses import replace
@@ -48,7 +48,7 @@ def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
     assert {chunks[negative.chunk].split for negative in one.negatives} == {"test"}
 
 
-def test_question_of_dev_or_test_is_no_anchor(staged):
+def test_question_of_dev_or_test_is_not_an_anchor(staged):
     held = [(one.content.split(". ")[0] + ".", "lists30", side) for one, side in zip(two_categories(), ("dev", "test"))]  # noqa: B905
     chunks = [*two_categories(), chunk(30, split="test")]
     metrics, _ = staged(chunks, questions=held, views=shares(lead=1.0))

@@ -137,9 +137,10 @@ def fractional_quota(anchors: np.ndarray, quota: float) -> np.ndarray:
 
 
 def score_limit(positive: np.ndarray, margin: float) -> np.ndarray:
-    """Return the score that a negative must stay below to be unlikely a false one, given the positive's score.
+    """Return the score at which a candidate counts as a possible false negative, given the positive's score.
 
-    ``margin`` times a positive score (Moreira et al. 2024, NV-Retriever, "TopK-PercPos"); below a negative one too.
+    ``margin`` times the score if that is positive (Moreira et al. 2024, NV-Retriever, "TopK-PercPos"), and as far below
+    it if it is negative.
 
     >>> score_limit(np.array([0.5, -0.5]), 0.9).round(2).tolist()
     [0.45, -0.55]

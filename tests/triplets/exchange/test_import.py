@@ -1,4 +1,4 @@
-"""Triplets made elsewhere: what can be used is, the rest is counted, and a file that is none is refused by name."""
+"""Imported triplets: usable rows are kept, the others counted, and invalid files refused by name."""
 
 import datasets
 import pandas as pd

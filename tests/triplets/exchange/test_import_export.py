@@ -1,4 +1,4 @@
-"""Triplets out and in again: every format gives back what was written, and export overwrites nothing else."""
+"""Export and import: every format reads back what was written, and export overwrites only its own files."""
 
 from collections import Counter, defaultdict
 

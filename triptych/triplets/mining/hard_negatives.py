@@ -78,32 +78,32 @@ def mine_hard_negatives(
     metrics = MiningMetrics(examples.categories, params.relative_margin)
     random = np.random.default_rng(params.seed).random(len(examples.pool.chunk), np.float32)
     pools, first = [Pool.of([])], 0
-    for found in blocks:
-        block = examples.select(np.arange(first, first + len(found.positive_scores)))
-        _assert_train(found.chunks[np.isfinite(found.scores)], train, chunks)
-        reasons = filter_.reasons(block, first, found, _CANDIDATES_PER_NEGATIVE * size)
-        metrics.add_candidates(block, found.chunks, found.scores, found.positive_scores, reasons)
-        free = (reasons < 0) & np.isfinite(found.scores)
-        outside = group[found.chunks] != group[block.positive_chunk][:, None]
+    for nearest in blocks:
+        block = examples.select(np.arange(first, first + len(nearest.positive_scores)))
+        _assert_train(nearest.chunks[np.isfinite(nearest.scores)], train, chunks)
+        reasons = filter_.reasons(block, first, nearest, _CANDIDATES_PER_NEGATIVE * size)
+        metrics.add_candidates(block, nearest.chunks, nearest.scores, nearest.positive_scores, reasons)
+        free = (reasons < 0) & np.isfinite(nearest.scores)
+        outside = group[nearest.chunks] != group[block.positive_chunk][:, None]
         quota = fractional_quota(first + np.arange(len(block)), params.prefer_other_category * size)
-        mined = _mined_pool(free, outside, quota, found, size, params)
+        mined = _mined_pool(free, outside, quota, nearest, size, params)
         start = examples.pool.offsets[first]
         random_order = random[start : start + len(block.pool.chunk)]
-        pool, scores = _merged_pool(block.pool, mined, found, size, params.relative_margin, random_order)
-        metrics.add_pools(block, pool, scores, found.positive_scores, found.pool_scores, size)
+        pool, scores = _merged_pool(block.pool, mined, nearest, size, params.relative_margin, random_order)
+        metrics.add_pools(block, pool, scores, nearest.positive_scores, nearest.pool_scores, size)
         pools.append(pool)
         first += len(block)
     return replace(examples, pool=Pool.join(pools)), metrics.of_round()
 
 
 def _mined_pool(
-    free: np.ndarray, outside: np.ndarray, quota: np.ndarray, found: Neighbors, size: int, params: Mine
+    free: np.ndarray, outside: np.ndarray, quota: np.ndarray, nearest: Neighbors, size: int, params: Mine
 ) -> Pool:
     """Assign candidates to tiers by rank and score, the preferred ones of each anchor first.
 
     Near ones are hard: the first ``size``, of which ``quota`` from outside the anchor's group. All others are medium.
     """
-    near = found.scores >= score_limit(found.positive_scores, params.hard_from)[:, None]
+    near = nearest.scores >= score_limit(nearest.positive_scores, params.hard_from)[:, None]
     near &= np.arange(free.shape[1]) < params.hard_ranks
     preferred = free & near & outside
     preferred &= np.cumsum(preferred, axis=1) <= quota[:, None]
@@ -114,16 +114,16 @@ def _mined_pool(
     row, column = row[order], column[order]
     return Pool(
         np.cumsum([0, *np.bincount(row, minlength=len(free))], dtype=np.int64),
-        ChunkRows(found.chunks[row, column].astype(np.int32)),
+        ChunkRows(nearest.chunks[row, column].astype(np.int32)),
         np.where(near[row, column], _HARD, _MEDIUM).astype(np.int8),
         np.where(outside[row, column], _MINED_OUTSIDE, _MINED).astype(np.int8),
-        np.round(found.scores[row, column], 6),
+        np.round(nearest.scores[row, column], 6),
         *np.zeros((2, len(row)), np.float32),
     )
 
 
 def _merged_pool(
-    old: Pool, mined: Pool, found: Neighbors, size: int, margin: float, random_order: np.ndarray
+    old: Pool, mined: Pool, nearest: Neighbors, size: int, margin: float, random_order: np.ndarray
 ) -> tuple[Pool, np.ndarray]:
     """Return the new pools of a block, and the model's score of each of their negatives.
 
@@ -137,7 +137,7 @@ def _merged_pool(
     rows = np.arange(len(anchor))
     hard, medium = (rows[old_size:][mined.tier == tier_index] for tier_index in (_HARD, _MEDIUM))
 
-    safe = np.flatnonzero(found.pool_scores < score_limit(found.positive_scores, margin)[old.anchors])
+    safe = np.flatnonzero(nearest.pool_scores < score_limit(nearest.positive_scores, margin)[old.anchors])
     safe = safe[~np.isin(keys[safe], keys[hard])]
     old_hard, old_others = safe[tier[safe] == _HARD], safe[tier[safe] != _HARD]
     old_hard = old_hard[np.lexsort((random_order[old_hard], anchor[old_hard]))]
@@ -154,7 +154,7 @@ def _merged_pool(
     chosen = np.concatenate([hard, refill, old_others, medium])
     chosen = chosen[np.argsort(anchor[chosen], kind="stable")]
     offsets = np.cumsum([0, *np.bincount(anchor[chosen], minlength=len(old))], dtype=np.int64)
-    scores = np.concatenate([found.pool_scores, mined.score])[chosen]
+    scores = np.concatenate([nearest.pool_scores, mined.score])[chosen]
     return Pool(offsets, **{name: column[chosen] for name, column in columns.items()}), scores
 
 
