@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps fix lock
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps params-doc fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -12,11 +12,14 @@ help:  ## list the targets
 setup: .venv/installed  ## make .venv from the lock
 
 .venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Triptych needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 setup")'
-	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Triptych needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12 setup")'
+	@test -x .venv/bin/python || { echo "setup: creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "setup: installing $$(grep -c '==' requirements.lock) packages and PyTorch's CUDA libraries, which takes minutes"
+	@.venv/bin/python -m pip install --disable-pip-version-check --progress-bar on -r requirements.lock
+	@echo "setup: installing triptych"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+	@echo "setup: done"
 
 browser:  ## bring Debian's chromium, which the tests of the page run in
 	@command -v chromium >/dev/null || { command -v apt-get >/dev/null \
@@ -52,10 +55,13 @@ test-gpu: setup  ## the tests that need an accelerator
 
 test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[langchain,llamaindex]'
-	python -m pytest -q tests/retrieval/test_extras.py
+	python -m pytest -q tests/serving/test_extras.py
 
 deps: setup  ## write the code deps of dvc.yaml from the imports
 	python -m stages.code_deps
+
+params-doc: setup  ## write docs/params.md from the fields in triptych/params
+	python -m triptych.params.reference
 
 fix: setup  ## let ruff mend what it can
 	ruff check --fix .
@@ -68,3 +74,6 @@ lock: setup  ## pin the newest versions that pyproject.toml allows
 	 uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --extra demo --extra dev pyproject.toml \
 	 | grep -vE '^(nvidia-|cuda-|triton)') > requirements.lock.new
 	mv requirements.lock.new requirements.lock
+
+picture: setup  ## take docs/report.png from the page of the last run
+	python docs/screenshot.py

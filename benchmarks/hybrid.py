@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Query, read_chunks, read_qrels, read_queries
 from triptych.encoding.text_encoder import Retriever, load_with_prompts
 from triptych.evaluation.metrics import mean_metric, per_query

@@ -13,11 +13,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
-from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, load_with_prompts
+from triptych.encoding.encode_tokens import encode_tokens
+from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, load_with_prompts, tokenized
 from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.evaluation.significance import paired_bootstrap
+from triptych.models.loading import device
+from triptych.models.precision import resolve_precision
 from triptych.params.load import load_params
 from triptych.retrieval.fusion import Fusion, choose_fusion
 from triptych.retrieval.late_interaction import TokenVectors, late_scores
@@ -52,8 +55,10 @@ def main() -> None:
         dense = Retriever(model, ids, passages, params.train.precision, Path(vectors), "late").run(queries, depth)
         blocks = list(encoder.passage_tokens(passages, Path(vectors)))
     tokens = TokenVectors.join(blocks)
-    asked = encoder.query_tokens([query.text for query in queries])
-    questions = {query.query_id: asked.vectors([row]) for row, query in enumerate(queries)}
+    query_store = tokenized(model, [query.text for query in queries], "query")
+    precision = resolve_precision(params.train.precision, device())
+    query_tokens = encode_tokens(model, query_store, np.arange(len(queries)), precision, "late: queries")
+    questions = {query.query_id: query_tokens.vectors([row]) for row, query in enumerate(queries)}
     words = lexical_run(LexicalIndex(ids, passages), queries, depth)
     fusions = [Fusion(method, weight) for method in params.evaluate.fusions for weight in params.evaluate.dense_weights]
 

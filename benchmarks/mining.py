@@ -40,7 +40,7 @@ def ours(folder: Path) -> np.ndarray:
     from triptych.params.load import load_params
     from triptych.triplets.examples import Examples
     from triptych.triplets.false_negatives import PositivesByAnchor, Relations
-    from triptych.triplets.mining.hard_negatives import Filter, Vectors, mine_hard_negatives, neighbors
+    from triptych.triplets.mining.hard_negatives import CandidateFilter, MiningVectors, mine_hard_negatives, neighbors
     from triptych.triplets.negatives import Pool
 
     anchors, passages = np.load(folder / "anchors.npy"), np.load(folder / "passages.npy")
@@ -53,8 +53,8 @@ def ours(folder: Path) -> np.ndarray:
         for row, text in enumerate((folder / "passages.txt").read_text(encoding="utf-8").split("\0"))
     ]
     examples = Examples(np.arange(number), positive, positive, zeros, zeros, ("one",), Pool.of([()] * number))
-    chosen = Filter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
-    found = neighbors(examples, Vectors(anchors, passages, np.arange(len(passages))), params)
+    chosen = CandidateFilter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
+    found = neighbors(examples, MiningVectors(anchors, passages, np.arange(len(passages))), params)
     pool = mine_hard_negatives(examples, found, chunks, chosen, WANTED)[0].pool
     rows = np.full((number, WANTED), -1)
     rows[pool.anchors, np.arange(len(pool.chunk)) - pool.offsets[pool.anchors]] = pool.chunk
@@ -264,7 +264,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
         rows = np.array([row for row, one in enumerate(chunks) if one.split == "train"])
         base = load_base(made.params.model)
         found = vectors_for_mining(
-            base, evaluator.store, examples, evaluator.passages, rows, evaluator.precision, folder / "data/vectors"
+            base, evaluator.store, examples, evaluator.passage_ids, rows, evaluator.precision, folder / "data/vectors"
         )
         texts = read_texts(folder / "data/triplets/texts")[1]
     row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
@@ -275,10 +275,10 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     hits = rows[search(found.anchors[asked], found.passages, WANTED + 1)[0]].tolist()
     raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
     pools = [{one.chunk for one in examples.pool[int(one)]} for one in asked]
-    passages = [texts[evaluator.passages[row]] for row in rows.tolist()]
+    passages = [texts[evaluator.passage_ids[row]] for row in rows.tolist()]
     anchors = [texts[one] for one in examples.anchor[asked].tolist()]
     vector = dict(zip(passages, found.passages, strict=True)) | dict(zip(anchors, found.anchors[asked], strict=True))
-    own = [texts[evaluator.passages[row]] for row in positives]
+    own = [texts[evaluator.passage_ids[row]] for row in positives]
     place_of = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
 
     def share(taken: list[Any]) -> float:

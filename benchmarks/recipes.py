@@ -60,15 +60,13 @@ def changed(raw: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Return params with ``section.key=value`` applied; a view that is named alone gets its share and others none."""
     named = [one.split("=")[0] for one in settings if one.startswith("triplets.views.")]
     if named:
-        raw["triplets"]["views"] = dict.fromkeys(raw["triplets"]["views"], 0.0)
+        raw["triplets"]["views"] = dict.fromkeys(Views.model_fields, 0.0)
     for setting in settings:
         key, value = setting.split("=", 1)
         *path, last = key.split(".")
         section = raw
         for name in path:
-            section = section[name]
-        if last not in section:
-            sys.exit(f"--set {setting}: params.yaml has no {key}")
+            section = section.setdefault(name, {})
         section[last] = yaml.safe_load(value)
     return raw
 

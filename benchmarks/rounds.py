@@ -33,7 +33,7 @@ from triptych.training.loop.trainer import train
 from triptych.triplets.examples import Examples, read_examples, write_examples
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import Filter, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.hard_negatives import CandidateFilter, MiningVectors, mine_hard_negatives, neighbors
 
 _NO_ANSWERS = PositivesByAnchor(np.empty(0, int), np.empty(0, int))
 _EVERYTHING = 1e9  # a margin that lets any score pass
@@ -71,7 +71,7 @@ class Trials:
         self._chunks, self._links = made.evaluator.chunks, read_links(corpus / "links.parquet")
         self._rows = np.array([row for row, chunk in enumerate(self._chunks) if chunk.split == "train"])
         self._start = read_examples(made.folder / "data/triplets/round0/examples.parquet")
-        self._seen: dict[Path, Vectors] = {}
+        self._seen: dict[Path, MiningVectors] = {}
 
     def values(self, arm: Arm | None, seed: int) -> np.ndarray:
         """Return the measure of each dev query after an arm's last round; without an arm, after round 0."""
@@ -129,23 +129,23 @@ class Trials:
         guide = self._base.scores if kind == "guided" else None
         found = neighbors(examples, self._vectors(previous), params)
         words = None if kind == "raw" else Words(chunk.content for chunk in self._chunks)
-        chosen = Filter(relations, known, params, words, guide)
+        chosen = CandidateFilter(relations, known, params, words, guide)
         return mine_hard_negatives(examples, found, self._chunks, chosen, triplets.negatives_per_anchor)
 
-    def _vectors(self, folder: Path) -> Vectors:
+    def _vectors(self, folder: Path) -> MiningVectors:
         if folder not in self._seen:
             self._seen[folder] = self._encoded(self._blend(folder))
         return self._seen[folder]
 
     @cached_property
-    def _base(self) -> Vectors:
+    def _base(self) -> MiningVectors:
         return self._encoded(Blend(load_base(self._made.params.model), {}))
 
-    def _encoded(self, blend: Blend) -> Vectors:
+    def _encoded(self, blend: Blend) -> MiningVectors:
         evaluator = self._made.evaluator
         model = blend.at(1.0)
         return vectors_for_mining(
-            model, evaluator.store, self._start, evaluator.passages, self._rows, evaluator.precision
+            model, evaluator.store, self._start, evaluator.passage_ids, self._rows, evaluator.precision
         )
 
     def _blend(self, folder: Path) -> Blend:

@@ -69,7 +69,7 @@ def precisions(passages: np.ndarray, asked: np.ndarray) -> dict[str, dict[str, f
 
     from triptych.params.load import load_params
     from triptych.retrieval.dense import search
-    from triptych.retrieval.vector_index import StoredIndex
+    from triptych.retrieval.vector_index import VectorIndex
 
     exact, _ = search(asked, passages, 10)
     settings, depth = load_params().index, load_params().evaluate.depth
@@ -80,7 +80,7 @@ def precisions(passages: np.ndarray, asked: np.ndarray) -> dict[str, dict[str, f
 
     table = {}
     for precision in ("float32", "float16", "int8", "binary"):
-        index = StoredIndex.build(passages, precision, settings.clip_percentile, settings.rescore)
+        index = VectorIndex.build(passages, precision, settings.clip_percentile, settings.rescore)
         with tempfile.TemporaryDirectory() as folder:
             size = index.save(Path(folder))
         table[precision] = figures(index.search(asked, depth)[0][:, :10].tolist(), size)
@@ -111,7 +111,7 @@ def main() -> None:
         from sentence_transformers.util import semantic_search
 
         from triptych import Searcher
-        from triptych.corpus.passages import passage
+        from triptych.corpus.embedded_text import passage
         from triptych.corpus.records import read_chunks, read_qrels, read_queries
         from triptych.encoding.text_encoder import TextEncoder, load_saved
         from triptych.params.load import load_params

@@ -100,7 +100,7 @@ def theirs(made: Made, seed: int, steps: int, every: int) -> Clock:
     rows = pairs(made, steps * _ROWS, seed)
     _, texts = read_texts(made.folder / "data/triplets/texts")
     corpus = [
-        texts[made.evaluator.passages[row]] for row, one in enumerate(made.evaluator.chunks) if one.split == "train"
+        texts[made.evaluator.passage_ids[row]] for row, one in enumerate(made.evaluator.chunks) if one.split == "train"
     ]
     model = load_base(made.params.model)
     model.max_seq_length = int(made.evaluator.store.metadata["max_length"])

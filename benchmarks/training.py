@@ -87,7 +87,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     from triptych.tokens.token_store import open_store
     from triptych.training.data.batch_schedule import FixedSchedule
     from triptych.training.data.training_data import prepare_training_data
-    from triptych.triplets.examples import read_examples, read_passages
+    from triptych.triplets.examples import read_examples, read_passage_ids
 
     stamps: list[tuple[float, float]] = []
     losses: list[float] = []
@@ -132,7 +132,7 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
             "anchor": examples.anchor[rows],
             "positive": examples.positive[rows],
             "positive_chunk": examples.positive_chunk[rows],
-            "negative": np.array(read_passages(Path("data/triplets/texts")))[chunk],
+            "negative": read_passage_ids(Path("data/triplets/texts"))[chunk],
             "negative_chunk": chunk,
             "tier": examples.pool.tier[places],
         }

@@ -26,7 +26,7 @@ from triptych.corpus.texts import sentence_spans
 from triptych.params.load import load_params
 from triptych.params.sections import Source
 from triptych.triplets.false_negatives import Relations
-from triptych.triplets.heuristics.pools import Pools
+from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.views import anchors
 
 _FILE = 20  # chunks in a file
@@ -63,11 +63,11 @@ def measure(size: int, limit: int) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
     found = anchors(chunks, [], {}, {}, set(), params)
-    pools = Pools(chunks, "train", Relations(chunks, []), params)
+    pools = PoolBuilder(chunks, "train", Relations(chunks, []), params)
     built = time.perf_counter() - start
     chosen = found[:: max(1, len(found) // limit)]
     start = time.perf_counter()
-    drawn = pools.draw(chosen)
+    drawn = pools.build(chosen)
     drawing = time.perf_counter() - start
     return {
         "chunks": size,

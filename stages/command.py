@@ -1,4 +1,4 @@
-"""What every stage's command line shares: path flags, a closing line, errors without a traceback."""
+"""The command line that all stages share: path flags, printed lines, errors without a traceback."""
 
 import argparse
 import sys
@@ -11,25 +11,25 @@ from triptych.progress import quiet
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
-    """Parse one required ``--<name>`` path for each name, and ``--quiet``."""
+    """Parse a required ``--<name>`` path for each name, and ``--quiet``."""
     parser = argparse.ArgumentParser(description=description)
     for name in names:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--quiet", action="store_true", help="show no progress; TQDM_DISABLE=1 does the same")
-    found = parser.parse_args(argv)
-    if found.quiet:
+    args = parser.parse_args(argv)
+    if args.quiet:
         quiet()
-    return found
+    return args
 
 
 def print_line(line: str) -> None:
-    """Write the stage's closing line."""
+    """Print a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; a user's mistake becomes one message and exit code 1."""
+    """Run a stage; a `UserError` is printed as one message and exits with code 1."""
     try:
         main()
     except UserError as error:

@@ -1,30 +1,31 @@
 """Embed every chunk with the published embedder and write the index that a search opens.
 
-Token vectors are written where the verdict is for late interaction.
+Token vectors are written where late interaction is used.
 
 ``python -m stages.index --corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json
 --index data/index --metrics metrics/index.json --vectors data/vectors``
 
-``--vectors`` is a cache, no out: chunks whose text and model are known there are not embedded again.
+``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
 
 from time import perf_counter
 
 from stages.command import paths, print_line, run
-from triptych.artifacts import dvc_hash, intact, read_json, write_json, writing
-from triptych.corpus.passages import passage
+from triptych.artifacts import dvc_hash, write_json, writing
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
 from triptych.encoding.text_encoder import TextEncoder, load_saved
+from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
-from triptych.retrieval.quantization_loss import fidelity
-from triptych.retrieval.vector_index import StoredIndex
+from triptych.retrieval.quantization_loss import quantization_loss
+from triptych.retrieval.vector_index import VectorIndex
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write vectors, words and chunks, and what the precision costs against an exact search in float32."""
+    """Write vectors, BM25 index and chunks, and compare the precision with an exact search in float32."""
     args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
@@ -34,41 +35,42 @@ def main(argv: list[str] | None = None) -> None:
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
     vectors = encoder.passages(passages, args.vectors)
-    stored = StoredIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
-    light = numpy_encoder_settings(args.embedder, model)
-    with intact(args.verdict):
-        late = bool(read_json(args.verdict)["late_interaction"]["used"])
-    made_with = IndexSettings(dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, light, late)
+    index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
+    numpy_encoder = numpy_encoder_settings(args.embedder, model)
+    late = Verdicts.read(args.verdict).late_interaction.used
+    index_settings = IndexSettings(
+        dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, numpy_encoder, late
+    )
     with writing(args.index) as out:
-        size = write_index(out, chunks, passages, stored, made_with, encoder.passage_tokens(passages, args.vectors))
+        size = write_index(out, chunks, passages, index, index_settings, encoder.passage_tokens(passages, args.vectors))
 
     queries = read_queries(args.corpus)
-    measures, speed = {}, 0.0
-    for split in ("dev", "test"):  # described; nothing is chosen here
+    metrics, speed = {}, 0.0
+    for split in ("dev", "test"):  # reported only; nothing is chosen by it
         qrels = read_qrels(args.corpus / "qrels" / f"{split}.tsv")
-        asked = [queries[one] for one in qrels]
-        questions = encoder.queries([query.text for query in asked])
+        judged = [queries[one] for one in qrels]
+        query_vectors = encoder.queries([query.text for query in judged])
         started = perf_counter()
-        stored.search(questions, depth)
-        speed = len(asked) / (perf_counter() - started)
-        measures[split] = fidelity(stored, vectors, questions, asked, ids, qrels, depth)
-    each = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
-    share = each["vectors"] / (vectors.itemsize * vectors.shape[1])
+        index.search(query_vectors, depth)
+        speed = len(judged) / (perf_counter() - started)
+        metrics[split] = quantization_loss(index, vectors, query_vectors, judged, ids, qrels, depth)
+    bytes_per_chunk = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
+    share = bytes_per_chunk["vectors"] / (vectors.itemsize * vectors.shape[1])
     write_json(
         args.metrics,
         {
             "chunks": len(chunks),
             "dimensions": vectors.shape[1],
             "precision": settings.precision,
-            "bytes_per_chunk": each,
+            "bytes_per_chunk": bytes_per_chunk,
             "share_of_float32": share,
-            "measures": measures,
+            "measures": metrics,
         },
     )
     print_line(
-        f"index: {len(chunks)} chunks at {settings.precision}, {each['vectors']:.0f} bytes a vector ({share:.1%});"
-        f" of float32's ten best {measures['test']['index']['recall@10']:.1%} are found; {speed:.0f} vector searches a"
-        f" second; {args.index}"
+        f"index: {len(chunks)} chunks at {settings.precision}, {bytes_per_chunk['vectors']:.0f} bytes per vector"
+        f" ({share:.1%}); recall@10 of float32's hits {metrics['test']['index']['recall@10']:.1%}; {speed:.0f} vector"
+        f" searches per second; {args.index}"
     )
 
 

@@ -1,10 +1,10 @@
-"""Mine hard negatives with the model just trained, for the next round or for the reranker; only ids change.
+"""Mine hard negatives with the model just trained, for the next round or for the reranker.
 
 ``python -m stages.mine --corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base
 --round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
 
-``--vectors`` is a cache, no out: what lies there saves time and changes nothing.
+``--vectors`` is a cache outside DVC: it saves time and does not change the result.
 """
 
 import numpy as np
@@ -14,6 +14,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.mining_vectors import vectors_for_mining
+from triptych.ids import ChunkRows
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
@@ -21,11 +22,17 @@ from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.export.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import CandidateFilter, Scores, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.hard_negatives import (
+    CandidateFilter,
+    MiningVectors,
+    PairScorer,
+    mine_hard_negatives,
+    neighbors,
+)
 from triptych.triplets.mining.mining_metrics import advice
 
 
@@ -40,43 +47,45 @@ def main(argv: list[str] | None = None) -> None:
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(args.corpus / "chunks.parquet")
     links = read_links(args.corpus / "links.parquet")
-    passages = np.array(read_passages(args.texts))
+    passage_ids = read_passage_ids(args.texts)
     examples = read_examples(args.round / "examples.parquet")
-    rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
+    rows = ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]))
 
-    def vectors(of: SentenceTransformer) -> Vectors:
-        return vectors_for_mining(of, store, examples, passages, rows, precision, args.vectors)
+    def vectors(encoder: SentenceTransformer) -> MiningVectors:
+        return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors)
 
-    guide: Scores | None = None
+    guide: PairScorer | None = None
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":
-        guide = reranker_guide(params, args.texts, args.tokens, examples, passages, precision)
-    chosen = CandidateFilter(
+        guide = reranker_guide(params, args.texts, args.tokens, examples, passage_ids, precision)
+    candidate_filter = CandidateFilter(
         Relations(chunks, links, params.triplets.exclude_linked),
         PositivesByAnchor(examples.anchor, examples.positive_chunk),
         params.mine,
         Words(chunk.content for chunk in chunks),
         guide,
     )
-    found = neighbors(examples, vectors(model), params.mine)
-    mined, figures = mine_hard_negatives(examples, found, chunks, chosen, params.triplets.negatives_per_anchor)
-    ids, all_ = [chunk.chunk_id for chunk in chunks], figures["all"]
+    candidates = neighbors(examples, vectors(model), params.mine)
+    mined, metrics = mine_hard_negatives(
+        examples, candidates, chunks, candidate_filter, params.triplets.negatives_per_anchor
+    )
+    chunk_ids, total = [chunk.chunk_id for chunk in chunks], metrics["all"]
     with writing(args.mined) as out:
         _, written = write_round(
-            out, mined, read_texts(args.texts)[1], passages.tolist(), ids, params.triplets, profile
+            out, mined, read_texts(args.texts)[1], passage_ids.tolist(), chunk_ids, params.triplets, profile
         )
-        # The reranker is no round of the embedder's: what is mined for it ends none.
-        if ends := profile == "embedder" and all_["churn"] < params.mine.skip_below_churn:
-            write_skipped_round(out, all_["churn"])
-    write_json(args.metrics, {"mined": figures, "ends": ends} | written)
-    for line in advice(figures):
+        # Rounds are the embedder's: mining for the reranker never ends them.
+        if ends := profile == "embedder" and total["churn"] < params.mine.skip_below_churn:
+            write_skipped_round(out, total["churn"])
+    write_json(args.metrics, {"mined": metrics, "ends": ends} | written)
+    for line in advice(metrics):
         print_line(f"warning: {line}")
     print_line(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"
-        f" {all_['hard_negatives']} hard negatives, {all_['churn']:.0%} new, {all_['examples_short']} anchors short,"
-        f" {all_['examples_fallback']} of them on the pool of before; {args.mined}"
-        + (f"; below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
+        f" {total['hard_negatives']} hard negatives, {total['churn']:.0%} new, {total['examples_short']} anchors short,"
+        f" {total['examples_fallback']} of them completed from the previous pool; {args.mined}"
+        + (f"; churn is below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
     )
 
 

@@ -1,4 +1,4 @@
-"""Rate the triplets by the base model: how hard each tier is, and how many of its negatives may be false.
+"""Rate the triplets with the base model: how hard each tier is, and how many of its negatives may be false.
 
 ``python -m stages.rate --texts data/triplets/texts --tokens data/tokens --base models/base
 --embedder data/triplets/embedder --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate``
@@ -6,7 +6,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stages.command import paths, print_line, run
@@ -18,46 +17,48 @@ from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
 from triptych.params.triplets import PROFILES
 from triptych.tokens.token_store import open_store
-from triptych.triplets.difficulty import judgment, rate, readable
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.difficulty import sample_with_texts, tier_difficulty, tier_sentences
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write shares by tier and category, a sentence for each tier, and examples to read, for both profiles."""
+    """Write shares by tier and category, a sentence for each tier, and sampled triplets, for both profiles."""
     args = paths(__doc__, "texts", "tokens", "base", *PROFILES, "metrics", "tables", argv=argv)
     params = load_params()
     model = load_model(args.base, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
-    passages, texts = read_passages(args.texts), read_texts(args.texts)[1]
-    table: list[dict[str, Any]] = []
-    shown: list[dict[str, Any]] = []
-    said: dict[str, list[str]] = {}
-    sampling = params.rate.anchors, params.rate.seed
-    made = [read_examples(getattr(args, profile) / "examples.parquet") for profile in PROFILES]
-    profiles = [examples.sampled(*sampling) for examples in made]
-    ratings = similarities(model, store, np.array(passages), precision, *profiles)
-    for profile, examples, found in zip(PROFILES, profiles, ratings, strict=True):
-        rows = rate(examples, found, params.train.margin, params.rate.suspect)
-        said[profile] = judgment(rows, profile)
-        table += [{"profile": profile} | row for row in rows]
-        read = readable(examples, found, texts, passages, params.rate.shown, params.rate.seed)
-        shown += [{"profile": profile} | row for row in read]
+    passage_ids, texts = read_passage_ids(args.texts), read_texts(args.texts)[1]
+    tiers: list[dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
+    sentences: dict[str, list[str]] = {}
+    by_profile = [
+        read_examples(getattr(args, profile) / "examples.parquet").sample(params.rate.anchors, params.rate.seed)
+        for profile in PROFILES
+    ]
+    of_profiles = similarities(model, store, passage_ids, precision, *by_profile)
+    for profile, examples, found in zip(PROFILES, by_profile, of_profiles, strict=True):
+        rows = tier_difficulty(examples, found, params.train.margin, params.rate.suspect)
+        sentences[profile] = tier_sentences(rows, profile)
+        tiers += [{"profile": profile} | row for row in rows]
+        of_profile = sample_with_texts(examples, found, texts, passage_ids, params.rate.shown, params.rate.seed)
+        samples += [{"profile": profile} | row for row in of_profile]
     write_text(
-        args.tables / "tiers.csv", pd.DataFrame(table).to_csv(index=False, float_format="%.6f", lineterminator="\n")
+        args.tables / "tiers.csv", pd.DataFrame(tiers).to_csv(index=False, float_format="%.6f", lineterminator="\n")
     )
-    write_jsonl(args.tables / "examples.jsonl", shown)
-    write_json(args.metrics, {"judgment": said, "tiers": _nested(table)})
-    for profile, sentences in said.items():
-        for sentence in sentences:
+    write_jsonl(args.tables / "examples.jsonl", samples)
+    write_json(args.metrics, {"judgment": sentences, "tiers": _nested(tiers)})
+    for profile, of_tiers in sentences.items():
+        for sentence in of_tiers:
             print_line(f"rate {profile}: {sentence}")
-    print_line(f"rate: {len(profiles[0])} anchors with their pools, by the base model; {args.metrics}, {args.tables}")
+    anchors = len(by_profile[0])
+    print_line(f"rate: {anchors} anchors with their pools, by the base model; {args.metrics}, {args.tables}")
 
 
-def _nested(table: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return profile → category → tier → share."""
+def _nested(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return profile → category → tier → shares."""
     nested: dict[str, Any] = {}
-    for row in table:
+    for row in rows:
         values = {key: value for key, value in row.items() if key not in ("profile", "category", "tier")}
         nested.setdefault(row["profile"], {}).setdefault(row["category"], {})[row["tier"]] = values
     return nested

@@ -1,4 +1,4 @@
-"""Write the page people look at: the verdict, every test query, the data, the training, and how to repeat it.
+"""Write the HTML page of a run: the verdicts, every test query, the data, the training, and how to reproduce it.
 
 ``python -m stages.report --metrics metrics --corpus data/corpus --tokens data/tokens/metadata.json --runs data/runs
 --embedder models/embedder --page metrics/report.html``
@@ -11,7 +11,6 @@ from triptych.artifacts import write_text
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.run_files import read_hits
 from triptych.params.load import load_params
-from triptych.report.decisions import deployed
 from triptych.report.html_page import render
 from triptych.report.provenance import hashes, versions
 from triptych.report.query_explorer import SHOWN, Explorer
@@ -19,18 +18,18 @@ from triptych.report.run_results import read_run_results
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write one file that opens without a network."""
+    """Write one HTML file that opens without a network."""
     args = paths(__doc__, "metrics", "corpus", "tokens", "runs", "embedder", "page", argv=argv)
     params = load_params()
-    findings = read_run_results(args.metrics, args.tokens, params)
+    results = read_run_results(args.metrics, args.tokens, params)
     chunks = read_chunks(args.corpus / "chunks.parquet")
-    questions = read_queries(args.corpus)
+    queries = read_queries(args.corpus)
     qrels = read_qrels(args.corpus / "qrels" / "test.tsv")
     hits = read_hits(args.runs / "runs.parquet", qrels, [chunk.chunk_id for chunk in chunks], SHOWN)
-    compared, snippet = ("base", deployed(findings.verdict)), params.report.snippet_chars
-    explorer = Explorer(chunks, [questions[one] for one in qrels], qrels, hits, compared, snippet)
-    origin = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
-    write_text(args.page, render(findings, explorer, origin, Path("params.yaml").read_text(encoding="utf-8")))
+    compared, snippet = ("base", results.verdicts.deployed), params.report.snippet_chars
+    explorer = Explorer(chunks, [queries[one] for one in qrels], qrels, hits, compared, snippet)
+    provenance = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
+    write_text(args.page, render(results, explorer, provenance, Path("params.yaml").read_text(encoding="utf-8")))
     print_line(
         f"report: {len(qrels)} test queries, {args.page.stat().st_size / 1e6:.1f} MB; open {args.page} in a browser"
     )

@@ -1,4 +1,4 @@
-"""Cluster near-duplicates, split by document, build the queries, and prove that nothing leaks.
+"""Cluster near-duplicates, split by document, build the queries, and check for leaks.
 
 ``python -m stages.split --chunks data/chunks --corpus data/corpus --metrics metrics/split.json``
 """
@@ -17,11 +17,12 @@ from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.duplicate_report import near_duplicate_metrics, near_duplicate_table
 from triptych.corpus.duplicates.near_duplicates import cluster
 from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.queries.pseudo_queries import pseudo_queries
-from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import SPLITS, write_queries
-from triptych.corpus.splits.by_document import assign, documents, leaks, place
-from triptych.corpus.splits.query_counts import count, thin_categories
+from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks, group_documents
+from triptych.corpus.splits.query_counts import check_query_counts, count_by_category
 from triptych.errors import UserError
 from triptych.params.load import load_params
 from triptych.progress import progress
@@ -35,67 +36,69 @@ def main(argv: list[str] | None = None) -> None:
     corpus = ChunkTable(open_table(args.chunks / "chunks.parquet"))
     columns = read_columns(corpus)
     links = read_table(args.chunks / "links.parquet", ["from_chunk_id", "to_chunk_id", "text"])
-    judged, dropped = crossref_queries(corpus, columns, links, min_words)
-    left_out: list[str] = []
+    queries, dropped = crossref_queries(corpus, columns, links, min_words)
+    warnings: list[str] = []
     if params.queries is not None:
         own, own_dropped = user_queries(Path(params.queries), columns)
-        judged, dropped = own + judged, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
-        left_out = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
-    found = cluster(_texts(corpus), params.near_duplicates)
-    document_ids = documents(columns, found.cluster, judged, params.group_titles)
-    sides = assign(columns, document_ids, judged, params.fractions, params.seed)
-    placed, moved = place(judged, columns, sides)
-    if not judged:
-        placed, moved = pseudo_queries(corpus, columns, sides, params.seed, min_words)
-    leaking = leaks(found, document_ids, sides, placed)
-    if any(leaking.values()):
-        raise UserError(
-            f"the splits leak: {leaking}; this is a fault of Triptych, please report it with your params.yaml"
+        queries, dropped = own + queries, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
+        warnings = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
+    clusters = cluster(_texts(corpus), params.near_duplicates)
+    document_ids = group_documents(columns, clusters.cluster, queries, params.group_titles)
+    split_codes = assign_splits(columns, document_ids, queries, params.fractions, params.seed)
+    by_split, dropped_by_split = assign_queries(queries, columns, split_codes)
+    if not queries:
+        by_split, dropped_by_split = pseudo_queries(corpus, columns, split_codes, params.seed, min_words)
+    leaks = count_leaks(clusters, document_ids, split_codes, by_split)
+    if any(leaks.values()):
+        raise UserError(f"the splits leak: {leaks}; this is a bug in Triptych, please report it with your params.yaml")
+    counts = count_by_category(columns, split_codes, by_split)
+    warnings += check_query_counts(counts, params, document_ids, clusters.cluster)
+    if not queries:
+        number = sum(map(len, by_split.values()))
+        warnings.insert(
+            0, f"no questions and no usable links: {number} pseudo-queries are used instead, which prove nothing"
         )
-    counts = count(columns, sides, placed)
-    warnings = left_out + thin_categories(counts, params, document_ids, found.cluster)
-    if not judged:
-        number = sum(map(len, placed.values()))
-        warnings.insert(0, f"nobody asked anything here: {number} pseudo-queries stand in, which prove nothing")
     with writing(args.corpus) as out:
-        splits = pa.DictionaryArray.from_arrays(pa.array(sides), list(SPLITS)).cast(pa.string())
-        numbers = {"cluster_id": pa.array(found.cluster), "document_id": pa.array(document_ids)}
+        splits = pa.DictionaryArray.from_arrays(pa.array(split_codes), list(SPLITS)).cast(pa.string())
+        numbers = {"cluster_id": pa.array(clusters.cluster), "document_id": pa.array(document_ids)}
         corpus.write_with(out / "chunks.parquet", **numbers, split=splits)
-        write_table(out / "near_duplicates.parquet", near_duplicate_table(columns, found))
+        write_table(out / "near_duplicates.parquet", near_duplicate_table(columns, clusters))
         shutil.copyfile(args.chunks / "links.parquet", out / "links.parquet")
-        queries = [item.query for split in SPLITS for item in placed[split]]
-        qrels = {split: {item.query.query_id: item.relevant for item in placed[split]} for split in SPLITS}
-        write_queries(out, queries, qrels)
-    figures = near_duplicate_metrics(columns, found)
+        qrels = {split: {one.query.query_id: one.relevant for one in by_split[split]} for split in SPLITS}
+        write_queries(out, [one.query for split in SPLITS for one in by_split[split]], qrels)
+    redundancy = near_duplicate_metrics(columns, clusters)
     metrics = {
         "splits": counts,
-        "kinds": {split: dict(Counter(item.query.kind for item in placed[split])) for split in SPLITS},
-        "leaks": leaking,
+        "kinds": {split: dict(Counter(one.query.kind for one in by_split[split])) for split in SPLITS},
+        "leaks": leaks,
         "nearest_train_query": query_overlap_metrics(
-            *([item.query for item in placed[one]] for one in ("test", "train"))
+            *([one.query for one in by_split[split]] for split in ("test", "train"))
         ),
-        "near_duplicates": figures,
+        "near_duplicates": redundancy,
         "documents": int(document_ids.max()) + 1,
-        "queries_dropped": dropped | dict(moved),
+        "queries_dropped": dropped | dict(dropped_by_split),
         "warnings": warnings,
     }
     write_json(args.metrics, metrics)
     for warning in warnings:
         print_line(f"warning: {warning}")
-    sizes = ", ".join(f"{one} {np.sum(sides == side)}/{len(placed[one])}" for side, one in enumerate(SPLITS))
+    sizes = ", ".join(
+        f"{split} {np.sum(split_codes == code)}/{len(by_split[split])}" for code, split in enumerate(SPLITS)
+    )
     print_line(
-        f"split: {len(columns)} chunks in {metrics['documents']} documents, {figures['redundant_share']:.1%} redundant,"
-        f" {figures['across_categories']['clusters']} near-duplicate clusters across categories;"
+        f"split: {len(columns)} chunks in {metrics['documents']} documents,"
+        f" {redundancy['redundant_share']:.1%} redundant,"
+        f" {redundancy['across_categories']['clusters']} near-duplicate clusters across categories;"
         f" chunks/queries: {sizes}; no leak; {args.corpus}"
     )
 
 
 def _texts(corpus: ChunkTable) -> Iterator[list[str]]:
-    """Yield the contents batch by batch, under a progress bar."""
-    with progress("split", len(corpus), "chunks") as done:
+    """Yield the contents batch by batch, with a progress bar."""
+    with progress("split", len(corpus), "chunks") as update:
         for (texts,) in corpus.batches("content"):
             yield texts
-            done(len(texts))
+            update(len(texts))
 
 
 if __name__ == "__main__":

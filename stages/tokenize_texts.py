@@ -18,7 +18,7 @@ from triptych.triplets.examples import read_examples, read_texts
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the token store with its metadata, and the record of the base model that rounds start from."""
+    """Write the token store with its metadata, the examples of the first round, and the record of the base model."""
     args = paths(__doc__, "texts", "examples", "tokens", "round", "base", argv=argv)
     params = load_params()
     roles, texts = read_texts(args.texts)

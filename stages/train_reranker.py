@@ -5,7 +5,7 @@
 --reranker models/reranker-candidate --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv
 --checkpoints .checkpoints/reranker``
 
-``--checkpoints`` are no out: a run that was killed goes on from what lies there, and removes it when it is done.
+``--checkpoints`` is outside DVC: a run that was killed resumes from its last checkpoint; a finished one removes them.
 """
 
 from dataclasses import asdict
@@ -16,6 +16,7 @@ from accelerate import PartialState
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
+from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
@@ -26,55 +27,58 @@ from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
 from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import steps_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.sampling.reranker_lists import draw_lists
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the trained reranker, or with ``train_reranker.steps: 0`` a folder that says there is none."""
+    """Write the trained reranker, or with ``train_reranker.steps: 0`` a folder with the reason why there is none."""
     names = ("corpus", "texts", "tokens", "round", "retriever", "reranker", "metrics", "curve", "checkpoints")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
-    wanted = params.train_reranker
-    if not wanted.steps:
+    settings = params.train_reranker
+    if not settings.steps:
         with writing(args.reranker) as out:
             no_reranker(out, "train_reranker.steps is 0")
         write_json(args.metrics, {"lists": 0})
         write_text(args.curve, "step,loss\n")
         print_line(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
         return
-    settings = settings_of(params)
-    tuned = load_model(args.retriever, params.model) if wanted.base is None and wanted.start == "tuned" else None
+    train_params = settings_of(params)
+    starts_tuned = settings.base is None and settings.start == "tuned"
+    tuned = load_model(args.retriever, params.model) if starts_tuned else None
     model = load_reranker(model_of(params), tuned)
-    store = pair_store(model, args.texts, args.tokens, params, wanted.max_length)
-    chunks, passages = read_chunks(args.corpus / "chunks.parquet"), np.array(read_passages(args.texts))
+    store = pair_store(model, args.texts, args.tokens, params, settings.max_length)
+    chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), read_passage_ids(args.texts)
     examples = read_examples(args.round / "examples.parquet")
     links = read_links(args.corpus / "links.parquet")
+    list_count = settings.steps * train_params.batch_size * train_params.gradient_accumulation_steps
     lists = draw_lists(
         examples,
         Relations(chunks, links, params.triplets.exclude_linked),
-        np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]),
+        ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])),
         params.triplets,
-        (wanted.steps * settings.batch_size * settings.gradient_accumulation_steps, wanted.negatives, wanted.random),
-        wanted.seed,
+        (list_count, settings.negatives, settings.random),
+        settings.seed,
     )
-    material = list_training_data(examples, lists, passages, store, wanted, params.tokenize.padding == "fixed")
-    make_trainable(model, settings, None)
-    read = [params.model, params.triplets, params.tokenize.padding, settings, wanted]
-    key = run_key("reranker", read, [args.corpus, args.texts, args.tokens, args.round, args.retriever])
-    trained = train(model, material, settings, wanted.learning_rate, args.checkpoints / key, loss=list_loss(wanted))
+    data = list_training_data(examples, lists, passage_ids, store, settings, params.tokenize.padding == "fixed")
+    make_trainable(model, train_params, None)
+    used = [params.model, params.triplets, params.tokenize.padding, train_params, settings]
+    key = run_key("reranker", used, [args.corpus, args.texts, args.tokens, args.round, args.retriever])
+    trained = train(model, data, train_params, settings.learning_rate, args.checkpoints / key, loss=list_loss(settings))
     if not PartialState().is_main_process:
         return
     with writing(args.reranker) as out:
-        tried = probes(examples, read_texts(args.texts)[1])
-        largest = save_reranker(model, store, tried, out, f"# Reranker on trial\n\nBase: `{model_of(params).base}`.\n")
+        pairs = probes(examples, read_texts(args.texts)[1])
+        card = f"# Candidate reranker\n\nBase: `{model_of(params).base}`.\n"
+        largest = save_reranker(model, store, pairs, out, card)
     write_json(
         args.metrics,
         {
-            "loss": wanted.loss,
+            "loss": settings.loss,
             "lists": len(lists.example),
-            "negatives": lists.drawn,
+            "negatives": lists.counts,
             "final_loss": trained.curve[-1].loss if trained.curve else None,
             "deviation": trained.collapse,
             "incidents": asdict(trained.incidents),
@@ -83,8 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.curve, steps_csv(trained.steps))
     clear_checkpoints(args.checkpoints)
     print_line(
-        f"train_reranker: {wanted.steps} steps, {len(lists.example)} lists of {1 + wanted.negatives}, loss"
-        f" {wanted.loss}; scores of the saved model differ by {largest:.1g} at most; {args.reranker}"
+        f"train_reranker: {settings.steps} steps, {len(lists.example)} lists of {1 + settings.negatives}, loss"
+        f" {settings.loss}; scores of the saved model differ by at most {largest:.1g}; {args.reranker}"
     )
 
 

@@ -1,6 +1,8 @@
-"""Shared material: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
+"""Shared fixtures: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
 
 import json
+import logging
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +13,11 @@ import yaml
 from hand_made import PATHS, shares, stored, write_corpus
 
 from triptych.corpus.duplicates.near_duplicates import cluster
-from triptych.corpus.queries.written_queries import JudgedQuery, crossref_queries
+from triptych.corpus.queries.labeled_query import LabeledQuery
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import SPLITS, Chunk, Link, link_table
-from triptych.corpus.splits.by_document import assign, documents, place
+from triptych.corpus.splits.by_document import assign_queries, assign_splits, group_documents
 from triptych.params.load import load_params
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +29,7 @@ class Corpus(NamedTuple):
 
     chunks: list[Chunk]
     links: list[Link]
-    judged: dict[str, list[JudgedQuery]]
+    judged: dict[str, list[LabeledQuery]]
 
 
 @pytest.fixture(scope="session")
@@ -73,13 +76,13 @@ def tiny_corpus(params_with):
     table, columns = stored(read)
     judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)
     clusters = cluster([[chunk.content for chunk in read]], params.split.near_duplicates).cluster
-    document_ids = documents(columns, clusters, judged, group_titles=True)
-    sides = assign(columns, document_ids, judged, params.split.fractions, params.split.seed)
+    document_ids = group_documents(columns, clusters, judged, group_titles=True)
+    sides = assign_splits(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
         replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
         for chunk, near, document, side in zip(read, clusters, document_ids, sides, strict=True)
     ]
-    return Corpus(chunks, links, place(judged, columns, sides)[0])
+    return Corpus(chunks, links, assign_queries(judged, columns, sides)[0])
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +165,19 @@ def prepared(tmp_path_factory, prepare):
 
 
 @pytest.fixture
+def encoded_counts(caplog):
+    """Return how many texts each call of an encoder has encoded since the last look, from its log."""
+    caplog.set_level(logging.INFO, logger="triptych.encoding")
+
+    def call():
+        matches = [re.search(r": encoding (\d+) of \d+ texts$", message) for message in caplog.messages]
+        caplog.clear()
+        return [int(match[1]) for match in matches if match]
+
+    return call
+
+
+@pytest.fixture
 def staged(monkeypatch, tmp_path, write_params, capsys):
     """Run stage triplets on chunks (and links, questions) with changed params; return its metrics and its lines."""
     from stages import command, triplets
@@ -201,6 +217,7 @@ def indexed(prepared, tmp_path_factory):
     """The prepared project with an embedder, a verdict for the hybrid, and an index with token vectors; read only."""
     from hand_made import INDEX
     from sentence_transformers import SentenceTransformer
+    from verdicts import make_verdicts
 
     from stages import index
 
@@ -209,11 +226,10 @@ def indexed(prepared, tmp_path_factory):
     saved = SentenceTransformer(str(folder / "tiny"), device="cpu")
     saved.prompts = {"query": "inverse ", "document": "array "}
     saved.save_pretrained(str(folder / "models/embedder"), create_model_card=False)
-    verdict = {"hybrid": {"used": True, "fusion": {"method": "zscore", "dense_weight": 0.6}}}
     path = folder / "metrics/verdict.json"
-    path.write_text(json.dumps(verdict | {"late_interaction": {"used": True}}), encoding="utf-8")
+    make_verdicts(late=True).write(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         index.main(INDEX.split())
-    path.write_text(json.dumps(verdict | {"late_interaction": {"used": False}}), encoding="utf-8")
+    make_verdicts().write(path)
     return folder

@@ -1,17 +1,17 @@
-"""What tests of triplets share: small corpora, overlaps computed the slow way, and examples by hand."""
+"""Shared by tests of triplets: small corpora, overlaps computed by definition, and hand-made examples."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Link
-from triptych.triplets.examples import Example, Examples
+from triptych.triplets.examples import Examples
 from triptych.triplets.false_negatives import Relations
-from triptych.triplets.heuristics.pools import Pools
-from triptych.triplets.negatives import TIERS, Negative
+from triptych.triplets.heuristics.pools import PoolBuilder
+from triptych.triplets.negatives import TIERS, Negative, Pool
 from triptych.triplets.views import VIEWS, Anchor
 
 TEMPLATE = "{header_path}\n{content}"
@@ -68,15 +68,15 @@ def anchors_of(chunks, template=TEMPLATE):
     ]
 
 
-def draw(chunks, params, links=(), found=None, split="train"):
-    """Draw the pools of some chunks for both profiles."""
-    made = Pools(chunks, split, Relations(chunks, list(links), params.exclude_linked), params)
-    return made.draw(anchors_of(chunks) if found is None else found)
+def build_pools(chunks, params, links=(), found=None, split="train"):
+    """Build the pools of some chunks for both profiles."""
+    builder = PoolBuilder(chunks, split, Relations(chunks, list(links), params.exclude_linked), params)
+    return builder.build(anchors_of(chunks) if found is None else found)
 
 
 def pools(chunks, params, links=(), found=None, profile="embedder"):
-    """Draw the pools of one profile as lists of negatives."""
-    pool = draw(chunks, params, links, found).pools[profile]
+    """Build the pools of one profile as lists of negatives."""
+    pool = build_pools(chunks, params, links, found).pools[profile]
     return [list(pool[number]) for number in range(len(pool))]
 
 
@@ -90,7 +90,7 @@ def path_overlap(left, right):
 
 
 def words(text):
-    """Return the words of a text that count, with repeats."""
+    """Return the words of a text that overlaps count, with repeats."""
     return re.findall(r"[^\W\d_]{3,}", text.casefold())
 
 
@@ -101,7 +101,7 @@ def lexical_overlap(left, right, template=TEMPLATE):
 
 
 def related(left, right, links):
-    """Tell by the definition whether two chunks may not be each other's negatives; titles are single words."""
+    """Return by definition whether two chunks may not be each other's negatives; titles are single words."""
     pairs = {(one.from_chunk_id, one.to_chunk_id) for one in links}
     return bool(
         left.chunk_id == right.chunk_id
@@ -138,13 +138,49 @@ def corpora(draw, most=12):
     return chunks, links
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row of `Examples`."""
+
+    anchor: int
+    positive: int
+    positive_chunk: int
+    view: str
+    category: str
+    negatives: tuple[Negative, ...]
+
+
+def examples_of(rows, pool=None):
+    """Return examples as columns; ``pool``, if given, replaces their negatives."""
+    rows = list(rows)
+    categories = tuple(sorted({row.category for row in rows}))
+    ids = ([getattr(row, name) for row in rows] for name in ("anchor", "positive", "positive_chunk"))
+    return Examples(
+        *(np.array(column, np.int32) for column in ids),
+        np.array([VIEWS.index(row.view) for row in rows], np.int8),
+        np.array([categories.index(row.category) for row in rows], np.int16),
+        categories,
+        Pool.of(row.negatives for row in rows) if pool is None else pool,
+    )
+
+
+def rows_of(examples):
+    """Return what `examples_of` made columns of."""
+    names = ("anchor", "positive", "positive_chunk", "view", "category")
+    columns = zip(*(getattr(examples, name).tolist() for name in names), strict=True)
+    return [
+        Example(anchor, positive, chunk, VIEWS[view], examples.categories[category], examples.pool[row])
+        for row, (anchor, positive, chunk, view, category) in enumerate(columns)
+    ]
+
+
 def views(**shares):
     """Return shares of views as params hold them."""
     return dict.fromkeys(VIEWS, 0.0) | shares
 
 
 def example(number, view="lead", category="lists", tiers=TIERS, size=4, positive=None):
-    """Return an example with ``size`` negatives, met by no other example, of each tier."""
+    """Return an example with ``size`` negatives of each tier that no other example has."""
     negatives = [
         Negative(1000 * number + 10 * place + one, tier, "random", 0.0)
         for place, tier in enumerate(tiers)
@@ -156,12 +192,12 @@ def example(number, view="lead", category="lists", tiers=TIERS, size=4, positive
 LEAD_ROWS = [example(number) for number in range(20)]
 
 
-def drawn(examples, draw):
-    """Return (example, negative) as objects, triplet by triplet."""
-    pool = examples.pool
+def pairs_of(examples, triplets):
+    """Return (example, negative) as objects for each triplet."""
+    rows, offsets = rows_of(examples), examples.pool.offsets.tolist()
     return [
-        (examples[row], pool[row][place - int(pool.offsets[row])])
-        for row, place in zip(draw.example.tolist(), draw.negative.tolist(), strict=True)
+        (rows[row], rows[row].negatives[negative - offsets[row]])
+        for row, negative in zip(triplets.example.tolist(), triplets.negative.tolist(), strict=True)
     ]
 
 
@@ -179,7 +215,7 @@ def example_sets(draw, full=False, most=24):
         ]
         category = draw(st.sampled_from(["lists", "tables", "maps"]))
         rows.append(Example(number, 500 + number, draw(st.integers(0, 5)), "lead", category, tuple(negatives)))
-    return Examples.of(rows)
+    return examples_of(rows)
 
 
 def brute_force(texts, query):

@@ -105,7 +105,7 @@ def short_lists(params_of, tmp_path):
         from triptych.reranker.pair_format import pair_store
         from triptych.reranker.saved_reranker import model_of, settings_of
         from triptych.training.loop.trainer import train
-        from triptych.triplets.examples import read_examples, read_passages
+        from triptych.triplets.examples import read_examples, read_passage_ids
         from triptych.triplets.false_negatives import Relations
         from triptych.triplets.sampling.reranker_lists import draw_lists
 
@@ -120,7 +120,7 @@ def short_lists(params_of, tmp_path):
         rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])
         shape = (wanted.steps * settings.batch_size, wanted.negatives, wanted.random)
         lists = draw_lists(examples, relations, rows, params.triplets, shape, 1)
-        passages = np.array(read_passages(texts))
+        passages = read_passage_ids(texts)
         training_data = list_training_data(examples, lists, passages, store, wanted, fixed=False)
         make_trainable(model, settings, None)
         if touch is not None:

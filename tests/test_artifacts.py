@@ -1,4 +1,4 @@
-"""What a stage writes: whole or absent, and equal bytes for equal results."""
+"""The files of stages: complete or absent, and equal bytes for equal results."""
 
 import json
 
@@ -14,7 +14,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_folder_appears_when_it_is_whole(tmp_path):
+def test_folder_appears_when_it_is_complete(tmp_path):
     out = tmp_path / "deep" / "chunks"
     with writing(out) as folder:
         (folder / "a.txt").write_text("a")
@@ -41,7 +41,7 @@ def test_keyboard_interrupt_leaves_nothing_behind(tmp_path):
     assert names(tmp_path) == []
 
 
-def test_error_keeps_the_output_of_before(tmp_path):
+def test_error_keeps_the_previous_output(tmp_path):
     with writing(tmp_path / "chunks") as folder:
         (folder / "old.txt").write_text("old")
     with pytest.raises(ValueError, match="half"):
@@ -49,14 +49,14 @@ def test_error_keeps_the_output_of_before(tmp_path):
     assert names(tmp_path / "chunks") == ["old.txt"]
 
 
-def test_new_output_replaces_the_old_one_whole(tmp_path):
+def test_new_output_replaces_the_old_one(tmp_path):
     for name in ("old.txt", "new.txt"):
         with writing(tmp_path / "chunks") as folder:
             (folder / name).write_text(name)
     assert names(tmp_path / "chunks") == ["new.txt"]
 
 
-def test_remains_of_a_killed_run_do_not_get_in(tmp_path):
+def test_remains_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / "chunks.partial").mkdir()
     (tmp_path / "chunks.partial" / "half.txt").write_text("half")
     with writing(tmp_path / "chunks") as folder:
@@ -75,7 +75,7 @@ def test_json_is_utf8_with_lf_and_ends_with_a_line_end(tmp_path):
     assert (tmp_path / "one.json").read_bytes() == '{\n  "a": "é"\n}\n'.encode()
 
 
-def test_what_is_not_a_number_becomes_null(tmp_path):
+def test_nan_and_inf_become_null(tmp_path):
     values = [float("nan"), float("inf"), np.float64("nan")]
     write_json(tmp_path / "one.json", {"a": values})
     write_jsonl(tmp_path / "one.jsonl", [{"a": values}])
@@ -83,7 +83,7 @@ def test_what_is_not_a_number_becomes_null(tmp_path):
     assert (tmp_path / "one.jsonl").read_text() == '{"a": [null, null, null]}\n'
 
 
-def test_failed_json_keeps_the_file_of_before(tmp_path):
+def test_failed_write_keeps_the_previous_file(tmp_path):
     write_json(tmp_path / "one.json", {"a": 1})
     with pytest.raises(TypeError):
         write_json(tmp_path / "one.json", {"a": object()})

@@ -1,4 +1,4 @@
-"""A user's mistake: one message that names the thing and the remedy, exit code 1, nothing half-written."""
+"""An error of the user gives one message with cause and remedy, exit code 1, and no partial output."""
 
 import json
 import shutil
@@ -33,17 +33,17 @@ WORDS = [
 
 @pytest.fixture
 def fails(monkeypatch, tmp_path, capsys):
-    """Run a stage's main in ``tmp_path``; return what it says on standard error, after it exited with 1."""
+    """Run a stage's main in ``tmp_path``; return standard error after it exited with 1."""
     monkeypatch.chdir(tmp_path)
 
     def call(main, *arguments: str) -> str:
         with pytest.raises(SystemExit) as stopped:
             run(lambda: main(list(arguments)))
         assert stopped.value.code == 1
-        said = capsys.readouterr().err
-        assert said.startswith("error: ")
-        assert "Traceback" not in said
-        return said
+        output = capsys.readouterr().err
+        assert output.startswith("error: ")
+        assert "Traceback" not in output
+        return output
 
     return call
 
@@ -78,37 +78,36 @@ def test_a_missing_source_is_named(fails, tmp_path, write_params):
 def test_an_empty_source_is_named_with_what_was_rejected(fails, tmp_path, write_params):
     (tmp_path / "empty.jsonl").write_text('{"title": "x", "content": "  "}\n', encoding="utf-8")
     write_params(tmp_path, **{"ingest.sources": [{"path": "empty.jsonl", "category": "a"}]})
-    said = fails(ingest.main, *ingest_in(tmp_path))
-    assert "empty.jsonl" in said
-    assert "no usable record" in said
-    assert "1 empty content (empty.jsonl:1" in said
+    output = fails(ingest.main, *ingest_in(tmp_path))
+    assert "empty.jsonl" in output
+    assert "no usable record" in output
+    assert "1 empty content (empty.jsonl:1" in output
     assert not (tmp_path / "data/chunks").exists()
 
 
 def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     path = write_params(tmp_path)
     path.write_text(path.read_text(encoding="utf-8").replace("batch_size: 64", "batch_siz: 64"), encoding="utf-8")
-    said = fails(ingest.main, *ingest_in(tmp_path))
-    assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in said
-    assert "train.batch_size: missing" in said
+    output = fails(ingest.main, *ingest_in(tmp_path))
+    assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in output
 
 
 def test_a_category_with_too_few_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
     write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
     write_params(tmp_path, **{"ingest.sources": [{"path": "chunks.json"}]})
     ingest.main(ingest_in(tmp_path))
-    said = fails(split.main, *SPLIT)
-    assert "category 'faq' has 0 test queries, fewer than 20" in said
-    assert "split.queries" in said
+    output = fails(split.main, *SPLIT)
+    assert "category 'faq' has 0 test queries, fewer than 20" in output
+    assert "split.queries" in output
     assert not (tmp_path / "data/corpus").exists()
 
 
 def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
     write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
-    folder = tmp_path / "asked"
+    folder = tmp_path / "questions"
     (folder / "qrels").mkdir(parents=True)
     write_params(
-        tmp_path, **{"ingest.sources": [{"path": "chunks.json"}], "split.queries": "asked", "split.min_queries": 1}
+        tmp_path, **{"ingest.sources": [{"path": "chunks.json"}], "split.queries": "questions", "split.min_queries": 1}
     )
     ingest.main(ingest_in(tmp_path))
     from triptych.corpus.records import read_chunks
@@ -118,9 +117,9 @@ def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
     (folder / "queries.jsonl").write_text("\n".join(questions), encoding="utf-8")
     rows = ["query-id\tcorpus-id\tscore", *(f"{n}\t{one}\t1" for n, one in enumerate(ids))]
     (folder / "qrels/all.tsv").write_text("\n".join(rows), encoding="utf-8")
-    said = fails(split.main, *SPLIT)
-    assert "category 'faq' has" in said
-    assert "category 'guide'" not in said
+    output = fails(split.main, *SPLIT)
+    assert "category 'faq' has" in output
+    assert "category 'guide'" not in output
 
 
 TOKENIZE = [
@@ -168,33 +167,31 @@ def at_prepared(prepared, tmp_path, fails):
 
 
 @pytest.mark.parametrize("base", ["./nowhere", "no-such-org/no-such-model", "package:nothing"])
-def test_a_base_model_that_is_not_there_is_named_with_what_is_possible(
-    base, fails, at_prepared, write_params, monkeypatch
-):
+def test_missing_base_model_is_named_with_the_alternatives(base, fails, at_prepared, write_params, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     write_params(at_prepared, **{"model.base": base})
-    said = fails(tokenize_texts.main, *TOKENIZE)
-    assert base.removeprefix("package:") in said
-    assert "model.base" in said
+    output = fails(tokenize_texts.main, *TOKENIZE)
+    assert base.removeprefix("package:") in output
+    assert "model.base" in output
 
 
 @pytest.mark.parametrize(("main", "arguments"), [(train.main, TRAIN)])
-def test_missing_tokens_are_named_with_the_command_that_makes_them(main, arguments, fails, at_prepared):
+def test_missing_tokens_are_named_with_the_command_that_creates_them(main, arguments, fails, at_prepared):
     shutil.rmtree(at_prepared / "data/tokens")
-    said = fails(main, *arguments)
-    assert "dvc repro tokenize" in said
-    assert "dvc pull tokenize" in said
+    output = fails(main, *arguments)
+    assert "dvc repro tokenize" in output
+    assert "dvc pull tokenize" in output
     assert not (at_prepared / "models/round0").exists()
 
 
-def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_makes_them_anew(fails, at_prepared):
+def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_creates_them(fails, at_prepared):
     settings = at_prepared / "tiny" / "tokenizer_config.json"
     changed = json.loads(settings.read_text(encoding="utf-8")) | {"do_lower_case": False}
     settings.write_text(json.dumps(changed), encoding="utf-8")
-    said = fails(train.main, *TRAIN)
-    assert "was made with the tokenizer of" in said
-    assert "dvc repro tokenize" in said
+    output = fails(train.main, *TRAIN)
+    assert "was made with the tokenizer of" in output
+    assert "dvc repro tokenize" in output
     assert not (at_prepared / "models/round0").exists()
 
 
@@ -214,10 +211,8 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
 
 
 @pytest.mark.parametrize(("name", "stage"), [("round0", "tokenize"), ("round1", "mine@round1")])
-def test_triplets_of_a_round_that_are_not_there_are_named_with_the_stage_that_makes_them(
-    name, stage, fails, at_prepared
-):
+def test_missing_triplets_of_a_round_are_named_with_the_stage_that_writes_them(name, stage, fails, at_prepared):
     shutil.rmtree(at_prepared / "data/triplets/round0")
     line = [part.replace("round0", name) for part in TRAIN]
-    said = fails(train.main, *line)
-    assert f"data/triplets/{name}/examples.parquet is missing; `dvc repro {stage}` makes it" in said
+    output = fails(train.main, *line)
+    assert f"data/triplets/{name}/examples.parquet is missing; `dvc repro {stage}` makes it" in output

@@ -1,14 +1,17 @@
 """The command line: what a user sees of a run."""
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
+from verdicts import make_verdicts
 
 from triptych.artifacts import write_jsonl, write_rows
 from triptych.cli import app
 from triptych.corpus.records import Query
+from triptych.evaluation.chosen_on_dev import FusionChoice
 from triptych.evaluation.comparison import ALL, compare, write_intervals
 
 SYSTEMS = {
@@ -53,28 +56,19 @@ def written(tmp_path, params_with):
     ]
 
     def write(promoted=True, measure="mrr@10", kinds="crossref", used=True):
-        decided = "promoted" if promoted else "kept"
-        verdict = {
-            "verdict": "unproven" if kinds == "pseudo" else decided,
-            "kinds": kinds,
-            "promoted": promoted,
-            "published": "tuned" if promoted else "base",
-            "reasons": ["mrr@10 rises by 0.500", "no category falls"],
-            "measure": measure,
-            "strength": 0.75,
-            "hybrid": {"used": used, "system": "tuned_hybrid", "fusion": fusion, "reasons": ["mrr@10 rises by 0.600"]},
-            "late_interaction": {
-                "used": used,
-                "way": {"depth": 50, "weight": 0.3},
-                "reasons": ["mrr@10 rises by 0.650"],
-            },
-            "reranker": {"used": used, "way": {"depth": 50, "weight": 0.2}, "reasons": ["mrr@10 rises by 0.700"]},
-        }
+        verdicts = make_verdicts(promoted, used, used and (50, 0.3), used and (50, 0.2), FusionChoice("rrf", 0.9))
+        parts = {"embedder": ["mrr@10 rises by 0.500", "no category falls"], "hybrid": ["mrr@10 rises by 0.600"]}
+        parts |= {"late_interaction": ["mrr@10 rises by 0.650"], "reranker": ["mrr@10 rises by 0.700"]}
+        parts = {name: replace(getattr(verdicts, name), reasons=reasons) for name, reasons in parts.items()}
+        parts["hybrid"] = replace(parts["hybrid"], system="tuned_hybrid")
+        embedder = parts["embedder"]
+        embedder = replace(embedder, against_base=replace(embedder.against_base, kinds=kinds))
+        parts["embedder"] = replace(embedder, decision="unproven") if kinds == "pseudo" else embedder
+        replace(verdicts, measure=measure, **parts).write(tmp_path / "verdict.json")
         evaluation = {"measures": compared.measures, "chosen_on_dev": chosen}
         (tmp_path / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
         write_intervals(tmp_path / "evaluate" / "intervals.csv", compared.intervals)
         write_rows(tmp_path / "evaluate" / "heldout_triplets.csv", triplets)
-        (tmp_path / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
         return tmp_path
 
     return write
@@ -120,7 +114,7 @@ def test_difference_is_in_the_measure_that_the_verdict_is_about(written, measure
     ("promoted", "decision", "published"),
     [(True, "use the tuned embedder", "tuned"), (False, "keep your base model", "base")],
 )
-def test_results_end_with_the_verdict_and_where_the_model_lies(written, promoted, decision, published):
+def test_results_end_with_the_verdict_and_where_the_model_is(written, promoted, decision, published):
     output = run(written(promoted), "--embedder", "models/embedder").output
     assert f"Verdict: {decision}. mrr@10 rises by 0.500; no category falls." in output
     assert f"The {published} model is in models/embedder: SentenceTransformer('models/embedder')" in output
@@ -149,7 +143,7 @@ def test_results_say_how_to_search(written):
 
 def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
     output = run(written()).output
-    shown = output[output.index("Held-out triplets of the tuned model: health, not proof") :]
+    shown = output[output.index("Held-out triplets of the tuned model: a health check, not proof") :]
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
     assert table[0] == ["all", "all", "0.900", "-0.050", "0.700", "0.300", "0.400", "+0.100"]
     assert [row[:2] for row in table] == [["all", "all"], ["", "hard"], ["numpy", "all"], ["", "hard"]]
@@ -181,7 +175,7 @@ def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, na
     assert out.exists()
 
 
-def test_export_takes_the_profile_of_the_embedder_unless_told_otherwise(prepared, tmp_path, monkeypatch):
+def test_export_takes_the_profile_of_the_embedder_by_default(prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(prepared)
     assert "of data/triplets/embedder; " in exported(tmp_path / "out.csv").output
 
@@ -208,7 +202,7 @@ def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
     (tmp_path / "rate.json").write_text('{"judgment": {"embedder": ["it teaches"]}}', encoding="utf-8")
     shown = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)]).output
     assert [tier in shown for tier in ("easy 0", "hard 0", "easy 1", "hard 1")] == [True, True, False, False]
-    assert "1 of 5 examples of a tier; --limit 5 shows all" in shown
+    assert "1 of 5 examples per tier; --limit 5 shows all" in shown
     all_of_them = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path), "--limit", "5"]).output
     assert all_of_them.count("easy ") == 10  # a title and an anchor each
     assert "--limit" not in all_of_them

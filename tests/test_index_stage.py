@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hand_made import INDEX
 from sentence_transformers import SentenceTransformer
+from verdicts import make_verdicts
 
 from stages import command, index
 from triptych.artifacts import dvc_hash
 from triptych.corpus.records import read_chunks, write_chunks
-from triptych.encoding import encode_texts as encoding
-from triptych.encoding import encode_tokens as token_encoding
 
 CHUNKS = "data/corpus/chunks.parquet"
 
@@ -26,30 +25,20 @@ def project(indexed, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def embedded(monkeypatch):
-    """Run the stage; return how many chunks the model was asked for."""
+def embedded(encoded_counts):
+    """Run the stage; return how many chunks were encoded."""
 
     def call():
-        asked = []
-        real = encoding._encoded
-
-        def watched(model, store, text_ids, precision, label):
-            asked.append(len(text_ids))
-            return real(model, store, text_ids, precision, label)
-
-        monkeypatch.setattr(encoding, "_encoded", watched)
+        encoded_counts()
         index.main(INDEX.split())
-        monkeypatch.setattr(encoding, "_encoded", real)
-        *chunks, _dev, _test = asked
-        return sum(chunks)
+        chunks, _dev, _test = encoded_counts()
+        return chunks
 
     return call
 
 
 def use_late_interaction(project):
-    path = project / "metrics/verdict.json"
-    said = json.loads(path.read_text(encoding="utf-8")) | {"late_interaction": {"used": True}}
-    path.write_text(json.dumps(said), encoding="utf-8")
+    make_verdicts(late=True).write(project / "metrics/verdict.json")
 
 
 def metrics(project):
@@ -81,30 +70,23 @@ def test_only_chunks_that_changed_are_embedded(project, embedded):
     assert embedded() == 0
 
 
-def test_token_vectors_are_written_where_the_verdict_is_for_them_and_only_new_ones_encoded(project, monkeypatch):
+def test_token_vectors_are_written_where_the_verdict_is_for_them_and_only_new_ones_encoded(project, encoded_counts):
     path = project / "data/index/tokens.i8"
     before = path.read_bytes()
     assert metrics(project)["bytes_per_chunk"]["tokens"] > 32 * 10
-    asked = []
-    real = token_encoding.forward
-
-    def watched(model, lengths, *rest):
-        asked.append(len(lengths))
-        return real(model, lengths, *rest)
-
-    monkeypatch.setattr(token_encoding, "forward", watched)
     index.main(INDEX.split())
     assert not path.exists()
     assert "tokens" not in metrics(project)["bytes_per_chunk"]
     use_late_interaction(project)
+    encoded_counts()
     index.main(INDEX.split())
     assert path.read_bytes() == before
-    assert sum(asked) == 0
+    assert encoded_counts()[:2] == [0, 0]  # chunks, and their tokens
     chunks = read_chunks(project / CHUNKS)
     chunks[5] = replace(chunks[5], content=f"Another text. {chunks[5].content}")
     write_chunks(project / CHUNKS, chunks)
     index.main(INDEX.split())
-    assert sum(asked) == 1
+    assert encoded_counts()[:2] == [1, 1]
 
 
 def test_another_embedder_embeds_all(project, embedded):
@@ -137,7 +119,7 @@ def test_a_missing_embedder_is_one_message(project, capsys):
     with pytest.raises(SystemExit):
         command.run(lambda: index.main(INDEX.split()))
     assert (
-        "models/embedder does not hold a saved embedder (modules.json); `dvc repro promote` makes it"
+        "models/embedder does not contain a saved embedder (modules.json); `dvc repro promote` makes it"
         in capsys.readouterr().err
     )
 

@@ -1,4 +1,4 @@
-"""Stage ingest: what lies on disk afterwards, and that a bad source leaves nothing and no traceback."""
+"""Stage ingest: its files, and that a bad source leaves neither files nor a traceback."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LINE = "--chunks data/chunks --metrics metrics/ingest.json"
 
 @pytest.fixture
 def stage(tmp_path, write_params, monkeypatch, capsys):
-    """Run the stage on files by name, each a source; return its metrics, its lines and what it says as an error."""
+    """Run the stage on files by name, each a source; return its metrics, its printed lines and its error."""
     monkeypatch.chdir(tmp_path)
 
     def call(files, sources=None, **changes):
@@ -41,11 +41,11 @@ def stage(tmp_path, write_params, monkeypatch, capsys):
     return call
 
 
-def test_what_was_read_is_accounted_for_on_disk_and_said(stage):
+def test_every_record_is_counted_on_disk_and_in_the_output(stage):
     records = [{"id": 1, "text": "Cafe\u0301."}, {"id": 1, "text": "Caf\u00e9."}, {"id": 1, "text": "Other."}]
     bad = [{"id": 2, "text": " "}, {"id": 3, "text": 7}]
     lines = "\n".join([*map(json.dumps, [*records, *bad]), "{"])
-    metrics, said, _ = stage({"a.jsonl": lines, "b.md": "# B\n\n[to a](#c)\n\n# C\n\ntext\n"}, max_rejected_share=0.6)
+    metrics, output, _ = stage({"a.jsonl": lines, "b.md": "# B\n\n[to a](#c)\n\n# C\n\ntext\n"}, max_rejected_share=0.6)
     assert metrics["sources"]["data/raw/a.jsonl"] == {
         "read": 6,
         "accepted": 2,
@@ -65,9 +65,9 @@ def test_what_was_read_is_accounted_for_on_disk_and_said(stage):
         ("data/raw/a.jsonl", "a.jsonl", 5, "text", "wrong type"),
         ("data/raw/a.jsonl", "a.jsonl", 6, "", "invalid JSON"),
     ]
-    assert "ingest: data/raw/a.jsonl: fields taken: id as chunk_id, text as content" in said
-    assert "ingest: data/raw/a.jsonl: normalized: 1 unicode_nfc" in said
-    assert said[-1] == (
+    assert "ingest: data/raw/a.jsonl: fields taken: id as chunk_id, text as content" in output
+    assert "ingest: data/raw/a.jsonl: normalized: 1 unicode_nfc" in output
+    assert output[-1] == (
         "ingest: 8 records read = 4 accepted + 1 merged + 3 rejected (1 empty content, 1 wrong type, 1 invalid JSON);"
         " 4 chunks, 1 links in data/chunks"
     )
@@ -104,15 +104,15 @@ GOOD = '{"id": "good", "text": "Good words."}\n'
     ],
 )
 def test_bad_file_stops_the_stage_by_name_or_is_skipped(stage, name, data):
-    _, _, said = stage({name: data})
-    assert said.startswith(f"error: data/raw/{name}")
-    assert "Traceback" not in said
-    assert said.count("\n") == 1
-    assert "ingest.on_bad_file: skip" in said
-    metrics, said, _ = stage({name: data, "good.jsonl": GOOD}, on_bad_file="skip")
+    _, _, output = stage({name: data})
+    assert output.startswith(f"error: data/raw/{name}")
+    assert "Traceback" not in output
+    assert output.count("\n") == 1
+    assert "ingest.on_bad_file: skip" in output
+    metrics, output, _ = stage({name: data, "good.jsonl": GOOD}, on_bad_file="skip")
     assert metrics["chunks"] >= 1
     assert len(metrics["sources"][f"data/raw/{name}"]["bad_files"]) == 1
-    assert [line for line in said if line.startswith(f"ingest: data/raw/{name}: skipped: data/raw/{name}")]
+    assert [line for line in output if line.startswith(f"ingest: data/raw/{name}: skipped: data/raw/{name}")]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_bad_file_stops_the_stage_by_name_or_is_skipped(stage, name, data):
 )
 def test_odd_record_is_accepted_or_rejected_and_the_good_ones_stay(stage, record):
     lines = GOOD + json.dumps(record) + "\n" + GOOD.replace("good", "other").replace("Good", "Other")
-    metrics, _, said = stage({"a.jsonl": lines}, max_rejected_share=0.5)
-    assert said == ""
-    account = metrics["sources"]["data/raw/a.jsonl"]
-    assert account["read"] == 3 == account["accepted"] + account["merged"] + sum(account["rejected"].values())
+    metrics, _, output = stage({"a.jsonl": lines}, max_rejected_share=0.5)
+    assert output == ""
+    counts = metrics["sources"]["data/raw/a.jsonl"]
+    assert counts["read"] == 3 == counts["accepted"] + counts["merged"] + sum(counts["rejected"].values())
     contents = [one.content for one in read_chunks(Path("data/chunks/chunks.parquet"))]
     assert (contents[0], contents[-1]) == ("Good words.", "Other words.")
 
@@ -167,7 +167,9 @@ def test_same_sources_give_the_same_bytes_under_any_hash_seed(stage, tmp_path):
     assert written["1"] == written["2"]
 
 
-def test_what_stays_longer_than_allowed_is_said(stage):
-    metrics, said, _ = stage({"a.jsonl": json.dumps({"text": "```\n" + "code\n" * 1000 + "```"})})
+def test_chunks_longer_than_the_maximum_are_reported(stage):
+    metrics, output, _ = stage({"a.jsonl": json.dumps({"text": "```\n" + "code\n" * 1000 + "```"})})
     assert metrics["longer_than_max"] == 1
-    assert [line for line in said if line.startswith("ingest: 1 chunks are longer than max_content_chars: fenced code")]
+    assert [
+        line for line in output if line.startswith("ingest: 1 chunks are longer than max_content_chars: fenced code")
+    ]

@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 from typer.testing import CliRunner
+from verdicts import make_verdicts
 
 from stages import split
+from triptych import Searcher
 from triptych.cli import app
 from triptych.corpus.readers.judged_questions import answered_chunks
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
+from triptych.evaluation.chosen_on_dev import FusionChoice
+from triptych.evaluators.own_questions import deployed_search
 
 
 @pytest.fixture
@@ -33,8 +37,8 @@ def labels():
 def test_a_session_is_stopped_and_resumed_and_split_reads_what_was_written(project):
     first = typed("how do I pass over nothing", "", "", "what is the second question", "1 2", "q")
     assert first.exit_code == 0, first.output
-    assert "Today's search finds these; your chunk is" in first.output
-    assert "label: 2 chunks with a question, 1 passed over; asked" in first.output
+    assert "These are the current search's hits; your chunk is" in first.output
+    assert "label: 2 chunks with a question, 1 skipped; asked" in first.output
     second = typed("how do I go on")  # the input ends before the second prompt is answered
     assert second.exit_code == 0, second.output
     assert len(labels()) == 3
@@ -61,16 +65,20 @@ def test_a_session_is_stopped_and_resumed_and_split_reads_what_was_written(proje
         assert judged[own[one["question"]]].keys() == set(one["relevant"])
 
 
-def test_numbers_that_are_none_are_asked_for_again(project):
+def test_numbers_out_of_range_are_asked_for_again(project):
     found = typed("how do I count", "99", "one", "0", "1,2", "q")
     assert found.exit_code == 0
     assert found.output.count("Numbers from 1 to 10, please") == 3
     assert len(labels()) == 1
 
 
-def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_is_as_the_verdict_says(project):
-    words_alone = {"hybrid": {"fusion": {"method": "rrf", "dense_weight": 0.0}}}
-    Path("metrics/verdict.json").write_text(json.dumps(words_alone), encoding="utf-8")
+def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_is_as_the_verdict_says(
+    indexed, tmp_path, monkeypatch
+):
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    bm25_alone = make_verdicts(fusion=FusionChoice("rrf", 0.0))
+    bm25_alone.write(Path("metrics/verdict.json"))
     shown = [line for line in typed("", "q").stdout.splitlines() if " · " in line]
     name = shown[1].split(" · ")[1]  # a function's
     found = typed(name, "", "q").output
@@ -86,11 +94,30 @@ def test_before_the_split_chunks_of_ingest_are_labeled(project):
 def test_nothing_is_written_where_nothing_was_answered(project):
     found = typed("q")
     assert found.exit_code == 0
-    assert "label: 0 chunks with a question, 0 passed over" in found.output
+    assert "label: 0 chunks with a question, 0 skipped" in found.output
     assert not Path("asked").exists()
 
 
 def test_a_missing_corpus_is_one_message(project):
     found = typed(corpus="data/none")
     assert found.exit_code == 1
-    assert found.stderr.startswith("error: data/none holds neither")
+    assert found.stderr.startswith("error: data/none ")
+
+
+def test_search_is_that_of_users_with_late_interaction(indexed, tmp_path, monkeypatch):
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    make_verdicts(late=(50, 1.0)).write(Path("metrics/verdict.json"))
+    chunks = read_chunks(tmp_path / "data/corpus/chunks.parquet")
+    expected = [hit.chunk.chunk_id for hit in Searcher().search("mask an array", 10)]
+    assert deployed_search(Searcher(), chunks, 10)("mask an array") == expected
+    assert "late" in Searcher().search("mask an array", 10)[0].scores
+    known = [chunk for chunk in chunks if chunk.chunk_id != expected[0]]
+    assert deployed_search(Searcher(), known, 10)("mask an array") == expected[1:]
+    found = typed("mask an array", "", "q")
+    assert f"  1 {name_of(chunks, expected[0])}: " in found.output
+
+
+def name_of(chunks, chunk_id):
+    (chunk,) = (one for one in chunks if one.chunk_id == chunk_id)
+    return " > ".join(chunk.header_path)

@@ -12,9 +12,8 @@ from sentence_transformers import CrossEncoder
 
 from stages import mine, train
 from stages.command import run
-from triptych.encoding import encode_texts as encoding
 from triptych.models.round_record import read_round_record
-from triptych.triplets.examples import read_examples, read_passages, read_texts
+from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
@@ -41,7 +40,7 @@ def project(prepared, tmp_path, monkeypatch):
 
 @pytest.fixture
 def mined(project, write_params, capsys):
-    """Run the stage with changed params; return its metrics, what it says, and the bytes it wrote."""
+    """Run the stage with changed params; return its metrics, what it prints, and the bytes it wrote."""
 
     def call(**changes):
         write_params(project, **CHANGES | {f"mine.{key}": value for key, value in changes.items()})
@@ -53,15 +52,12 @@ def mined(project, write_params, capsys):
     return call
 
 
-def test_cache_saves_encoding_and_changes_no_byte(mined, project, monkeypatch):
+def test_cache_saves_encoding_and_changes_no_byte(mined, encoded_counts):
     first = mined()
-    asked = []
-    monkeypatch.setattr(encoding, "_encoded", lambda *arguments: asked.append(arguments))
+    assert min(encoded_counts()) > 0
     again = mined()
-    assert not asked
+    assert encoded_counts() == [0, 0]  # anchors and chunks
     assert first == again
-    monkeypatch.undo()
-    monkeypatch.chdir(project)
     shards = sorted(Path("data/vectors").glob("*/*.npy"))
     shards[0].unlink()
     assert mined() == first  # with a part of it
@@ -69,18 +65,18 @@ def test_cache_saves_encoding_and_changes_no_byte(mined, project, monkeypatch):
     assert mined() == first  # and without
 
 
-def test_each_category_has_its_figures_and_they_add_up(mined):
+def test_each_category_has_its_metrics_and_they_add_up(mined):
     figures = mined()[0]["mined"]
     assert set(figures) == {"all", "fft", "ma"}
     for name in ("examples", "candidates", "hard_negatives", "examples_short"):
         assert figures["all"][name] == figures["fft"][name] + figures["ma"][name]
-    for found in figures.values():
-        assert found["closeness"]["p10"] <= found["closeness"]["p90"]
-        assert 0 <= found["churn"] <= 1
-        assert sum(found["rejected"].values()) - found["rejected"]["pool_above_relative_margin"] <= found["candidates"]
+    for row in figures.values():
+        assert row["closeness"]["p10"] <= row["closeness"]["p90"]
+        assert 0 <= row["churn"] <= 1
+        assert sum(row["rejected"].values()) - row["rejected"]["pool_above_relative_margin"] <= row["candidates"]
 
 
-def test_guide_throws_out_what_it_finds_as_close_as_the_positive(mined):
+def test_guide_rejects_what_it_scores_as_close_as_the_positive(mined):
     alone = mined(relative_margin=2.0)[0]["mined"]["all"]
     guided = mined(relative_margin=2.0, guide="base", guide_margin=0.99)[0]["mined"]["all"]
     stricter = mined(relative_margin=2.0, guide="base", guide_margin=0.9)[0]["mined"]["all"]
@@ -98,13 +94,13 @@ def saved_reranker(folder: Path, spread: float) -> str:
     return f"./{folder}"
 
 
-def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_positive(mined):
+def test_ready_reranker_rejects_what_it_scores_as_high_as_the_positive(mined):
     alone = mined(relative_margin=2.0)[0]["mined"]["all"]
     base = saved_reranker(Path("ready"), 50.0)
     metrics = mined(relative_margin=2.0, guide=base, guide_max_length=64)[0]
     assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
-    examples = read_examples(MINED / "examples.parquet", "mine")
-    texts, passages = read_texts(Path("data/triplets/texts"))[1], read_passages(Path("data/triplets/texts"))
+    examples = read_examples(MINED / "examples.parquet")
+    texts, passages = read_texts(Path("data/triplets/texts"))[1], read_passage_ids(Path("data/triplets/texts"))
     pool = examples.pool
     new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
     owner = pool.anchors[new]
@@ -118,30 +114,30 @@ def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_posi
 
 
 @pytest.mark.parametrize(
-    ("guide", "complaint"), [("./tiny", "no reranker"), ("./nothing", "not a folder with a model")]
+    ("guide", "complaint"), [("./tiny", "not a reranker"), ("./nothing", "not a folder with a model")]
 )
-def test_guide_that_is_no_reranker_is_refused(project, write_params, capsys, guide, complaint):
+def test_guide_that_is_not_a_reranker_is_refused(project, write_params, capsys, guide, complaint):
     write_params(project, **CHANGES | {"mine.guide": guide})
     with pytest.raises(SystemExit):
         run(lambda: mine.main(ARGUMENTS))
-    said = capsys.readouterr().err
-    assert "error: mine.guide: ./" in said
-    assert complaint in said
-    assert "Traceback" not in said
+    error = capsys.readouterr().err
+    assert "error: mine.guide: ./" in error
+    assert complaint in error
+    assert "Traceback" not in error
 
 
 def test_no_mined_negative_is_closer_than_the_margin_allows(mined):
     metrics, _, _ = mined(relative_margin=0.9)
-    examples = read_examples(MINED / "examples.parquet", "mine")
+    examples = read_examples(MINED / "examples.parquet")
     assert metrics["mined"]["all"]["hardness"] < 0.9
     assert len(examples) == metrics["examples"]
 
 
-def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_model_of_before(mined, project, capsys):
-    metrics, said, written = mined(skip_below_churn=1.0)
+def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_previous_model(mined, project, capsys):
+    metrics, output, written = mined(skip_below_churn=1.0)
     assert metrics["ends"] is (metrics["mined"]["all"]["churn"] < 1)
     assert "end.json" in written
-    assert "the rounds end before round1" in said
+    assert "the rounds end before round1" in output
     train.main(
         f"--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round {MINED}"
         f" --previous models/base --model models/round1"
@@ -155,10 +151,10 @@ def test_little_that_is_new_ends_the_rounds_and_training_keeps_the_model_of_befo
 
 
 def test_much_that_is_new_goes_on(mined):
-    metrics, said, written = mined(relative_margin=2.0, skip_below_churn=0.01)
+    metrics, output, written = mined(relative_margin=2.0, skip_below_churn=0.01)
     assert metrics["ends"] is False
     assert "end.json" not in written
-    assert "rounds end" not in said
+    assert "rounds end" not in output
 
 
 def broken(project, change) -> None:
@@ -183,9 +179,9 @@ def test_model_that_went_wrong_is_refused_with_the_remedy(mined, project, write_
     write_params(project, **CHANGES)
     with pytest.raises(SystemExit):
         run(lambda: mine.main(ARGUMENTS))
-    said = capsys.readouterr().err
-    assert "error: mine" in said
-    assert "Traceback" not in said
-    assert complaint in said
-    assert "rounds.train" in said
+    error = capsys.readouterr().err
+    assert "error: mine" in error
+    assert "Traceback" not in error
+    assert complaint in error
+    assert "rounds.train" in error
     assert not MINED.exists()

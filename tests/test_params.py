@@ -1,9 +1,23 @@
-"""params.yaml: what is wrong with it is said at once, by key, with a remedy."""
+"""params.yaml: defaults for what it leaves out, and all problems at once, by key, with a remedy."""
+
+import logging
+from pathlib import Path
 
 import pytest
+import yaml
+from pydantic_core import PydanticUndefined
 
 from triptych.errors import UserError
+from triptych.params import load
 from triptych.params.load import load_params
+from triptych.params.reference import PATH, reference
+from triptych.params.sections import Params
+from triptych.params.unknown_keys import known_keys, section_in
+
+ROOT = Path(__file__).parents[1]
+EVERY_KEY = ROOT / "tests" / "data" / "params_with_every_key.yaml"  # as it was before keys had defaults
+MINIMAL = "model: {base: ./model}\ningest: {sources: [{path: numpy}]}\n"
+MOST_KEYS = 60
 
 
 @pytest.fixture
@@ -17,8 +31,143 @@ def message(tmp_path, write_params):
     return of
 
 
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "params.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
 def test_the_params_that_come_with_the_project_are_valid(params_with):
     assert params_with().rounds.train.keys() == {"round0", "round1"}
+
+
+def test_an_older_file_with_every_key_gives_the_same_params_as_the_short_one(params_with, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load_params(EVERY_KEY) == params_with()
+    (line,) = caplog.messages
+    assert "train.stretch is now named train.resample_every" in line
+
+
+def test_the_default_of_a_key_is_the_value_that_the_project_ships(params_with, written):
+    shipped = params_with()
+    params = load_params(written(MINIMAL))
+    assert params == shipped.model_copy(update={"model": params.model, "ingest": params.ingest})
+    assert params.model == shipped.model.model_copy(update={"base": "./model"})
+    assert params.ingest == shipped.ingest.model_copy(update={"sources": params.ingest.sources})
+
+
+def leaves(value) -> int:
+    return sum(map(leaves, value.values())) if isinstance(value, dict) else 1
+
+
+def test_the_file_shows_only_what_people_change():
+    shown = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    assert leaves(shown) <= MOST_KEYS
+    assert list(shown) == list(Params.model_fields)  # DVC stops where a section that it tracks is missing
+
+
+def sections():
+    found = [Params]
+    for section in found:
+        found += [one for field in section.model_fields.values() if (one := section_in(field.annotation))]
+    return found
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_every_key_has_a_description_that_ends_with_a_period_and_every_section_a_docstring(section):
+    assert section.__doc__
+    for name, field in section.model_fields.items():
+        if section_in(field.annotation) is not field.annotation:
+            assert field.description, name
+            assert field.description.endswith("."), name
+
+
+def test_only_what_no_default_could_fit_is_required():
+    required = {
+        f"{section.__name__}.{name}"
+        for section in sections()
+        for name, field in section.model_fields.items()
+        if field.default is PydanticUndefined and field.default_factory is None
+    }
+    items = {"Source.path", "TrainRound.previous", "TrainRound.steps", "TrainRound.learning_rate"}
+    items |= {"MineRound.previous", "MineRound.examples"}
+    assert required - items == {"Params.model", "Params.ingest", "Model.base", "Ingest.sources"}
+
+
+def test_the_reference_is_what_the_fields_say():
+    assert (ROOT / PATH).read_text(encoding="utf-8") == reference(), "run `make params-doc`"
+
+
+def test_the_reference_has_a_row_for_every_key_with_its_default_and_bounds():
+    lines = reference().splitlines()
+    assert sum(line.startswith("| `") for line in lines) == sum(len(key) > 1 for key in known_keys())
+    assert "| `batch_size` | `64` | integer ≥ 2 |" in reference()
+    assert "| `lora.dropout` | `0.0` | number ≥ 0, < 1 |" in reference()
+    assert "| `split`" not in reference()
+
+
+@pytest.mark.parametrize("section", ["train:", "train: {}", "train: {lora: }", ""])
+def test_an_empty_section_has_the_defaults(written, section):
+    assert load_params(written(f"{MINIMAL}{section}\n")).train.lora.r == 8
+
+
+def test_one_key_of_a_nested_section_leaves_the_others_as_they_are(written):
+    lora = load_params(written(f"{MINIMAL}train: {{lora: {{r: 4}}}}\n")).train.lora
+    assert (lora.r, lora.alpha) == (4, 16)
+
+
+@pytest.mark.parametrize("missing", ["train: {seed: 1}", "model:\ningest:", "model: {}\ningest: {}"])
+def test_missing_key_is_named(written, missing):
+    with pytest.raises(UserError) as error:
+        load_params(written(missing))
+    assert str(error.value).splitlines()[1:] == ["  model.base: missing", "  ingest.sources: missing"]
+
+
+def test_section_that_is_no_mapping_is_refused_in_plain_words(written):
+    with pytest.raises(UserError, match=r"train\.lora: must contain keys, got 8"):
+        load_params(written(f"{MINIMAL}train: {{lora: 8}}\n"))
+
+
+def test_every_key_given_twice_is_named_with_its_lines_beside_all_other_problems(written):
+    train = "train:\n  seed: 1\n  lora: {r: 4, r: 8}\n  seed: 2\n  batch_size: 1\n"
+    with pytest.raises(UserError) as error:
+        load_params(written(f"{MINIMAL}{train}tokenize: {{num_proc: 0}}\n"))
+    assert str(error.value).splitlines()[1:] == [
+        "  train.lora.r: given twice, in line 5; remove one",
+        "  train.seed: given twice, in lines 4 and 6; remove one",
+        "  tokenize.num_proc: input should be greater than or equal to 1, got 0",
+        "  train.batch_size: input should be greater than or equal to 2, got 1",
+    ]
+
+
+def test_section_and_key_of_a_source_given_twice_are_named(written):
+    text = "model: {base: ./model}\ningest: {sources: [{path: numpy, path: pandas}]}\nmodel: {base: ./other}\n"
+    with pytest.raises(UserError) as error:
+        load_params(written(text))
+    assert [line.split(": ")[0] for line in str(error.value).splitlines()[1:]] == ["  ingest.sources.0.path", "  model"]
+
+
+def test_key_of_an_earlier_version_is_read_under_its_new_name_with_one_warning(written, monkeypatch, caplog):
+    monkeypatch.setattr(load, "RENAMED", {"train.bunch": "train.batch_size"})
+    with caplog.at_level(logging.WARNING):
+        assert load_params(written(f"{MINIMAL}train: {{bunch: 4}}\n")).train.batch_size == 4
+    (line,) = caplog.messages
+    assert line.endswith("params.yaml: train.bunch is now named train.batch_size; please rename it")
+
+
+def test_key_given_under_its_earlier_and_its_new_name_is_refused(written, monkeypatch):
+    monkeypatch.setattr(load, "RENAMED", {"train.bunch": "train.batch_size"})
+    with pytest.raises(UserError, match=r"train\.bunch: is now named train\.batch_size, which is given too"):
+        load_params(written(f"{MINIMAL}train: {{bunch: 4, batch_size: 8}}\n"))
+
+
+def test_every_renamed_key_has_a_name_that_exists():
+    assert {tuple(key.split(".")) for key in load.RENAMED.values()} <= set(known_keys())
+    assert not {tuple(key.split(".")) for key in load.RENAMED} & set(known_keys())
 
 
 def test_all_problems_are_reported_at_once_with_their_keys(message):
@@ -35,22 +184,32 @@ def test_message_gives_the_value_that_was_refused(message):
     assert "train.batch_size: input should be greater than or equal to 2, got 0" in message(**{"train.batch_size": 0})
 
 
-def test_number_that_yaml_reads_as_text_comes_with_a_hint(tmp_path, write_params):
-    path = write_params(tmp_path)
-    text = path.read_text(encoding="utf-8").replace("weight_decay: 0.01", "weight_decay: 2e-4")
-    path.write_text(text, encoding="utf-8")
+def test_number_that_yaml_reads_as_text_comes_with_a_hint(written):
     with pytest.raises(UserError, match=r"train\.weight_decay: .*got '2e-4' \(.*2\.0e-4\)"):
-        load_params(path)
+        load_params(written(f"{MINIMAL}train: {{weight_decay: 2e-4}}\n"))
 
 
-def test_text_is_not_taken_for_a_number_and_a_number_not_for_a_truth(message):
+def test_text_is_not_converted_to_a_number_nor_a_number_to_a_boolean(message):
     assert "tokenize.batch_size" in message(**{"tokenize.batch_size": "1000"})
     assert "train.dropout" in message(**{"train.dropout": 1})
 
 
 @pytest.mark.parametrize(
     ("key", "near"),
-    [("train.batch_siz", "batch_size"), ("split.near_duplicates.treshold", "threshold"), ("minee", "mine")],
+    [
+        ("train.batch_siz", "batch_size"),
+        ("split.near_duplicates.treshold", "threshold"),
+        ("rounds.train.round0.stepss", "steps"),
+        ("minee", "mine"),
+        ("train.max_length", "tokenize.max_length"),
+        ("train.max_lenght", "tokenize.max_length"),
+        ("train.alpha", "train.lora.alpha"),
+        ("train.depth", "train.distill.depth"),
+        ("evaluate.measure", "promote.measure"),
+        ("train.learning_rate", "rounds.train.*.learning_rate"),
+        ("max_length", "tokenize.max_length"),
+        ("ingest.chunk_id", "ingest.fields.chunk_id"),
+    ],
 )
 def test_unknown_key_is_refused_with_the_nearest_known_one(message, key, near):
     assert f"{key}: unknown key, did you mean {near!r}?" in message(**{key: 1})
@@ -58,14 +217,6 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(message, key, near):
 
 def test_unknown_key_like_no_other_is_refused_without_a_guess(message):
     assert message(**{"train.xyzzy": 1}).endswith("train.xyzzy: unknown key")
-
-
-def test_missing_key_is_named(tmp_path):
-    (tmp_path / "params.yaml").write_text("train: {seed: 1}\n", encoding="utf-8")
-    with pytest.raises(UserError) as error:
-        load_params(tmp_path / "params.yaml")
-    assert "train.batch_size: missing" in str(error.value)
-    assert "mine: missing" in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +231,14 @@ def test_missing_key_is_named(tmp_path):
 )
 def test_shares_must_sum_to_one(message, key, sum_of):
     assert sum_of in message(**{key: 0.9})
+
+
+def test_shares_that_are_left_out_are_named_with_their_defaults(written):
+    with pytest.raises(UserError) as error:
+        load_params(written(f"{MINIMAL}split: {{fractions: {{train: 0.8}}}}\n"))
+    assert "split.fractions: train + dev + test must sum to 1, got 1.1; by default dev 0.1, test 0.2" in str(
+        error.value
+    )
 
 
 def test_thirds_count_as_a_whole(params_with):
@@ -103,30 +262,32 @@ def test_first_round_must_continue_the_base_model(message):
 
 
 def test_every_round_but_the_first_must_be_mined(message):
-    assert "rounds.mine: must repeat rounds.train without the first (round1)" in message(**{"rounds.mine": {}})
+    assert "rounds.mine: must have reranker and the rounds of rounds.train but the first (round1)" in message(
+        **{"rounds.mine": {}}
+    )
 
 
 def test_a_third_round_takes_a_line_in_train_and_one_in_mine(params_with):
     line = {"previous": "round1", "examples": "round1"}
-    turn = {"previous": "round1", "steps": 5, "learning_rate": 1.0e-4}
-    more = {"rounds.train.round2": turn, "rounds.mine.round2": line, "evaluate.round": "round2"}
+    settings = {"previous": "round1", "steps": 5, "learning_rate": 1.0e-4}
+    more = {"rounds.train.round2": settings, "rounds.mine.round2": line, "evaluate.round": "round2"}
     params = params_with(**more, **{"rounds.mine.reranker.previous": "round2"})
     assert list(params.rounds.train) == ["round0", "round1", "round2"]
 
 
 def test_the_reranker_must_learn_from_the_retriever_that_is_judged(message):
-    wrong = message(**{"rounds.mine.reranker.previous": "round0"})
-    assert "rounds.mine.reranker.previous: expected evaluate.round, 'round1', got 'round0'" in wrong
+    problem = message(**{"rounds.mine.reranker.previous": "round0"})
+    assert "rounds.mine.reranker.previous: expected evaluate.round, 'round1', got 'round0'" in problem
 
 
 def test_a_list_must_have_room_for_a_hard_negative(message):
-    wrong = message(**{"train_reranker.negatives": 2, "train_reranker.random": 2})
-    assert "train_reranker: random: of 2 negatives 2 are random, which leaves no hard one" in wrong
+    problem = message(**{"train_reranker.negatives": 2, "train_reranker.random": 2})
+    assert "train_reranker: random: 2 random of 2 negatives leave no hard negative" in problem
 
 
 def test_round_to_judge_must_be_trained(message):
-    wrong = message(**{"evaluate.round": "round7"})
-    assert "evaluate.round: 'round7' is not one of rounds.train (round0, round1)" in wrong
+    problem = message(**{"evaluate.round": "round7"})
+    assert "evaluate.round: 'round7' is not one of rounds.train (round0, round1)" in problem
 
 
 def test_file_that_is_not_yaml_is_refused(tmp_path):
@@ -138,7 +299,7 @@ def test_file_that_is_not_yaml_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "- train\n", "train\n"])
 def test_file_without_sections_is_refused(tmp_path, text):
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="must hold sections"):
+    with pytest.raises(UserError, match="must contain sections"):
         load_params(tmp_path / "params.yaml")
 
 
@@ -155,13 +316,13 @@ def test_template_with_an_attribute_is_refused_without_a_traceback(tmp_path, wri
 
 @pytest.mark.parametrize("name", ["path", "lexical"])
 def test_bounds_of_the_medium_tier_in_the_wrong_order_are_refused(message, name):
-    said = message(**{f"triplets.tiers.medium.{name}": [0.5, 0.2]})
-    assert f"triplets.tiers.medium: {name}: must go from low to high, got [0.5, 0.2]" in said
+    problem = message(**{f"triplets.tiers.medium.{name}": [0.5, 0.2]})
+    assert f"triplets.tiers.medium: {name}: must go from low to high, got [0.5, 0.2]" in problem
 
 
 def test_bounds_of_the_hard_tier_in_the_wrong_order_are_refused(message):
     changes = {"triplets.tiers.hard.lexical_min": 0.8, "triplets.tiers.hard.lexical_max": 0.6}
-    assert "triplets.tiers.hard: lexical_min: must not pass lexical_max, got 0.8, 0.6" in message(**changes)
+    assert "triplets.tiers.hard: lexical_min: must be at most lexical_max (0.6), got 0.8" in message(**changes)
 
 
 @pytest.mark.parametrize("key", ["negatives_per_anchor", "anchors_per_chunk", "cap_per_anchor", "cap_per_negative"])
@@ -215,7 +376,7 @@ def test_more_neighborhoods_than_a_batch_has_anchors_are_refused(tmp_path, write
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64"])
 def test_encoding_that_decodes_no_text_is_refused(message, encoding):
-    said = message(**{"ingest.sources": [{"path": "a.csv", "encoding": encoding}]})
-    assert "ingest.sources.0.encoding: " in said
-    assert f"{encoding}" in said
-    assert "such as cp1252" in said
+    problem = message(**{"ingest.sources": [{"path": "a.csv", "encoding": encoding}]})
+    assert "ingest.sources.0.encoding: " in problem
+    assert encoding in problem
+    assert "such as cp1252" in problem

@@ -1,4 +1,4 @@
-"""Progress as a terminal, a log, and somebody who wants none see it."""
+"""Progress in a terminal, in a log, and with ``--quiet``."""
 
 import io
 import os
@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 from stages.command import paths
 from triptych import progress as module
 from triptych.cli import app
-from triptych.progress import followed, progress, quiet, strides
+from triptych.progress import progress, quiet, strides, track
 
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Watch standard error, as a terminal or a log; time goes by 4 seconds for each look at the clock."""
+    """Capture standard error, as a terminal or a log; each call of the clock advances it by 4 seconds."""
     monkeypatch.setenv("TQDM_DISABLE", "0")
 
     def call(*, terminal):
@@ -34,7 +34,7 @@ def shown(monkeypatch):
     return call
 
 
-def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_what_is_left(shown):
+def test_log_gets_a_line_every_ten_seconds_with_rate_and_remaining_time(shown):
     out = shown(terminal=False)
     with progress("index", 2000, "texts") as done:
         for _ in range(7):
@@ -44,35 +44,35 @@ def test_a_log_gets_a_line_every_ten_seconds_with_rate_and_what_is_left(shown):
     )
 
 
-def test_where_nobody_knows_how_many_there_are_no_end_is_promised(shown):
+def test_unknown_total_gives_no_remaining_time(shown):
     out = shown(terminal=False)
-    assert list(followed("abcd", "ingest", "chunks")) == list("abcd")
+    assert list(track("abcd", "ingest", "chunks")) == list("abcd")
     assert out.getvalue() == "ingest: 3 chunks, 0.2 a second\n"
 
 
-def test_a_terminal_gets_a_bar_that_goes_away(shown, monkeypatch):
+def test_terminal_gets_a_bar_that_disappears(shown, monkeypatch):
     monkeypatch.setattr(module, "_DELAY", 0)
     out = shown(terminal=True)
     with progress("index", 2000, "texts") as done:
         done(100)
-        time.sleep(0.2)  # it is drawn no more than ten times a second
+        time.sleep(0.2)  # tqdm draws it at most ten times a second
         done(1400)
     assert re.search(r"\rindex:  75%.*1500/2000 \[\d\d:\d\d<.*texts/s\]", out.getvalue())
     assert "\n" not in out.getvalue()
 
 
-def test_work_of_a_moment_shows_nothing(shown):
+def test_short_work_shows_nothing(shown):
     out = shown(terminal=True)
     assert list(strides(5, 2, "mine", "anchors")) == [0, 2, 4]
     assert out.getvalue() == ""
 
 
 def test_strides_count_units_to_the_last(shown, monkeypatch):
-    told = []
-    monkeypatch.setattr(module._Lines, "update", lambda self, number: told.append(number))
+    updates = []
+    monkeypatch.setattr(module._LogLines, "update", lambda self, number: updates.append(number))
     shown(terminal=False)
     list(strides(5, 2, "mine", "anchors"))
-    assert told == [2, 2, 1]
+    assert updates == [2, 2, 1]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -99,9 +99,9 @@ def test_stages_and_the_command_line_take_quiet(stage, monkeypatch):
 
 
 def test_training_prints_no_dicts_and_shows_its_steps(prepared, tmp_path):
-    """A stage of the real pipeline, in a process of its own whose standard error is a log."""
+    """Run a stage of the real pipeline in a process whose standard error is a log."""
     code = (
-        "import triptych.progress as p; p._EVERY = 0;"
+        "import triptych.progress as p; p._LOG_INTERVAL = 0;"
         "from hand_made import TRAIN; from stages import train; train.main(TRAIN.split())"
     )
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)

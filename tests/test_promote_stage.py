@@ -66,13 +66,13 @@ def settings(folder, write_params, **changes):
 
 
 def full_strength(folder):
-    """Say that dev chose all of the change, as a dev set too small or too alike would."""
+    """Set the strength to 1, as a dev set too small or too alike would."""
     path = folder / "models/round0/round.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(record | {"strength": 1.0}), encoding="utf-8")
 
 
-def judged(folder):
+def promoted(folder):
     promote.main([*PROMOTE.split(), "models/embedder"])
     return json.loads((folder / "metrics/verdict.json").read_text(encoding="utf-8"))
 
@@ -90,15 +90,15 @@ def test_a_damaged_model_is_refused(project):
     evaluate.main(EVALUATE.split())
     base, tuned = mrr(project)
     assert tuned < base
-    verdict = judged(project)
+    verdict = promoted(project)
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("kept", False, "base")
 
 
 def test_an_over_fitted_model_is_refused(project, write_params):
-    """Trained long on few questions whose answers were dealt anew: it knows them by heart, and nothing about others."""
+    """Trained long on few questions whose answers were shuffled: it knows them by heart, and nothing about others."""
     path = project / "data/triplets/round0/examples.parquet"
     examples = read_examples(path)
-    few = examples.chosen(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
+    few = examples.select(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
     dealt = np.random.default_rng(2).permutation(len(few))
     moved = {name: getattr(few, name)[dealt] for name in ("positive", "positive_chunk")}
     write_examples(path, replace(few, **moved))
@@ -109,7 +109,7 @@ def test_an_over_fitted_model_is_refused(project, write_params):
     curve = pd.read_csv(project / "metrics/train/round0.csv")["loss"]
     assert curve.iloc[-1] < 0.3 * curve.iloc[0]
     evaluate.main(EVALUATE.split())
-    verdict = judged(project)
+    verdict = promoted(project)
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("kept", False, "base")
 
 
@@ -143,7 +143,9 @@ def compared(project, params_with):
                 both = {name: systems[name] for name in (without, system)}
                 added += compare(both, qrels, queries, documents, without, params).intervals
         write_intervals(project / "metrics/evaluate/added.csv", added)
-        chosen = {f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")}
+        chosen = {"strength": 1.0} | {
+            f"{one}_hybrid": {"method": "zscore", "dense_weight": weight} for one in ("base", "tuned")
+        }
         chosen |= {f"{one}_late": {"depth": 50, "weight": late_weight} for one in ("base", "tuned")}
         if "reranked" in systems:
             chosen["reranked"] = {"depth": 50, "weight": rerank_weight}
@@ -152,7 +154,7 @@ def compared(project, params_with):
             {"chosen_on_dev": chosen, "measures": found.measures, "corpus": "f00.dir"},
         )
         (project / "models/reranker-candidate/config.json").write_text("{}", encoding="utf-8")
-        return judged(project)
+        return promoted(project)
 
     return call
 
@@ -200,28 +202,28 @@ def published(project):
 
 def test_a_reranker_that_adds_to_the_hybrid_is_published(compared, project):
     verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked=BEST)
-    told = verdict["reranker"]
-    assert (told["verdict"], told["used"], told["way"]) == ("promoted", True, {"depth": 50, "weight": 0.5})
-    assert 0 < told["added"]["low"] < told["added"]["difference"] < told["difference"]
-    assert told["reason"].startswith("beside the same search without it, mrr@10 rises by 0.")
+    record = verdict["reranker"]
+    assert (record["verdict"], record["used"], record["way"]) == ("promoted", True, {"depth": 50, "weight": 0.5})
+    assert 0 < record["added"]["low"] < record["added"]["difference"] < record["difference"]
+    assert record["reason"].startswith("beside the same search without it, mrr@10 rises by 0.")
     assert published(project) == ["README.md", "config.json"]
     card = (project / "models/reranker/README.md").read_text(encoding="utf-8")
     load = 'CrossEncoder("models/reranker")'
-    for said in ("| all (240) | tuned, reranked | 1.000 |", "f00.dir", load, "the best 50 with weight 0.5"):
-        assert said in card
+    for text in ("| all (240) | tuned, reranked | 1.000 |", "f00.dir", load, "the best 50 with weight 0.5"):
+        assert text in card
 
 
 def test_a_reranker_that_is_better_than_base_but_adds_nothing_is_refused(compared, project):
-    told = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked=GOOD)["reranker"]
-    assert told["low"] > 0
-    assert (told["verdict"], told["used"]) == ("kept", False)
-    assert told["reason"].startswith("beside the same search without it, ")
+    record = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked=GOOD)["reranker"]
+    assert record["low"] > 0
+    assert (record["verdict"], record["used"]) == ("kept", False)
+    assert record["reason"].startswith("beside the same search without it, ")
     assert published(project) == ["README.md"]
 
 
 def test_a_reranker_that_harms_a_category_is_refused(compared, project):
-    told = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked={"fft": WORSE, "ma": [1]})["reranker"]
-    assert (told["verdict"], told["used"]) == ("kept", False)
+    record = compared(tuned=GOOD, tuned_hybrid=GOOD, reranked={"fft": WORSE, "ma": [1]})["reranker"]
+    assert (record["verdict"], record["used"]) == ("kept", False)
     assert published(project) == ["README.md"]
 
 
@@ -234,8 +236,8 @@ def test_a_reranker_that_harms_a_category_is_refused(compared, project):
     ],
 )
 def test_a_reranker_without_its_first_stage_is_refused(compared, project, ranks, changes, why):
-    told = compared(**changes, **ranks, reranked=BEST)["reranker"]
-    assert (told["verdict"], told["reason"], told["used"]) == ("kept", why, False)
+    record = compared(**changes, **ranks, reranked=BEST)["reranker"]
+    assert (record["verdict"], record["reason"], record["used"]) == ("kept", why, False)
     assert why[1:] in (project / "models/reranker/README.md").read_text(encoding="utf-8")
     assert published(project) == ["README.md"]
 
@@ -245,15 +247,15 @@ def late(verdict):
 
 
 def test_late_interaction_that_adds_to_the_hybrid_is_used(compared):
-    told = late(compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST))
-    assert (told["verdict"], told["used"], told["system"]) == ("promoted", True, "tuned_late")
-    assert told["way"] == {"depth": 50, "weight": 0.5}
-    assert 0 < told["added"]["low"] < told["added"]["difference"] < told["difference"]
+    record = late(compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST))
+    assert (record["verdict"], record["used"], record["system"]) == ("promoted", True, "tuned_late")
+    assert record["way"] == {"depth": 50, "weight": 0.5}
+    assert 0 < record["added"]["low"] < record["added"]["difference"] < record["difference"]
 
 
 def test_late_interaction_is_judged_for_the_base_model_too(compared):
-    told = late(compared(tuned={}, base_hybrid=GOOD, base_late=BEST))
-    assert (told["used"], told["system"]) == (True, "base_late")
+    record = late(compared(tuned={}, base_hybrid=GOOD, base_late=BEST))
+    assert (record["used"], record["system"]) == (True, "base_late")
 
 
 @pytest.mark.parametrize(
@@ -264,24 +266,24 @@ def test_late_interaction_is_judged_for_the_base_model_too(compared):
         ({"tuned_hybrid": GOOD, "tuned_late": GOOD}, {}, "beside the same search without it, mrr@10 "),
     ],
 )
-def test_late_interaction_that_has_no_place_or_adds_nothing_is_not_used(compared, ranks, changes, why):
-    told = late(compared(**changes, **{"tuned": GOOD, "tuned_late": BEST} | ranks))
-    assert (told["verdict"], told["used"]) == ("kept", False)
-    assert told["reason"].startswith(why)
+def test_late_interaction_without_a_first_stage_or_that_adds_nothing_is_not_used(compared, ranks, changes, why):
+    record = late(compared(**changes, **{"tuned": GOOD, "tuned_late": BEST} | ranks))
+    assert (record["verdict"], record["used"]) == ("kept", False)
+    assert record["reason"].startswith(why)
 
 
 def test_a_reranker_is_judged_beside_late_interaction_where_that_is_used(compared):
     verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST, reranked=BEST)
     assert late(verdict)["used"] is True
-    told = verdict["reranker"]
-    assert told["used"] is False
-    assert told["reason"].startswith("beside the same search without it, mrr@10 stays the same")
+    record = verdict["reranker"]
+    assert record["used"] is False
+    assert record["reason"].startswith("beside the same search without it, mrr@10 stays the same")
 
 
 def test_late_interaction_that_alone_adds_nothing_is_used_where_the_reranker_behind_it_is(compared):
     verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=GOOD, reranked=BEST)
-    told = late(verdict)
-    assert (told["verdict"], told["used"]) == ("promoted", True)
-    assert told["reason"].startswith("the reranker orders what it has ordered")
-    assert "includes zero" in told["reasons"][1]
+    record = late(verdict)
+    assert (record["verdict"], record["used"]) == ("promoted", True)
+    assert record["reason"].startswith("the reranker orders what it has ordered")
+    assert "includes zero" in record["reasons"][1]
     assert verdict["reranker"]["used"] is True

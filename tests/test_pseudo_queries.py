@@ -1,4 +1,4 @@
-"""Documentation without questions and links runs through, labeled all the way, and promotes nothing."""
+"""Documentation without questions and links runs through the pipeline, is labeled everywhere, and promotes nothing."""
 
 import json
 from dataclasses import asdict
@@ -19,8 +19,8 @@ def project(tmp_path_factory, prepare, params_with):
     """A project whose chunks are plain records of two modules' documentation, run up to evaluate."""
     folder = tmp_path_factory.mktemp("unasked")
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
-    intake = SourceReader(params_with(**{"ingest.sources": sources}).ingest)
-    records = [asdict(chunk) for chunk in intake.chunks(lambda path, one: None)]
+    reader = SourceReader(params_with(**{"ingest.sources": sources}).ingest)
+    records = [asdict(chunk) for chunk in reader.chunks(lambda path, one: None)]
     (folder / "chunks.json").write_text(json.dumps(records), encoding="utf-8")
     sources = [{"path": "chunks.json"}]
     prepare(
@@ -50,7 +50,7 @@ def test_every_table_of_evaluate_carries_the_label(project):
         assert set(pd.read_csv(project / "metrics/evaluate" / f"{name}.csv")["kinds"]) == {"pseudo"}
 
 
-def test_no_train_query_is_made_up(project):
+def test_train_has_no_pseudo_queries(project):
     kinds = read(project, "split.json")["kinds"]
     assert kinds["train"] == {}
     assert set(kinds["dev"]) == set(kinds["test"]) == {"pseudo"}

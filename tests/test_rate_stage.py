@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from corpora import rows_of
 
 from stages import rate
 from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator, similarities
@@ -74,7 +75,7 @@ def test_same_seed_writes_the_same_bytes_and_another_others(rated):
 
 def test_so_many_anchors_are_looked_at(rated):
     folder = rated(anchors=7)
-    chosen = read_examples(folder / "data/triplets/embedder/examples.parquet").sampled(7, 13)
+    chosen = read_examples(folder / "data/triplets/embedder/examples.parquet").sample(7, 13)
     table = pd.read_csv(folder / "metrics/rate/tiers.csv").set_index(["profile", "category", "tier"])
     assert table.loc[("embedder", "all", "all"), "negatives"] == len(chosen.pool.chunk)
 
@@ -101,15 +102,15 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
     model, evaluator, data = judged
     texts = read_texts(data / "triplets/texts")[1]
     profiles = [
-        read_examples(prepared / f"data/triplets/{name}/examples.parquet").sampled(9, 1)
+        read_examples(prepared / f"data/triplets/{name}/examples.parquet").sample(9, 1)
         for name in ("embedder", "reranker0")
     ]
-    found = similarities(model, evaluator.store, evaluator.passages, evaluator.precision, *profiles)
+    found = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, *profiles)
     for examples, near in zip(profiles, found, strict=True):
-        rows = list(examples)
+        rows = rows_of(examples)
         expected = cosines(model, texts, [(row.anchor, row.positive) for row in rows])
         assert near.positive == pytest.approx(expected, abs=1e-4)
-        pairs = [(row.anchor, int(evaluator.passages[one.chunk])) for row in rows for one in row.negatives]
+        pairs = [(row.anchor, int(evaluator.passage_ids[one.chunk])) for row in rows for one in row.negatives]
         assert near.negative == pytest.approx(cosines(model, texts, pairs), abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The reranker's way through the stages, on a slice of real documentation with the tiny model."""
+"""The reranker in all its stages, on a slice of real documentation with the tiny model."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ from sentence_transformers import CrossEncoder
 
 from stages import evaluate, mine, promote, train, train_reranker
 from triptych.evaluation.comparison import read_intervals
+from triptych.evaluators.systems import ABLATIONS
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
@@ -69,18 +70,18 @@ def read(path):
 
 def test_mining_keeps_anchors_and_replaces_the_hard_negatives_of_the_rerankers_profile(trained):
     before, after = (
-        read_examples(trained / f"data/triplets/{name}/examples.parquet", "") for name in ("reranker0", "reranker")
+        read_examples(trained / f"data/triplets/{name}/examples.parquet") for name in ("reranker0", "reranker")
     )
     for name in ("anchor", "positive", "positive_chunk"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
-    made = read(trained / "metrics/mine/reranker.json")
-    assert made["mix_wanted"] == {"easy": 0.2, "medium": 0.35, "hard": 0.45}
+    metrics = read(trained / "metrics/mine/reranker.json")
+    assert metrics["mix_wanted"] == {"easy": 0.2, "medium": 0.35, "hard": 0.45}
     hard = after.pool.strategy[after.pool.tier == 2]
     assert np.mean(hard >= STRATEGIES.index("mined")) > 0.5
     assert not (trained / "data/triplets/reranker/end.json").exists()
 
 
-def test_the_reranker_learns_and_loads_plainly(trained):
+def test_the_reranker_learns_and_loads_as_a_plain_cross_encoder(trained):
     metrics = read(trained / "metrics/train_reranker.json")
     assert metrics["lists"] == 40
     assert metrics["negatives"]["hard"] > metrics["negatives"]["easy"]
@@ -100,7 +101,7 @@ def test_evaluate_measures_the_reranker_beside_the_others_and_what_no_reranker_c
     within = evaluation["measures"]["fft"]["tuned_hybrid"]["recall@50"]
     assert missing["fft"] == pytest.approx(1 - within)  # one answer each
     added = read_intervals(trained / "metrics/evaluate/added.csv")
-    assert {(one.system, one.baseline) for one in added} == set(evaluate.WITHOUT)
+    assert {(one.system, one.baseline) for one in added} == set(ABLATIONS)
 
 
 def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_where_dev_prefers_so(
@@ -114,31 +115,31 @@ def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_whe
         assert late["mrr@10"] != hybrid["mrr@10"]
     write_params(project, **CHANGES | {"evaluate.late_weights": [0.0]})
     evaluate.main(EVALUATE.split())
-    found = read(project / "metrics/evaluate.json")
-    assert {"tuned_late", "base_late"}.isdisjoint(found["measures"]["all"])
-    assert found["chosen_on_dev"]["tuned_late"]["weight"] == 0
+    evaluation = read(project / "metrics/evaluate.json")
+    assert {"tuned_late", "base_late"}.isdisjoint(evaluation["measures"]["all"])
+    assert evaluation["chosen_on_dev"]["tuned_late"]["weight"] == 0
     added = read_intervals(project / "metrics/evaluate/added.csv")
     assert {(one.system, one.baseline) for one in added} == {("reranked", "tuned_hybrid")}
     promote.main([*PROMOTE.split(), "models/embedder"])
-    told = read(project / "metrics/verdict.json")["late_interaction"]
-    assert (told["used"], told["reason"]) == (False, "dev prefers the order as it is")
+    verdict = read(project / "metrics/verdict.json")["late_interaction"]
+    assert (verdict["used"], verdict["reason"]) == (False, "dev prefers the order as it is")
 
 
 def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project):
     promote.main([*PROMOTE.split(), "models/embedder"])
-    told = read(project / "metrics/verdict.json")["reranker"]
-    assert (told["verdict"], told["used"]) == ("kept", False)
+    verdict = read(project / "metrics/verdict.json")["reranker"]
+    assert (verdict["verdict"], verdict["used"]) == ("kept", False)
     assert [one.name for one in (project / "models/reranker").iterdir()] == ["README.md"]
-    said = (project / "models/reranker/README.md").read_text(encoding="utf-8")
-    assert told["reason"][1:] in said
+    readme = (project / "models/reranker/README.md").read_text(encoding="utf-8")
+    assert verdict["reason"][1:] in readme
 
 
-def test_with_no_steps_there_is_no_reranker_anywhere(project, write_params):
+def test_with_no_steps_there_is_no_reranker(project, write_params):
     write_params(project, **CHANGES | {"train_reranker.steps": 0})
     train_reranker.main(RERANKER.split())
     assert [one.name for one in (project / "models/reranker-candidate").iterdir()] == ["README.md"]
     evaluate.main(EVALUATE.split())
     assert "reranked" not in read(project / "metrics/evaluate.json")["measures"]["all"]
     promote.main([*PROMOTE.split(), "models/embedder"])
-    told = read(project / "metrics/verdict.json")["reranker"]
-    assert (told["verdict"], told["reason"]) == ("kept", "none was trained: train_reranker.steps is 0")
+    verdict = read(project / "metrics/verdict.json")["reranker"]
+    assert (verdict["verdict"], verdict["reason"]) == ("kept", "none was trained: train_reranker.steps is 0")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from triptych.errors import ArtifactError, UserError
-from triptych.pipeline import maker_of, with_remedy
+from triptych.pipeline import stage_of, with_remedy
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
     ],
 )
 def test_each_file_has_its_stage(path, stage):
-    assert maker_of(ROOT / path, ROOT) == stage
+    assert stage_of(ROOT / path, ROOT) == stage
 
 
 def test_the_message_names_both_commands():

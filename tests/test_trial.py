@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from triptych.cli import app
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.metrics import mean_metric
 from triptych.params.load import load_params
@@ -77,7 +77,9 @@ def test_what_dev_chose_is_taken_from_the_metrics(project):
         "base_hybrid": {"method": "zscore", "dense_weight": 1.0},
         "tuned_hybrid": {"method": "rrf", "dense_weight": 0.0},
     }
-    (project / "metrics/evaluate.json").write_text(json.dumps({"chosen_on_dev": fusions}), encoding="utf-8")
+    (project / "metrics/evaluate.json").write_text(
+        json.dumps({"chosen_on_dev": fusions | {"strength": 1.0}}), encoding="utf-8"
+    )
     rows = figures(evaluated().output)
     assert rows["base + BM25"][:4] == rows["base"][:4]
     assert rows["tuned + BM25"][2] == rows["BM25"][2]
@@ -105,9 +107,9 @@ def test_questions_on_a_beir_corpus(project):
     ("arguments", "said"),
     [
         (["--embedder", "models/none"], "--embedder: models/none is missing; expected a folder with modules.json"),
-        (["--embedder", "data"], "--embedder: data holds no modules.json; expected"),
+        (["--embedder", "data"], "--embedder: data does not have modules.json; expected"),
         (["--embedder", "params.yaml"], "--embedder: params.yaml is a file; expected"),
-        (["--corpus", "models"], "--corpus: models holds neither chunks.parquet nor corpus.jsonl; expected a folder"),
+        (["--corpus", "models"], "--corpus: models has neither chunks.parquet nor corpus.jsonl; expected a folder"),
         (["--corpus", "none"], "--corpus: none is missing; expected a folder with chunks.parquet or corpus.jsonl"),
         (["--queries", "data"], "--queries: data is a folder; expected a file such as"),
         (["--qrels", "data/none.tsv"], "--qrels: data/none.tsv is missing; expected a .tsv"),

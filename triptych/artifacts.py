@@ -1,4 +1,4 @@
-"""Atomic, byte-stable writers: what a stage writes is whole or absent, and equal for equal inputs."""
+"""Read and write the files of stages. Writes are atomic, and equal inputs give equal bytes."""
 
 import csv
 import hashlib
@@ -18,14 +18,15 @@ import pyarrow.parquet as pq
 from triptych.errors import ArtifactError
 
 _ROW_GROUP = 65_536
-_OF_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what readers raise
+# What the readers of JSON, Parquet, FAISS and others raise on a damaged file.
+_READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
 
 @contextmanager
 def writing(out: Path) -> Iterator[Path]:
-    """Yield a fresh folder beside ``out`` and move it into place when the block ends without an error.
+    """Yield an empty temporary folder and rename it to ``out`` when the block ends without an error.
 
-    Readers never see half an output: until the block has ended ``out`` is absent or what it was before.
+    Readers never see a partial output: until the block ends, ``out`` is absent or the previous output.
     """
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -41,7 +42,7 @@ def writing(out: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text with LF line ends through a temporary name."""
+    """Write UTF-8 text with LF line ends, through a temporary file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8", newline="\n")
@@ -49,13 +50,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys and floats rounded to six digits, so that equal results are equal bytes."""
+    """Write JSON with sorted keys and floats rounded to six digits, so that equal results give equal bytes.
+
+    NaN and Inf become null.
+    """
     text = json.dumps(_rounded(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, in the order given."""
+    """Write one JSON object per line, in the given order."""
     with writing_jsonl(path) as write:
         for record in records:
             write(record)
@@ -63,66 +67,66 @@ def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 @contextmanager
 def writing_jsonl(path: Path) -> Iterator[Callable[[dict[str, Any]], object]]:
-    """Yield what writes one JSON object a line; the file is in place when the block ends without an error."""
+    """Yield a function that writes one JSON object as a line; the file appears when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8", newline="\n") as lines:
-        yield lambda one: lines.write(json.dumps(_rounded(one), sort_keys=True, ensure_ascii=False) + "\n")
+        yield lambda record: lines.write(json.dumps(_rounded(record), sort_keys=True, ensure_ascii=False) + "\n")
     os.replace(partial, path)  # noqa: PTH105
 
 
 @contextmanager
 def intact(path: Path) -> Iterator[None]:
-    """Turn what reading a damaged file raises into one `ArtifactError`."""
+    """Raise an `ArtifactError` in place of any error that reading a damaged file raises in the block."""
     try:
         yield
-    except _OF_DAMAGE as error:
-        said = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
-        reason = said.rpartition(" failed: ")[2]  # FAISS puts its source before it
+    except _READ_ERRORS as error:
+        message = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
+        reason = message.rpartition(" failed: ")[2]  # FAISS puts its source location before it
         raise ArtifactError(path, f"is damaged ({reason})") from error
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that a stage writes; raise `ArtifactError` where it is missing or damaged."""
-    _present(path)
+    """Read a JSON file that a stage writes; raise `ArtifactError` if it is missing or damaged."""
+    _existing(path)
     with intact(path):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read a JSON Lines file that a stage writes, as `read_json` does."""
-    _present(path)
+    """Read a JSON Lines file that a stage writes; errors as in `read_json`."""
+    _existing(path)
     with intact(path), path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write CSV with a line for each row, all of the same keys; floats have six digits."""
+    """Write rows with the same keys as CSV; floats have six decimals."""
     text = io.StringIO()
-    lines = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
-    lines.writeheader()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
     for row in rows:
-        lines.writerow({key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()})
+        writer.writerow({key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()})
     write_text(path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file that a stage writes, one dict per row; all values are strings."""
-    with _present(path).open(encoding="utf-8", newline="") as lines:
+    """Read a CSV file that a stage writes as one dict per row; all values are strings."""
+    with _existing(path).open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
 def write_table(path: Path, table: pa.Table) -> None:
-    """Write Parquet with fixed settings; the bytes depend on the table and the pinned pyarrow alone."""
+    """Write Parquet with fixed settings: the bytes depend only on the table and the pinned version of pyarrow."""
     with writing_table(path, table.schema) as write:
         write(table)
 
 
 @contextmanager
 def writing_table(path: Path, schema: pa.Schema, group: int = _ROW_GROUP) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield what writes one part of a table after the other, so that it is never in memory as a whole.
+    """Yield a function that appends a part of a table, so that the whole table is never in memory.
 
-    ``group`` rows are compressed together: a reader of one row reads so many.
+    ``group`` rows are compressed together: whoever reads one row decompresses that many.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -132,32 +136,34 @@ def writing_table(path: Path, schema: pa.Schema, group: int = _ROW_GROUP) -> Ite
 
 
 def open_table(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file that a stage writes, to read it in batches."""
-    return pq.ParquetFile(_present(path))
+    """Open a Parquet file that a stage writes, to be read in batches."""
+    return pq.ParquetFile(_existing(path))
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file that a stage writes, all of it or some columns."""
-    return pq.read_table(_present(path), columns=columns)
+    """Read all or some columns of a Parquet file that a stage writes."""
+    return pq.read_table(_existing(path), columns=columns)
 
 
-def dvc_hash(path: Path, *but: str) -> str:
-    """Return the hash that DVC gives a file or a folder, so that it can be found in ``dvc.lock`` and in a remote.
+def dvc_hash(path: Path, *excluded: str) -> str:
+    """Return the hash under which DVC records a file or a folder in ``dvc.lock`` and stores it in a remote.
 
-    A file's is the md5 of its bytes; a folder's the md5 of a JSON list of its files with theirs, and ``.dir``. Files
-    named in ``but`` are left out.
+    For a file it is the md5 of its bytes; for a folder the md5 of a JSON list of its files and their md5, with the
+    suffix ``.dir``. Files named ``excluded`` are ignored.
     """
     if path.is_file():
         with path.open("rb") as data:
             return hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     files = sorted(
-        (one.relative_to(path).as_posix(), one) for one in path.rglob("*") if one.is_file() and one.name not in but
+        (file.relative_to(path).as_posix(), file)
+        for file in path.rglob("*")
+        if file.is_file() and file.name not in excluded
     )
-    listed = json.dumps([{"md5": dvc_hash(one), "relpath": name} for name, one in files], sort_keys=True)
-    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest() + ".dir"
+    listing = json.dumps([{"md5": dvc_hash(file), "relpath": name} for name, file in files], sort_keys=True)
+    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
-def _present(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.exists():
         raise ArtifactError(path, "is missing")
     return path

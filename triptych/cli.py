@@ -11,14 +11,14 @@ import typer
 from rich.console import Console
 
 from triptych import progress
-from triptych.errors import ArtifactError, UserError
+from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 
-# Commands import what they need themselves: a search should not wait for what another command takes seconds to import.
+# Each command imports what it needs, so that a search does not wait for the slow imports of the others.
 
 CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("data/tokens")  # as in dvc.yaml
 VECTORS, METRICS = Path("data/vectors"), Path("metrics")
-FOUND = 10  # chunks that are shown for a question
+LABEL_HITS = 10  # hits shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 
@@ -26,34 +26,35 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 def _triptych(
     quiet: Annotated[bool, typer.Option("--quiet", help="show no progress; TQDM_DISABLE=1 does the same")] = False,
 ) -> None:
-    """Tune a retriever to documentation, and prove what it is worth."""
+    """Tune a retriever to documentation, and prove whether it is better."""
     if quiet:
         progress.quiet()
 
 
 @app.command()
 def results(
-    metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
-    embedder: Annotated[Path, typer.Option(help="where promote publishes")] = Path("models/embedder"),
+    metrics: Annotated[Path, typer.Option(help="folder of the stages' metrics")] = Path("metrics"),
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
 ) -> None:
-    """Show the last run: every system per category with intervals, the verdict, and where the model lies."""
+    """Show the last run: every system per category with intervals, the verdicts, and where the model is."""
     from triptych.artifacts import read_json, read_rows
+    from triptych.evaluation.chosen_on_dev import ChosenOnDev
     from triptych.evaluation.comparison import read_intervals
+    from triptych.evaluation.verdict import Verdicts
     from triptych.report.console.results_table import show_results
 
     with user_errors_as_messages():
         evaluation = read_json(metrics / "evaluate.json")
-        verdict = read_json(metrics / "verdict.json")
-        if "late_interaction" not in verdict:
-            raise ArtifactError(metrics / "verdict.json", "was written by an older version")
+        chosen = ChosenOnDev.from_record(evaluation["chosen_on_dev"])
+        verdicts = Verdicts.read(metrics / "verdict.json")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv")
-    show_results(_console(), evaluation, intervals, held_out, verdict, embedder.as_posix())
+    show_results(_console(), evaluation["measures"], chosen, intervals, held_out, verdicts, embedder.as_posix())
 
 
 @app.command()
 def triplets(
-    metrics: Annotated[Path, typer.Option(help="where the stages write their figures")] = Path("metrics"),
+    metrics: Annotated[Path, typer.Option(help="folder of the stages' metrics")] = Path("metrics"),
     profile: Annotated[str, typer.Option(help="embedder or reranker")] = "embedder",
     limit: Annotated[int, typer.Option(min=1, help="examples of each tier")] = 1,
 ) -> None:
@@ -64,7 +65,7 @@ def triplets(
 
     with user_errors_as_messages():
         if profile not in PROFILES:
-            raise UserError(f"--profile {profile!r} is none of {', '.join(PROFILES)}")
+            raise UserError(f"--profile {profile!r} is unknown; expected {' or '.join(PROFILES)}")
         rating = read_json(metrics / "rate.json")
         examples = read_jsonl(metrics / "rate" / "examples.jsonl")
     show_triplets(_console(), rating, examples, profile, limit)
@@ -72,26 +73,28 @@ def triplets(
 
 @app.command()
 def search(
-    question: Annotated[str, typer.Argument(help="what you want to know; - reads a question from each line")] = "-",
-    k: Annotated[int, typer.Option("--k", help="hits of a question")] = 10,
-    category: Annotated[str | None, typer.Option(help="of the documentation; else all of it")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="show the score that each step gave")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object for each question")] = False,
-    index: Annotated[Path, typer.Option(help="what stage index leaves")] = Path("data/index"),
+    question: Annotated[str, typer.Argument(help="your question; - reads one from each line of standard input")] = "-",
+    k: Annotated[int, typer.Option("--k", help="hits per question")] = 10,
+    category: Annotated[str | None, typer.Option(help="search this category only")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="show the score of each search step")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object per question")] = False,
+    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
     reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
-    verdict: Annotated[Path, typer.Option(help="says how to search")] = Path("metrics/verdict.json"),
+    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
+        "metrics/verdict.json"
+    ),
 ) -> None:
-    """Search the documentation as the verdict says: with BM25, late interaction and a reranker where they help."""
+    """Search the documentation as the verdicts say: with BM25, late interaction and a reranker where they help."""
     from triptych.report.console.hit_list import show_hits
     from triptych.serving.searcher import Searcher
 
     with user_errors_as_messages():
         if question == "-" and sys.stdin.isatty():
-            raise UserError('ask something: triptych search "how do I ...", or give questions on standard input')
+            raise UserError('no question; use triptych search "how do I ...", or give questions on standard input')
         searcher = Searcher(index, embedder, reranker, verdict)
         for one in (line.strip() for line in sys.stdin if line.strip()) if question == "-" else (question,):
-            if one.encode("utf-8", "ignore").decode() != one:  # bytes that were no UTF-8
+            if one.encode("utf-8", "ignore").decode() != one:  # bytes that are not UTF-8
                 raise UserError(f"{one!r} is not UTF-8; save the questions as UTF-8")
             hits = searcher.search(one, k, category)
             if as_json:
@@ -107,12 +110,12 @@ def evaluate(
     qrels: Annotated[Path, typer.Option(help="a .tsv of query-id, corpus-id, score")],
     corpus: Annotated[Path, typer.Option(help="data/corpus, data/chunks, or a BEIR folder")] = Path("data/corpus"),
     embedder: Annotated[Path, typer.Option(help="a saved embedder")] = Path("models/embedder"),
-    metrics: Annotated[Path, typer.Option(help="where evaluate says how to fuse")] = METRICS,
+    metrics: Annotated[Path, typer.Option(help="folder of evaluate.json, which has the fusions")] = METRICS,
 ) -> None:
-    """Measure a saved embedder beside the base model and BM25 on questions of your own."""
+    """Evaluate a saved embedder, the base model and BM25 on your own questions."""
     from triptych.corpus.readers.judged_questions import read_corpus, read_questions
     from triptych.evaluation.comparison import ALL
-    from triptych.evaluators.own_questions import compare_on_questions, fusions_on_record
+    from triptych.evaluators.own_questions import compare_on_questions, read_fusions
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures
 
@@ -122,43 +125,50 @@ def evaluate(
         _check_file("--qrels", qrels, "a .tsv of query-id, corpus-id, score")
         _check_folder("--corpus", corpus, "chunks.parquet", "corpus.jsonl")
         _check_folder("--embedder", embedder, "modules.json")
-        if metrics != METRICS:  # before the first run there are none
+        if metrics != METRICS:  # the default folder may be missing before the first run
             _check_folder("--metrics", metrics, "evaluate.json")
         chunks, left_out = read_corpus(corpus)
-        asked, judged, unjudged = read_questions(queries, qrels, chunks)
-        fusions = fusions_on_record(metrics)
-        found = compare_on_questions(embedder, chunks, asked, judged, params, fusions, VECTORS)
+        questions, judged, unjudged = read_questions(queries, qrels, chunks)
+        fusions = read_fusions(metrics)
+        comparison = compare_on_questions(embedder, chunks, questions, judged, params, fusions, VECTORS)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
-    show_measures(_console(), title, found.measures, found.intervals, params.promote.measure)
-    without = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
+    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure)
+    rejected = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
     typer.echo(
-        f"evaluate: {len(asked)} questions of kind {found.kinds[ALL]}, {unjudged} without judgments left out;"
-        f" {len(chunks)} chunks{without}; fused by {fusions['base']} and {fusions['tuned']}"
+        f"evaluate: {len(questions)} questions of kind {comparison.kinds[ALL]}, {unjudged} without judgments left out;"
+        f" {len(chunks)} chunks{rejected}; fused by {fusions['base']} and {fusions['tuned']}"
     )
 
 
 @app.command()
 def label(
-    out: Annotated[Path, typer.Argument(help="a folder for the questions, to be named in split.queries")],
+    out: Annotated[Path, typer.Argument(help="folder for the questions; name it in split.queries")],
     corpus: Annotated[Path, typer.Option(help="data/corpus, or data/chunks before stage split")] = Path("data/corpus"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
-    metrics: Annotated[Path, typer.Option(help="where the verdict says how to fuse")] = Path("metrics"),
+    metrics: Annotated[Path, typer.Option(help="folder of verdict.json, which decides how to search")] = METRICS,
+    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
 ) -> None:
-    """Write questions for chunks that are shown, and mark what else answers them; stop and go on at any time."""
+    """Write questions for the chunks shown, and mark other chunks that answer them; stop and resume at any time."""
     from triptych.corpus.readers.judged_questions import answered_chunks, read_corpus
     from triptych.evaluation.label_journal import Journal
-    from triptych.evaluators.own_questions import current_search
+    from triptych.evaluators.own_questions import base_search, deployed_search
     from triptych.params.load import load_params
-    from triptych.report.console.label_session import hold
+    from triptych.report.console.label_session import label_chunks
+    from triptych.serving.searcher import Searcher
 
     with user_errors_as_messages():
         params, journal = load_params(), Journal(out)
         chunks, _ = read_corpus(corpus)
-        search = current_search(embedder, chunks, params, metrics, VECTORS, FOUND)
-    hold(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
-    asked = sum(1 for one in journal.labels if one.question)
+        verdict = metrics / "verdict.json"
+        if index.exists() and verdict.exists():
+            search = deployed_search(Searcher(index, embedder, reranker, verdict), chunks, LABEL_HITS)
+        else:
+            search = base_search(chunks, params, VECTORS, LABEL_HITS)
+    label_chunks(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
+    answered = sum(1 for one in journal.labels if one.question)
     typer.echo(
-        f"label: {asked} chunks with a question, {len(journal.labels) - asked} passed over; {out.as_posix()};"
+        f"label: {answered} chunks with a question, {len(journal.labels) - answered} skipped; {out.as_posix()};"
         f" set split.queries: {out.as_posix()} in params.yaml, then `dvc repro`"
     )
 
@@ -178,14 +188,14 @@ def export(
 
 @app.command()
 def estimate(
-    model: Annotated[str, typer.Argument(help="a hub name, a folder, or package:<name>")],
-    batch: Annotated[int, typer.Option(min=1, help="texts that go through the model at once")] = 96,
-    length: Annotated[int | None, typer.Option(min=1, help="tokens of a text; else tokenize.max_length")] = None,
-    r: Annotated[int | None, typer.Option("--r", min=1, help="rank of the adapter; else as in params.yaml")] = None,
-    memory: Annotated[float | None, typer.Option(help="GiB; else the card at hand, or 16")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="bytes, for a program")] = False,
+    model: Annotated[str, typer.Argument(help="a Hub name, a folder, or package:<name>")],
+    batch: Annotated[int, typer.Option(min=1, help="texts per batch")] = 96,
+    length: Annotated[int | None, typer.Option(min=1, help="tokens per text; default: tokenize.max_length")] = None,
+    r: Annotated[int | None, typer.Option("--r", min=1, help="rank of the adapter; default: as in params.yaml")] = None,
+    memory: Annotated[float | None, typer.Option(help="GiB; default: memory of the GPU, or 16")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print bytes as JSON")] = False,
 ) -> None:
-    """Say what memory training takes, fully, with LoRA and on a quantized base, and what fits the card."""
+    """Estimate the memory of full fine-tuning, LoRA and a quantized base, and whether it fits on the GPU."""
     from triptych.diagnostics import memory_estimate as memory_of
     from triptych.models.loading import memory_at_hand
     from triptych.params.load import load_params
@@ -203,17 +213,17 @@ def estimate(
         train = params.train.model_copy(update={"lora": lora})
         other = Model(base=model, revision=None, query_prompt="", passage_prompt="")
         empty = memory_of.empty_model(params.model if params.model.base == model else other)
-        found = memory_of.estimate(empty, train, batch, tokens)
+        estimates = memory_of.estimate(empty, train, batch, tokens)
     if as_json:
-        typer.echo(json.dumps([one.record() for one in found], sort_keys=True))
+        typer.echo(json.dumps([one.record() for one in estimates], sort_keys=True))
     else:
-        title = f"{model}: {batch} texts of {tokens} tokens at once, r {lora.r}, {train.optimizer}"
-        show_memory(_console(), found, memory or memory_at_hand() or 16.0, title)
+        title = f"{model}: {batch} texts of {tokens} tokens per batch, r {lora.r}, {train.optimizer}"
+        show_memory(_console(), estimates, memory or memory_at_hand() or 16.0, title)
 
 
 @app.command()
 def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or models/<round>")]) -> None:
-    """Check a model's files and weights; name the first module whose output is no number."""
+    """Check a model's files and weights; report the first module that outputs NaN or Inf."""
     from triptych.diagnostics import model_check
     from triptych.models.loading import device
     from triptych.models.precision import resolve_precision
@@ -225,12 +235,12 @@ def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or mo
         unreadable = any(": no weights" in line or ": cannot be read" in line for line in problems)
         loaded = None if unreadable else model_check.load(model, params.model)
     for precision in dict.fromkeys(("fp32", resolve_precision(params.train.precision, device()))) if loaded else ():
-        found = model_check.forward(loaded, precision)
-        if found.broken:
-            problems.append(f"{precision}: the first output that is not finite is that of {found.broken}")
+        result = model_check.forward(loaded, precision)
+        if result.broken:
+            problems.append(f"{precision}: the first module that outputs NaN or Inf is {result.broken}")
         else:
-            figures = ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items())
-            typer.echo(f"{precision}: finite everywhere; embeddings: {figures}")
+            statistics = ", ".join(f"{name} {value:.4f}" for name, value in result.figures.items())
+            typer.echo(f"{precision}: finite everywhere; embeddings: {statistics}")
     for problem in problems:
         typer.echo(problem, err=True)
     raise typer.Exit(1 if problems else 0)
@@ -238,24 +248,26 @@ def diagnose(model: Annotated[Path, typer.Argument(help="a model's folder, or mo
 
 @app.command()
 def smoke(
-    steps: Annotated[int, typer.Option(min=1, help="so many")] = 5,
-    tokens: Annotated[Path, typer.Option(help="what tokenize leaves")] = Path("data/tokens"),
-    round_folder: Annotated[Path, typer.Option("--round", help="what is trained on")] = Path("data/triplets/round0"),
-    previous: Annotated[Path, typer.Option(help="what training starts from")] = Path("models/base"),
+    steps: Annotated[int, typer.Option(min=1, help="number of steps")] = 5,
+    tokens: Annotated[Path, typer.Option(help="the output of stage tokenize")] = Path("data/tokens"),
+    round_folder: Annotated[Path, typer.Option("--round", help="the round's training examples")] = Path(
+        "data/triplets/round0"
+    ),
+    previous: Annotated[Path, typer.Option(help="the model to start from")] = Path("models/base"),
 ) -> None:
-    """Train a few steps of the first round and keep nothing: time, memory, sound numbers, batches ready in time."""
+    """Train a few steps of the first round, keep nothing, and report time, memory, NaN or Inf, and late batches."""
     from triptych.diagnostics.smoke_test import smoke as run
     from triptych.params.load import load_params
     from triptych.report.console.smoke_table import show_smoke
 
     with user_errors_as_messages():
-        seen = run(CORPUS, TEXTS, tokens, round_folder, previous, load_params(), steps)
-    show_smoke(_console(), seen)
+        result = run(CORPUS, TEXTS, tokens, round_folder, previous, load_params(), steps)
+    show_smoke(_console(), result)
 
 
 @contextmanager
 def user_errors_as_messages() -> Iterator[None]:
-    """End the command with the one message of a user's mistake."""
+    """End the command with one message where a `UserError` is raised."""
     try:
         yield
     except UserError as error:
@@ -264,7 +276,7 @@ def user_errors_as_messages() -> Iterator[None]:
 
 
 def _console() -> Console:
-    """Return a console that is wide enough for a table where the output is no terminal (a log, a pipe)."""
+    """Return a console that is wide enough for tables where the output is not a terminal (a log, a pipe)."""
     return Console(width=None if Console().is_terminal else 140)
 
 
@@ -274,10 +286,10 @@ def _check_file(option: str, path: Path, expected: str) -> None:
 
 
 def _check_folder(option: str, path: Path, *any_of: str) -> None:
-    """Raise `UserError` unless a path that an option gives is a folder with one of some files."""
+    """Raise `UserError` unless an option's path is a folder with at least one of the files ``any_of``."""
     if not any((path / name).is_file() for name in any_of):
-        found = f"holds neither {' nor '.join(any_of)}" if len(any_of) > 1 else f"holds no {any_of[0]}"
-        state = found if path.is_dir() else "is a file" if path.exists() else "is missing"
+        lacks = f"has neither {' nor '.join(any_of)}" if len(any_of) > 1 else f"does not have {any_of[0]}"
+        state = lacks if path.is_dir() else "is a file" if path.exists() else "is missing"
         raise UserError(f"{option}: {path} {state}; expected a folder with {' or '.join(any_of)}")
 
 

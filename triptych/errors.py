@@ -1,16 +1,16 @@
-"""The exceptions that a user may see."""
+"""Exceptions whose message is shown to the user."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """An error that the user can fix. The message names the thing and what to do; no traceback is shown."""
+    """An error that the user can fix. The message names what is wrong and what to do; no traceback is shown."""
 
 
 class ArtifactError(UserError):
     """A file or folder that a stage writes is missing, damaged, or does not fit the others.
 
-    The library does not know which stage writes ``path``; whoever shows the error adds the command
+    The library does not know which stage writes ``path``; the caller that prints the error adds the command
     (`triptych.pipeline.with_remedy`).
     """
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar in a terminal, a line now and then in a log, nothing where it is not wanted."""
+"""Progress of long work: a bar in a terminal, a line every ten seconds in a log, nothing with ``--quiet``."""
 
 import os
 import sys
@@ -10,25 +10,25 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
-_DELAY = 2.0  # seconds of work that is done before anybody wonders
-_EVERY = 10.0  # seconds between two lines of a log
-_SWITCH = "TQDM_DISABLE"  # tqdm's own, which other libraries heed, and processes inherit
+_DELAY = 2.0  # seconds before a bar appears
+_LOG_INTERVAL = 10.0  # seconds between two lines of a log
+_SWITCH = "TQDM_DISABLE"  # tqdm's own variable: other libraries respect it, child processes inherit it
 
 
 def quiet() -> None:
-    """Show no progress any more, in this process and in those it starts."""
+    """Disable progress in this process and in its child processes."""
     os.environ[_SWITCH] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    loaded = sys.modules.get("transformers.utils.logging")  # reads that only when it is imported
-    if loaded is not None:
-        loaded.disable_progress_bar()
+    transformers_logging = sys.modules.get("transformers.utils.logging")
+    if transformers_logging is not None:  # it reads the variable only on import
+        transformers_logging.disable_progress_bar()
 
 
 @contextmanager
 def progress(label: str, total: int | None, unit: str) -> Iterator[Callable[[int], object]]:
-    """Yield what is told how many more units are done; ``total`` is None where nobody knows.
+    """Yield a function to be called with the number of units just finished; ``total`` is None if unknown.
 
-    On standard error: with rate and remaining time, from two seconds on; in a log every ten seconds.
+    Writes to standard error, with rate and remaining time: a bar after two seconds, or a line of a log every ten.
     """
     if os.environ.get(_SWITCH, "").lower() in ("1", "true"):
         yield lambda number: None
@@ -36,40 +36,46 @@ def progress(label: str, total: int | None, unit: str) -> Iterator[Callable[[int
         with tqdm(total=total, desc=label, unit=f" {unit}", delay=_DELAY, leave=False, disable=False) as bar:
             yield bar.update
     else:
-        yield _Lines(label, total, unit).update
+        yield _LogLines(label, total, unit).update
 
 
 def strides(total: int, size: int, label: str, unit: str) -> Iterator[int]:
-    """Yield where each stretch of ``size`` units begins, under a `progress` that counts the units."""
-    with progress(label, total, unit) as done:
+    """Yield the start of each batch of ``size`` units, with a `progress` over the units.
+
+    >>> list(strides(5, 2, "mine", "anchors"))
+    [0, 2, 4]
+    """
+    with progress(label, total, unit) as update:
         for start in range(0, total, size):
             yield start
-            done(min(size, total - start))
+            update(min(size, total - start))
 
 
-def followed(items: Iterable[Item], label: str, unit: str) -> Iterator[Item]:
-    """Yield items one after the other, nobody knows how many, under a `progress` that counts them."""
-    with progress(label, None, unit) as done:
+def track(items: Iterable[Item], label: str, unit: str) -> Iterator[Item]:
+    """Yield the items, of unknown number, with a `progress` that counts them."""
+    with progress(label, None, unit) as update:
         for item in items:
             yield item
-            done(1)
+            update(1)
 
 
-class _Lines:
+class _LogLines:
+    """Progress as lines of a log."""
+
     def __init__(self, label: str, total: int | None, unit: str) -> None:
         self._label, self._total, self._unit = label, total, unit
         self._done = 0
-        self._started = self._said = perf_counter()
+        self._started = self._last_line = perf_counter()
 
     def update(self, number: int) -> None:
         self._done += number
         now = perf_counter()
-        if now - self._said < _EVERY or not self._done:
+        if now - self._last_line < _LOG_INTERVAL or not self._done:
             return
-        self._said, rate = now, self._done / (now - self._started)
-        of_total = left = ""
+        self._last_line, rate = now, self._done / (now - self._started)
+        of_total = remaining = ""
         if self._total is not None:
             of_total = f" of {self._total:,}"
-            left = f", {tqdm.format_interval(max(self._total - self._done, 0) / rate)} left"
-        sys.stderr.write(f"{self._label}: {self._done:,}{of_total} {self._unit}, {rate:,.1f} a second{left}\n")
+            remaining = f", {tqdm.format_interval(max(self._total - self._done, 0) / rate)} left"
+        sys.stderr.write(f"{self._label}: {self._done:,}{of_total} {self._unit}, {rate:,.1f} a second{remaining}\n")
         sys.stderr.flush()

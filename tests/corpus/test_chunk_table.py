@@ -1,4 +1,4 @@
-"""A corpus a batch at a time: nothing is lost at the seams, and what is written is what writing it whole gives."""
+"""A corpus is read and copied in batches without losing a chunk."""
 
 import filecmp
 from dataclasses import replace
@@ -21,10 +21,10 @@ def chunk(row, **changes):
 MANY = [chunk(row) for row in range(20_000)]
 
 
-def test_some_rows_are_those_asked_for_in_ascending_order():
+def test_chunks_are_those_of_the_rows_in_ascending_order():
     rows = [19_999, 3, 8191, 8192, 3, 16_384]
-    assert list(stored(MANY)[0].some(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
-    assert list(stored(MANY)[0].some([])) == []
+    assert list(stored(MANY)[0].chunks_at(rows)) == [(row, MANY[row]) for row in sorted(set(rows))]
+    assert list(stored(MANY)[0].chunks_at([])) == []
 
 
 def test_batches_are_the_columns_in_order():
@@ -35,7 +35,7 @@ def test_batches_are_the_columns_in_order():
 
 
 @pytest.mark.parametrize("number", [20, 70_000])
-def test_chunks_written_anew_are_the_bytes_of_writing_them_whole(tmp_path, number):
+def test_copy_in_batches_has_the_bytes_of_a_single_write(tmp_path, number):
     chunks = [chunk(row) for row in range(number)]
     write_chunks(tmp_path / "before.parquet", chunks)
     numbers = np.arange(number, dtype=np.int32)
@@ -52,13 +52,13 @@ def test_chunks_written_anew_are_the_bytes_of_writing_them_whole(tmp_path, numbe
         assert read_chunks(tmp_path / "after.parquet") == expected
 
 
-def test_ids_are_found_and_unknown_ones_told():
+def test_row_of_an_unknown_id_is_minus_one():
     _, columns = stored(MANY)
     assert columns.rows(["c19999", "gone", "c0"]).tolist() == [19_999, -1, 0]
     assert columns.rows([]).tolist() == []
 
 
-def test_rank_is_the_order_of_the_ids_whatever_the_rows():
+def test_rank_is_the_order_of_the_ids_in_any_order_of_rows():
     names = ["b", "é", "a10", "a9", "B"]
     _, columns = stored([chunk(0, chunk_id=name) for name in names])
     assert [names[row] for row in np.argsort(columns.rank())] == sorted(names)
@@ -79,7 +79,7 @@ def test_equal_things_have_equal_numbers():
     assert len(set(columns.title.tolist())) == 3
 
 
-def test_columns_of_no_chunk_are_empty():
+def test_columns_of_an_empty_corpus_are_empty():
     _, columns = stored([])
     assert (len(columns), columns.categories, columns.rank().tolist()) == (0, [], [])
 

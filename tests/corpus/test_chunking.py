@@ -1,4 +1,4 @@
-"""Long chunks in parts, short ones joined: where they are cut, and that nothing is lost."""
+"""Cutting long chunks and joining short ones, without losing text."""
 
 import re
 from itertools import pairwise
@@ -67,7 +67,7 @@ def test_short_chunk_is_the_same_chunk():
     assert cut(one, len(one.content)) == [one]
 
 
-def test_parts_keep_path_and_title_and_say_which_they_are():
+def test_parts_keep_path_and_title_and_have_a_number():
     parts = cut(chunk("One two.\n\nThree four."), 13)
     assert [(part.header_path, part.title) for part in parts] == [(("A", "X"), "X")] * 2
     assert [part.source for part in parts] == ["a.md:1 part 1 of 2", "a.md:1 part 2 of 2"]
@@ -87,17 +87,17 @@ def test_parts_keep_path_and_title_and_say_which_they_are():
     ],
     ids=["headings", "setext", "long section", "heading alone", "paragraphs", "lines", "sentences", "words"],
 )
-def test_coarsest_boundary_that_serves_is_taken(text, max_chars, parts):
+def test_coarsest_boundary_that_fits_is_taken(text, max_chars, parts):
     assert contents(text, max_chars) == parts
 
 
-def test_comments_in_the_code_of_a_page_are_no_headings():
+def test_comments_in_the_code_of_a_page_are_not_headings():
     text = "run\n# first\nstep one\n# second\nstep two"
     assert contents(text, 30) == ["run\n# first\nstep one", "# second\nstep two"]
     assert contents(text, 30, headings=False) == ["run\n# first\nstep one\n# second", "step two"]
 
 
-def test_parts_are_filled_as_far_as_they_hold():
+def test_parts_are_filled_to_the_maximum():
     assert contents("aaa\n\nbbb\n\nccc\n\nddd", 13) == ["aaa\n\nbbb\n\nccc", "ddd"]
 
 
@@ -108,11 +108,11 @@ def test_fenced_code_stays_whole_even_where_it_alone_is_too_long(max_chars, mark
     assert contents(f"{before}\n{code}\n{behind}", max_chars) == [before, code, behind]
 
 
-def test_fenced_code_is_found_behind_a_lone_carriage_return():
+def test_fenced_code_is_found_after_a_lone_carriage_return():
     assert contents("a\rb\n```\nc\n\nd\n```", 14) == ["a\rb", "```\nc\n\nd\n```"]
 
 
-def test_mark_that_nothing_closes_makes_no_code_of_the_rest():
+def test_unclosed_fence_does_not_turn_the_rest_into_code():
     assert contents("```\none\n\ntwo\n\nthree", 12) == ["```\none\n\ntwo", "three"]
 
 
@@ -125,7 +125,7 @@ def test_table_is_cut_between_rows_only():
     ]
 
 
-def test_blank_lines_at_the_start_make_no_part():
+def test_blank_lines_at_the_start_are_not_a_part():
     assert contents("   \n\none two\n", 4) == ["one", "two"]
 
 
@@ -191,8 +191,8 @@ def test_joining_loses_no_text_and_keeps_the_order(given_chunks, min_chars):
     ]
     moved = {}
     found = list(join_short(chunks, min_chars, 40, moved))
-    text, place = "\n\n".join(one.content for one in found), 0
+    text, position = "\n\n".join(one.content for one in found), 0
     for one in chunks:
-        place = text.index(one.content, place) + len(one.content)
+        position = text.index(one.content, position) + len(one.content)
     assert {one.chunk_id for one in found} == {one.chunk_id for one in chunks} - moved.keys()
     assert all(int(before.chunk_id) < int(after.chunk_id) for before, after in pairwise(found))

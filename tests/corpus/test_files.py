@@ -1,4 +1,4 @@
-"""Files of any encoding, compressed or not, from a folder and from nowhere else."""
+"""Files in any encoding, compressed or not, and only from the folder of the source."""
 
 import codecs
 import gzip
@@ -7,7 +7,7 @@ import os
 import pytest
 from readings import read_from
 
-from triptych.corpus.files import BadFileError, files_under, opened, read_text
+from triptych.corpus.files import BadFileError, files_under, open_text, read_text
 from triptych.corpus.pages.html import read_html
 from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
@@ -35,10 +35,10 @@ def path(tmp_path):
         (TEXT.encode("utf-8-sig"), "cp1252"),
     ],
 )
-def test_encoding_is_utf8_or_what_the_mark_or_the_user_says(path, data, encoding, packed):
+def test_encoding_is_that_of_the_byte_order_mark_or_the_user_else_utf8(path, data, encoding, packed):
     path.write_bytes(gzip.compress(data) if packed else data)
     assert read_text(path, encoding) == TEXT
-    with opened(path, encoding) as lines:
+    with open_text(path, encoding) as lines:
         assert "".join(lines) == TEXT
     chunk = read_from(read_markdown, path, "docs", encoding=encoding).chunks[0]
     assert (chunk.title, chunk.content) == ("Größe", "Ein «Text» über Größen.")
@@ -51,18 +51,18 @@ def test_encoding_that_is_not_named_is_not_guessed(path):
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\x00\x00", b"PK\x03\x04\x14\x00\xff" * 9, b"a\x00b\x00c\x00"])
-def test_what_is_no_text_is_told(path, data):
+def test_binary_file_is_refused(path, data):
     path.write_bytes(data)
-    with pytest.raises(BadFileError, match=r"a\.md: is no text"):
+    with pytest.raises(BadFileError, match=r"a\.md: is not text"):
         read_text(path)
 
 
-def test_a_few_nul_characters_make_no_binary_file(path):
+def test_file_with_a_few_nul_characters_is_text(path):
     path.write_bytes(TEXT.encode() + b"\x00")
     assert read_text(path) == TEXT + "\x00"
 
 
-def test_file_that_may_not_be_read_is_told(tmp_path):
+def test_unreadable_file_is_refused(tmp_path):
     with pytest.raises(BadFileError, match="check ingest"):
         read_text(tmp_path)
 
@@ -95,7 +95,7 @@ def test_hostile_names_are_names(tmp_path):
 
 
 @posix
-def test_names_that_are_equal_once_cleaned_are_told_apart(tmp_path):
+def test_names_that_become_equal_get_a_suffix(tmp_path):
     for name in ("a\x07.md", "a\x08.md", "a.md"):
         (tmp_path / name).write_text("text", encoding="utf-8")
     assert list(files_under(tmp_path, (".md",))) == ["a.md", "a.md~2", "a.md~3"]
@@ -118,7 +118,7 @@ def test_link_out_of_the_folder_is_not_followed(tmp_path, reader, name):
     assert [one.content for one in reading.chunks] == [
         "own words"
     ] * 2  # a link inside the folder is a file like others
-    assert [one[:2] for one in reading.told()] == [
+    assert [one[:2] for one in reading.reasons()] == [
         (f"{name}:1", "outside the folder"),
         (f"{name}.gz:1", "outside the folder"),
     ]
@@ -133,7 +133,7 @@ def test_corpus_that_is_a_link_out_of_its_folder_is_refused(tmp_path):
         read_from(read_beir, tmp_path / "beir", "docs")
 
 
-def test_front_matter_runs_no_code(tmp_path):
+def test_front_matter_cannot_run_code(tmp_path):
     flag = tmp_path / "flag"
     tag = f'!!python/object/apply:os.mkdir ["{flag}"]'
     (tmp_path / "a.md").write_text(f"---\ntitle: {tag}\n---\nIntro.\n", encoding="utf-8")

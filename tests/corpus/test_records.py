@@ -8,7 +8,7 @@ from triptych.corpus.records import Chunk, read_chunks, write_chunks
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 7])
-def test_chunks_of_a_stream_come_back_in_order_whatever_its_length(tmp_path, monkeypatch, size):
+def test_chunks_of_a_stream_of_any_length_are_read_in_order(tmp_path, monkeypatch, size):
     monkeypatch.setattr(records, "BATCH", 3)
     chunks = [Chunk(f"c{n}", "api", "a.md", ("A",) * n, "", f"Text {n}.", "a.md:1") for n in range(size)]
     write_chunks(tmp_path / "chunks.parquet", iter(chunks))

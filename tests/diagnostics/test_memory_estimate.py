@@ -1,4 +1,4 @@
-"""What training takes, beside what a real model takes."""
+"""The memory estimate compared with the memory that a real model takes."""
 
 import json
 
@@ -26,31 +26,31 @@ def test_activations_are_what_a_forward_pass_keeps_within_a_factor_of_1_5(family
     kept = {}
 
     def pack(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that no other takes its place
+        kept[tensor.untyped_storage().data_ptr()] = tensor  # held, so that its memory is not reused
         return tensor
 
     ids = torch.randint(1, 60, (16, 64))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = model(input_ids=ids, attention_mask=torch.ones_like(ids))
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    measured = sum(one.untyped_storage().nbytes() for place, one in kept.items() if place not in weights)
+    measured = sum(one.untyped_storage().nbytes() for pointer, one in kept.items() if pointer not in weights)
     assert out is not None
     assert 1 / 1.5 < activations(config, 16, 64, 4) / measured < 1.5
 
 
-def test_weights_are_those_that_train(params_with, tiny_model):
+def test_weights_gradients_and_moments_are_those_of_training(params_with, tiny_model):
     params = params_with(**{"model.base": str(tiny_model), "train.precision": "fp32"})
-    found = {one.method: one for one in estimate(empty_model(params.model), params.train, 8, 32)}
+    estimates = {one.method: one for one in estimate(empty_model(params.model), params.train, 8, 32)}
     for method in ("lora", "full"):
         model = load_base(params.model)
         everything = sum(parameter.numel() for parameter in model.parameters())
         make_trainable(model, params.train.model_copy(update={"method": method}), None)
         trained = sum(one.numel() for one in model.parameters() if one.requires_grad)
-        assert found[method].trained == trained
-        assert found[method].gradients == 4 * trained
-        assert found[method].optimizer == 8 * trained
-        assert found[method].weights == 4 * (everything + (trained if method == "lora" else 0))
-    assert found["lora, 4bit base"].weights < found["lora, 8bit base"].weights < found["lora"].weights
+        assert estimates[method].trained == trained
+        assert estimates[method].gradients == 4 * trained
+        assert estimates[method].optimizer == 8 * trained
+        assert estimates[method].weights == 4 * (everything + (trained if method == "lora" else 0))
+    assert estimates["lora, 4bit base"].weights < estimates["lora, 8bit base"].weights < estimates["lora"].weights
 
 
 @pytest.fixture
@@ -60,18 +60,18 @@ def estimated(tmp_path, monkeypatch, write_params, tiny_model):
     return lambda *more: CliRunner().invoke(app, ["estimate", str(tiny_model), *more])
 
 
-def test_command_says_what_fits(estimated):
+def test_command_prints_what_fits(estimated):
     assert estimated("--memory", "16").output.count("yes") == 4
     assert estimated("--memory", "0.001").output.count("no") >= 4
 
 
-def test_command_gives_bytes_to_a_program(estimated):
+def test_command_prints_bytes_as_json(estimated):
     one, more = (json.loads(estimated("--json", "--batch", size).stdout) for size in ("8", "16"))
     assert [row["method"] for row in one] == ["full", "lora", "lora, 8bit base", "lora, 4bit base"]
     assert [row["activations"] * 2 for row in one] == [row["activations"] for row in more]
 
 
-def test_texts_are_as_long_as_params_or_the_tokens_say(estimated, tmp_path, write_params):
+def test_text_length_is_that_of_params_or_of_the_token_store(estimated, tmp_path, write_params):
     assert "96 texts of 64 tokens at once" in estimated().output
     assert "96 texts of 32 tokens at once" in estimated("--length", "32").output
     write_params(tmp_path, **{"tokenize.max_length": "auto"})
@@ -88,26 +88,26 @@ def test_texts_are_as_long_as_params_or_the_tokens_say(estimated, tmp_path, writ
     ("option", "value", "code"),
     [("--memory", "0", 1), ("--memory", "-4", 1), ("--memory", "nan", 1), ("--length", "0", 2), ("--batch", "-1", 2)],
 )
-def test_figures_that_are_none_are_refused(estimated, option, value, code):
-    found = estimated(option, value)
-    assert found.exit_code == code
-    assert option in found.stderr
-    assert "Traceback" not in found.output
+def test_invalid_numbers_are_refused(estimated, option, value, code):
+    result = estimated(option, value)
+    assert result.exit_code == code
+    assert option in result.stderr
+    assert "Traceback" not in result.output
 
 
-def test_model_that_is_not_there_is_one_message(tmp_path, monkeypatch, write_params):
+def test_missing_model_is_one_message(tmp_path, monkeypatch, write_params):
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/modules.json").write_text("[]", encoding="utf-8")
     (tmp_path / "empty").mkdir()
-    wanted = "expected a folder with config.json or modules.json"
-    for place, said in (
-        ("./nowhere", f"MODEL: nowhere is missing; {wanted}"),
-        ("params.yaml", f"MODEL: params.yaml is a file; {wanted}"),
-        ("empty", f"MODEL: empty holds neither config.json nor modules.json; {wanted}"),
+    expected = "expected a folder with config.json or modules.json"
+    for path, message in (
+        ("./nowhere", f"MODEL: nowhere is missing; {expected}"),
+        ("params.yaml", f"MODEL: params.yaml is a file; {expected}"),
+        ("empty", f"MODEL: empty holds neither config.json nor modules.json; {expected}"),
         ("torn", "torn: its config could not be read"),
     ):
-        found = CliRunner().invoke(app, ["estimate", place])
-        assert found.exit_code == 1
-        assert found.stderr.startswith(f"error: {said}")
+        result = CliRunner().invoke(app, ["estimate", path])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"error: {message}")

@@ -1,4 +1,4 @@
-"""`triptych diagnose`: what is wrong with a model on disk, and where."""
+"""`triptych diagnose`: damaged files, and the module where NaN or Inf begin."""
 
 import shutil
 
@@ -34,32 +34,31 @@ def poison(file, name, value):
     save_file(weights, file, metadata={"format": "pt"})
 
 
-def test_sound_model_is_finite_everywhere(model):
-    found = diagnosed(model)
-    assert found.exit_code == 0
-    assert "fp32: finite everywhere; embeddings: mean " in found.stdout
-    assert found.stderr == ""
+def test_intact_model_is_finite_everywhere(model):
+    result = diagnosed(model)
+    assert result.exit_code == 0
+    assert "fp32: finite everywhere; embeddings: mean " in result.stdout
+    assert result.stderr == ""
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_poisoned_weight_and_the_module_that_it_breaks_are_named(model, value):
     poison(model / "model.safetensors", WEIGHT, value)
-    found = diagnosed(model)
-    assert found.exit_code == 1
-    assert f"{WEIGHT} holds 1 numbers that are not finite" in found.stderr
+    result = diagnosed(model)
+    assert result.exit_code == 1
+    assert f"{WEIGHT} contains 1 values that are NaN or Inf" in result.stderr
     assert (
-        "fp32: the first output that is not finite is that of 0.model.encoder.layer.1.intermediate.dense"
-        in found.stderr
+        "fp32: the first module that outputs NaN or Inf is 0.model.encoder.layer.1.intermediate.dense" in result.stderr
     )
 
 
 def test_weights_that_overflow_are_found_though_each_is_finite(model):
     poison(model / "model.safetensors", WEIGHT, 3e38)
     poison(model / "model.safetensors", "encoder.layer.1.output.dense.weight", 3e38)
-    found = diagnosed(model)
-    assert found.exit_code == 1
-    assert "numbers that are not finite" not in found.stderr
-    assert "the first output that is not finite is that of 0.model.encoder.layer.1." in found.stderr
+    result = diagnosed(model)
+    assert result.exit_code == 1
+    assert "values that are NaN or Inf" not in result.stderr
+    assert "the first module that outputs NaN or Inf is 0.model.encoder.layer.1." in result.stderr
 
 
 def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
@@ -75,10 +74,10 @@ def test_round_is_its_adapter_on_the_base(model, params_with, tmp_path):
     file = folder / "adapter_model.safetensors"
     name = next(name for name in load_file(file) if "layer.1" in name and "lora_B" in name and "query" in name)
     poison(file, name, torch.nan)
-    found = diagnosed(folder)
-    assert found.exit_code == 1
-    assert name in found.stderr
-    assert "that of 0.model.encoder.layer.1.attention.self.query" in found.stderr
+    result = diagnosed(folder)
+    assert result.exit_code == 1
+    assert name in result.stderr
+    assert "NaN or Inf is 0.model.encoder.layer.1.attention.self.query" in result.stderr
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
@@ -88,13 +87,13 @@ def test_file_that_cannot_be_read_is_named(model, damage):
         file.write_bytes(file.read_bytes()[:-100])
     else:
         file.unlink()
-    found = diagnosed(model)
-    assert found.exit_code == 1
-    assert ("model.safetensors: cannot be read" if damage == "cut" else "no weights (*.safetensors)") in found.stderr
-    assert "Traceback" not in found.output
+    result = diagnosed(model)
+    assert result.exit_code == 1
+    assert ("model.safetensors: cannot be read" if damage == "cut" else "no weights (*.safetensors)") in result.stderr
+    assert "Traceback" not in result.output
 
 
-def test_folder_that_is_not_there_is_one_message(model):
-    found = diagnosed("nowhere")
-    assert found.exit_code == 1
-    assert found.stderr == "error: nowhere is not a folder with a model\n"
+def test_missing_folder_is_one_message(model):
+    result = diagnosed("nowhere")
+    assert result.exit_code == 1
+    assert result.stderr == "error: nowhere is not a folder with a model\n"

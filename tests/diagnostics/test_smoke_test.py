@@ -1,4 +1,4 @@
-"""What ``triptych smoke`` shows of a few steps."""
+"""``triptych smoke``: the table of a few steps."""
 
 import shutil
 
@@ -32,11 +32,11 @@ def test_smoke_shows_each_step_with_time_memory_vectors_and_queue_and_keeps_noth
 def test_smoke_shows_a_step_that_was_left_out(project, monkeypatch):
     from triptych.training.losses import ContrastiveLoss
 
-    called, whole = [], ContrastiveLoss.forward
+    calls, forward = [], ContrastiveLoss.forward
 
     def spoiled(self, vectors, rows):
-        called.append(1)
-        return whole(self, vectors, rows) * (float("nan") if len(called) in (2, 3) else 1.0)
+        calls.append(1)
+        return forward(self, vectors, rows) * (float("nan") if len(calls) in (2, 3) else 1.0)
 
     monkeypatch.setattr(ContrastiveLoss, "forward", spoiled)
     done = CliRunner().invoke(app, ["smoke", "--steps", "3"])
@@ -45,7 +45,7 @@ def test_smoke_shows_a_step_that_was_left_out(project, monkeypatch):
     assert "faults: repeated_in_float32 1, restored 1" in " ".join(done.output.split())
 
 
-def test_smoke_says_what_is_missing(tmp_path, monkeypatch, write_params, tiny_model):
+def test_smoke_names_what_is_missing(tmp_path, monkeypatch, write_params, tiny_model):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_model, tmp_path / "tiny")
     write_params(tmp_path, **{"model.base": "./tiny"})

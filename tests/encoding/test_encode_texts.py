@@ -1,10 +1,10 @@
-"""Encoding from the token store: the model's own vectors, in order, each text once."""
+"""Encoding texts of the token store: the model's own vectors, in order, each text once."""
 
 import numpy as np
 import pytest
 import torch
 
-from triptych.encoding import encode_texts as encoding
+from triptych.encoding import encode_texts
 from triptych.encoding.encode_texts import encode
 from triptych.errors import UserError
 from triptych.models.loading import load_base
@@ -35,50 +35,50 @@ def store(model, texts, params_with, tmp_path_factory):
 
 @pytest.fixture
 def batches(model, monkeypatch):
-    """Make batches small, and keep the number of texts of each."""
+    """Make batches small, and record the lengths of the texts of each."""
     seen = []
-    cut = encoding.batches
-    monkeypatch.setitem(encoding.TOKENS_PER_BATCH, model.device.type, 200)
+    original = encode_texts.batches
+    monkeypatch.setitem(encode_texts.TOKENS_PER_BATCH, model.device.type, 200)
 
-    def watched(lengths, tokens):
-        for rows, size in cut(lengths, tokens):
+    def recorded(lengths, tokens):
+        for rows, size in original(lengths, tokens):
             seen.append([int(length) for length in lengths[rows]])
             assert size * (-(-max(seen[-1]) // 8) * 8) <= tokens
             yield rows, size
 
-    monkeypatch.setattr(encoding, "batches", watched)
+    monkeypatch.setattr(encode_texts, "batches", recorded)
     return seen
 
 
 def test_vectors_are_those_of_the_model_itself(model, store, texts, batches):
-    found = encode(model, store, np.arange(len(texts)), "fp32", "test")
+    vectors = encode(model, store, np.arange(len(texts)), "fp32", "test")
     length, model.max_seq_length = model.max_seq_length, MAX_LENGTH
     own = model.encode(texts, show_progress_bar=False)
     model.max_seq_length = length
     assert len(batches) > 3
-    assert abs(found - own).max() < 1e-5
+    assert abs(vectors - own).max() < 1e-5
 
 
-def test_order_is_that_of_the_ids_asked_for(model, store, texts, batches):
+def test_order_is_that_of_the_ids(model, store, texts, batches):
     ids = np.arange(len(texts))
     forward = encode(model, store, ids, "fp32", "test")
     assert encode(model, store, ids[::-1].copy(), "fp32", "test")[::-1] == pytest.approx(forward, abs=1e-6)
     assert abs(forward[0] - forward[1]).max() > 0.01
 
 
-def test_text_asked_for_twice_is_encoded_once_and_its_vectors_are_equal(model, store, batches):
-    found = encode(model, store, np.array([3, 1, 3, 3]), "fp32", "test")
+def test_repeated_text_is_encoded_once_and_its_vectors_are_equal(model, store, batches):
+    vectors = encode(model, store, np.array([3, 1, 3, 3]), "fp32", "test")
     assert sum(len(batch) for batch in batches) == 2
-    assert np.array_equal(found[0], found[2])
-    assert np.array_equal(found[0], found[3])
+    assert np.array_equal(vectors[0], vectors[2])
+    assert np.array_equal(vectors[0], vectors[3])
 
 
 def test_vectors_have_length_one_though_the_model_does_not_normalize(model, store, texts):
     bare = torch.nn.Sequential(*list(model)[:-1])
     bare.device, bare.get_embedding_dimension = model.device, model.get_embedding_dimension
-    found = encode(bare, store, np.arange(len(texts)), "fp32", "test")
-    assert np.linalg.norm(found, axis=1) == pytest.approx(1.0, abs=1e-5)
-    assert found.dtype == np.float32
+    vectors = encode(bare, store, np.arange(len(texts)), "fp32", "test")
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert vectors.dtype == np.float32
 
 
 def test_batches_begin_with_the_longest_and_stay_within_the_budget(model, store, texts, batches):
@@ -90,7 +90,7 @@ def test_batches_begin_with_the_longest_and_stay_within_the_budget(model, store,
 
 
 def test_text_longer_than_the_budget_is_a_batch_of_its_own(model, store, monkeypatch):
-    monkeypatch.setitem(encoding.TOKENS_PER_BATCH, model.device.type, 1)
+    monkeypatch.setitem(encode_texts.TOKENS_PER_BATCH, model.device.type, 1)
     assert encode(model, store, np.array([0, 1]), "fp32", "test").shape == (2, 32)
 
 

@@ -1,13 +1,12 @@
-"""Token vectors: the model's own, of each family, in order; known ones are not encoded again."""
+"""Token vectors: the model's own, of each family, in order; cached ones are not encoded again."""
 
 import numpy as np
 import pytest
 import tiny_families
 
-from triptych.encoding import encode_tokens as token_encoding
-from triptych.encoding import text_encoder as retriever
+from triptych.encoding import text_encoder
 from triptych.encoding.text_encoder import TextEncoder, load_saved
-from triptych.encoding.token_vector_cache import TokenCache
+from triptych.encoding.token_vector_cache import TokenVectorCache
 from triptych.errors import UserError
 from triptych.retrieval.late_interaction import TokenVectors
 
@@ -21,21 +20,13 @@ def folder(request, tmp_path):
 
 
 @pytest.fixture
-def encoded(tmp_path, monkeypatch):
-    """Encode passages with the cache; return the token vectors and how many texts the model was asked for."""
+def encoded(tmp_path, encoded_counts):
+    """Encode passages with the cache; return the token vectors and how many texts were encoded."""
 
     def run(model, texts):
-        asked = []
-        real = token_encoding.forward
-
-        def watched(model, lengths, *rest):
-            asked.append(len(lengths))
-            return real(model, lengths, *rest)
-
-        monkeypatch.setattr(token_encoding, "forward", watched)
+        encoded_counts()
         blocks = list(TextEncoder(model, "fp32", "test").passage_tokens(texts, tmp_path / "vectors"))
-        monkeypatch.setattr(token_encoding, "forward", real)
-        return [codes for block in blocks for codes in block.each()], sum(asked)
+        return [codes for block in blocks for codes in block.each()], sum(encoded_counts())
 
     return run
 
@@ -48,8 +39,8 @@ def directions(codes):
 def test_they_are_the_models_own_without_padding(folder, encoded):
     model = load_saved(folder)
     own = model.encode_document(TEXTS, output_value="token_embeddings", batch_size=1, show_progress_bar=False)
-    found, _ = encoded(model, TEXTS)
-    for mine, theirs in zip(found, own, strict=True):
+    codes, _ = encoded(model, TEXTS)
+    for mine, theirs in zip(codes, own, strict=True):
         theirs = theirs.numpy() / np.linalg.norm(theirs.numpy(), axis=1, keepdims=True)
         assert mine.shape == theirs.shape
         np.testing.assert_allclose(directions(mine), theirs, atol=0.01)
@@ -57,13 +48,13 @@ def test_they_are_the_models_own_without_padding(folder, encoded):
 
 def test_a_part_of_the_cache_saves_its_part_and_changes_no_byte(folder, encoded, monkeypatch):
     model = load_saved(folder)
-    monkeypatch.setattr(retriever, "_BLOCK", 20)  # tokens
-    first, asked = encoded(model, TEXTS)
-    assert asked == len(TEXTS)
-    again, asked = encoded(model, TEXTS[::-1])
-    assert asked == 0
-    more, asked = encoded(model, [TEXTS[2], "Another text.", TEXTS[0], TEXTS[2]])
-    assert asked == 1
+    monkeypatch.setattr(text_encoder, "_BLOCK", 20)  # tokens
+    first, count = encoded(model, TEXTS)
+    assert count == len(TEXTS)
+    again, count = encoded(model, TEXTS[::-1])
+    assert count == 0
+    more, count = encoded(model, [TEXTS[2], "Another text.", TEXTS[0], TEXTS[2]])
+    assert count == 1
     for mine, theirs in zip(
         [*again, more[0], more[2], more[3]], [*first[::-1], *(first[n] for n in (2, 0, 2))], strict=True
     ):
@@ -78,17 +69,17 @@ def test_a_vector_that_is_not_finite_is_one_message(folder, encoded):
         encoded(model, TEXTS)
 
 
-def test_what_other_runs_used_makes_room_and_what_this_one_used_stays(tmp_path, tiny_model):
+def test_shards_of_other_runs_make_room_and_those_this_run_used_stay(tmp_path, tiny_model):
     model = load_saved(tiny_model)
     block = TokenVectors.of([np.ones((10, 8), np.int8)])
     shard = 8 * 10 + 128  # bytes, with the head of the file
-    first = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    first = TokenVectorCache(tmp_path, model, "fp32", 2 * shard)
     for key in (b"a", b"b", b"c"):
         first.write(np.array([key], "S16"), block)
-    later = TokenCache(tmp_path, model, "fp32", 2 * shard)
-    assert [found is not None for found in later.read(np.array([b"a", b"b", b"c"], "S16"))] == [True, True, False]
-    other = TokenCache(tmp_path, model, "fp32", 2 * shard)
+    later = TokenVectorCache(tmp_path, model, "fp32", 2 * shard)
+    assert [codes is not None for codes in later.read(np.array([b"a", b"b", b"c"], "S16"))] == [True, True, False]
+    other = TokenVectorCache(tmp_path, model, "fp32", 2 * shard)
     other.write(np.array([b"d"], "S16"), block)
-    again = TokenCache(tmp_path, model, "fp32", 2 * shard)
-    assert sum(found is not None for found in again.read(np.array([b"a", b"b"], "S16"))) == 1
+    again = TokenVectorCache(tmp_path, model, "fp32", 2 * shard)
+    assert sum(codes is not None for codes in again.read(np.array([b"a", b"b"], "S16"))) == 1
     assert next(again.read(np.array([b"d"], "S16"))) is not None

@@ -1,4 +1,4 @@
-"""Queries without PyTorch: only for models of which it is seen that the vectors are the same."""
+"""Queries without PyTorch: only for models whose vectors were checked to be the same."""
 
 import numpy as np
 import pytest
@@ -31,10 +31,10 @@ def test_vectors_are_those_of_sentence_transformers(saved, family):
     settings = numpy_encoder_settings(folder, model)
     assert settings is not None
     assert settings.pooling == FAMILIES[family].pooling
-    wanted = model.encode_query(TEXTS, normalize_embeddings=True)
-    found = NumpyEncoder(folder, settings).encode(TEXTS)
-    assert found.dtype == np.float32
-    assert np.abs(found - wanted).max() < 1e-5
+    expected = model.encode_query(TEXTS, normalize_embeddings=True)
+    vectors = NumpyEncoder(folder, settings).encode(TEXTS)
+    assert vectors.dtype == np.float32
+    assert np.abs(vectors - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("family", ["distilbert", "mpnet", "modernbert", "qwen3"])
@@ -42,11 +42,11 @@ def test_other_families_are_left_to_sentence_transformers(saved, family):
     assert numpy_encoder_settings(*saved(family)) is None
 
 
-def test_a_model_with_more_behind_its_pooling_is_left_too(saved):
+def test_a_model_with_a_layer_after_its_pooling_is_left_too(saved):
     assert numpy_encoder_settings(*saved("bert", Dense(WIDTH, WIDTH))) is None
 
 
-def test_a_model_whose_vectors_come_out_otherwise_is_left_too(saved):
+def test_a_model_with_other_vectors_is_left_too(saved):
     folder, model = saved("bert")
     assert numpy_encoder_settings(folder, model) is not None
     model[0].model.encoder.layer[1].output.dense.weight.data *= 1.1

@@ -1,4 +1,4 @@
-"""Vectors kept on disk: the same bytes with any part of the cache, nothing half-written, a limit to its size."""
+"""Vectors cached on disk: the same bytes with any part of the cache, nothing half-written, a limit to its size."""
 
 import multiprocessing
 import os
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from triptych.encoding import encode_texts as encoding
+from triptych.encoding.cache_keys import text_keys
 from triptych.encoding.encode_texts import encode
-from triptych.encoding.vector_cache import VectorCache, text_keys
+from triptych.encoding.vector_cache import VectorCache
 from triptych.models.loading import load_base
 from triptych.tokens.token_store import open_store, write_store
 
@@ -33,23 +33,13 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def encoded(model, store, tmp_path, monkeypatch):
-    """Encode texts with the cache; return the vectors and how many texts the model was asked for."""
+def encoded(model, store, tmp_path, encoded_counts):
+    """Encode texts with the cache; return the vectors and how many texts were encoded."""
 
     def run(texts=TEXTS, of=model, precision="fp32", **limits):
-        asked = []
-        real = encoding._encoded
-
-        def watched(model, store, text_ids, *rest):
-            asked.extend(text_ids.tolist())
-            return real(model, store, text_ids, *rest)
-
-        monkeypatch.setattr(encoding, "_encoded", watched)
-        vectors = encode(
-            of, store, texts, precision, "test", VectorCache(tmp_path / "vectors", of, precision, **limits)
-        )
-        monkeypatch.setattr(encoding, "_encoded", real)
-        return vectors, len(asked)
+        encoded_counts()
+        cache = VectorCache(tmp_path / "vectors", of, precision, **limits)
+        return encode(of, store, texts, precision, "test", cache), *encoded_counts()
 
     return run
 
@@ -58,7 +48,7 @@ def shards(folder):
     return sorted((folder / "vectors").glob("*/*"))
 
 
-def test_second_run_asks_the_model_nothing_and_gives_the_same_bytes(encoded, model, store):
+def test_second_run_encodes_nothing_and_gives_the_same_bytes(encoded, model, store):
     plain = encode(model, store, TEXTS, "fp32", "test")
     first, second = encoded(), encoded()
     assert (first[1], second[1]) == (60, 0)
@@ -67,8 +57,8 @@ def test_second_run_asks_the_model_nothing_and_gives_the_same_bytes(encoded, mod
 
 def test_only_texts_that_are_new_are_encoded(encoded, model, store):
     encoded(TEXTS[:57])
-    vectors, asked = encoded(TEXTS[::-1])
-    assert asked == 3
+    vectors, count = encoded(TEXTS[::-1])
+    assert count == 3
     assert vectors.tobytes() == encode(model, store, TEXTS[::-1], "fp32", "test").tobytes()
 
 
@@ -77,8 +67,8 @@ def test_changed_weights_or_precision_are_another_model(encoded, model):
     assert encoded(precision="bf16")[1] == 60
     with torch.no_grad():
         model[0].model.embeddings.word_embeddings.weight[7] += 0.5
-    after, asked = encoded()
-    assert asked == 60
+    after, count = encoded()
+    assert count == 60
     assert not np.array_equal(before, after)
 
 
@@ -95,17 +85,17 @@ def test_run_killed_while_it_writes_leaves_nothing_that_is_read(encoded, tmp_pat
     assert encoded()[1] == 60
 
 
-def test_shard_cut_off_with_the_machine_is_encoded_anew(encoded, tmp_path):
+def test_truncated_shard_is_encoded_again(encoded, tmp_path):
     good, _ = encoded()
     (shard,) = shards(tmp_path)
     for content in (b"", shard.read_bytes()[:200]):
         shard.write_bytes(content)
-        again, asked = encoded()
-        assert asked == 60
+        again, count = encoded()
+        assert count == 60
         assert again.tobytes() == good.tobytes()
 
 
-def test_vectors_used_longest_ago_go_when_the_limit_is_passed(encoded, tmp_path):
+def test_least_recently_used_vectors_are_removed_above_the_limit(encoded, tmp_path):
     sizes = []
     for start in (0, 20, 40):
         encoded(TEXTS[start : start + 20])
@@ -128,10 +118,10 @@ def test_vectors_used_longest_ago_go_when_the_limit_is_passed(encoded, tmp_path)
     assert encoded(TEXTS[20:40])[1] == 20
 
 
-def _write(root: Path, keys, vectors, turns: int, limit: int = 2**30) -> None:
+def _write(root: Path, keys, vectors, times: int, limit: int = 2**30) -> None:
     cache = object.__new__(VectorCache)  # any model
     cache._root, cache._folder, cache._limit = root, root / "another", limit
-    for _ in range(turns):
+    for _ in range(times):
         cache.write(keys, vectors)
 
 
@@ -140,10 +130,10 @@ def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
     vectors = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)
     start = multiprocessing.get_context("fork")
     writers = [start.Process(target=_write, args=(tmp_path, keys, vectors, 50)) for _ in range(4)]
-    for one in writers:
-        one.start()
-    for one in writers:
-        one.join()
-    assert [one.exitcode for one in writers] == [0] * 4
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * 4
     (shard,) = (tmp_path / "another").iterdir()
     assert np.load(shard)["vector"].tobytes() == vectors.tobytes()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from triptych.corpus.readers.beir import read_judged
+from triptych.corpus.readers.beir import read_beir_queries
 from triptych.corpus.records import Chunk
 from triptych.errors import UserError
 from triptych.evaluation.label_journal import Journal, Label, next_chunk
@@ -58,7 +58,7 @@ def test_before_the_split_all_chunks_are_shown_and_judged_in_one_table(tmp_path)
     chunks = [chunk(number, split="", document=-1) for number in range(4)]
     assert sorted(drawn(chunks, 4)) == [one.chunk_id for one in chunks]
     Journal(tmp_path).add(Label("lists1", "why", ("lists1",), ""))
-    assert read_judged(tmp_path)[1].keys() == {"questions"}
+    assert read_beir_queries(tmp_path)[1].keys() == {"questions"}
 
 
 def test_labels_become_a_beir_folder(tmp_path):
@@ -67,7 +67,7 @@ def test_labels_become_a_beir_folder(tmp_path):
     journal.add(Label("c", "", (), "dev"))
     journal.add(Label("d", "how  to sort", ("d",), "dev"))  # the same question, of which test has the stronger claim
     journal.add(Label("e", "how to join", ("e",), "dev"))
-    texts, qrels = read_judged(tmp_path)
+    texts, qrels = read_beir_queries(tmp_path)
     assert sorted(texts.values()) == ["How to sort?", "how to join"]
     named = {split: {texts[one]: set(judged) for one, judged in table.items()} for split, table in qrels.items()}
     assert named == {"test": {"How to sort?": {"a", "b", "d"}}, "dev": {"how to join": {"e"}}}
@@ -77,7 +77,7 @@ def test_tables_of_before_the_split_go_when_splits_are_known_no_more(tmp_path):
     Journal(tmp_path).add(Label("a", "why", ("a",), "test"))
     Journal(tmp_path).add(Label("b", "how", ("b",), ""))
     assert {path.name for path in (tmp_path / "qrels").iterdir()} == {"questions.tsv"}
-    assert sum(map(len, read_judged(tmp_path)[1].values())) == 2
+    assert sum(map(len, read_beir_queries(tmp_path)[1].values())) == 2
 
 
 def test_a_journal_goes_on_where_it_stopped_even_in_the_middle_of_a_line(tmp_path):
@@ -106,5 +106,5 @@ def test_files_that_a_kill_left_behind_are_made_anew_from_the_journal(tmp_path):
 @pytest.mark.parametrize("line", ["nonsense", json.dumps({"chunk_id": "a"}), json.dumps(["a"])])
 def test_a_line_that_is_no_label_is_named(tmp_path, line):
     (tmp_path / "labels.jsonl").write_text(line + "\n", encoding="utf-8")
-    with pytest.raises(UserError, match=r"labels\.jsonl:1: is no label"):
+    with pytest.raises(UserError, match=r"labels\.jsonl:1: is not a label"):
         Journal(tmp_path)

@@ -148,7 +148,7 @@ def test_cluster_ids_need_not_be_consecutive():
 @pytest.mark.parametrize(
     ("system", "clusters", "message"),
     [
-        ([], [], "zero queries"),
+        ([], [], "no queries to compare"),
         ([1.0, 2.0], [3, 3], "all 2 queries are of one cluster"),
         ([1.0, 2.0], [3], "one shape"),
         ([1.0, np.nan], [3, 4], "finite"),

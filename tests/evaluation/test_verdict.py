@@ -1,132 +1,69 @@
-"""The verdict and the sentences it gives."""
+"""The verdicts of a run: written and read back, and decided from the metrics that Git has."""
+
+import json
+from pathlib import Path
 
 import pytest
+from verdicts import make_verdicts
 
-from triptych.evaluation.comparison import NamedInterval
-from triptych.evaluation.significance import Interval
-from triptych.evaluation.verdict import judge
-from triptych.params.sections import Promote
+from triptych.artifacts import read_json
+from triptych.errors import ArtifactError
+from triptych.evaluation.chosen_on_dev import ChosenOnDev
+from triptych.evaluation.comparison import read_intervals
+from triptych.evaluation.decision_rule import decide
+from triptych.evaluation.verdict import Verdicts
+from triptych.params.load import load_params
 
-PARAMS = Promote(measure="mrr@10", category_tolerance=0.02, worthwhile=0.03, unproven="base")
-RISE = Interval(0.112, 0.081, 0.143, 0.016, 0.0002, 312, 40)
-
-
-def interval(difference, half, queries=312, clusters=40):
-    return Interval(difference, difference - half, difference + half, half / 2, 0.5, queries, clusters)
-
-
-def judged(overall=RISE, p_holm=0.0008, kinds="crossref", measure="mrr@10", tolerance=0.02, **categories):
-    found = [NamedInterval("all", "tuned", "base", measure, kinds, overall, p_holm)]
-    found += [NamedInterval(name, "tuned", "base", measure, kinds, one, 0.5) for name, one in categories.items()]
-    return judge(found, PARAMS.model_copy(update={"category_tolerance": tolerance}), 0.95)
+ROOT = Path(__file__).parents[2]
+METRICS = ROOT / "metrics"
 
 
-def test_a_sure_rise_without_a_fall_is_promoted():
-    verdict = judged(numpy=interval(0.2, 0.1, 20), pandas=interval(0.034, 0.05, 20))
-    assert verdict.decision == "promoted"
-    assert verdict.reason == verdict.reasons[0]
-    assert verdict.reasons == [
-        "mrr@10 rises by 0.112 [0.081, 0.143] over 312 queries",
-        "no category falls by more than the tolerated 0.020; the weakest, pandas, rises by 0.034 [-0.016, 0.084] over"
-        " 20 queries",
-    ]
+def test_a_stored_verdict_is_read_and_written_byte_for_byte(tmp_path):
+    Verdicts.read(METRICS / "verdict.json").write(tmp_path / "verdict.json")
+    assert (tmp_path / "verdict.json").read_bytes() == (METRICS / "verdict.json").read_bytes()
 
 
-def test_an_interval_with_zero_is_not_promoted_and_the_queries_that_would_settle_it_are_told():
-    verdict = judged(interval(0.01, 0.06), numpy=interval(0.01, 0.02))
-    assert verdict.decision == "kept"
-    assert verdict.reason == "mrr@10 rises by 0.010 [-0.050, 0.070] over 312 queries, and the interval includes zero"
-    # 312 · 0.03² · (2.802 / 0.03)²
-    assert verdict.reasons[-1] == "about 2449 test queries would settle whether it rises by 0.030 or more"
-    assert judged(Interval(0.01, 0.0, 0.02, 0.005, 0.05, 312, 40)).decision == "kept"
+def test_the_stored_verdict_follows_from_the_stored_metrics(tmp_path):
+    params = load_params(ROOT / "params.yaml")
+    decide(
+        read_intervals(METRICS / "evaluate/intervals.csv"),
+        read_intervals(METRICS / "evaluate/added.csv"),
+        ChosenOnDev.from_record(read_json(METRICS / "evaluate.json")["chosen_on_dev"]),
+        params.promote,
+        params.evaluate.confidence,
+    ).write(tmp_path / "verdict.json")
+    assert (tmp_path / "verdict.json").read_bytes() == (METRICS / "verdict.json").read_bytes()
 
 
-def test_an_interval_that_would_have_shown_a_rise_asks_for_no_more_queries():
-    verdict = judged(interval(0.001, 0.01))
-    assert verdict.decision == "kept"
-    assert len(verdict.reasons) == 1
+@pytest.mark.parametrize("tuned", [True, False])
+def test_verdicts_come_back_as_they_were_written(tmp_path, tuned):
+    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5))
+    verdicts.write(tmp_path / "verdict.json")
+    assert Verdicts.read(tmp_path / "verdict.json") == verdicts
 
 
-def test_where_no_rise_worth_having_is_possible_nothing_is_left_to_settle():
-    verdict = judged(interval(-0.1, 0.09, 20), numpy=interval(-0.3, 0.2, 9))
-    assert verdict.reasons == [
-        "mrr@10 falls by 0.100 [-0.190, -0.010] over 20 queries",
-        "numpy may fall by 0.500, more than the tolerated 0.020: it falls by 0.300 [-0.500, -0.100] over 9 queries",
-    ]
+def test_older_verdict_files_load_by_the_key_way(tmp_path):
+    path = tmp_path / "verdict.json"
+    make_verdicts(late=(50, 0.3)).write(path)
+    assert json.loads(path.read_text(encoding="utf-8"))["late_interaction"]["way"] == {"depth": 50, "weight": 0.3}
 
 
-def test_a_rise_that_holms_correction_does_not_leave_is_not_promoted():
-    verdict = judged(Interval(0.03, 0.002, 0.058, 0.014, 0.03, 312, 40), p_holm=0.09)
-    assert verdict.decision == "kept"
-    assert "with Holm's correction for the systems compared p is 0.090" in verdict.reason
-    assert "test queries would settle" in verdict.reasons[-1]
+def test_a_verdict_of_an_older_version_says_so(tmp_path):
+    path = tmp_path / "verdict.json"
+    path.write_text('{"hybrid": {"used": false}}', encoding="utf-8")
+    with pytest.raises(ArtifactError, match="was written by an older version"):
+        Verdicts.read(path)
 
 
-def test_a_sure_fall_is_not_promoted():
-    verdict = judged(Interval(-0.02, -0.03, -0.01, 0.005, 0.001, 1, 2), measure="ndcg@10")
-    assert verdict.decision == "kept"
-    assert verdict.reason == "ndcg@10 falls by 0.020 [-0.030, -0.010] over 1 query"
-
-
-def test_the_base_model_against_itself_stays_the_same():
-    same = Interval(0.0, 0.0, 0.0, 0.0, 1.0, 312, 40)
-    verdict = judged(same, p_holm=1.0, numpy=same)
-    assert verdict.decision == "kept"
-    assert verdict.reasons == [
-        "mrr@10 stays the same [0.000, 0.000] over 312 queries, and the interval includes zero",
-        "no category falls by more than the tolerated 0.020; the weakest, numpy, stays the same [0.000, 0.000] over"
-        " 312 queries",
-    ]
-
-
-def test_every_category_that_may_fall_is_named_with_the_queries_that_would_settle_it():
-    verdict = judged(scipy=interval(-0.25, 0.1, 900), pandas=interval(0.01, 0.05, 60), numpy=interval(0.3, 0.1))
-    assert verdict.decision == "kept"
-    assert verdict.reason == (
-        "pandas may fall by 0.040, more than the tolerated 0.020: it rises by 0.010 [-0.040, 0.060] over 60 queries"
-    )
-    assert verdict.reasons[2].startswith("scipy may fall by 0.350, more than the tolerated 0.020: it falls by 0.250")
-    # 60 · 0.025² · (2.802 / (0.03 + 0.02))²
-    assert "about 118 test queries of pandas would settle whether it rises by 0.030 or more" in verdict.reasons
-
-
-def test_a_category_whose_queries_are_about_one_document_cannot_be_promoted_in():
-    verdict = judged(numpy=Interval(0.5, -1.0, 1.0, 1.0, 1.0, 7, 1))
-    assert verdict.decision == "kept"
-    assert verdict.reasons[1:] == ["numpy cannot be judged: its 7 queries are about one document"]
-
-
-def test_tolerance():
-    assert judged(pandas=interval(0.02, 0.04), tolerance=0.02).decision == "promoted"
-    assert judged(pandas=interval(0.02, 0.041), tolerance=0.02).decision == "kept"
-    assert judged(pandas=interval(0.02, 0.02), tolerance=0.0).decision == "promoted"
-    assert judged(pandas=interval(0.02, 0.021), tolerance=0.0).decision == "kept"
-
-
-def test_rounding_errors_are_no_change():
-    assert judged(pandas=Interval(0.0, -1e-16, 0.1, 0.01, 0.5, 9, 9), tolerance=0.0).decision == "promoted"
-    assert judged(Interval(0.1, 1e-16, 0.2, 0.05, 0.05, 312, 40)).decision == "kept"
-
-
-def test_no_sentence_contradicts_itself_by_rounding():
-    verdict = judged(Interval(0.01, 0.0002, 0.02, 0.005, 0.04, 312, 40), pandas=interval(0.0, 0.0204))
-    assert verdict.reasons[0] == "mrr@10 rises by 0.010000 [0.000200, 0.020000] over 312 queries"
-    assert verdict.reasons[1].startswith("pandas may fall by 0.020400, more than the tolerated 0.020000")
-
-
-def test_pseudo_queries_prove_nothing_whatever_the_figures_say():
-    verdict = judged(kinds="pseudo", numpy=interval(0.2, 0.05))
-    assert verdict.decision == "unproven"
-    assert verdict.reason == verdict.reasons[0]
-    # 312 · 0.016² · (2.802 / 0.03)²
-    assert "nobody asked" in verdict.reason
-    assert "about 697 test questions of your users would settle it" in verdict.reason
-    assert "`triptych label`" in verdict.reason
-    assert "split.queries" in verdict.reason
-    assert verdict.reasons[1].startswith("mrr@10 rises by 0.112")
-    assert judged(kinds="crossref+user", numpy=interval(0.2, 0.05)).decision == "promoted"
-
-
-@pytest.mark.parametrize("kinds", ["crossref+pseudo", "pseudo+user"])
-def test_pseudo_queries_among_others_prove_nothing_either(kinds):
-    assert judged(kinds=kinds).decision == "unproven"
+@pytest.mark.parametrize(
+    ("parts", "system"),
+    [
+        ({}, "tuned_hybrid"),
+        ({"hybrid": False}, "tuned"),
+        ({"tuned": False}, "base_hybrid"),
+        ({"tuned": False, "late": True}, "base_late"),
+        ({"late": True, "reranked": True}, "reranked"),
+    ],
+)
+def test_the_deployed_system_is_the_last_that_is_used(parts, system):
+    assert make_verdicts(**parts).deployed == system

@@ -18,7 +18,8 @@ from triptych.evaluation.run_files import SystemHits
 from triptych.params.load import load_params
 from triptych.report import html_page as page_module
 from triptych.report.html_page import render
-from triptych.report.query_explorer import Explorer, readable
+from triptych.report.passage_text import readable
+from triptych.report.query_explorer import Explorer
 from triptych.report.run_results import read_run_results
 
 EVIL = "</script><script>window.broken = true</script><img src=x onerror='window.broken = true'>"
@@ -34,7 +35,7 @@ def changes(page):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
-def test_it_opens_without_a_word_on_the_console_or_a_request(plain_page, opened, scheme, width):
+def test_it_opens_without_console_messages_or_requests(plain_page, opened, scheme, width):
     found = opened(plain_page, scheme, width)
     assert found.said == []
     assert found.asked == [plain_page.as_uri()]
@@ -53,7 +54,7 @@ def test_the_verdict_comes_first_with_its_number_and_interval(plain_page, run_pr
     assert f"{verdict['difference']:+.3f}".replace("-", "\u2212") in first
 
 
-def test_structure_is_told_to_those_who_do_not_see_it(plain_page, opened):
+def test_structure_is_accessible_to_screen_readers(plain_page, opened):
     page = opened(plain_page).page
     assert page.get_attribute("html", "lang") == "en"
     assert [page.locator(f"body > {one}").count() for one in ("header", "nav", "main", "footer")] == [1, 1, 1, 1]
@@ -126,7 +127,7 @@ def test_filters_leave_what_was_asked_for(plain_page, opened):
     assert all(word in one.lower() for one in rows_of(page))
     page.fill("#explorer-text", "no such words at all")
     assert rows_of(page) == []
-    assert "0 queries" in page.inner_text("#explorer-said")
+    assert "0 queries" in page.inner_text("#explorer-status")
 
 
 def test_text_of_documents_is_shown_as_text(reported, opened, project):
@@ -143,7 +144,7 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
     found = opened(reported())
     page = found.page
     page.click("#explorer-table td.question button >> nth=0")
-    assert page.locator(".detail .hit .said").first.inner_text() == EVIL
+    assert page.locator(".detail .hit .snippet").first.inner_text() == EVIL
     assert rows_of(page)[0] == EVIL
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert EVIL in page.locator(".triplet pre").first.inner_text()
@@ -168,7 +169,11 @@ def test_a_system_that_nobody_knew_of_stands_beside_the_others(reported, opened,
     pd.concat([table, added]).to_csv(project / "metrics/evaluate/intervals.csv", index=False)
     verdict = project / "metrics/verdict.json"
     said = json.loads(verdict.read_text(encoding="utf-8"))
-    said["reranker"] = said["hybrid"] | {"system": "tuned_reranked", "reasons": ["it was better"]}
+    said["reranker"] = said["hybrid"] | {
+        "system": "tuned_reranked",
+        "reasons": ["it was better"],
+        "way": {"depth": 50, "weight": 0.5},
+    }
     verdict.write_text(json.dumps(said), encoding="utf-8")
     page = opened(reported()).page
     assert "tuned reranked" in page.inner_text("#explorer-table thead")
@@ -194,7 +199,7 @@ def test_one_round_without_mining_and_questions_that_nobody_asked(reported, open
     assert "round1" not in found.page.inner_text("#training")
 
 
-def test_rounds_that_ended_are_told(reported, opened, project):
+def test_rounds_that_were_not_trained_are_shown(reported, opened, project):
     ended = {"rows": 0, "strength": 1.0, "trained_in": "round0", "churn": 0.01}
     (project / "metrics/train/round1.json").write_text(json.dumps(ended), encoding="utf-8")
     (project / "metrics/train/round1.csv").write_text("step,loss\n", encoding="utf-8")
@@ -205,7 +210,7 @@ def test_rounds_that_ended_are_told(reported, opened, project):
     assert "not trained: mining renewed only 1.0\u00a0%" in found.page.inner_text("#training")
 
 
-def test_figures_that_a_stage_could_not_give_are_dashes(reported, opened, project):
+def test_metrics_that_are_none_are_dashes(reported, opened, project):
     path = project / "metrics/mine/round1.json"
     found = json.loads(path.read_text(encoding="utf-8"))
     for mined in found["mined"].values():
@@ -238,10 +243,10 @@ def many(project):
     ranks = draw.integers(0, 101, (5, 20_000)).astype(np.int32)
     hits = SystemHits(systems, ranks, draw.integers(0, 100_000, (5, 20_000, 5)).astype(np.int32))
     params = load_params()
-    findings = read_run_results(Path("metrics"), Path("data/tokens/metadata.json"), params)
+    results = read_run_results(Path("metrics"), Path("data/tokens/metadata.json"), params)
     explorer = Explorer(chunks, queries, qrels, hits, ("base", "tuned"), params.report.snippet_chars)
     path = project / "metrics/many.html"
-    path.write_text(render(findings, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
+    path.write_text(render(results, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
     return path
 
 
@@ -250,8 +255,8 @@ def test_twenty_thousand_queries_stay_usable(many, opened):
     found = opened(many)
     page = found.page
     assert found.said == []
-    assert "20,000 queries" in page.inner_text("#explorer-said")
-    assert "Hits are kept for" in page.inner_text("#explorer")
+    assert "20,000 queries" in page.inner_text("#explorer-status")
+    assert "The page has hits for" in page.inner_text("#explorer")
     sort = """selector => {
       const start = performance.now();
       document.querySelector(selector).click();
@@ -271,7 +276,7 @@ def test_twenty_thousand_queries_stay_usable(many, opened):
     assert page.inner_text("#explorer-page") == "2 of 800"
 
 
-def test_more_queries_than_a_page_has_room_for_are_cut_and_it_is_said(project, opened):
+def test_more_queries_than_fit_into_the_page_are_left_out_and_counted(project, opened):
     queries = [Query(f"q{n}", f"{'<long> ' * 200}{n}", "user", "ma") for n in range(1000)]  # which are embedded longer
     qrels = {one.query_id: {"c0": 1} for one in queries}
     ranks = np.array([[5] * 1000, [4] * 998 + [1, 10]], np.int32)  # what moves most comes last
@@ -280,10 +285,10 @@ def test_more_queries_than_a_page_has_room_for_are_cut_and_it_is_said(project, o
     raw = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     raw["report"]["max_megabytes"] = 1.5
     Path("params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    findings = read_run_results(Path("metrics"), Path("data/tokens/metadata.json"), load_params())
+    results = read_run_results(Path("metrics"), Path("data/tokens/metadata.json"), load_params())
     explorer = Explorer(chunks, queries, qrels, hits, ("base", "tuned"), 100)
     path = project / "metrics/cut.html"
-    path.write_text(render(findings, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
+    path.write_text(render(results, explorer, {"versions": {}, "hashes": {}}, ""), encoding="utf-8", newline="\n")
     assert 950_000 < path.stat().st_size < 1_500_000
     page = opened(path).page
     assert re.search(r"\d+ of 1,000 test queries are listed", page.inner_text("#explorer"))
@@ -346,11 +351,11 @@ def test_the_loss_of_a_reranker_is_drawn_where_one_was_trained(reported, opened,
     assert title in opened(reported()).page.inner_text("#training")
 
 
-def test_charts_of_training_and_what_was_not_measured_are_told(plain_page, opened):
+def test_charts_of_training_are_shown_and_what_was_not_evaluated_is_named(plain_page, opened):
     said = opened(plain_page).page.inner_text("#training")
-    for title in ("Loss", "Triplets that still teach", "Tier weights", "Strength of tuning", "Learning rate"):
+    for title in ("Loss", "Active triplets", "Tier weights", "Strength of tuning", "Learning rate"):
         assert title in said
-    assert "Dev was measured when a round was done" in said
+    assert "Dev was evaluated at the end of each round" in said
 
 
 def test_eight_systems_have_a_line_each_with_a_legend(reported, opened, project):
@@ -374,7 +379,7 @@ def test_on_paper_nothing_is_cut_off_and_what_is_for_fingers_is_gone(plain_page,
 
 
 def test_it_says_that_pull_needs_a_remote(plain_page, opened):
-    assert "dvc pull needs a remote that holds the run" in opened(plain_page).page.inner_text("#repeat")
+    assert "dvc pull needs a remote that has the run" in opened(plain_page).page.inner_text("#repeat")
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,50 @@
 """The model card of a saved model, and what is known of its base."""
 
 import json
+from dataclasses import replace
 
 import pytest
-import yaml
+from huggingface_hub import ModelCard
+from verdicts import make_verdicts
 
 from triptych.artifacts import dvc_hash
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import Interval
 from triptych.models.loading import license_of
-from triptych.report.model_card import model_card
+from triptych.models.round_record import RoundRecord
+from triptych.params.sections import Model
+from triptych.report.model_card import CardContent, RunFacts, model_card
+
+MEASURES = {
+    "all": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
+    "a|b": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
+}
+CONTENT = CardContent(
+    title="Embedder",
+    task="sentence-similarity",
+    system="tuned",
+    base=Model(base="org/base", revision="abc", query_prompt="", passage_prompt=""),
+    usage=["Trained: somehow"],
+    reasons=["it rises"],
+    load="load()",
+)
 
 
 @pytest.fixture
 def card(params_with):
-    def make(license_of_base):
-        measures = {
-            "all": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
-            "a|b": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
-        }
+    def make(license_of_base, base="org/base"):
         interval = Interval(0.25, 0.125, 0.375, 0.1, 0.01, 8, 4)
-        found = [NamedInterval(one, "tuned", "base", "mrr@10", "user", interval, 0.02) for one in measures]
-        model = params_with(**{"model.base": "org/base", "model.revision": "abc"}).model
-        return model_card(
-            "Embedder",
-            "sentence-similarity",
-            model,
-            license_of_base,
-            ["Trained: somehow"],
-            ["it rises"],
-            measures,
-            found,
-            "f00.dir",
-            "load()",
-        )
+        intervals = [NamedInterval(one, "tuned", "base", "mrr@10", "user", interval, 0.02) for one in MEASURES]
+        record = RoundRecord("lora", {}, 64, 1.0, "round0", None)
+        run = RunFacts(params_with(), record, make_verdicts(), MEASURES, intervals, "f00.dir")
+        content = replace(CONTENT, base=CONTENT.base.model_copy(update={"base": base}))
+        return model_card(content, license_of_base, run)
 
     return make
 
 
 def test_it_has_table_data_base_license_and_how_to_load_it(card):
-    said = card("mit")
+    text = card("mit")
     for expected in (
         "`org/base`, revision `abc`",
         "License of the base model: mit",
@@ -49,15 +54,28 @@ def test_it_has_table_data_base_license_and_how_to_load_it(card):
         "| all (8) | base | 0.500 |  |",
         "| a\\|b (8) | tuned | 0.750 | +0.250 [+0.125, +0.375] |",
     ):
-        assert expected in said
-    front = yaml.safe_load(said.split("---")[1])
-    assert (front["license"], front["library_name"]) == ("mit", "sentence-transformers")
+        assert expected in text
+
+
+def test_the_hub_reads_base_model_license_and_results(card):
+    data = ModelCard(card("mit")).data
+    assert (data.license, data.library_name, data.base_model) == ("mit", "sentence-transformers", "org/base")
+    assert data.language is None
+    assert "triptych" in data.tags
+    assert data.pipeline_tag == "sentence-similarity"
+    assert "mrr@10" in data.metrics
+    results = [(one.dataset_name, one.metric_type, one.metric_value) for one in data.eval_results]
+    assert results == [("test queries, all", "mrr@10", 0.75), ("test queries, a|b", "mrr@10", 0.75)]
+
+
+def test_a_local_base_is_not_named_as_a_model_of_the_hub(card, tiny_model):
+    assert ModelCard(card("mit", str(tiny_model))).data.base_model is None
 
 
 def test_a_license_that_is_not_stated_is_not_made_up(card):
-    said = card(None)
-    assert "License of the base model: not stated" in said
-    assert "license" not in yaml.safe_load(said.split("---")[1])
+    text = card(None)
+    assert "License of the base model: not stated" in text
+    assert ModelCard(text).data.license is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Cross-encoders of every family: what they read, what trains in them, and that they are saved as they were judged."""
+"""Cross-encoders of every family: their inputs, what trains in them, and that the saved one scores the same."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ LENGTH = {"qwen3": 200}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pairs_are_what_the_model_itself_makes_of_the_texts(params_of, tmp_path, family):
+def test_pairs_are_those_of_the_model_itself(params_of, tmp_path, family):
     params = params_of(family)
     model = load_reranker(model_of(params))
     store = pair_store(
         model, tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, params.train_reranker.max_length
     )
     roles, texts = read_texts(tmp_path / "data/triplets/texts")
-    queries, passages = ([row for row, role in enumerate(roles) if role == wanted] for wanted in ("query", "passage"))
+    queries, passages = ([row for row, role in enumerate(roles) if role == one] for one in ("query", "passage"))
     shortest = [min(rows, key=lambda row: len(texts[row])) for rows in (queries, passages)]
     pairs = np.array([*zip(queries[:40], passages[:40], strict=True), shortest])
     model.max_seq_length = params.train_reranker.max_length
@@ -57,13 +57,13 @@ def test_adapter_and_head_train_in_float32_and_the_saved_model_scores_as_in_memo
     assert save_reranker(model, store, pairs, tmp_path / "saved", "# Card\n") < 1e-5
     plain = CrossEncoder(str(tmp_path / "saved"), device="cpu")
     assert plain.max_seq_length == store.max_length
-    found = plain.predict(list(pairs.values()), activation_fn=torch.nn.Identity())
-    np.testing.assert_allclose(found, pair_scores(model, store, np.array(list(pairs)), "fp32", ""), atol=1e-4)
+    scores = plain.predict(list(pairs.values()), activation_fn=torch.nn.Identity())
+    np.testing.assert_allclose(scores, pair_scores(model, store, np.array(list(pairs)), "fp32", ""), atol=1e-4)
     untrained = pair_scores(load_reranker(model_of(load_params())), store, np.array(list(pairs)), "fp32", "")
-    assert np.abs(found - untrained).max() > 1e-3
+    assert np.abs(scores - untrained).max() > 1e-3
 
 
-def test_a_reranker_that_was_saved_otherwise_than_it_scores_is_noticed(short_lists, tmp_path, monkeypatch):
+def test_a_saved_reranker_with_other_scores_than_in_memory_is_an_error(short_lists, tmp_path, monkeypatch):
     model, store, _, _, examples = short_lists()
     pairs = probes(examples, read_texts(tmp_path / "data/triplets/texts")[1])
     moved = {pair: (second, first) for pair, (first, second) in pairs.items()}
@@ -81,29 +81,29 @@ def test_a_reranker_trained_in_bf16_is_compared_in_float32(short_lists, tmp_path
     assert save_reranker(model, store, pairs, tmp_path / "saved", "# Card\n") < 1e-5
 
 
-def test_all_weights_train_where_no_adapter_is_asked_for(short_lists):
+def test_all_weights_train_with_method_full(short_lists):
     _, _, _, weights, _ = short_lists(**{"train_reranker.method": "full", "train_reranker.learning_rate": 1.0e-3})
     assert {"0.model.bert.pooler.dense.weight", "0.model.classifier.weight"} <= weights.keys()
 
 
-def test_the_reranker_begins_with_the_weights_of_an_embedder(params_of):
+def test_the_reranker_starts_with_the_weights_of_an_embedder(params_of):
     params = params_of("fresh")
     embedder = load_base(params.model)
     with torch.no_grad():
         embedder[0].model.encoder.layer[0].output.dense.weight.add_(1.0)
-    begun, plain = load_reranker(params.model, embedder), load_reranker(params.model)
+    started, plain = load_reranker(params.model, embedder), load_reranker(params.model)
     name = "encoder.layer.0.output.dense.weight"
-    assert torch.equal(begun[0].model.bert.state_dict()[name], embedder[0].model.state_dict()[name])
+    assert torch.equal(started[0].model.bert.state_dict()[name], embedder[0].model.state_dict()[name])
     assert not torch.equal(plain[0].model.bert.state_dict()[name], embedder[0].model.state_dict()[name])
-    assert torch.equal(begun[0].model.classifier.weight, plain[0].model.classifier.weight)
+    assert torch.equal(started[0].model.classifier.weight, plain[0].model.classifier.weight)
 
 
-def test_a_decoder_computes_the_logits_of_the_last_token_alone(params_of, tmp_path):
+def test_a_decoder_computes_only_the_logits_of_the_last_token(params_of, tmp_path):
     params = params_of("qwen3")
     model = load_reranker(model_of(params))
     store = pair_store(model, tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 200)
     seen = []
-    model[1].register_forward_pre_hook(lambda module, given: seen.append(given[0]["causal_logits"].shape[1]))
+    model[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]["causal_logits"].shape[1]))
     pair_scores(model, store, np.array([[0, 1], [0, 2]]), "fp32", "")
     assert set(seen) == {1}
 
@@ -112,7 +112,7 @@ def test_a_chat_template_without_query_and_document_is_refused(params_of, tmp_pa
     params = params_of("qwen3")
     for path in ("chat_template.jinja",):
         (tmp_path / "qwen3" / path).write_text("{{ messages[0].content }}", encoding="utf-8")
-    with pytest.raises(UserError, match="no place for the roles query and document"):
+    with pytest.raises(UserError, match="does not use the roles query and document"):
         pair_store(
             load_reranker(model_of(params)), tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 200
         )
@@ -120,13 +120,13 @@ def test_a_chat_template_without_query_and_document_is_refused(params_of, tmp_pa
 
 def test_a_length_with_no_room_for_texts_is_refused(params_of, tmp_path):
     params = params_of("qwen3")
-    with pytest.raises(UserError, match=r"guide_max_length: 24 tokens, of which the model's own are"):
+    with pytest.raises(UserError, match=r"guide_max_length: 24 tokens, of which the model needs"):
         pair_store(
             load_reranker(model_of(params)), tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 24
         )
 
 
-def test_a_model_that_is_not_there_is_the_users_to_mend(params_of):
+def test_a_missing_model_is_a_user_error(params_of):
     params = params_of("fresh", **{"train_reranker.base": "./nowhere"})
     with pytest.raises(UserError, match=r"\./nowhere is not a folder with a model"):
         load_reranker(model_of(params))

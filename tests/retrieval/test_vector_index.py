@@ -6,7 +6,7 @@ import pytest
 
 from triptych.retrieval.dense import search
 from triptych.retrieval.quantization import Scales
-from triptych.retrieval.vector_index import StoredIndex
+from triptych.retrieval.vector_index import VectorIndex
 
 BYTES = {"float32": 4 * 256, "float16": 2 * 256, "int8": 256, "binary": 256 + 32}
 # Of near neighbors among 3,000 made vectors; the benchmark has the figures of real ones.
@@ -29,8 +29,8 @@ def material():
 @pytest.fixture
 def opened(material, tmp_path):
     def call(precision, rescore=10, percentile=100.0):
-        size = StoredIndex.build(material[0], precision, percentile, rescore).save(tmp_path)
-        return StoredIndex.open(tmp_path, rescore), size
+        size = VectorIndex.build(material[0], precision, percentile, rescore).save(tmp_path)
+        return VectorIndex.open(tmp_path, rescore), size
 
     return call
 
@@ -88,5 +88,5 @@ def test_a_search_among_some_rows_finds_the_best_of_these(material, opened, prec
 
 def test_equal_vectors_come_in_the_order_of_their_rows(tmp_path):
     one = unit(np.ones((1, 16)))
-    rows, _ = StoredIndex.build(np.repeat(one, 5, axis=0), "int8", 100.0, 1).search(one, 3)
+    rows, _ = VectorIndex.build(np.repeat(one, 5, axis=0), "int8", 100.0, 1).search(one, 3)
     assert rows.tolist() == [[0, 1, 2]]

@@ -12,14 +12,19 @@ import pytest
 from hand_made import INDEX
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+from verdicts import make_verdicts, reranking_verdict
 
 from stages import index
 from triptych import Searcher
-from triptych.corpus.passages import passage
-from triptych.corpus.records import read_chunks
+from triptych.corpus.embedded_text import passage
+from triptych.corpus.records import Query, read_chunks
+from triptych.encoding.text_encoder import Retriever, load_saved
 from triptych.errors import UserError
-from triptych.evaluators.own_questions import current_search
+from triptych.evaluation.chosen_on_dev import FusionChoice
 from triptych.params.load import load_params
+from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.lexical import LexicalIndex
+from triptych.retrieval.rankings import lexical_run
 
 QUESTIONS = ["discrete transform", "mask where a condition is met", "fill_value", "the inverse of rfft", "zebra"]
 
@@ -31,26 +36,30 @@ def project(indexed, tmp_path, monkeypatch):
     return tmp_path
 
 
-def decide(**verdict):
-    path = Path("metrics/verdict.json")
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | verdict), encoding="utf-8")
+def decide(**verdicts):
+    make_verdicts(**verdicts).write(Path("metrics/verdict.json"))
 
 
 def ids(hits):
     return [hit.chunk.chunk_id for hit in hits]
 
 
-@pytest.mark.parametrize("fusion", [{"method": "zscore", "dense_weight": 0.6}, {"method": "rrf", "dense_weight": 0.5}])
+@pytest.mark.parametrize("fusion", [FusionChoice("zscore", 0.6), FusionChoice("rrf", 0.5)])
 def test_hits_are_those_of_the_system_that_was_judged(project, write_params, fusion):
     write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"})
     index.main(INDEX.split())
-    decide(hybrid={"used": True, "fusion": fusion})
-    chunks = read_chunks(project / "data/corpus/chunks.parquet")
-    judged = current_search(project / "models/embedder", chunks, load_params(), project / "metrics", project / "v", 10)
+    decide(fusion=fusion)
+    chunks, params = read_chunks(project / "data/corpus/chunks.parquet"), load_params()
+    chunk_ids = [chunk.chunk_id for chunk in chunks]
+    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    model, queries = load_saved(project / "models/embedder"), [Query(one, one, "user", "") for one in QUESTIONS]
+    dense = Retriever(model, chunk_ids, passages, "fp32", project / "v", "chunks").run(queries, 100)
+    lexical = lexical_run(LexicalIndex(chunk_ids, passages), queries, 100)
+    judged = Fusion(fusion.method, fusion.dense_weight).fuse(dense, lexical, 10)
     searcher = Searcher()
     for question in QUESTIONS:
         hits = searcher.search(question)
-        assert ids(hits) == judged(question)
+        assert ids(hits) == list(judged[question])
         known = {chunk.chunk_id: chunk for chunk in chunks}
         assert all(hit.chunk == known[hit.chunk.chunk_id] for hit in hits)
 
@@ -70,24 +79,24 @@ def test_scores_are_cosines_of_the_plain_model(project):
 
 
 def test_the_embedder_alone_searches_where_the_verdict_is_against_the_hybrid(project):
-    decide(hybrid={"used": False, "fusion": {"method": "rrf", "dense_weight": 0.5}})
+    decide(hybrid=False)
     hits = Searcher().search("fill_value")
     assert {tuple(hit.scores) for hit in hits} == {("dense",)}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
-def test_a_model_that_is_not_light_gives_the_same(project):
+def test_search_is_the_same_with_torch(project):
     light = Searcher().search_all(QUESTIONS)
     path = Path("data/index/index.json")
     settings = json.loads(path.read_text(encoding="utf-8"))
-    assert settings["light"]
-    path.write_text(json.dumps(settings | {"light": None}), encoding="utf-8")
+    assert settings["numpy_encoder"]
+    path.write_text(json.dumps(settings | {"numpy_encoder": None}), encoding="utf-8")
     for with_torch, without in zip(Searcher().search_all(QUESTIONS), light, strict=True):
         assert ids(with_torch) == ids(without)
         assert [hit.score for hit in with_torch] == pytest.approx([hit.score for hit in without], abs=1e-4)
 
 
-def test_a_light_search_imports_no_torch(project):
+def test_a_search_in_numpy_imports_no_torch(project):
     code = (
         "import sys; from triptych import Searcher; assert Searcher().search('mask');"
         " assert not {'torch', 'transformers', 'scipy.stats'} & set(sys.modules), 'imported'"
@@ -121,7 +130,7 @@ def reranker(project):
 
 def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
     plain = Searcher().search("mask an array", k=8)
-    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    decide(reranked=(5, 1.0))
     hits = Searcher().search("mask an array", k=8)
     template = load_params().triplets.text_template
     said = reranker.predict([("mask an array", passage(hit.chunk, template)) for hit in plain[:5]]).tolist()
@@ -130,15 +139,15 @@ def test_a_promoted_reranker_orders_the_first_hits(project, reranker):
     assert by_reranker != ids(plain)[:5]
     assert list(hits[0].scores)[-2:] == ["reranker", "reranked"]
     assert hits[0].scores["reranker"] == pytest.approx(max(said), abs=1e-5)
-    decide(reranker={"used": True, "way": {"weight": 0.0, "depth": 5}})
+    decide(reranked=(5, 0.0))
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
-    decide(reranker={"used": False, "way": {"weight": 1.0, "depth": 5}})
+    decide(reranker=reranking_verdict("reranked", used=False, reranking=(5, 1.0)))
     assert ids(Searcher().search("mask an array", k=8)) == ids(plain)
 
 
 def test_late_interaction_orders_the_first_hits_as_the_plain_model_would(project):
     plain = Searcher().search("mask an array", k=8)
-    decide(late_interaction={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    decide(late=(5, 1.0))
     hits = Searcher().search("mask an array", k=8)
     model, template = SentenceTransformer("models/embedder", device="cpu"), load_params().triplets.text_template
     model.max_seq_length = 64
@@ -157,40 +166,41 @@ def test_late_interaction_orders_the_first_hits_as_the_plain_model_would(project
 
 
 def test_late_interaction_is_the_same_without_torch(project):
-    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 20}})
+    decide(late=(20, 0.5))
     light = Searcher().search_all(QUESTIONS)
     path = Path("data/index/index.json")
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"light": None}), encoding="utf-8")
+    path.write_text(
+        json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"numpy_encoder": None}), encoding="utf-8"
+    )
     for with_torch, without in zip(Searcher().search_all(QUESTIONS), light, strict=True):
         assert ids(with_torch) == ids(without)
         assert [hit.score for hit in with_torch] == pytest.approx([hit.score for hit in without], abs=1e-3)
 
 
 def test_late_interaction_comes_before_the_reranker(project, reranker):
-    way = {"used": True, "way": {"weight": 0.5, "depth": 5}}
-    decide(late_interaction=way, reranker=way)
+    decide(late=(5, 0.5), reranked=(5, 0.5))
     assert list(Searcher().search("mask", k=3)[0].scores)[-4:] == ["maxsim", "late", "reranker", "reranked"]
 
 
 def test_an_index_without_token_vectors_is_one_message(project):
     index.main(INDEX.split())  # the verdict is against them
     assert not list(Path("data/index").glob("token*"))
-    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
-    with pytest.raises(UserError, match=r"no token vectors, which metrics/verdict\.json asks for"):
+    decide(late=(5, 0.5))
+    with pytest.raises(UserError, match=r"no token vectors, which metrics/verdict\.json requires"):
         Searcher()
 
 
 @pytest.mark.parametrize("harm", [lambda path: path.write_bytes(path.read_bytes()[:-7]), lambda path: path.unlink()])
 @pytest.mark.parametrize("file", ["tokens.i8", "token_offsets.npy"])
 def test_damaged_token_vectors_are_one_message(project, file, harm):
-    decide(late_interaction={"used": True, "way": {"weight": 0.5, "depth": 5}})
+    decide(late=(5, 0.5))
     harm(Path("data/index") / file)
     with pytest.raises(UserError, match=r"is damaged \(.*\)"):
         Searcher()
 
 
 def test_a_promoted_reranker_that_is_not_there_is_one_message(project):
-    decide(reranker={"used": True, "way": {"weight": 1.0, "depth": 5}})
+    decide(reranked=(5, 1.0))
     with pytest.raises(UserError, match="models/reranker is missing"):
         Searcher().search("mask")
 
@@ -236,8 +246,7 @@ def test_what_is_not_there_is_one_message(project, path, said):
         ("", "Expecting value"),
         ("[]", "list indices"),
         ("{}", "no 'hybrid'"),
-        ('{"hybrid": {"used": true}}', "no 'fusion'"),
-        ('{"hybrid": {"used": false}, "reranker": {"used": true}}', "no 'way'"),
+        ('{"hybrid": {}, "late_interaction": {}}', "no 'measure'"),
     ],
 )
 def test_a_damaged_verdict_is_one_message(project, content, said):
@@ -290,7 +299,7 @@ def test_a_damaged_index_is_one_message(of_bits, tmp_path, file, harm):
 
 
 def test_damaged_settings_of_an_index_are_one_message(project):
-    for content, said in (("{", "Expecting"), ("{}", "no 'light'"), ('{"light": null}', "missing")):
+    for content, said in (("{", "Expecting"), ("{}", "no 'numpy_encoder'"), ('{"numpy_encoder": null}', "missing")):
         Path("data/index/index.json").write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match=rf"data/index/index.json is damaged \(.*{said}"):
             Searcher()
@@ -312,7 +321,7 @@ def test_an_index_of_another_embedder_is_refused(project):
     model[0].model.embeddings.word_embeddings.weight.data[7] += 0.5
     model.save_pretrained("models/embedder", create_model_card=False)
     with pytest.raises(
-        UserError, match=r"data/index was made with another embedder \(hash \w{12}\) than models/embedder"
+        UserError, match=r"data/index was built with another embedder \(hash \w{12}\) than models/embedder"
     ):
         Searcher()
 

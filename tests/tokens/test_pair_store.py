@@ -8,12 +8,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
-from triptych.tokens.pair_store import PairFrame, PairStore
+from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import pack
 
 CLS, SEP, PAD = 1, 2, 0
-ONE_SEP = PairFrame((CLS,), (SEP,), (SEP,), (0, 0, 0, 1, 1), False, False, PAD)
-TWO_SEPS = PairFrame((CLS,), (SEP, SEP), (SEP,), None, False, False, PAD)
+ONE_SEP = PairTemplate((CLS,), (SEP,), (SEP,), (0, 0, 0, 1, 1), False, False, PAD)
+TWO_SEPS = PairTemplate((CLS,), (SEP, SEP), (SEP,), None, False, False, PAD)
 
 
 def tokenizer(pair):
@@ -58,7 +58,7 @@ def test_texts_cut_for_the_embedder_are_enough_for_pairs_of_the_same_length():
 
 @pytest.mark.parametrize("left", [False, True])
 def test_padding_stands_where_the_tokenizer_puts_it_and_widths_are_multiples_of_eight(left):
-    frame = PairFrame((CLS,), (SEP,), (SEP,), (0, 0, 0, 1, 1), False, left, PAD)
+    frame = PairTemplate((CLS,), (SEP,), (SEP,), (0, 0, 0, 1, 1), False, left, PAD)
     store = PairStore(pack([[5, 6], [7] * 9], {"max_length": 99}), 0, 0, frame, 40)
     made = store.pad(np.array([[0, 0], [0, 1]]))
     assert made["input_ids"].shape == (2, 16)
@@ -72,7 +72,7 @@ def test_padding_stands_where_the_tokenizer_puts_it_and_widths_are_multiples_of_
 
 
 def test_a_chat_template_is_cut_from_the_end_of_the_text_and_keeps_what_closes_it():
-    frame = PairFrame((8, 9), (10,), (11, 12), None, True, True, PAD)
+    frame = PairTemplate((8, 9), (10,), (11, 12), None, True, True, PAD)
     store = PairStore(pack([[5, 6], list(range(20, 30))], {"max_length": 99}), 0, 0, frame, 12)
     assert store[0, 1][0].tolist() == [8, 9, 5, 6, 10, 20, 21, 22, 23, 24, 11, 12]
     assert store.lengths(np.array([[0, 1], [0, 0]])).tolist() == [12, 9]

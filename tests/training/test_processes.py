@@ -37,7 +37,7 @@ def stage(prepared, tmp_path, write_params):
     def call(name, *before, **changes):
         folder = tmp_path / name
         shutil.copytree(prepared, folder)
-        settings = {"batch_size": 8, "precision": "fp32", "stretch": 2, "eval_every": 2} | changes
+        settings = {"batch_size": 8, "precision": "fp32", "resample_every": 2, "eval_every": 2} | changes
         path = {"model.base": "./tiny", "rounds.train.round0.steps": 12}
         write_params(folder, **path | {f"train.{key}": value for key, value in settings.items()})
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from corpora import LEAD_ROWS
+from corpora import LEAD_ROWS, Example, examples_of
 
 from triptych.params.triplets import PROFILES
-from triptych.triplets.difficulty import Similarities, judgment, rate, readable
-from triptych.triplets.examples import Example, Examples
+from triptych.triplets.difficulty import Similarities, sample_with_texts, tier_difficulty, tier_sentences
 from triptych.triplets.negatives import TIERS, Negative
 
 # One anchor of each category. Similarity of the positive: 0.8 for lists, -0.4 for tables.
@@ -14,7 +13,7 @@ POOLS = (
     ("lists", [("easy", 0.1), ("easy", 0.59), ("medium", 0.6), ("medium", 0.75), ("hard", 0.77), ("hard", 0.9)]),
     ("tables", [("easy", -0.7), ("medium", -0.5), ("hard", -0.41), ("hard", -0.4)]),
 )
-EXAMPLES = Examples.of(
+EXAMPLES = examples_of(
     Example(
         row,
         10 + row,
@@ -33,7 +32,7 @@ FOUND = Similarities(
 @pytest.fixture(scope="module")
 def rated():
     """Return the row of each category and tier: a margin of 0.2, suspected from 0.95 of the positive."""
-    rows = rate(EXAMPLES, FOUND, 0.2, 0.95)
+    rows = tier_difficulty(EXAMPLES, FOUND, 0.2, 0.95)
     return {(row["category"], row["tier"]): row for row in rows}
 
 
@@ -71,8 +70,8 @@ def test_means_are_those_of_the_negatives_and_their_positives(rated):
 
 
 def test_tier_without_negatives_has_no_row():
-    examples = Examples.of([Example(0, 1, 2, "lead", "lists", (Negative(5, "easy", "random", 0.0),))])
-    rows = rate(examples, Similarities(np.array([0.8]), np.array([0.1])), 0.2, 0.95)
+    examples = examples_of([Example(0, 1, 2, "lead", "lists", (Negative(5, "easy", "random", 0.0),))])
+    rows = tier_difficulty(examples, Similarities(np.array([0.8]), np.array([0.1])), 0.2, 0.95)
     assert [(row["category"], row["tier"]) for row in rows] == [
         ("all", "all"), ("all", "easy"), ("lists", "all"), ("lists", "easy")
     ]  # fmt: skip
@@ -82,18 +81,18 @@ def row_of(tier, suspected, active):
     return {"category": "all", "tier": tier, "suspected_false": suspected, "active": active}
 
 
-def test_judgment_says_the_shares_of_each_tier_of_all_categories_together(rated):
-    assert judgment(list(rated.values()), "embedder")[:2] == [
+def test_tier_sentences_report_the_shares_of_each_tier_of_all_categories_together(rated):
+    assert tier_sentences(list(rated.values()), "embedder")[:2] == [
         "easy tier: 0% suspected false negatives, 0% active",
         "medium tier: 0% suspected false negatives, 100% active",
     ]
-    assert len(judgment(list(rated.values()), "embedder")) == 3
+    assert len(tier_sentences(list(rated.values()), "embedder")) == 3
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("tier", TIERS)
 def test_many_suspected_bring_a_remedy_among_the_params_there_are(profile, tier, params_with):
-    quiet, loud = (judgment([row_of(tier, share, 0.5)], profile)[0] for share in (0.149, 0.15))
+    quiet, loud = (tier_sentences([row_of(tier, share, 0.5)], profile)[0] for share in (0.149, 0.15))
     assert ";" not in quiet
     named = [word.strip(".,") for word in loud.split() if word.startswith("triplets.")]
     assert named
@@ -104,21 +103,21 @@ def test_many_suspected_bring_a_remedy_among_the_params_there_are(profile, tier,
 
 
 def test_hard_tier_that_teaches_nothing_brings_a_remedy():
-    assert "lexical_min" in judgment([row_of("hard", 0.0, 0.04)], "embedder")[0]
-    assert ";" not in judgment([row_of("hard", 0.0, 0.06)], "embedder")[0]
-    assert ";" not in judgment([row_of("easy", 0.0, 0.0)], "embedder")[0]  # easy is allowed to be easy
+    assert "lexical_min" in tier_sentences([row_of("hard", 0.0, 0.04)], "embedder")[0]
+    assert ";" not in tier_sentences([row_of("hard", 0.0, 0.06)], "embedder")[0]
+    assert ";" not in tier_sentences([row_of("easy", 0.0, 0.0)], "embedder")[0]  # easy is allowed to be easy
 
 
 TEXTS = [f"text {number}" for number in range(20_000)]
 PASSAGES = list(range(20_000))[::-1]
-SHOWN = Examples.of(LEAD_ROWS)
+SHOWN = examples_of(LEAD_ROWS)
 LIKE = Similarities(
     np.linspace(0, 1, len(SHOWN), dtype=np.float32), np.linspace(-1, 1, len(SHOWN.pool.chunk), dtype=np.float32)
 )
 
 
 def test_so_many_triplets_of_each_tier_are_shown_with_their_texts_and_figures():
-    rows = readable(SHOWN, LIKE, TEXTS, PASSAGES, 12, 3)
+    rows = sample_with_texts(SHOWN, LIKE, TEXTS, PASSAGES, 12, 3)
     assert [row["tier"] for row in rows] == [tier for tier in TIERS for _ in range(12)]
     pool = SHOWN.pool
     for row in rows:
@@ -133,11 +132,11 @@ def test_so_many_triplets_of_each_tier_are_shown_with_their_texts_and_figures():
 
 
 def test_seed_chooses_what_is_shown():
-    one, same, other = (readable(SHOWN, LIKE, TEXTS, PASSAGES, 12, seed) for seed in (1, 1, 2))
+    one, same, other = (sample_with_texts(SHOWN, LIKE, TEXTS, PASSAGES, 12, seed) for seed in (1, 1, 2))
     assert one == same
     assert one != other
 
 
 def test_tier_with_fewer_triplets_is_shown_whole():
-    found = readable(EXAMPLES, FOUND, TEXTS, PASSAGES, 12, 1)
+    found = sample_with_texts(EXAMPLES, FOUND, TEXTS, PASSAGES, 12, 1)
     assert [row["tier"] for row in found] == ["easy"] * 3 + ["medium"] * 3 + ["hard"] * 4

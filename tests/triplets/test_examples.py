@@ -2,23 +2,24 @@
 
 import numpy as np
 import pytest
-from corpora import LEAD_ROWS, example, example_sets
+from corpora import LEAD_ROWS, Example, example, example_sets, examples_of, look_alikes
+from corpora import rows_of as examples_as_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triptych.errors import UserError
 from triptych.triplets.examples import (
-    Example,
     Examples,
     TextTable,
     read_examples,
-    read_passages,
-    read_query_texts,
+    read_passage_ids,
+    read_query_text_ids,
     read_texts,
     write_examples,
     write_texts,
 )
 from triptych.triplets.negatives import STRATEGIES, TIERS, Negative, Pool
+from triptych.triplets.views import Anchor
 
 RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
 NEGATIVE = st.builds(
@@ -88,10 +89,24 @@ def test_nothing_given_changes_nothing():
     assert pool.preferring([], 4) is pool
 
 
-@RANDOM
-@given(example_sets())
-def test_examples_give_back_the_objects_they_were_made_of(examples):
-    assert equal(Examples.of(list(examples)), examples)
+def test_examples_of_anchors_share_the_ids_of_equal_texts():
+    texts = [("sort", 1, "passage 1", "lead"), ("sort", 0, "passage 0", "query"), ("passage 1", 2, "p", "sibling")]
+    table, pool = TextTable(), Pool.of([[], [], []])
+    examples = Examples.of_anchors([Anchor(*one) for one in texts], look_alikes(3), pool, table)
+    assert [table.texts[one] for one in examples.anchor] == ["sort", "sort", "passage 1"]
+    assert [table.texts[one] for one in examples.positive] == ["passage 1", "passage 0", "p"]
+    assert len(set(table.texts)) == len(table.texts) == 4  # a sibling's anchor is a passage, and known already
+    rows = examples_as_rows(examples)
+    assert equal(examples, examples_of(rows, pool))
+    assert [(row.positive_chunk, row.view, row.category) for row in rows] == [
+        (1, "lead", "tables"),
+        (0, "query", "lists"),
+        (2, "sibling", "lists"),
+    ]
+
+
+def test_no_anchors_are_no_examples():
+    assert equal(Examples.of_anchors([], [], Pool.of([]), TextTable()), examples_of([]))
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -112,11 +127,11 @@ def test_examples_that_were_written_are_read_back_equal(tmp_path_factory, exampl
     ids=["no example", "no negative", "some empty pools"],
 )
 def test_empty_pools_are_read_back_as_empty_pools(tmp_path, rows):
-    examples = Examples.of(rows)
+    examples = examples_of(rows)
     write_examples(tmp_path / "examples.parquet", examples)
     found = read_examples(tmp_path / "examples.parquet")
     assert equal(found, examples)
-    assert list(found) == rows
+    assert examples_as_rows(found) == rows
 
 
 def test_more_examples_than_a_row_group_are_read_back_equal(tmp_path):
@@ -140,13 +155,15 @@ def test_missing_examples_are_named(tmp_path):
 
 
 def test_some_examples_are_chosen_by_seed_and_keep_their_order():
-    examples = Examples.of(LEAD_ROWS)
-    one, same, other = (examples.sampled(8, seed) for seed in (1, 1, 2))
+    examples = examples_of(LEAD_ROWS)
+    one, same, other = (examples.sample(8, seed) for seed in (1, 1, 2))
     assert equal(one, same)
     assert not equal(one, other)
     assert one.anchor.tolist() == sorted(set(one.anchor.tolist()))
-    assert [row.negatives for row in one] == [example(number).negatives for number in one.anchor.tolist()]
-    assert equal(examples.sampled(99, 1), examples)
+    assert [row.negatives for row in examples_as_rows(one)] == [
+        example(number).negatives for number in one.anchor.tolist()
+    ]
+    assert equal(examples.sample(99, 1), examples)
 
 
 def test_text_has_one_id_for_each_role(tmp_path):
@@ -154,5 +171,5 @@ def test_text_has_one_id_for_each_role(tmp_path):
     assert [table.add(*one) for one in (("query", "a"), ("passage", "a"), ("query", "a"))] == [0, 1, 0]
     write_texts(tmp_path, table, [1, 1], {"q1": 0})
     assert read_texts(tmp_path) == (["query", "passage"], ["a", "a"])
-    assert read_passages(tmp_path) == [1, 1]
-    assert read_query_texts(tmp_path) == {"q1": 0}
+    assert read_passage_ids(tmp_path).tolist() == [1, 1]
+    assert read_query_text_ids(tmp_path) == {"q1": 0}

@@ -116,11 +116,11 @@ def test_rule_and_related_agree_on_real_documentation(tiny_corpus):
     assert ((found >= 0) == relations.related(rows[:, None], rows[None, :])).all()
 
 
-def test_answers_of_the_same_words_reach_each_other_and_what_is_related_to_them():
+def test_other_positives_of_an_anchor_and_chunks_related_to_them_are_false_negatives():
     chunks = [chunk(0), chunk(1), chunk(2, cluster_id=1), chunk(3)]
     relations, answers = Relations(chunks, []), PositivesByAnchor(np.array([7, 7, 8]), np.array([0, 1, 3]))
     owners, candidates = np.repeat([0, 1, 2], 4), np.tile(np.arange(4), 3)
-    found = answers.reach(relations, np.array([7, 7, 8]), np.array([0, 1, 3]), owners, candidates)
+    found = answers.false_negatives(relations, np.array([7, 7, 8]), np.array([0, 1, 3]), owners, candidates)
     assert found.reshape(3, 4).tolist() == [
         [False, True, True, False],  # 1 answers too, and 2 is a near-duplicate of it
         [True, False, False, False],

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from corpora import TEMPLATE, look_alikes, views
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Link
 from triptych.triplets.views import anchors
 

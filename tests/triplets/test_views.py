@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from hand_made import stored
 
-from triptych.corpus.passages import passage
-from triptych.corpus.queries.written_queries import crossref_queries
+from triptych.corpus.embedded_text import passage
+from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
-from triptych.triplets.views import VIEWS, anchors, question_anchors
+from triptych.triplets.views import VIEWS, anchors, query_anchors
 
 CONTENT = """Return a sorted copy of an array. The order of equal elements is kept only by the stable sort.
 
@@ -142,9 +142,9 @@ def test_question_of_a_user_is_an_anchor_for_each_of_its_answers(made):
     ]
 
 
-def test_question_anchors_are_those_of_the_judgments_given():
+def test_query_anchors_are_those_of_the_judgments_given():
     query = Query("user-1", "keep a value", "user", "api")
-    (found,) = question_anchors(CHUNKS, {"user-1": query}, {"user-1": {"held": 1}}, TEMPLATE)
+    (found,) = query_anchors(CHUNKS, {"user-1": query}, {"user-1": {"held": 1}}, TEMPLATE)
     assert (found.positive, found.positive_text) == (2, passage(HELD, TEMPLATE))
 
 

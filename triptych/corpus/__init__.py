@@ -1,1 +1,1 @@
-"""Sources and readers, near-duplicates, splits: from files to a corpus that does not leak."""
+"""The corpus: reading sources, near-duplicates, queries, and splits without leaks."""

@@ -1,4 +1,4 @@
-"""What readers yield, and the account of a source: every record met is accepted, merged or rejected."""
+"""What readers yield, and the counts of a source: every record that is read is accepted, merged or rejected."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from triptych.corpus.files import BadFileError
 from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
 
-# Reasons that are no fault of the record: it has nothing to read.
+# Reasons that are not errors: the record contains no text.
 NOTHING_TO_READ = frozenset({"no docstring", "empty section", "only links"})
-_SHOWN = 3  # reasons
+_SHOWN = 3  # reasons in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,28 +18,28 @@ class Rejected:
 
     file: str
     record: int | str  # its number, its line, or its name in a package
-    reason: str  # one of few, to be counted
-    field: str  # "" where it is not one field
-    detail: str  # the value
+    reason: str  # one of a few, so that they can be counted
+    field: str  # "" if the reason is not a single field
+    detail: str  # usually the value
 
     def __str__(self) -> str:
-        told = ": ".join(part for part in (self.field, self.detail) if part)
-        return f"{self.file}:{self.record}" + (f", {told}" if told else "")
+        problem = ": ".join(part for part in (self.field, self.detail) if part)
+        return f"{self.file}:{self.record}" + (f", {problem}" if problem else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A record that says what an earlier one says."""
+    """A record with the same text as an earlier one."""
 
-    chunk_id: str  # of the earlier one
+    chunk_id: str  # of the earlier record
 
 
-Outcome = Chunk | Merged | Rejected | Link  # a link is no record; its ends may come before or after it
+Outcome = Chunk | Merged | Rejected | Link  # a link is not a record; its chunks may come before or after it
 
 
 @dataclass(slots=True)
 class SourceCounts:
-    """What became of the records of one source. Readers count what they meet, whoever takes a record the rest."""
+    """Counts of the records of one source. Readers count ``read`` and changes, `SourceReader` everything else."""
 
     path: str
     skip_bad_files: bool = False
@@ -48,27 +48,31 @@ class SourceCounts:
     merged: int = 0
     links: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
-    renamed: int = 0  # accepted under another id, since theirs was taken by another text
-    normalized: Counter[str] = field(default_factory=Counter)  # texts (in a folder of pages: files) by kind of change
-    fields: Counter[tuple[str, str]] = field(default_factory=Counter)  # records by our name of a field and theirs
+    renamed: int = 0  # accepted under a new id, because another text has theirs
+    normalized: Counter[str] = field(
+        default_factory=Counter
+    )  # texts (or files, in a folder of pages) by kind of change
+    fields: Counter[tuple[str, str]] = field(
+        default_factory=Counter
+    )  # records by (our name of a field, name in the record)
     bad_files: list[str] = field(default_factory=list)
-    examples: dict[str, Rejected] = field(default_factory=dict)  # the first by reason
+    examples: dict[str, Rejected] = field(default_factory=dict)  # the first rejected record by reason
 
-    def reject(self, one: Rejected) -> None:
-        """Count a record that was left out."""
-        self.rejected[one.reason] += 1
-        self.examples.setdefault(one.reason, one)
+    def reject(self, rejected: Rejected) -> None:
+        """Count a rejected record."""
+        self.rejected[rejected.reason] += 1
+        self.examples.setdefault(rejected.reason, rejected)
 
     def bad_file(self, error: BadFileError) -> None:
-        """Note a file that is left out, or from its fault on; raise the error where that is not wanted."""
+        """Record a file that is skipped from its first error on; raise the error unless bad files are skipped."""
         if not self.skip_bad_files:
             raise UserError(f"{error}; or set ingest.on_bad_file: skip") from error
         self.bad_files.append(str(error))
 
     def close(self, max_rejected_share: float) -> None:
-        """Check that nothing was lost; raise `UserError` if nothing is left, or too little.
+        """Check the counts; raise `UserError` if no record is usable or the share of rejected records is too high.
 
-        The share is that of faulty records among those with something to read.
+        Records without text count neither as rejected nor in the total of this share.
         """
         if self.read != self.accepted + self.merged + self.rejected.total():
             raise RuntimeError(f"{self.path}: records were lost: {self}")
@@ -77,21 +81,22 @@ class SourceCounts:
                 f"ingest.sources: {self.path} has no usable record ({self.read} read"
                 f"{': ' if self.read else ''}{self._reasons(self.rejected)}); check its path, format and ingest.fields"
             )
-        faults = Counter({why: number for why, number in self.rejected.items() if why not in NOTHING_TO_READ})
-        readable = self.read - (self.rejected.total() - faults.total())
-        if faults.total() > max_rejected_share * readable:
+        faulty = Counter({reason: n for reason, n in self.rejected.items() if reason not in NOTHING_TO_READ})
+        readable = self.read - (self.rejected.total() - faulty.total())
+        if faulty.total() > max_rejected_share * readable:
             raise UserError(
-                f"ingest: {faults.total()} of {readable} records of {self.path} are rejected, more than"
-                f" ingest.max_rejected_share ({max_rejected_share:g}): {self._reasons(faults)};"
-                " mend them or raise the share"
+                f"ingest: {faulty.total()} of {readable} records of {self.path} are rejected, more than"
+                f" ingest.max_rejected_share ({max_rejected_share:g}): {self._reasons(faulty)};"
+                " fix them or raise the share"
             )
 
-    def _reasons(self, counted: Counter[str]) -> str:
-        common = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
+    def _reasons(self, reasons: Counter[str]) -> str:
+        """Format the most common reasons with an example of each."""
+        common = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN]
         return ", ".join(f"{number} {reason} ({self.examples[reason]})" for reason, number in common)
 
     def summary(self) -> dict[str, object]:
-        """Return the account as it stands in the stage's metrics."""
+        """Return the counts as the metrics of the stage contain them."""
         fields: dict[str, dict[str, int]] = {}
         for (ours, theirs), number in self.fields.items():
             fields.setdefault(ours, {})[theirs] = number

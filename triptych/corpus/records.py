@@ -1,7 +1,7 @@
-"""The records of a corpus and their tables: chunk, link, query."""
+"""The records of a corpus (chunk, link, query) and their files."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table,
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One passage of documentation, the unit that is retrieved."""
+    """One passage of documentation: the unit of retrieval."""
 
     chunk_id: str
     category: str
@@ -21,25 +21,25 @@ class Chunk:
     header_path: tuple[str, ...]
     title: str
     content: str
-    source: str  # file and record it came from
+    source: str  # file and record from which it was read
     cluster_id: int = -1  # near-duplicate cluster, set by split
-    document_id: int = -1  # what is never divided between train and test, set by split
+    document_id: int = -1  # chunks of one document are in the same split, set by split
     split: str = ""  # train, dev or test, set by split
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A cross-reference: an author's judgment that the target answers the text."""
+    """A cross-reference: its author judged that the target answers the text."""
 
     from_chunk_id: str
     to_chunk_id: str
-    text: str  # the link's words
+    text: str  # the text of the link
     context: str  # the sentence around it
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A question with its kind, its category, and the chunks its ranking leaves out."""
+    """A query with its kind, its category, and the chunks that are excluded from its ranking."""
 
     query_id: str
     text: str
@@ -62,12 +62,12 @@ CHUNK_SCHEMA = pa.schema(
         ("split", pa.string()),
     ]
 )
-BATCH = 8192
+BATCH = 8192  # chunks that are read or written at a time
 _LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
 
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
-    """Write chunks as Parquet in the order given; no more than `BATCH` of them are held at a time."""
+    """Write chunks as Parquet in the given order; at most `BATCH` of them are in memory."""
     stream = iter(chunks)
     with writing_table(path, CHUNK_SCHEMA) as write:
         while batch := list(islice(stream, BATCH)):
@@ -75,29 +75,33 @@ def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
 
 
 def chunk_table(chunks: list[Chunk]) -> pa.Table:
-    """Return chunks as a table, in the order given."""
+    """Return chunks as a table, in the given order."""
     columns = {name: [getattr(chunk, name) for chunk in chunks] for name in CHUNK_SCHEMA.names}
     return pa.table(columns, schema=CHUNK_SCHEMA)
 
 
 def read_chunks(path: Path) -> list[Chunk]:
-    """Read what `write_chunks` wrote."""
-    rows = read_table(path).to_pylist()
-    return [replace(Chunk(**row), header_path=tuple(row["header_path"])) for row in rows]
+    """Read the chunks that `write_chunks` wrote."""
+    return [chunk_from_row(row) for row in read_table(path).to_pylist()]
+
+
+def chunk_from_row(row: dict[str, Any]) -> Chunk:
+    """Return the chunk of a row of a table with `CHUNK_SCHEMA`."""
+    return Chunk(**row | {"header_path": tuple(row["header_path"])})
 
 
 def write_links(path: Path, links: list[Link]) -> None:
-    """Write links as Parquet in the order given."""
+    """Write links as Parquet in the given order."""
     write_table(path, link_table(links))
 
 
 def link_table(links: list[Link]) -> pa.Table:
-    """Return links as a table, in the order given."""
+    """Return links as a table, in the given order."""
     return pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS)
 
 
 def read_links(path: Path) -> list[Link]:
-    """Read what `write_links` wrote."""
+    """Read the links that `write_links` wrote."""
     return [Link(**row) for row in read_table(path).to_pylist()]
 
 
@@ -107,46 +111,50 @@ Run = dict[str, dict[str, float]]  # query id -> chunk id -> score
 
 
 def ranked(hits: Mapping[str, float]) -> list[str]:
-    """Return the chunks of some hits, best first, of equal scores the smaller id: the order of every ranking."""
+    """Return chunk ids by descending score, ties by ascending id: the order of every ranking.
+
+    >>> ranked({"b": 1.0, "a": 1.0, "c": 2.0})
+    ['c', 'a', 'b']
+    """
     return sorted(hits, key=lambda chunk_id: (-hits[chunk_id], chunk_id))
 
 
 def best(hits: Mapping[str, float], depth: int) -> dict[str, float]:
-    """Return the best ``depth`` hits in the order of `ranked`."""
+    """Return the first ``depth`` hits in the order of `ranked`."""
     return {chunk_id: hits[chunk_id] for chunk_id in ranked(hits)[:depth]}
 
 
 def write_queries(folder: Path, queries: list[Query], qrels: dict[str, Qrels]) -> None:
-    """Write queries and qrels in BEIR's format: ``queries.jsonl`` and ``qrels/<split>.tsv``."""
+    """Write queries and qrels in the BEIR format: ``queries.jsonl`` and ``qrels/<split>.tsv``."""
 
     def row(query: Query) -> dict[str, Any]:
         metadata = {"kind": query.kind, "category": query.category, "exclude": list(query.exclude)}
         return {"_id": query.query_id, "text": query.text, "metadata": metadata}
 
     write_jsonl(folder / "queries.jsonl", (row(query) for query in queries))
-    for split, judged in qrels.items():
-        write_qrels(folder / "qrels" / f"{split}.tsv", judged)
+    for split, split_qrels in qrels.items():
+        write_qrels(folder / "qrels" / f"{split}.tsv", split_qrels)
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
-    """Write relevance judgments as BEIR's tab-separated table."""
-    rows = [f"{query}\t{chunk}\t{score}" for query, judged in qrels.items() for chunk, score in judged.items()]
+    """Write qrels as a tab-separated table in the BEIR format."""
+    rows = [f"{query}\t{chunk}\t{grade}" for query, grades in qrels.items() for chunk, grade in grades.items()]
     write_text(path, "\n".join(["query-id\tcorpus-id\tscore", *rows]) + "\n")
 
 
 def read_queries(folder: Path) -> dict[str, Query]:
-    """Read ``queries.jsonl`` by query id."""
-    found = {}
+    """Read ``queries.jsonl`` as queries by id."""
+    queries = {}
     for row in read_jsonl(folder / "queries.jsonl"):
         meta = row["metadata"]
-        found[row["_id"]] = Query(row["_id"], row["text"], meta["kind"], meta["category"], tuple(meta["exclude"]))
-    return found
+        queries[row["_id"]] = Query(row["_id"], row["text"], meta["kind"], meta["category"], tuple(meta["exclude"]))
+    return queries
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Read one qrels table: query id → chunk id → grade."""
+    """Read a qrels table that `write_qrels` wrote: query id → chunk id → grade."""
     qrels: Qrels = {}
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
-        query, chunk, score = line.split("\t")
-        qrels.setdefault(query, {})[chunk] = int(score)
+        query, chunk, grade = line.split("\t")
+        qrels.setdefault(query, {})[chunk] = int(grade)
     return qrels

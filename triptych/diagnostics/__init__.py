@@ -1,1 +1,1 @@
-"""Checks for the command line: memory estimate, model check, smoke test."""
+"""Diagnostics of the command line: memory estimate, model check, smoke test."""

@@ -1,4 +1,4 @@
-"""What is wrong with a model on disk: files, weights, and the first module whose output is no number."""
+"""Check a model on disk: its files, its weights, and the first module that outputs NaN or Inf."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ _PROBES = [
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """How a forward pass in a precision went."""
+    """The result of a forward pass in one precision."""
 
     precision: str
-    broken: str | None  # the first module, in order of execution, whose output holds a NaN or an Inf
-    figures: dict[str, float]  # mean, std, min and max of the embeddings; empty where one is not finite
+    broken: str | None  # the first module, in order of execution, that outputs NaN or Inf
+    figures: dict[str, float]  # mean, std, min and max of the embeddings; empty if one is not finite
 
 
 def weight_problems(folder: Path) -> list[str]:
-    """Return a line for each weight file that is missing, cannot be read, or holds a number that is not finite."""
+    """Return a line for each weight file that is missing, cannot be read, or contains NaN or Inf."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder with a model")
     files = sorted(folder.rglob("*.safetensors"))
@@ -48,14 +48,13 @@ def weight_problems(folder: Path) -> list[str]:
             continue
         for name, value in weights.items():
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                problems.append(
-                    f"{file}: {name} holds {int((~torch.isfinite(value)).sum())} numbers that are not finite"
-                )
+                count = int((~torch.isfinite(value)).sum())
+                problems.append(f"{file}: {name} contains {count} values that are NaN or Inf")
     return problems
 
 
 def load(folder: Path, params: Model) -> SentenceTransformer:
-    """Load a plain model, or a round on the base model of ``params``; raise `UserError` where it cannot be loaded."""
+    """Load a plain model, or a round on the base model of ``params``; raise `UserError` if it cannot be loaded."""
     if (folder / "round.json").exists():
         return load_model(folder, params)
     try:
@@ -65,17 +64,17 @@ def load(folder: Path, params: Model) -> SentenceTransformer:
 
 
 def forward(model: SentenceTransformer, precision: Precision) -> Forward:
-    """Run a few texts through a model and say where the first number that is not finite comes from."""
+    """Encode a few texts and find the first module that outputs NaN or Inf."""
     broken: list[str] = []
 
-    def watch(name: str) -> Any:
-        def hook(_module: Any, _inputs: Any, out: Any) -> None:
-            if not broken and not all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(out)):
+    def finite_check(name: str) -> Any:
+        def hook(_module: Any, _inputs: Any, output: Any) -> None:
+            if not broken and not all(bool(torch.isfinite(tensor).all()) for tensor in _tensors(output)):
                 broken.append(name)
 
         return hook
 
-    hooks = [module.register_forward_hook(watch(name)) for name, module in model.named_modules() if name]
+    hooks = [module.register_forward_hook(finite_check(name)) for name, module in model.named_modules() if name]
     features = {key: value.to(model.device) for key, value in model.preprocess(_PROBES).items() if hasattr(value, "to")}
     with torch.inference_mode(), autocast(precision, model.device):
         vectors = model(features)["sentence_embedding"].float()
@@ -88,14 +87,14 @@ def forward(model: SentenceTransformer, precision: Precision) -> Forward:
     return Forward(precision, None, {name: float(value) for name, value in figures.items()})
 
 
-def _tensors(out: Any) -> Iterator[torch.Tensor]:
-    """Yield the floating tensors of what a module returns."""
-    if isinstance(out, torch.Tensor):
-        if out.is_floating_point():
-            yield out
-    elif isinstance(out, dict):
-        for value in out.values():
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    """Yield the floating-point tensors of a module's output, which may be nested."""
+    if isinstance(output, torch.Tensor):
+        if output.is_floating_point():
+            yield output
+    elif isinstance(output, dict):
+        for value in output.values():
             yield from _tensors(value)
-    elif isinstance(out, list | tuple):
-        for value in out:
+    elif isinstance(output, list | tuple):
+        for value in output:
             yield from _tensors(value)

@@ -1,4 +1,4 @@
-"""A few steps of a round, watched closely: how long they take, what memory, whether the numbers are sound."""
+"""Train a few steps of the first round and record time, memory and statistics of the vectors of each."""
 
 import time
 from dataclasses import dataclass
@@ -24,72 +24,72 @@ from triptych.triplets.examples import read_examples
 
 
 class Step(NamedTuple):
-    """What was seen of a step, when it was done."""
+    """Measurements of a step, taken at its end."""
 
     seconds: float
-    resident: int  # bytes of the process
-    vectors: dict[str, Any]  # statistics of what came out of the model
-    ready: int  # batches that lay ready for the next ones
-    made_in_place: int  # batches so far that the loop had to make because none lay ready
+    resident: int  # resident memory of the process in bytes
+    vectors: dict[str, Any]  # statistics of the embeddings
+    ready: int  # prefetched batches that were ready for the next steps
+    made_in_place: int  # batches so far that the loop had to collate itself because none was ready
 
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """What a few steps showed."""
+    """The measurements of all steps."""
 
     loss: str
     device: str
     steps: list[Step]
-    device_peak: int | None  # bytes allocated on the GPU at most; None where there is none
+    device_peak: int | None  # peak of allocated GPU memory in bytes; None without a GPU
     trained: TrainingResult
 
     def seconds(self) -> tuple[float, float]:
-        """Return mean and standard deviation of the steps behind the first, which also warms up."""
-        times = [one.seconds for one in self.steps[1:]] or [one.seconds for one in self.steps]
+        """Return mean and standard deviation of the steps after the first, which is a warm-up."""
+        times = [step.seconds for step in self.steps[1:]] or [step.seconds for step in self.steps]
         return mean(times), stdev(times) if len(times) > 1 else 0.0
 
 
-class _Watch(TrainerCallback):
-    """Looks at each step when it is done."""
+class _StepRecorder(TrainerCallback):
+    """Records the measurements of each step."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._vectors: list[Tensor] = []
 
-    def take(self, module: nn.Module, given: Any, made: dict[str, Tensor]) -> None:
-        """Keep vectors of the step that runs; a hook of the model."""
-        self._vectors.append(made["sentence_embedding"].detach().float())
+    def keep_vectors(self, module: nn.Module, inputs: Any, outputs: dict[str, Tensor]) -> None:
+        """Keep the vectors of the current step; a forward hook of the model."""
+        self._vectors.append(outputs["sentence_embedding"].detach().float())
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Begin to measure."""
-        self._since = time.perf_counter()
+        """Start the clock."""
+        self._started = time.perf_counter()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Take down a step, and wait for the device first."""
+        """Record a step; statistics are computed first, which waits for the device."""
         vectors = statistics(torch.cat(self._vectors))
-        seconds = time.perf_counter() - self._since
+        seconds = time.perf_counter() - self._started
         resident, loader = psutil.Process().memory_info().rss, kwargs["train_dataloader"]
         self.steps.append(Step(seconds, resident, vectors, loader.ready, loader.made_in_place))
         self._vectors.clear()
-        self._since = time.perf_counter()
+        self._started = time.perf_counter()
 
 
 def smoke(
     corpus: Path, texts: Path, tokens: Path, round_folder: Path, previous: Path, params: Params, steps: int
 ) -> SmokeResult:
-    """Train ``steps`` steps of the first round as its stage would; keep nothing, and return what was seen."""
+    """Train ``steps`` steps of the first round as its stage does; write nothing and return the measurements."""
     model = load_to_train(params.model, params.train)
     store = open_store(tokens, tokenizer_fingerprint(model))
     examples = read_examples(round_folder / "examples.parquet")
-    name, turn = next(iter(params.rounds.train.items()))
+    name, round_params = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
-    round_params = turn.model_copy(update={"steps": steps})
-    material = prepare_training_data(corpus, texts, store, examples, previous, params, round_params, seed)
+    shortened = round_params.model_copy(update={"steps": steps})
+    data = prepare_training_data(corpus, texts, store, examples, previous, params, shortened, seed)
     make_trainable(model, params.train, None)
-    watch = _Watch()
-    model.register_forward_hook(watch.take)
+    recorder = _StepRecorder()
+    model.register_forward_hook(recorder.keep_vectors)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    trained = train(model, material, params.train, turn.learning_rate, callbacks=[watch])
+    trained = train(model, data, params.train, round_params.learning_rate, callbacks=[recorder])
     peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    return SmokeResult(material.loss, str(model.device), watch.steps, peak, trained)
+    return SmokeResult(data.loss, str(model.device), recorder.steps, peak, trained)

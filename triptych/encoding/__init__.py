@@ -1,1 +1,1 @@
-"""Texts to vectors, and the caches of vectors."""
+"""Encode texts into vectors, and cache the vectors."""

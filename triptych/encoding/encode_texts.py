@@ -1,5 +1,6 @@
-"""Text ids in, unit vectors out: from the token store, sorted by length, in batches of about equal work."""
+"""Encode texts of the token store into unit vectors, sorted by length, in batches of about equal work."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
@@ -7,97 +8,98 @@ import numpy as np
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-from triptych.encoding.vector_cache import VectorCache, text_keys
+from triptych.encoding.cache_keys import distinct_texts
+from triptych.encoding.vector_cache import VectorCache
 from triptych.errors import UserError
+from triptych.ids import TextIds, Vectors
 from triptych.models.precision import Precision, autocast
 from triptych.progress import progress
 from triptych.tokens.token_store import PAD_TO, TokenStore
 
-TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU more is no faster
+log = logging.getLogger(__name__)
+TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU larger batches are not faster
 
 
 def encode(
     model: SentenceTransformer,
     store: TokenStore,
-    text_ids: np.ndarray,
+    text_ids: TextIds | np.ndarray,
     precision: Precision,
     label: str,
     cache: VectorCache | None = None,
-) -> np.ndarray:
+) -> Vectors:
     """Encode texts; return float32 of shape (texts, dimensions), rows of length 1, in the order of ``text_ids``.
 
-    Each distinct text is encoded once, and not at all where ``cache``, one of the same model and precision, holds it.
-    ``label`` names the progress bar. Raise `UserError` where a vector is not finite.
+    Each distinct text is encoded once. Vectors that ``cache``, one of the same model and precision, contains are read
+    from it; the others are added to it. ``label`` names the progress bar. Raise `UserError` if a vector is not finite.
     """
-    ids, of_id = np.unique(text_ids, return_inverse=True)
-    keys, first, of_key = np.unique(text_keys(store, ids), return_index=True, return_inverse=True)
-    ids = ids[first]
-    vectors = np.empty((len(ids), model.get_embedding_dimension()), dtype=np.float32)
-    missing = np.arange(len(ids)) if cache is None else np.flatnonzero(~cache.read(keys, vectors))
+    texts = distinct_texts(store, text_ids)
+    vectors = np.empty((len(texts.ids), model.get_embedding_dimension()), dtype=np.float32)
+    cached = np.zeros(len(texts.ids), bool) if cache is None else cache.read(texts.keys, vectors)
+    missing = np.flatnonzero(~cached)
+    log.info("%s: encoding %d of %d texts", label, len(missing), len(texts.ids))
     if len(missing):
-        vectors[missing] = _encoded(model, store, ids[missing], precision, label)
+        vectors[missing] = _sentence_vectors(model, store, TextIds(texts.ids[missing]), precision, label)
         check_finite(np.asarray(np.isfinite(vectors[missing]).all(axis=1)), label)
         if cache is not None:
-            cache.write(keys[missing], vectors[missing])
-    return vectors[of_key[of_id]]
+            cache.write(texts.keys[missing], vectors[missing])
+    return Vectors(vectors[texts.positions])
 
 
 def check_finite(finite: np.ndarray, label: str) -> None:
-    """Raise `UserError` where not all of some texts, bool of shape (texts,), have a finite vector."""
+    """Raise `UserError` unless all texts have a finite vector; ``finite`` is bool of shape (texts,)."""
     if not finite.all():
         raise UserError(
             f"{label}: the model gives {(~finite).sum()} of {len(finite)} texts a vector that is not finite; set"
-            " train.precision: fp32, or train the round anew at a lower learning_rate (rounds.train)"
+            " train.precision: fp32, or train the round again with a lower learning_rate (rounds.train)"
         )
 
 
-def of_texts(store: TokenStore, text_ids: np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Return what makes the input of a model of some of the texts, by their rows, as `forward` asks for it."""
+def text_features(store: TokenStore, text_ids: TextIds | np.ndarray) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return a function, for `forward_in_batches`, that gives the model's inputs for some rows of ``text_ids``."""
     return lambda rows: dict(zip(("input_ids", "attention_mask"), store.pad(text_ids[rows]), strict=True))
 
 
-def forward(
+def forward_in_batches(
     model: SentenceTransformer | CrossEncoder,
     lengths: np.ndarray,
     features: Callable[[np.ndarray], dict[str, np.ndarray]],
     precision: Precision,
-    progress_of: tuple[str, str],
+    label: str,
+    unit: str,
 ) -> Generator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
-    """Yield rows of texts or pairs, and what the model makes of them: of a batch that may be filled up behind these.
+    """Yield rows of texts or pairs with the model's outputs for them; the outputs may have padding rows at the end.
 
-    ``lengths`` are in tokens, ``features`` makes the input of some rows, ``progress_of`` are the label and the unit of
-    the progress bar. To be closed when it is left early.
+    ``lengths`` are in tokens, ``features`` returns the model's inputs for some rows, ``label`` and ``unit`` are those
+    of the progress bar. Close the generator if you leave it early.
     """
-    place = model.device
+    device = model.device
     model.eval()
-    with (
-        torch.inference_mode(),
-        autocast(precision, place),
-        progress(progress_of[0], len(lengths), progress_of[1]) as done,
-    ):
-        for rows, size in batches(lengths, TOKENS_PER_BATCH.get(place.type, 8_192)):
-            made = features(np.resize(rows, size))
-            yield rows, model({name: torch.from_numpy(one).to(place) for name, one in made.items()})
+    with torch.inference_mode(), autocast(precision, device), progress(label, len(lengths), unit) as done:
+        for rows, size in batches(lengths, TOKENS_PER_BATCH.get(device.type, 8_192)):
+            inputs = features(np.resize(rows, size))
+            yield rows, model({name: torch.from_numpy(array).to(device) for name, array in inputs.items()})
             done(len(rows))
 
 
-def _encoded(
-    model: SentenceTransformer, store: TokenStore, text_ids: np.ndarray, precision: Precision, label: str
+def _sentence_vectors(
+    model: SentenceTransformer, store: TokenStore, text_ids: TextIds, precision: Precision, label: str
 ) -> np.ndarray:
     vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
-    lengths, features = store.lengths[text_ids], of_texts(store, text_ids)
-    with closing(forward(model, lengths, features, precision, (label, "texts"))) as made:
-        for rows, out in made:
-            pooled = out["sentence_embedding"][: len(rows)]
+    features = text_features(store, text_ids)
+    with closing(forward_in_batches(model, store.lengths[text_ids], features, precision, label, "texts")) as outputs:
+        for rows, output in outputs:
+            pooled = output["sentence_embedding"][: len(rows)]
             vectors[rows] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
     return vectors
 
 
 def batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield rows and the size to fill the batch up to, longest first (memory runs out at once or not at all).
+    """Yield the rows of each batch and the size to pad it to, longest first (memory runs out at once or never).
 
-    Texts of a batch have the same padded width, and batches of a width the same size, within ``tokens``: what computes
-    a text's vector does not depend on the texts beside it, so that it comes out the same to the last bit.
+    All texts of a batch have the same padded width, and all batches of a width the same size, at most ``tokens``
+    tokens. A text's vector is therefore computed by the same operations whatever other texts are in the batch, and is
+    equal to the last bit.
     """
     order = np.argsort(-lengths, kind="stable")
     widths = -(-lengths[order] // PAD_TO)

@@ -1,46 +1,50 @@
-"""Text ids in, the vector of each of their tokens out: what late interaction compares."""
+"""Encode texts of the token store into one vector for each token, which late interaction compares."""
 
+import logging
 from contextlib import closing
 
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from triptych.encoding.encode_texts import check_finite, forward, of_texts
-from triptych.encoding.token_vector_cache import TokenCache
-from triptych.encoding.vector_cache import text_keys
+from triptych.encoding.cache_keys import distinct_texts
+from triptych.encoding.encode_texts import check_finite, forward_in_batches, text_features
+from triptych.encoding.token_vector_cache import TokenVectorCache
+from triptych.ids import TextIds
 from triptych.models.precision import Precision
 from triptych.retrieval.late_interaction import TokenVectors, coded
 from triptych.tokens.token_store import TokenStore
+
+log = logging.getLogger(__name__)
 
 
 def encode_tokens(
     model: SentenceTransformer,
     store: TokenStore,
-    text_ids: np.ndarray,
+    text_ids: TextIds | np.ndarray,
     precision: Precision,
     label: str,
-    cache: TokenCache | None = None,
+    cache: TokenVectorCache | None = None,
 ) -> TokenVectors:
-    """Encode each token of texts, as the model does before it pools them; in the order of ``text_ids``.
+    """Return the model's vectors of each text's tokens, as they are before pooling, in the order of ``text_ids``.
 
-    What ``cache``, one of the same model and precision, holds is not encoded again. Raise `UserError` where a vector is
-    not finite.
+    Each distinct text is encoded once, and not at all if ``cache``, one of the same model and precision, contains it.
+    ``label`` names the progress bar. Raise `UserError` if a vector is not finite.
     """
-    ids, of_id = np.unique(text_ids, return_inverse=True)
-    keys, first, of_key = np.unique(text_keys(store, ids), return_index=True, return_inverse=True)
-    ids = ids[first]
-    found = list(cache.read(keys)) if cache is not None else [None] * len(keys)
-    missing = np.array([row for row, codes in enumerate(found) if codes is None], np.int64)
-    lengths, features = store.lengths[ids[missing]], of_texts(store, ids[missing])
-    with closing(forward(model, lengths, features, precision, (label, "texts"))) as made:
-        for rows, out in made:
-            states = torch.nn.functional.normalize(out["token_embeddings"][: len(rows)].float(), dim=-1).cpu().numpy()
-            kept = out["attention_mask"][: len(rows)].cpu().numpy().astype(bool)
-            each = np.split(states[kept], np.cumsum(lengths[rows])[:-1])
-            check_finite(np.array([np.isfinite(vectors).all() for vectors in each]), label)
-            for row, vectors in zip(missing[rows].tolist(), each, strict=True):
-                found[row] = coded(vectors)
+    texts = distinct_texts(store, text_ids)
+    codes = [None] * len(texts.ids) if cache is None else list(cache.read(texts.keys))
+    missing = np.array([row for row, cached in enumerate(codes) if cached is None], np.int64)
+    log.info("%s: encoding %d of %d texts", label, len(missing), len(texts.ids))
+    lengths, features = store.lengths[texts.ids[missing]], text_features(store, texts.ids[missing])
+    with closing(forward_in_batches(model, lengths, features, precision, label, "texts")) as outputs:
+        for rows, output in outputs:
+            states = output["token_embeddings"][: len(rows)].float()
+            vectors = torch.nn.functional.normalize(states, dim=-1).cpu().numpy()
+            mask = output["attention_mask"][: len(rows)].cpu().numpy().astype(bool)
+            per_text = np.split(vectors[mask], np.cumsum(lengths[rows])[:-1])
+            check_finite(np.array([np.isfinite(one).all() for one in per_text]), label)
+            for row, one in zip(missing[rows].tolist(), per_text, strict=True):
+                codes[row] = coded(one)
     if cache is not None and len(missing):
-        cache.write(keys[missing], TokenVectors.of([found[row] for row in missing]))
-    return TokenVectors.of([found[row] for row in of_key[of_id]])
+        cache.write(texts.keys[missing], TokenVectors.of([codes[row] for row in missing]))
+    return TokenVectors.of([codes[row] for row in texts.positions])

@@ -1,7 +1,8 @@
-"""A saved embedder over chunks, as a user would search with it; no stage's tokens are needed."""
+"""Encode plain texts with a saved embedder, and search chunks with it; no stage's token store is needed."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -9,100 +10,108 @@ from sentence_transformers import SentenceTransformer
 from triptych.corpus.records import Query, Run
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_tokens import encode_tokens
-from triptych.encoding.token_vector_cache import TokenCache
+from triptych.encoding.token_vector_cache import TokenVectorCache
 from triptych.encoding.vector_cache import VectorCache
 from triptych.errors import ArtifactError
+from triptych.ids import Vectors
 from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
 from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.late_interaction import TokenVectors
-from triptych.retrieval.rankings import deepest, to_run
+from triptych.retrieval.rankings import search_depth, to_run
 from triptych.tokens.token_store import TokenStore, pack
-from triptych.tokens.tokenizing import truncate
+from triptych.tokens.tokenizing import token_ids, truncate
 
-_BLOCK = 500_000  # tokens whose vectors are held at once
+_BLOCK = 500_000  # tokens whose vectors are in memory at once
+
+Role = Literal["query", "document"]  # as sentence-transformers names a model's prompts
 
 
 def load_saved(folder: Path) -> SentenceTransformer:
     """Load an embedder that was saved with its prompts, such as ``models/embedder``."""
     if not (folder / "modules.json").exists():
-        raise ArtifactError(folder, "does not hold a saved embedder (modules.json)")
-    here = folder.resolve().as_posix()
-    return load_base(Model(base=here, revision=None, query_prompt="", passage_prompt=""))
+        raise ArtifactError(folder, "does not contain a saved embedder (modules.json)")
+    path = folder.resolve().as_posix()
+    return load_base(Model(base=path, revision=None, query_prompt="", passage_prompt=""))
 
 
 def load_with_prompts(model: Model) -> SentenceTransformer:
-    """Load the base model with the prompts that ``params.yaml`` gives it."""
+    """Load the base model with the prompts of ``params.yaml``."""
     loaded = load_base(model)
     loaded.prompts = {"query": model.query_prompt, "document": model.passage_prompt}
     return loaded
 
 
+def prompt_of(model: SentenceTransformer, role: Role) -> str:
+    """Return the prompt that a model puts before texts of a role; empty if it has none."""
+    return (model.prompts or {}).get(role) or ""
+
+
+def tokenized(model: SentenceTransformer, texts: Sequence[str], role: Role) -> TokenStore:
+    """Return the token ids of texts as a model reads them: after its prompt, truncated at its ``max_seq_length``.
+
+    The text id of each is its position in ``texts``.
+    """
+    tokenizer, prompt = model.tokenizer, prompt_of(model, role)
+    rows = token_ids(tokenizer, [prompt + text for text in texts])
+    max_length = model.max_seq_length or max(map(len, rows))
+    metadata = {
+        "max_length": max_length,
+        "pad_token_id": tokenizer.pad_token_id,
+        "padding_side": tokenizer.padding_side,
+    }
+    return pack(truncate(tokenizer, rows, max_length), metadata)
+
+
 class TextEncoder:
-    """Encodes texts as a saved embedder would: with its prompts, cut where it cuts them, no stage's tokens needed."""
+    """Encodes texts as the saved embedder itself does: with its prompts, truncation and normalization."""
 
     def __init__(self, model: SentenceTransformer, precision: str, label: str) -> None:
         self._model, self._label = model, label
         self._precision = resolve_precision(precision, device())
 
-    def queries(self, texts: Sequence[str]) -> np.ndarray:
-        """Return float32 of shape (texts, dimensions), rows of length 1."""
+    def queries(self, texts: Sequence[str]) -> Vectors:
+        """Encode queries: float32 of shape (texts, dimensions), rows of length 1."""
         return self._encode(texts, "query", None)
 
-    def passages(self, texts: Sequence[str], vectors: Path) -> np.ndarray:
-        """Return the like for passages; what lies in ``vectors`` is not encoded again, the rest is put there."""
-        return self._encode(texts, "document", VectorCache(vectors, self._model, self._precision))
+    def passages(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
+        """Encode passages likewise; vectors that ``cache_folder`` contains are read, the others are added to it."""
+        return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))
 
-    def query_tokens(self, texts: Sequence[str]) -> TokenVectors:
-        """Return the token vectors of queries."""
-        store = self._tokens(texts, (self._model.prompts or {}).get("query") or "")
-        return encode_tokens(self._model, store, np.arange(len(texts)), self._precision, f"{self._label}: tokens")
-
-    def passage_tokens(self, texts: Sequence[str], vectors: Path) -> Iterator[TokenVectors]:
-        """Yield the token vectors of passages, some at a time; ``vectors`` is used as by `passages`."""
-        store = self._tokens(texts, (self._model.prompts or {}).get("document") or "")
-        cache = TokenCache(vectors, self._model, self._precision)
+    def passage_tokens(self, texts: Sequence[str], cache_folder: Path) -> Iterator[TokenVectors]:
+        """Yield the token vectors of passages block by block; ``cache_folder`` is used as by `passages`."""
+        store = tokenized(self._model, texts, "document")
+        cache = TokenVectorCache(cache_folder, self._model, self._precision)
         block = np.cumsum(store.lengths) // _BLOCK
         for rows in np.split(np.arange(len(texts)), np.flatnonzero(np.diff(block)) + 1):
             yield encode_tokens(self._model, store, rows, self._precision, f"{self._label}: tokens", cache)
 
-    def _encode(self, texts: Sequence[str], role: str, cache: VectorCache | None) -> np.ndarray:
-        store = self._tokens(texts, (self._model.prompts or {}).get(role) or "")
+    def _encode(self, texts: Sequence[str], role: Role, cache: VectorCache | None) -> Vectors:
+        store = tokenized(self._model, texts, role)
         return encode(self._model, store, np.arange(len(texts)), self._precision, self._label, cache)
-
-    def _tokens(self, texts: Sequence[str], prompt: str) -> TokenStore:
-        tokenizer, limit = self._model.tokenizer, self._model.max_seq_length
-        rows = tokenizer([prompt + text for text in texts], truncation=False, padding=False, verbose=False)["input_ids"]
-        limit = limit or max(map(len, rows))
-        metadata = {
-            "max_length": limit,
-            "pad_token_id": tokenizer.pad_token_id,
-            "padding_side": tokenizer.padding_side,
-        }
-        return pack(truncate(tokenizer, rows, limit), metadata)
 
 
 class Retriever:
     """Ranks chunks for queries by the cosine similarity of an embedder's vectors.
 
-    The vectors of chunks are kept in ``vectors``, so that a second start is quick.
+    The vectors of chunks are cached in ``cache_folder``, so that a second start is quick.
     """
 
     def __init__(
         self,
         model: SentenceTransformer,
         chunk_ids: Sequence[str],
-        passages: Sequence[str],
+        passage_texts: Sequence[str],
         precision: str,
-        vectors: Path,
+        cache_folder: Path,
         label: str,
     ) -> None:
         self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
-        self._index = DenseIndex(self._encoder.passages(passages, vectors))
+        self._index = DenseIndex(self._encoder.passages(passage_texts, cache_folder))
 
     def run(self, queries: Sequence[Query], depth: int) -> Run:
-        """Keep the best ``depth`` chunks of each query, after leaving out what it excludes."""
-        questions = self._encoder.queries([query.text for query in queries])
-        rows, scores = self._index.search(questions, deepest(queries, depth))
+        """Return the best ``depth`` chunks of each query, without those that the query excludes."""
+        vectors = self._encoder.queries([query.text for query in queries])
+        rows, scores = self._index.search(vectors, search_depth(queries, depth))
         return to_run(queries, self._chunk_ids, rows, scores, depth)

@@ -1,4 +1,4 @@
-"""Systems side by side: every measure for each category and kind of query, and differences with intervals."""
+"""Compare systems: all metrics per category and per kind of query, and differences with confidence intervals."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -8,21 +8,21 @@ from typing import get_type_hints
 import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
-from triptych.corpus.records import Qrels, Query, Run
+from triptych.corpus.records import Qrels, Query, Run, best
 from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
 from triptych.params.sections import Evaluate
 
-ALL = "all"  # the name under which all queries together are reported
+ALL = "all"  # the category under which all queries together are reported
 
-Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> measure
+Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> metric -> value
 _FIELDS = get_type_hints(Interval)  # float or int by name
 
 
 @dataclass(frozen=True, slots=True)
 class NamedInterval:
-    """The difference of a system to the baseline in one measure and category."""
+    """The difference between a system and the baseline in one metric and category."""
 
     category: str
     system: str
@@ -30,15 +30,15 @@ class NamedInterval:
     measure: str
     kinds: str  # of the queries
     interval: Interval
-    p_holm: float  # the interval's p, corrected for all systems that are compared in this measure and category
+    p_holm: float  # the interval's p-value, corrected for all systems compared in this metric and category
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Measures by category and by kind, and how far each system is from the baseline."""
+    """Metrics by category and by kind, and each system's difference to the baseline."""
 
-    measures: Measures  # by category; `ALL` is the mean over all queries (micro)
-    macro: dict[str, dict[str, float]]  # by system: the mean of the categories, each counted once
+    measures: Measures  # by category; `ALL` is the micro average
+    macro: dict[str, dict[str, float]]  # by system: the macro average over categories
     by_kind: Measures
     kinds: dict[str, str]  # of the queries of each category, joined by +: user, crossref, or pseudo
     intervals: list[NamedInterval]
@@ -55,14 +55,13 @@ def compare(
     """Compare systems over all queries, per category and per kind of query.
 
     ``queries`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its interval by
-    paired bootstrap, where whole documents are drawn; where all queries lie in one document it is the widest there is,
-    [-1, 1].
+    paired bootstrap over documents; where all queries are about one document the interval is [-1, 1].
     """
     values = {system: per_query(qrels, run) for system, run in runs.items()}
     categories = _grouped(qrels, lambda query_id: queries[query_id].category)
     groups = {ALL: sorted(qrels)} | categories
     kinds = {name: "+".join(sorted({queries[one].kind for one in query_ids})) for name, query_ids in groups.items()}
-    of_kind = _grouped(qrels, lambda query_id: queries[query_id].kind)
+    kind_groups = _grouped(qrels, lambda query_id: queries[query_id].kind)
     measures = _measures(values, groups)
     macro = {
         system: {name: mean({one: measures[one][system][name] for one in categories}, categories) for name in METRICS}
@@ -72,37 +71,35 @@ def compare(
     for category, query_ids in groups.items():
         clusters = np.array([document_of[query_id] for query_id in query_ids])
         for name in METRICS:
-            found = {
+            by_system = {
                 system: _interval(values[system], values[baseline], name, query_ids, clusters, params)
                 for system in runs
                 if system != baseline
             }
-            corrected = holm([interval.p for interval in found.values()])
+            corrected = holm([interval.p for interval in by_system.values()])
             intervals += [
                 NamedInterval(category, system, baseline, name, kinds[category], interval, p)
-                for (system, interval), p in zip(found.items(), corrected, strict=True)
+                for (system, interval), p in zip(by_system.items(), corrected, strict=True)
             ]
-    return Comparison(measures, macro, _measures(values, of_kind), kinds, intervals)
+    return Comparison(measures, macro, _measures(values, kind_groups), kinds, intervals)
 
 
 def missing_from_top(run: Run, qrels: Qrels, queries: Mapping[str, Query], depth: int) -> dict[str, float]:
-    """Return the share of queries, of each category and `ALL`, none of whose answers is among the best ``depth`` hits.
+    """Return the share of queries without an answer among the best ``depth`` hits, by category and for `ALL`.
 
-    What is missing there no reranker can bring back. Equal scores are ranked by chunk id, as by the measures.
+    A reranker of these hits cannot find those answers. Equal scores are ranked by chunk id, as by the metrics.
     """
 
-    def lacks(query_id: str) -> float:
-        hits = run.get(query_id, {})
-        best = sorted(hits, key=lambda chunk: (-hits[chunk], chunk))[:depth]
-        return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best))
+    def missing(query_id: str) -> float:
+        return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best(run.get(query_id, {}), depth)))
 
-    lacking = {query_id: lacks(query_id) for query_id in qrels}
+    missing_by_query = {query_id: missing(query_id) for query_id in qrels}
     groups = {ALL: sorted(qrels)} | _grouped(qrels, lambda query_id: queries[query_id].category)
-    return {name: mean(lacking, query_ids) for name, query_ids in groups.items()}
+    return {name: mean(missing_by_query, query_ids) for name, query_ids in groups.items()}
 
 
 def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
-    """Write intervals as CSV, a row each."""
+    """Write intervals as CSV, one per row."""
     rows = [asdict(one) for one in intervals]
     write_rows(path, [row | row.pop("interval") for row in rows])
 
@@ -136,11 +133,11 @@ def _grouped(qrels: Qrels, name_of: Callable[[str], str]) -> dict[str, list[str]
 
 def _measures(values: Mapping[str, PerQuery], groups: Mapping[str, list[str]]) -> Measures:
     return {
-        name: {
-            system: {measure: mean(found[measure], query_ids) for measure in METRICS} | {"queries": len(query_ids)}
-            for system, found in values.items()
+        group: {
+            system: {name: mean(metrics[name], query_ids) for name in METRICS} | {"queries": len(query_ids)}
+            for system, metrics in values.items()
         }
-        for name, query_ids in groups.items()
+        for group, query_ids in groups.items()
     }
 
 
@@ -152,7 +149,7 @@ def _interval(
     clusters: np.ndarray,
     params: Evaluate,
 ) -> Interval:
-    ours, theirs = (np.array([found[measure][one] for one in query_ids]) for found in (system, baseline))
+    values, baseline_values = (np.array([metrics[measure][one] for one in query_ids]) for metrics in (system, baseline))
     if len(set(clusters.tolist())) == 1:
-        return unbounded(ours, theirs)
-    return paired_bootstrap(ours, theirs, clusters, params.bootstrap_samples, params.confidence, params.seed)
+        return unbounded(values, baseline_values)
+    return paired_bootstrap(values, baseline_values, clusters, params.bootstrap_samples, params.confidence, params.seed)

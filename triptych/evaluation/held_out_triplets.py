@@ -1,8 +1,7 @@
-"""Triplet measures beside the verdict: health, not proof.
+"""Metrics of held-out triplets: a health check of training, not proof.
 
-They ask whether an anchor is nearer to its positive than to negatives that were chosen for it, not where the positive
-stands among all chunks. A model can win nearly every triplet and rank worse than before, so no verdict rests on them;
-a fall says that something went wrong in training.
+They compare a positive with negatives that were sampled for its anchor, not with all chunks. A model can win nearly
+every triplet and retrieve worse than before, so no verdict uses them; a drop indicates that training failed.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ _COMPARED = ("triplet_accuracy", "margin")
 
 
 def against_base(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add to each row (system, category, tier, measures) how far accuracy and margin are from the base model's."""
+    """Add to each row (system, category, tier, metrics) the differences of accuracy and margin to the base model's."""
     base = {(row["category"], row["tier"]): row for row in rows if row["system"] == BASELINE}
     return [
         row | {f"{name}_against_base": row[name] - base[row["category"], row["tier"]][name] for name in _COMPARED}

@@ -1,4 +1,4 @@
-"""What each system found, as a table: written by whoever measures, read by whoever wants to look."""
+"""The runs of all systems as one Parquet table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +25,17 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class SystemHits:
-    """The best hits of several systems, and where the answers stand in their rankings."""
+    """The best hits of several systems, and the ranks of the answers."""
 
     systems: list[str]
-    ranks: np.ndarray  # int32 (systems, queries): of the best-ranked answer, from 1; 0 where no answer was found
-    top: np.ndarray  # int32 (systems, queries, shown): rows of chunks, best first; -1 where there are no more
+    ranks: (
+        np.ndarray
+    )  # int32 (systems, queries): of the best-ranked answer, from 1; 0 where no answer is among the hits
+    top: np.ndarray  # int32 (systems, queries, shown): rows of chunks, best first; padded with -1
 
 
 def write_runs(path: Path, runs: Mapping[str, Run]) -> None:
-    """Write a row for each hit, system after system, in the order that the measures give them."""
+    """Write a row per hit, system by system, ranked as by the metrics."""
     with writing_table(path, _SCHEMA) as write:
         for system, run in runs.items():
             rows = [
@@ -75,11 +77,11 @@ def read_hits(path: Path, qrels: Qrels, chunk_ids: Sequence[str], shown: int) ->
                 systems.append(name)
                 ranks.append(np.zeros(len(queries), np.int32))
                 top.append(np.full((len(queries), shown), -1, np.int32))
-            place = systems.index(name)
+            system = systems.index(name)
             own = known & pc.equal(batch["system"], name).to_numpy(zero_copy_only=False)
             near = own & (rank <= shown)
-            top[place][query[near], rank[near] - 1] = chunk[near]
-            found = np.flatnonzero(own & answer)[::-1]  # the best last, so that it stays
-            better = (ranks[place][query[found]] == 0) | (rank[found] < ranks[place][query[found]])
-            ranks[place][query[found[better]]] = rank[found[better]]
+            top[system][query[near], rank[near] - 1] = chunk[near]
+            hits = np.flatnonzero(own & answer)[::-1]  # the best last, so that it is the one kept
+            better = (ranks[system][query[hits]] == 0) | (rank[hits] < ranks[system][query[hits]])
+            ranks[system][query[hits[better]]] = rank[hits[better]]
     return SystemHits(systems, np.array(ranks), np.array(top))

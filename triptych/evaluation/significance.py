@@ -1,4 +1,4 @@
-"""How sure a difference between two systems is, when queries come in clusters, and how many would make it sure."""
+"""Significance of the difference between two systems on clustered queries, and the number of queries needed."""
 
 import math
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-ROUNDING = 1e-9  # sums of measures carry errors of about 1e-16; neither a gain nor a fall is made of them
-_BLOCK_CELLS = 1 << 21  # draws held at once; 16 MiB for each of the arrays of a block
+ROUNDING = 1e-9  # sums of metrics have errors of about 1e-16, which are not a gain or a loss
+_BLOCK_CELLS = 1 << 21  # draws in memory at once; 16 MiB per array
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Interval:
     low: float
     high: float
     error: float  # standard deviation of the difference over the resamples
-    p: float  # two-sided: how likely so large a difference is where there is none
+    p: float  # two-sided p-value of no difference
     queries: int
     clusters: int
 
@@ -29,12 +29,11 @@ def paired_bootstrap(
 ) -> Interval:
     """Bound the mean of ``system - baseline`` by a percentile bootstrap over whole clusters.
 
-    ``system`` and ``baseline`` are a measure's values for the same queries, float arrays of shape
+    ``system`` and ``baseline`` are a metric's values for the same queries, float arrays of shape
     (queries,); ``clusters`` names each query's document, int of the same shape. Queries about one document
-    succeed and fail together, so documents are drawn with replacement, as many as there are, and with them
-    all their queries; a resample's statistic is its sum of differences over its number of queries. Equal
-    inputs and ``seed`` give equal bits. Raise ValueError on fewer than two clusters, and on values that are
-    not finite or do not pair.
+    are correlated, so documents are drawn with replacement, as many as there are, each with all its queries;
+    a resample's statistic is its sum of differences over its number of queries. Equal inputs and ``seed``
+    give equal bits. Raise ValueError on fewer than two clusters, on NaN or Inf, and on unequal shapes.
 
     ``p`` inverts the interval: twice the smaller share of resamples that are not on one side of zero, each share with
     one added to both counts, so that it is never 0.
@@ -51,9 +50,9 @@ def paired_bootstrap(
     means = _resampled_means(sums, counts, samples, np.random.default_rng(seed))
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
-    # An exact sum: ups and downs that cancel must give 0, and not a rounding error that reads as a fall.
+    # An exact sum: differences that cancel must give 0, not a rounding error that reads as a fall.
     difference = math.fsum(differences.tolist()) / differences.size
-    # Rounding errors of the sums are on neither side of zero.
+    # Rounding errors of the sums count as zero.
     not_above, not_below = (1 + np.sum(side <= ROUNDING) for side in (means, -means))
     p = min(1.0, 2.0 * float(min(not_above, not_below)) / (1 + samples))
     return Interval(
@@ -62,30 +61,30 @@ def paired_bootstrap(
 
 
 def unbounded(system: np.ndarray, baseline: np.ndarray) -> Interval:
-    """Return the interval where all queries lie in one document: there is nothing to draw, it may be anything."""
+    """Return the interval where all queries are about one document: [-1, 1], since there are no clusters to draw."""
     difference = math.fsum((system.astype(np.float64) - baseline).tolist()) / system.size
     return Interval(difference, -1.0, 1.0, 1.0, 1.0, int(system.size), 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for being several, in the order given: the step-down method of Holm 1979.
+    """Return p-values corrected for multiple comparisons, in the order given: the step-down method of Holm 1979.
 
-    The i-th smallest of m is multiplied by m - i + 1, made no smaller than those before it, and at most 1. What is
-    then below 0.05 may be called a difference with a chance of 5 % that any such call is wrong.
+    The i-th smallest of m is multiplied by m - i + 1, and made monotone and at most 1. Calling those below 0.05
+    significant keeps the chance of any false positive at 5 %.
     """
     corrected, least = [1.0] * len(p_values), 0.0
-    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - place) * p_values[number]))
-        corrected[number] = least
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = least
     return corrected
 
 
 def queries_needed(interval: Interval, rise: float, confidence: float, power: float = 0.8) -> int:
-    """Return how many queries like these would show a true difference of ``rise``, with a chance of ``power``.
+    """Return how many queries like these would show a true difference of ``rise`` with the given ``power``.
 
     n = v · ((z((1 + confidence) / 2) + z(power)) / rise)², z being quantiles of the normal distribution (Cohen 1988,
-    "Statistical Power Analysis", 2.4), and v the variance that a query adds: the squared ``error`` times the number of
-    queries, which holds what queries of one document share (the design effect: Kish 1965, "Survey Sampling", 5.4).
+    "Statistical Power Analysis", 2.4), and v the variance per query: the squared ``error`` times the number of
+    queries, which includes the correlation within documents (the design effect: Kish 1965, "Survey Sampling", 5.4).
     Raise ValueError on a rise that is not above 0.
     """
     if rise <= 0.0:
@@ -109,12 +108,12 @@ def _resampled_means(sums: np.ndarray, counts: np.ndarray, samples: int, generat
 def _check(system: np.ndarray, baseline: np.ndarray, clusters: np.ndarray, samples: int, confidence: float) -> None:
     if system.ndim != 1 or not system.shape == baseline.shape == clusters.shape:
         shapes = f"{system.shape}, {baseline.shape} and {clusters.shape}"
-        raise ValueError(f"system, baseline and clusters must be of one shape (queries,), got {shapes}")
+        raise ValueError(f"system, baseline and clusters must have one shape (queries,), got {shapes}")
     if not system.size:
-        raise ValueError("zero queries: there is nothing to compare")
+        raise ValueError("there are no queries to compare")
     if np.unique(clusters).size < 2:
-        raise ValueError(f"all {system.size} queries are of one cluster: an interval needs two documents or more")
+        raise ValueError(f"all {system.size} queries are of one cluster; an interval needs at least two documents")
     if not (np.isfinite(system).all() and np.isfinite(baseline).all()):
-        raise ValueError("values of a measure must be finite")
+        raise ValueError("values of a metric must be finite")
     if samples < 1 or not 0.0 < confidence < 1.0:
         raise ValueError(f"expected samples >= 1 and confidence in (0, 1), got {samples} and {confidence}")

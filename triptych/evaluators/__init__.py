@@ -1,1 +1,1 @@
-"""Rank all chunks with a model and measure it."""
+"""Rank all chunks with a model and evaluate it; the systems that are compared."""

@@ -1,28 +1,34 @@
-"""A trial: a saved embedder and the base model on questions and chunks that a user brings, or on one question."""
+"""Evaluate a saved embedder and the base model on the user's own queries; search before there is an index."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from triptych.artifacts import read_json
-from triptych.corpus.passages import passage
+from triptych.artifacts import intact, read_json
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.encoding.text_encoder import Retriever, load_saved, load_with_prompts
+from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
 from triptych.params.sections import Params
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run
+from triptych.serving.searcher import Searcher
 
-_UNTUNED = Fusion("rrf", 0.5)  # what needs no choice
+_DEFAULT_FUSION = Fusion("rrf", 0.5)  # needs no choice on dev
 
 
-def fusions_on_record(metrics: Path) -> dict[str, Fusion]:
-    """Return how base and tuned are fused with BM25, as chosen on dev; plain reciprocal ranks before any choice."""
-    names = ("base", "tuned")
-    if not (metrics / "evaluate.json").exists():
-        return dict.fromkeys(names, _UNTUNED)
-    chosen = read_json(metrics / "evaluate.json")["chosen_on_dev"]
-    return {name: Fusion(**chosen[f"{name}_hybrid"]) for name in names}
+def read_fusions(metrics: Path) -> dict[str, Fusion]:
+    """Return how base and tuned are fused with BM25: as chosen on dev, or by plain reciprocal ranks before that."""
+    embedders = ("base", "tuned")
+    path = metrics / "evaluate.json"
+    if not path.exists():
+        return dict.fromkeys(embedders, _DEFAULT_FUSION)
+    record = read_json(path)
+    with intact(path):
+        chosen = ChosenOnDev.from_record(record["chosen_on_dev"]).fusions
+        hybrids = {name: chosen[f"{name}_hybrid"] for name in embedders}
+    return {name: Fusion(one.method, one.dense_weight) for name, one in hybrids.items()}
 
 
 def compare_on_questions(
@@ -34,10 +40,10 @@ def compare_on_questions(
     fusions: Mapping[str, Fusion],
     vectors: Path,
 ) -> Comparison:
-    """Measure BM25, the base model, the saved embedder (``tuned``) and both hybrids.
+    """Evaluate BM25, the base model, the saved embedder (``tuned``) and both hybrids.
 
-    Nothing is chosen on the questions. Intervals draw documents: those of stage ``split`` where the chunks have them,
-    else files.
+    Nothing is chosen on the queries. The bootstrap draws documents: those of stage ``split`` where the chunks have
+    them, else files. ``vectors`` is the folder of the vector cache.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
@@ -56,26 +62,35 @@ def compare_on_questions(
     )
 
 
-def current_search(
-    embedder: Path, chunks: list[Chunk], params: Params, metrics: Path, vectors: Path, depth: int
-) -> Callable[[str], list[str]]:
-    """Return what finds the ids of ``depth`` chunks for a question, best first.
+def deployed_search(searcher: Searcher, chunks: list[Chunk], k: int) -> Callable[[str], list[str]]:
+    """Return the search that users have, as a function from a question to the ids of the ``k`` best chunks.
 
-    It is BM25 with the published embedder or, before there is one, the base model, fused as the verdict says, or by
-    plain reciprocal ranks before any verdict.
+    Hits that are not among ``chunks``, because the index is of another corpus, are left out.
     """
-    published = (embedder / "modules.json").exists()
-    model = load_saved(embedder) if published else load_with_prompts(params.model)
-    verdict = metrics / "verdict.json"
-    fusion = Fusion(**read_json(verdict)["hybrid"]["fusion"]) if verdict.exists() else _UNTUNED
-    ids = [chunk.chunk_id for chunk in chunks]
-    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
-    index = LexicalIndex(ids, passages)
-    retriever = Retriever(model, ids, passages, params.train.precision, vectors, "chunks")
+    known = {chunk.chunk_id for chunk in chunks}
 
     def search(question: str) -> list[str]:
-        asked, deep = [Query("asked", question, "user", "")], params.evaluate.depth
-        return list(fusion.fuse(retriever.run(asked, deep), lexical_run(index, asked, deep), depth)["asked"])
+        ids = [hit.chunk.chunk_id for hit in searcher.search(question, k)]
+        return [one for one in ids if one in known]
+
+    return search
+
+
+def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> Callable[[str], list[str]]:
+    """Return a search like `deployed_search` for the time before: base model and BM25, by plain reciprocal ranks.
+
+    ``vectors`` is the folder of the vector cache.
+    """
+    ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
+    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    lexical = LexicalIndex(ids, passages)
+    model = load_with_prompts(params.model)
+    dense = Retriever(model, ids, passages, params.train.precision, vectors, "chunks")
+
+    def search(question: str) -> list[str]:
+        queries = [Query("question", question, "user", "")]
+        fused = _DEFAULT_FUSION.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
+        return list(fused["question"])
 
     return search
 

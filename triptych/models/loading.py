@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 import yaml
-from huggingface_hub import hf_hub_download
+from huggingface_hub import hf_hub_download, metadata_load
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
@@ -80,22 +79,16 @@ def load_base(model: Model, **more: Any) -> SentenceTransformer:
 
 
 def license_of(model: Model) -> str | None:
-    """Return the license that the base model's card states, None where there is no card or it states none."""
-    place = locate(model)
-    card = Path(place) / "README.md"
-    if not Path(place).is_dir():
-        try:
-            card = Path(hf_hub_download(place, "README.md", revision=model.revision))
-        except (OSError, ValueError):  # it has none, or nothing can be fetched now
-            return None
-    if not card.exists():
-        return None
-    front = re.match(r"---\n(.*?)\n---", card.read_text(encoding="utf-8"), re.DOTALL)
+    """Return the license that the base model's card states; None without a card, a license, or access to the Hub."""
+    location = locate(model)
+    card = Path(location) / "README.md"
     try:
-        stated = yaml.safe_load(front[1]) if front else None
-    except yaml.YAMLError:
+        if not Path(location).is_dir():
+            card = Path(hf_hub_download(location, "README.md", revision=model.revision))
+        metadata = metadata_load(card) or {}
+    except (OSError, ValueError, yaml.YAMLError):
         return None
-    name = (stated.get("license_name") or stated.get("license")) if isinstance(stated, dict) else None
+    name = metadata.get("license_name") or metadata.get("license")
     return ", ".join(map(str, name)) if isinstance(name, list) else name
 
 

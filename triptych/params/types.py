@@ -1,7 +1,7 @@
-"""What the sections of ``params.yaml`` are made of."""
+"""Base classes and bounded types for the sections of ``params.yaml``."""
 
 import math
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,13 +15,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_has_the_defaults(cls, value: Any) -> Any:
+        return {} if value is None else value  # YAML reads a heading without keys below it as null
+
 
 class Shares(Section):
-    """Numbers of which all must be in [0, 1] and together be 1."""
+    """Numbers in [0, 1] that sum to 1."""
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> Self:
         shares = self.model_dump()
         if not math.isclose(sum(shares.values()), 1.0, abs_tol=1e-6):
-            raise ValueError(f"{' + '.join(shares)} must sum to 1, got {sum(shares.values()):g}")
+            missing = [f"{name} {shares[name]:g}" for name in shares if name not in self.model_fields_set]
+            defaults = f"; by default {', '.join(missing)}" if missing else ""
+            raise ValueError(f"{' + '.join(shares)} must sum to 1, got {sum(shares.values()):g}{defaults}")
         return self

@@ -1,1 +1,1 @@
-"""What people look at."""
+"""The page, the model cards and the tables of a run."""

@@ -1,4 +1,4 @@
-"""The numbers that the charts of the page draw."""
+"""The data of the page's charts."""
 
 from typing import Any
 
@@ -8,52 +8,52 @@ from triptych.report.systems import in_order, system_name
 from triptych.triplets.negatives import TIERS
 
 Point = dict[str, Any]
-_DRAWN = 8  # categories; a table has the others
+_DRAWN = 8  # categories in a chart; a table has the others
 
 
-def charted(findings: RunResults) -> list[str]:
-    """Return the measures that systems are compared by on the page, the verdict's among them."""
-    return list(dict.fromkeys([findings.verdict["measure"], "mrr@10", "recall@10"]))
+def charted(results: RunResults) -> list[str]:
+    """Return the metrics by which the page compares systems; the verdict's comes first."""
+    return list(dict.fromkeys([results.verdicts.measure, "mrr@10", "recall@10"]))
 
 
-def chart_data(findings: RunResults) -> dict[str, Any]:
-    """Return the points of every chart, by the chart's name."""
+def chart_data(results: RunResults) -> dict[str, Any]:
+    """Return the points of each chart by the chart's name."""
     return {
-        "systems": {measure: _systems(findings, measure) for measure in charted(findings)},
+        "systems": {measure: _systems(results, measure) for measure in charted(results)},
         "recall": [
             {"x": int(row["k"]), "y": float(row["recall"]), "of": system_name(row["system"])}
-            for row in findings.recall
+            for row in results.recall
             if row["category"] == ALL
         ],
-        "lengths": findings.tokens,
-        "training": _training(findings),
+        "lengths": results.tokens,
+        "training": _training(results),
     }
 
 
-def categories(findings: RunResults) -> list[str]:
-    """Return all queries together, then the categories by name."""
-    return [ALL, *sorted(findings.evaluation["measures"].keys() - {ALL})]
+def categories(results: RunResults) -> list[str]:
+    """Return `ALL`, then the categories by name."""
+    return [ALL, *sorted(results.evaluation["measures"].keys() - {ALL})]
 
 
-def drawn_categories(findings: RunResults) -> list[str]:
-    """Return what is charted: all queries together, and the categories in which tuning is most in doubt."""
-    measure = findings.verdict["measure"]
+def drawn_categories(results: RunResults) -> list[str]:
+    """Return `ALL` and the categories with the lowest lower bounds for the tuned embedder."""
+    measure = results.verdicts.measure
     lows = {
         one.category: one.interval.low
-        for one in findings.intervals
+        for one in results.intervals
         if one.system == "tuned" and one.measure == measure and one.category != ALL
     }
     doubtful = sorted(lows, key=lambda category: (lows[category], category))[:_DRAWN]
     return [ALL, *sorted(doubtful)]
 
 
-def _systems(findings: RunResults, measure: str) -> list[Point]:
-    """Return each system's value with base plus the interval of the difference to it, and what that interval says."""
-    against = {(one.category, one.system): one for one in findings.intervals if one.measure == measure}
-    level = 1.0 - findings.params.evaluate.confidence
+def _systems(results: RunResults, measure: str) -> list[Point]:
+    """Return each system's value and the interval of its difference to base, shifted to base's value."""
+    against = {(one.category, one.system): one for one in results.intervals if one.measure == measure}
+    level = 1.0 - results.params.evaluate.confidence
     points = []
-    for category in drawn_categories(findings):
-        systems = findings.evaluation["measures"][category]
+    for category in drawn_categories(results):
+        systems = results.evaluation["measures"][category]
         base = systems["base"][measure]
         for system, values in in_order(systems):
             point = {"category": category, "of": system_name(system), "value": values[measure], "is": "base"}
@@ -65,37 +65,38 @@ def _systems(findings: RunResults, measure: str) -> list[Point]:
     return points
 
 
-def _training(findings: RunResults) -> list[dict[str, Any]]:
-    """Return group, title, a sentence and points of each chart of the training; those without points are left out."""
-    rounds = findings.rounds
+def _training(results: RunResults) -> list[dict[str, Any]]:
+    """Return group, title, caption and points of each training chart that has points."""
+    rounds = results.rounds
     charts = [
-        _chart("Loss", "Mean of ten steps.", "step", _by_round(findings, "loss")),
+        _chart("Loss", "Mean of ten steps.", "step", _by_round(results, "loss")),
         _chart(
             "Loss of the reranker",
-            "Mean of ten steps; another loss than the embedder's, on a scale of its own.",
+            "Mean of ten steps; a different loss than the embedder's, not on the same scale.",
             "step",
-            [_point(row, "step", "loss", "reranker") for row in findings.reranker],
+            [_point(row, "step", "loss", "reranker") for row in results.reranker],
         ),
-        _chart("Learning rate", "Warm-up, then a straight line down.", "step", _by_round(findings, "learning_rate")),
+        _chart("Learning rate", "Warm-up, then linear decay.", "step", _by_round(results, "learning_rate")),
         _chart(
             "CollapseDetector monitor",
-            "Mean cosine of random pairs of texts in a batch. Training ends where it goes to 1.",
+            "Mean cosine of random pairs of texts in a batch. Near 1 the embeddings have collapsed and training stops.",
             "step",
-            _by_round(findings, "cosine"),
+            _by_round(results, "cosine"),
         ),
     ]
+    metric = results.verdicts.measure  # stage train chooses by it too
     for one in rounds:
         active = [_point(row, "step", f"active_{tier}", tier) for tier in TIERS for row in one.steps]
         weights = [_point(row, "step", f"weight_{tier}", tier) for tier in TIERS for row in one.steps]
-        dev = [_point(row, "step", "mrr@10", row["category"]) for row in one.dev]
-        strengths = [_point(row, "strength", "mrr@10", row["category"]) for row in one.strengths]
+        dev = [_point(row, "step", metric, row["category"]) for row in one.dev]
+        strengths = [_point(row, "strength", metric, row["category"]) for row in one.strengths]
         charts += [
-            _chart("Triplets that still teach", "Share of each tier's rows.", "step", active, one.name),
-            _chart("Tier weights", "Share of each tier in the mix.", "step", weights, one.name),
-            _chart("Dev, mrr@10", "By category, while the round went on.", "step", dev, one.name),
+            _chart("Active triplets", "Share of each tier's rows.", "step", active, one.name),
+            _chart("Tier weights", "Share of each tier in the sampled rows.", "step", weights, one.name),
+            _chart(f"Dev, {metric}", "By category, during the round.", "step", dev, one.name),
             _chart(
                 "Strength of tuning, λ",
-                "Dev mrr@10 by category; 0 is the base model.",
+                f"Dev {metric} by category; 0 is the base model.",
                 "strength",
                 strengths,
                 one.name,
@@ -104,8 +105,8 @@ def _training(findings: RunResults) -> list[dict[str, Any]]:
     return [chart for chart in charts if chart["points"]]
 
 
-def _by_round(findings: RunResults, name: str) -> list[Point | None]:
-    return [_point(row, "step", name, one.name) for one in findings.rounds for row in one.steps]
+def _by_round(results: RunResults, name: str) -> list[Point | None]:
+    return [_point(row, "step", name, one.name) for one in results.rounds for row in one.steps]
 
 
 def _point(row: CsvRow, x: str, y: str, of: str) -> Point | None:

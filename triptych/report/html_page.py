@@ -1,4 +1,4 @@
-"""The page people look at: one file of HTML that carries its data, its style and its programs, and fetches nothing."""
+"""The page: one HTML file with its data, styles and scripts inside; it makes no requests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from triptych.evaluation.comparison import ALL
 from triptych.report.charts import categories, chart_data, charted, drawn_categories
-from triptych.report.decisions import decisions, headline
+from triptych.report.decisions import decision_cards
 from triptych.report.query_explorer import Explorer, embeddable
 from triptych.report.run_results import RunResults
 from triptych.report.systems import in_order, system_name
@@ -23,13 +23,13 @@ _SCRIPTS = (
     "templates/charts.js",
     "templates/explorer.js",
 )
-_MARGIN = 20_000  # bytes, for what the parts of the explorer are joined with
+_MARGIN = 20_000  # bytes, for the JSON around the explorer's rows and hits
 
 
-def render(findings: RunResults, explorer: Explorer, origin: dict[str, Any], params: str) -> str:
-    """Return the page as one text of at most about ``report.max_megabytes``.
+def render(results: RunResults, explorer: Explorer, provenance: dict[str, Any], params: str) -> str:
+    """Return the HTML of the page, of at most about ``report.max_megabytes``.
 
-    ``origin`` has versions and hashes by name, ``params`` is the text of ``params.yaml``.
+    ``provenance`` has versions and hashes by name, ``params`` is the text of ``params.yaml``.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -38,24 +38,24 @@ def render(findings: RunResults, explorer: Explorer, origin: dict[str, Any], par
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= _FIGURES | {"embedded": _embedded}
+    environment.filters |= _NUMBER_FILTERS | {"embedded": _embedded}
     template = environment.get_template("page.html")
-    measures = findings.evaluation["measures"]
+    measures = results.evaluation["measures"]
 
-    def filled(explored: dict[str, Any]) -> str:
+    def rendered(explored: dict[str, Any]) -> str:
         return template.render(
-            found=findings,
+            run=results,
             measures=measures,
-            categories=categories(findings),
-            drawn=drawn_categories(findings),
-            charted=charted(findings),
-            against={(one.category, one.system, one.measure): one for one in findings.intervals},
-            decisions=decisions(findings.verdict, measures),
-            headline=headline(findings.verdict),
-            pseudo="pseudo" in findings.verdict["kinds"].split("+"),
-            data={"charts": chart_data(findings), "explorer": explored},
+            categories=categories(results),
+            drawn=drawn_categories(results),
+            charted=charted(results),
+            against={(one.category, one.system, one.measure): one for one in results.intervals},
+            decisions=decision_cards(results.verdicts, measures),
+            headline=results.verdicts.headline,
+            pseudo="pseudo" in results.verdicts.kinds,
+            data={"charts": chart_data(results), "explorer": explored},
             explored=explored,
-            origin=origin,
+            provenance=provenance,
             params=params,
             style=Markup((_HERE / "templates/page.css").read_text(encoding="utf-8")),
             scripts=[Markup((_HERE / name).read_text(encoding="utf-8")) for name in _SCRIPTS],
@@ -65,10 +65,10 @@ def render(findings: RunResults, explorer: Explorer, origin: dict[str, Any], par
             system_name=system_name,
         )
 
-    depth = findings.params.evaluate.depth
-    taken = len(filled(explorer.within(0, depth)).encode()) + _MARGIN
-    room = int(findings.params.report.max_megabytes * 1_000_000) - taken
-    return filled(explorer.within(max(0, room), depth))
+    depth = results.params.evaluate.depth
+    size = len(rendered(explorer.within(0, depth)).encode()) + _MARGIN
+    room = int(results.params.report.max_megabytes * 1_000_000) - size
+    return rendered(explorer.within(max(0, room), depth))
 
 
 def _embedded(value: Any) -> Markup:
@@ -76,11 +76,11 @@ def _embedded(value: Any) -> Markup:
 
 
 def _or_dash(write: Callable[[float], str]) -> Callable[[float | None], str]:
-    """Return what writes a figure, and a dash for one that a stage could not give."""
+    """Return a filter that formats a number, or a dash for None."""
     return lambda value: "\u2013" if value is None else write(value)
 
 
-_FIGURES = {
+_NUMBER_FILTERS = {
     "count": _or_dash(lambda value: f"{value:,}"),
     "signed": _or_dash(lambda value: f"{value:+.3f}".replace("-", "\u2212")),
     "share": _or_dash(lambda value: f"{100 * value:.1f}\u00a0%"),

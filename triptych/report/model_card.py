@@ -1,68 +1,171 @@
-"""The model card: what a saved model is, what decided, and how to load it."""
+"""The model card of a published model: what it is, what decided, its results, and how to load it."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from triptych.evaluation.comparison import ALL, Measures, NamedInterval
-from triptych.params.sections import Model
+from triptych.evaluation.metrics import METRICS
+from triptych.evaluation.verdict import Verdicts
+from triptych.models.loading import license_of, locate
+from triptych.models.round_record import RoundRecord
+from triptych.params.sections import Model, Params
 from triptych.report.systems import in_order, system_name
 
+_LOAD_EMBEDDER = """from sentence_transformers import SentenceTransformer
 
-def model_card(
-    title: str,
-    task: str,
-    model: Model,
-    license_of_base: str | None,
-    how: list[str],
-    reasons: list[str],
-    measures: Measures,
-    intervals: list[NamedInterval],
-    corpus: str,
-    load: str,
-) -> str:
-    """Return the ``README.md`` of a saved model, with a front matter as the Hugging Face hub reads it.
+model = SentenceTransformer("{folder}")  # texts are cut at {max_length} tokens
+queries = model.encode_query(["how do I join two tables on a key"])
+passages = model.encode_document(["Merge two tables on a key."])
+model.similarity(queries, passages)"""
+_LOAD_RERANKER = """from sentence_transformers import CrossEncoder
 
-    ``task`` is the hub's name for what the model does; ``how`` it was trained and is used, in sentences.
-    ``intervals`` are those of the verdict's measure, of all systems; ``corpus`` is the hash of the data as ``dvc.lock``
-    has it; ``load`` is Python code.
+model = CrossEncoder("{folder}")
+model.predict([("how do I join two tables on a key", "Merge two tables on a key.")])"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What the cards of a run are written from."""
+
+    params: Params
+    record: RoundRecord  # of the round that was judged
+    verdicts: Verdicts
+    measures: Measures
+    intervals: Sequence[NamedInterval]  # against base
+    corpus: str  # hash of ``data/corpus``, as in ``dvc.lock``
+
+
+@dataclass(frozen=True, slots=True)
+class CardContent:
+    """What differs between the cards of an embedder and of a reranker."""
+
+    title: str
+    task: str  # the Hugging Face Hub's name for what the model does
+    system: str  # whose results the metadata has
+    base: Model
+    usage: list[str]  # how it was trained and is used, in sentences
+    reasons: list[str]
+    load: str  # Python code
+
+
+def embedder_card(run: RunFacts, folder: Path) -> str:
+    """Return the ``README.md`` of the published embedder, which is the base model where tuning was not promoted.
+
+    ``folder`` is where it is published.
     """
-    known = {"license": license_of_base} if license_of_base else {}
-    front = {"library_name": "sentence-transformers", "pipeline_tag": task, "tags": ["triptych"]}
-    revision = f", revision `{model.revision}`" if model.revision else ""
-    return "\n".join(
+    verdicts, record = run.verdicts, run.record
+    hybrid, late = verdicts.hybrid, verdicts.late_interaction
+    trained = "Trained: not; these are the base model's weights"
+    if verdicts.embedder.used:
+        trained = (
+            f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
+            f" {record.strength:.0%} of the change is kept, as chosen on dev"
+        )
+    search = f"fused with BM25, {hybrid.fusion}" if hybrid.used else "alone"
+    reranking = f"; late interaction reranks {late.reranking}" if late.used else ""
+    content = CardContent(
+        title=f"Embedder {'tuned' if verdicts.embedder.used else 'left unchanged'} by Triptych",
+        task="sentence-similarity",
+        system=verdicts.published,
+        base=run.params.model,
+        usage=[trained, f"Search with it: {search}{reranking}"],
+        reasons=verdicts.embedder.reasons,
+        load=_LOAD_EMBEDDER.format(folder=folder.as_posix(), max_length=record.max_length),
+    )
+    return model_card(content, license_of(content.base), run)
+
+
+def reranker_card(run: RunFacts, base: Model, folder: Path) -> str:
+    """Return the ``README.md`` of the published reranker, which was trained from ``base``."""
+    trained, reranker = run.params.train_reranker, run.verdicts.reranker
+    after = "; late interaction reranks them before" if run.verdicts.late_interaction.used else ""
+    content = CardContent(
+        title="Reranker tuned by Triptych",
+        task="text-ranking",
+        system=reranker.system,
+        base=base,
+        usage=[
+            f"Trained: {trained.steps} steps, {trained.method}, {trained.loss} loss;"
+            f" pairs cut at {trained.max_length} tokens",
+            f"Reranks {reranker.reranking} for its score, as chosen on dev{after}",
+        ],
+        reasons=reranker.reasons,
+        load=_LOAD_RERANKER.format(folder=folder.as_posix()),
+    )
+    return model_card(content, license_of(base), run)
+
+
+def model_card(content: CardContent, license_of_base: str | None, run: RunFacts) -> str:
+    """Return a card with metadata as the Hugging Face Hub reads it; ``license_of_base`` is None where unknown."""
+    intervals = [one for one in run.intervals if one.measure == run.verdicts.measure]
+    data = ModelCardData(
+        base_model=_hub_name(content.base),
+        library_name="sentence-transformers",
+        license=license_of_base,
+        metrics=list(METRICS),
+        model_name=content.title,
+        pipeline_tag=content.task,
+        tags=["triptych", content.task],
+        eval_results=_results(content, run.measures, run.corpus),
+    )
+    revision = f", revision `{content.base.revision}`" if content.base.revision else ""
+    body = "\n".join(
         [
-            "---",
-            yaml.safe_dump(front | known, sort_keys=True).strip(),
-            "---",
+            f"# {content.title}",
             "",
-            f"# {title}",
-            "",
-            f"- Base model: `{model.base}`{revision}",
+            f"- Base model: `{content.base.base}`{revision}",
             f"- License of the base model: {license_of_base or 'not stated'}",
-            f"- Data: `data/corpus`, `{corpus}` in `dvc.lock`",
-            *(f"- {sentence}" for sentence in how),
+            f"- Data: `data/corpus`, `{run.corpus}` in `dvc.lock`",
+            *(f"- {sentence}" for sentence in content.usage),
             "",
             "```python",
-            load,
+            content.load,
             "```",
             "",
             f"## What decided, on test queries of kind {intervals[0].kinds}",
             "",
-            *(f"- {reason}" for reason in reasons),
+            *(f"- {reason}" for reason in content.reasons),
             "",
-            *_table(measures, intervals),
+            *_table(run.measures, intervals),
             "",
         ]
     )
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n{body}"))
 
 
-def _table(measures: Measures, intervals: list[NamedInterval]) -> list[str]:
+def _hub_name(model: Model) -> str | None:
+    """Return the base model's name on the Hub, None for a folder or a package."""
+    return None if Path(locate(model)).is_dir() else model.base
+
+
+def _results(content: CardContent, measures: Measures, corpus: str) -> list[EvalResult]:
+    """Return a result for each category and metric."""
+    return [
+        EvalResult(
+            task_type=content.task,
+            dataset_type="triptych",
+            dataset_name=f"test queries, {category}",
+            dataset_config=category,  # the Hub groups results by it, not by the name
+            dataset_split="test",
+            dataset_revision=corpus,
+            metric_type=metric,
+            metric_value=measures[category][content.system][metric],
+        )
+        for category in _categories(measures)
+        for metric in METRICS
+        if metric in measures[category].get(content.system, {})
+    ]
+
+
+def _table(measures: Measures, intervals: Sequence[NamedInterval]) -> list[str]:
     """Return the lines of a table of all systems by category, with their differences to base."""
     measure = intervals[0].measure
-    against: dict[tuple[str, str], Any] = {(one.category, one.system): one.interval for one in intervals}
+    against = {(one.category, one.system): one.interval for one in intervals}
     lines = [f"| category (queries) | system | {measure} | against base |", "| --- | --- | ---: | ---: |"]
-    for category in [ALL, *sorted(measures.keys() - {ALL})]:
+    for category in _categories(measures):
         for system, values in in_order(measures[category]):
             one = against.get((category, system))
             difference = f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" if one else ""
@@ -71,3 +174,7 @@ def _table(measures: Measures, intervals: list[NamedInterval]) -> list[str]:
                 f"| {name} ({values['queries']}) | {system_name(system)} | {values[measure]:.3f} | {difference} |"
             )
     return lines
+
+
+def _categories(measures: Measures) -> list[str]:
+    return [ALL, *sorted(measures.keys() - {ALL})]

@@ -1,4 +1,4 @@
-"""What a run can be repeated from: versions, and hashes as DVC knows them."""
+"""What a run can be reproduced from: versions of libraries, and hashes as in ``dvc.lock``."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -22,14 +22,14 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that figures depend on, where they are installed."""
-    found = {"Python": platform.python_version()}
+    """Return the versions of Python and of the installed libraries that results depend on."""
+    installed = {"Python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def hashes(*paths: Path) -> dict[str, str]:

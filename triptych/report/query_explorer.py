@@ -1,4 +1,4 @@
-"""Every test query with the rank of its answer in each system, and the hits of as many as a page has room for."""
+"""The explorer of the page: every test query with its answer's rank in each system, and hits as the page has room."""
 
 import json
 import re
@@ -11,20 +11,19 @@ import numpy as np
 
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.evaluation.run_files import SystemHits
+from triptych.report.passage_text import readable, shortened
 from triptych.report.systems import system_name
 
-SHOWN = 5  # hits of a system
-_UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # of a heading; where lines are joined it says nothing
-_ROLE = re.compile(r":[a-z][\w:.+-]*:`~?([^`<]*[^`<\s])(?:\s*<[^`>]*>)?`")  # :func:`x`, :ref:`the title <target>`
-_LITERAL = re.compile(r"``(.+?)``")
+SHOWN = 5  # hits per system
+_UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # under a heading; meaningless once lines are joined
 
 
 class Explorer:
-    """The test queries in the order in which they deserve room, and as many as there is room for.
+    """The test queries by priority, as many as fit into the page.
 
-    First comes the biggest gain of the second over the first of the ``compared`` systems, then the biggest loss, then
-    one by chance, and so on; a gain is a rise of the reciprocal rank of the answer. ``hits`` are of ``queries`` and
-    ``chunks``, in their order; ``snippet`` is how many characters of a chunk are shown.
+    The order is: the biggest gain of the second over the first of the ``compared`` systems, the biggest loss, a random
+    query, the second biggest gain, and so on. A gain is a rise of the reciprocal rank of the answer. ``hits`` refer to
+    ``queries`` and ``chunks`` by position; ``snippet`` is the number of characters shown of a chunk.
     """
 
     def __init__(
@@ -46,9 +45,9 @@ class Explorer:
         self._kinds = sorted({query.kind for query in queries})
 
     def within(self, room: int, depth: int) -> dict[str, Any]:
-        """Return what the page needs, in at most about ``room`` bytes of JSON: half for rows, the rest for hits.
+        """Return the explorer's data in at most about ``room`` bytes of JSON: half for rows, the rest for hits.
 
-        ``depth`` is how deep the systems looked.
+        ``depth`` is the number of hits kept per query and system.
         """
         order, rows, left = self._order(), [], room // 2
         for number in order:
@@ -58,21 +57,20 @@ class Explorer:
                 break
             rows.append((number, row))
         left += room - room // 2
-        place: dict[int, int] = {}  # of a chunk among those of the page
+        position: dict[int, int] = {}  # row of a chunk -> its position in the page's chunks
         hits: list[list[list[int]] | None] = []
-        told: list[list[Any]] = []
+        page_chunks: list[list[Any]] = []
         for number, _ in rows:
             detail = [[one for one in ranking if one >= 0] for ranking in self._hits.top[:, number].tolist()]
-            fresh = [one for one in dict.fromkeys(chain(self._answers[number], *detail)) if one not in place]
+            fresh = [one for one in dict.fromkeys(chain(self._answers[number], *detail)) if one not in position]
             described = [self._chunk(one) for one in fresh]
             left -= _size(detail) + sum(map(_size, described))
             if left < 0:
                 break
-            place |= {one: free for free, one in enumerate(fresh, start=len(place))}
-            told += described
-            hits.append([[place[one] for one in ranking] for ranking in detail])
-        opened = len(hits)
-        answers = [[place[one] for one in self._answers[number]] for number, _ in rows[:opened]]
+            position |= {one: free for free, one in enumerate(fresh, start=len(position))}
+            page_chunks += described
+            hits.append([[position[one] for one in ranking] for ranking in detail])
+        answers = [[position[one] for one in self._answers[number]] for number, _ in rows[: len(hits)]]
         return {
             "systems": [system_name(one) for one in self._hits.systems],
             "compared": self._compared,
@@ -82,46 +80,40 @@ class Explorer:
             "shown": SHOWN,
             "total": len(self._queries),
             "rows": [row for _, row in rows],
-            "hits": hits,  # of the first rows: for each system, places in chunks
+            "hits": hits,  # of the first rows: for each system, positions in chunks
             "answers": answers,  # of the same rows
-            "chunks": told,
+            "chunks": page_chunks,
         }
 
     def _row(self, number: int) -> list[Any]:
-        """Return text, category, kind and ranks of a query; what repeats is a number."""
+        """Return text, category, kind and ranks of a query; category and kind by index."""
         query = self._queries[number]
         ranks = self._hits.ranks[:, number].tolist()
         return [query.text, self._categories.index(query.category), self._kinds.index(query.kind), ranks]
 
     def _chunk(self, row: int) -> list[Any]:
-        """Return category, title, header path, file and the beginning of a chunk."""
+        """Return category (by index), title, header path, file and snippet of a chunk."""
         chunk = self._chunks[row]
-        said = readable(" ".join(_UNDERLINE.sub(" ", chunk.content).split()))
-        snippet = said if len(said) <= self._snippet else f"{said[: self._snippet].rstrip()} …"
+        snippet = shortened(readable(" ".join(_UNDERLINE.sub(" ", chunk.content).split())), self._snippet)
         title = chunk.title or (chunk.header_path[-1] if chunk.header_path else chunk.chunk_id)
         category = self._categories.index(chunk.category)
         return [category, title, " > ".join(chunk.header_path), chunk.filename, snippet]
 
     def _order(self) -> list[int]:
-        """Return all queries: the biggest gain, the biggest loss, one by chance, the second biggest gain, and so on."""
+        """Return all queries: the biggest gain, the biggest loss, a random one, the second biggest gain, and so on."""
         ranks = self._hits.ranks[self._compared].astype(np.float64)
         before, after = np.divide(1.0, ranks, out=np.zeros_like(ranks), where=ranks > 0)
         gain = after - before
         by_gain = np.argsort(-gain, kind="stable").tolist()
-        by_chance = sorted(range(len(gain)), key=lambda number: crc32(self._queries[number].query_id.encode()))
+        shuffled = sorted(range(len(gain)), key=lambda number: crc32(self._queries[number].query_id.encode()))
         gains = [number for number in by_gain if gain[number] > 0]
         losses = [number for number in reversed(by_gain) if gain[number] < 0]
-        mixed: Iterable[int | None] = chain.from_iterable(zip_longest(gains, losses, by_chance))
+        mixed: Iterable[int | None] = chain.from_iterable(zip_longest(gains, losses, shuffled))
         return list(dict.fromkeys(number for number in mixed if number is not None))
 
 
-def readable(text: str) -> str:
-    """Return text without the marks that reStructuredText sets around literals and references."""
-    return _LITERAL.sub(r"\1", _ROLE.sub(r"\1", text))
-
-
 def embeddable(value: Any) -> str:
-    """Return JSON that may stand in a script element: no text in it can end the element."""
+    """Return JSON that is safe inside a script element: no text in it can end the element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

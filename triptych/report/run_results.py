@@ -1,11 +1,13 @@
-"""All that a run measured, read from what its stages left."""
+"""The metrics of a run, read from the files that its stages wrote."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from triptych.artifacts import read_json, read_jsonl, read_rows
+from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import NamedInterval, read_intervals
+from triptych.evaluation.verdict import Verdicts
 from triptych.params.sections import Params
 
 CsvRow = dict[str, str]
@@ -13,19 +15,19 @@ CsvRow = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class RoundResults:
-    """How one round trained, and what was mined for it."""
+    """The training metrics of one round, and the mining metrics of its negatives."""
 
     name: str
-    figures: dict[str, Any]
+    metrics: dict[str, Any]
     steps: list[CsvRow]
-    dev: list[CsvRow]  # none where dev was not measured between
-    strengths: list[CsvRow]  # none where the round was not trained
+    dev: list[CsvRow]  # empty where dev was evaluated at the end only
+    strengths: list[CsvRow]  # empty where the round was not trained
     mined: dict[str, Any] | None  # None for a round without mining
 
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """The figures of every stage, as the stages wrote them."""
+    """The metrics of every stage, as the stages wrote them."""
 
     params: Params
     ingest: dict[str, Any]
@@ -35,16 +37,18 @@ class RunResults:
     examples: list[dict[str, Any]]
     tokens: dict[str, Any]
     rounds: list[RoundResults]
-    reranker: list[CsvRow]  # its steps; none where none was trained
+    reranker: list[CsvRow]  # its steps; empty where none was trained
     evaluation: dict[str, Any]
     intervals: list[NamedInterval]
     recall: list[CsvRow]
     heldout: list[CsvRow]
-    verdict: dict[str, Any]
+    chosen: ChosenOnDev
+    verdicts: Verdicts
 
 
 def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
-    """Read the metrics of all stages and the metadata of the tokens; a missing file is the user's to mend."""
+    """Read the metrics of all stages and the metadata of the tokens; raise `ArtifactError` where a file is missing."""
+    evaluation = read_json(metrics / "evaluate.json")
     return RunResults(
         params=params,
         ingest=read_json(metrics / "ingest.json"),
@@ -55,11 +59,12 @@ def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
         tokens=read_json(tokens),
         rounds=[_read_round(metrics, name, name in params.rounds.mine) for name in params.rounds.train],
         reranker=read_rows(metrics / "train_reranker.csv"),
-        evaluation=read_json(metrics / "evaluate.json"),
+        evaluation=evaluation,
         intervals=read_intervals(metrics / "evaluate" / "intervals.csv"),
         recall=read_rows(metrics / "evaluate" / "recall.csv"),
         heldout=read_rows(metrics / "evaluate" / "heldout_triplets.csv"),
-        verdict=read_json(metrics / "verdict.json"),
+        chosen=ChosenOnDev.from_record(evaluation["chosen_on_dev"]),
+        verdicts=Verdicts.read(metrics / "verdict.json"),
     )
 
 
@@ -67,7 +72,7 @@ def _read_round(metrics: Path, name: str, mined: bool) -> RoundResults:
     folder = metrics / "train"
     return RoundResults(
         name,
-        figures=read_json(folder / f"{name}.json"),
+        metrics=read_json(folder / f"{name}.json"),
         steps=read_rows(folder / f"{name}.csv"),
         dev=read_rows(folder / name / "dev.csv"),
         strengths=read_rows(folder / name / "strengths.csv"),

@@ -1,4 +1,4 @@
-"""The systems that are compared: their names and their order in tables and charts."""
+"""The systems that are compared: their display names and their order in tables and charts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,18 +10,18 @@ SYSTEMS = {
     "base_late": "base + BM25 + MaxSim",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
-    "tuned_late": "tuned + BM25 + MaxSim",  # late interaction, by its name in a table
-    "reranked": "tuned, reranked",  # whatever it is that the reranker orders anew
+    "tuned_late": "tuned + BM25 + MaxSim",  # MaxSim: the short name of late interaction
+    "reranked": "tuned, reranked",  # the hybrid or late interaction, reranked
 }
-SECOND_STAGES = ("base_late", "tuned_late", "reranked")  # what orders the hits of a first stage anew
+SECOND_STAGES = ("base_late", "tuned_late", "reranked")  # they rerank the hits of a first stage
 
 
 def system_name(system: str) -> str:
-    """Return what a system is called where people read it."""
+    """Return a system's display name."""
     return SYSTEMS.get(system, system.replace("_", " "))
 
 
 def in_order(systems: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return systems with what belongs to them: those we know in our order, then others."""
+    """Return the items of ``systems``: known systems in the order of `SYSTEMS`, then others by name."""
     order = [*(name for name in SYSTEMS if name in systems), *sorted(systems.keys() - SYSTEMS.keys())]
     return [(name, systems[name]) for name in order]

@@ -1,1 +1,1 @@
-"""The cross-encoder: pairs, lists, scores."""
+"""The cross-encoder: how it is loaded and saved, its pairs, training lists, losses and scores."""

@@ -1,4 +1,4 @@
-"""The cross-encoder: where it comes from, how it scores pairs of stored ids, and how it is saved."""
+"""Load a cross-encoder, score pairs of stored token ids with it, and save it."""
 
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 
 from triptych.artifacts import write_text
-from triptych.encoding.encode_texts import forward
+from triptych.encoding.encode_texts import forward_in_batches
 from triptych.errors import UserError
 from triptych.models.loading import device, locate
 from triptych.models.precision import Precision
@@ -20,7 +20,7 @@ from triptych.tokens.pair_store import PairStore
 from triptych.triplets.examples import Examples
 
 _PROBES = 32  # pairs whose scores are compared
-_SAME = 1e-3  # by which probabilities of a saved reranker may differ: other padding, other order of sums
+_TOLERANCE = 1e-3  # of the probabilities of a saved reranker: other padding, other order of sums
 
 
 def load_reranker(
@@ -28,9 +28,9 @@ def load_reranker(
 ) -> CrossEncoder:
     """Load a cross-encoder in float32 on the device at hand, in evaluation mode.
 
-    A model that is none gets a fresh head with one score, always the same head; ``start``, an embedder of the same
-    architecture, gives its transformer the weights to begin with. A decoder answers with a word: its score is the log
-    odds of yes against no. Raise `UserError` where it cannot be loaded; ``key`` is the param that names it.
+    A model that is not a cross-encoder gets a fresh head with one score, always with the same weights. ``start``, an
+    embedder of the same architecture, initializes the transformer. A decoder answers with a word: its score is the log
+    odds of yes against no. Raise `UserError` if the model cannot be loaded; ``key`` is the param that names it.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -51,18 +51,18 @@ def load_reranker(
     if start is not None:
         transformer = model[0].model
         getattr(transformer, transformer.base_model_prefix).load_state_dict(start[0].model.state_dict(), strict=False)
-    return _ready(model)
+    return _prepared(model)
 
 
-def load_saved(folder: Path) -> CrossEncoder:
-    """Load a reranker that a stage saved, as anyone would."""
-    return _ready(CrossEncoder(str(folder), device=str(device())))
+def load_saved_reranker(folder: Path) -> CrossEncoder:
+    """Load a reranker that a stage saved, as a plain cross-encoder."""
+    return _prepared(CrossEncoder(str(folder), device=str(device())))
 
 
 def has_fresh_head(model: CrossEncoder) -> bool:
-    """Return whether a cross-encoder as it was loaded scores with a head that nobody has trained."""
+    """Return whether a cross-encoder that was just loaded scores with a head that is not trained."""
     architectures = getattr(model[0].model.config, "architectures", None) or []
-    return not _answers_with_a_word(model) and not any("SequenceClassification" in one for one in architectures)
+    return not _is_decoder(model) and not any("SequenceClassification" in one for one in architectures)
 
 
 def pair_scores(
@@ -70,13 +70,14 @@ def pair_scores(
 ) -> np.ndarray:
     """Score pairs of text ids, int of shape (pairs, 2); return float32 of shape (pairs,), before any sigmoid.
 
-    ``label`` names the progress bar. Raise `UserError` where a score is not finite.
+    ``label`` names the progress bar. Raise `UserError` if a score is not finite.
     """
     scores = np.empty(len(pairs), np.float32)
-    made = forward(model, store.lengths(pairs), lambda rows: store.pad(pairs[rows]), precision, (label, "pairs"))
-    with closing(made):
-        for rows, out in made:
-            scores[rows] = out["scores"][: len(rows), 0].float().cpu().numpy()
+    lengths = store.lengths(pairs)
+    outputs = forward_in_batches(model, lengths, lambda rows: store.pad(pairs[rows]), precision, label, "pairs")
+    with closing(outputs):
+        for rows, output in outputs:
+            scores[rows] = output["scores"][: len(rows), 0].float().cpu().numpy()
     if not np.isfinite(scores).all():
         raise UserError(
             f"{label}: the reranker gives {(~np.isfinite(scores)).sum()} of {len(scores)} pairs a score that is not"
@@ -88,12 +89,13 @@ def pair_scores(
 def save_reranker(
     model: CrossEncoder, store: PairStore, probes: dict[tuple[int, int], tuple[str, str]], folder: Path, card: str
 ) -> float:
-    """Save a reranker into an existing folder, load it plainly again, and return how far its scores differ at most.
+    """Save a reranker into an existing folder, load it again, and return the largest difference of its scores.
 
-    ``probes`` are pairs by their text ids; scores are compared as probabilities, in float32. An adapter is merged
-    first. Raise AssertionError where the loaded model gives other scores than the one in memory does of stored ids.
+    ``probes`` are pairs of texts by their text ids. The loaded model scores the texts, the one in memory the stored
+    ids; scores are compared as probabilities, in float32. An adapter is merged first. Raise AssertionError if the
+    scores differ.
     """
-    extract_model_from_parallel(model, keep_fp32_wrapper=False)  # training in bf16 leaves its autocast around the model
+    extract_model_from_parallel(model, keep_fp32_wrapper=False)  # training in bf16 leaves the model wrapped in autocast
     if hasattr(model[0].model, "merge_and_unload"):
         model[0].model = model[0].model.merge_and_unload()
     model.requires_grad_(True)
@@ -102,31 +104,30 @@ def save_reranker(
     write_text(folder / "README.md", card)
     in_memory = 1 / (1 + np.exp(-pair_scores(model, store, np.array(list(probes)), "fp32", "saved").astype(np.float64)))
     loaded = CrossEncoder(str(folder), device=str(model.device))
-    texts = list(probes.values())
-    from_disk = loaded.predict(texts, activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
+    from_disk = loaded.predict(list(probes.values()), activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
     largest = float(np.abs(in_memory - from_disk).max())
-    if largest > _SAME:
+    if largest > _TOLERANCE:
         raise AssertionError(f"{folder}: the saved reranker's scores differ by {largest:.2g} from those in memory")
     return largest
 
 
 def probes(examples: Examples, texts: list[str]) -> dict[tuple[int, int], tuple[str, str]]:
-    """Return some anchors with their positives, as text ids and as texts, spread over the examples."""
+    """Return some anchors with their positives, as text ids and as texts, evenly spaced over the examples."""
     rows = np.unique(np.linspace(0, len(examples) - 1, _PROBES).astype(int))
     pairs = zip(examples.anchor[rows].tolist(), examples.positive[rows].tolist(), strict=True)
-    return {(first, second): (texts[first], texts[second]) for first, second in pairs}
+    return {(anchor, positive): (texts[anchor], texts[positive]) for anchor, positive in pairs}
 
 
-def _answers_with_a_word(model: CrossEncoder) -> bool:
+def _is_decoder(model: CrossEncoder) -> bool:
     return any(isinstance(one, LogitScore) for one in model)
 
 
-def _ready(model: CrossEncoder) -> CrossEncoder:
-    if _answers_with_a_word(model):
+def _prepared(model: CrossEncoder) -> CrossEncoder:
+    if _is_decoder(model):
         model[0].register_forward_pre_hook(_last_token_only)
     return model.eval()
 
 
 def _last_token_only(module: torch.nn.Module, inputs: tuple[dict[str, Any], ...]) -> None:
-    """Let a decoder compute the logits of the last token alone, as sentence-transformers' own preprocessing asks."""
+    """Let a decoder compute only the logits of the last token, as sentence-transformers' own preprocessing does."""
     inputs[0].setdefault("logits_to_keep", 1)

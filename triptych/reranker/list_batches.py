@@ -1,4 +1,4 @@
-"""What a reranker trains on: lists of pairs as batches, and the losses of their scores."""
+"""The reranker's training data: lists of pairs, their collator, and the losses of their scores."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from triptych.ids import TextIds
 from triptych.params.sections import TrainReranker
 from triptych.tokens.pair_store import PairStore
 from triptych.training.data.batch import Batch, Columns, Rows
@@ -15,7 +16,7 @@ from triptych.training.data.collator import like_length, positions_in_groups
 from triptych.training.data.training_data import TrainingData
 from triptych.training.losses import ContrastiveLoss
 from triptych.triplets.examples import Examples
-from triptych.triplets.sampling.reranker_lists import Lists
+from triptych.triplets.sampling.reranker_lists import RerankerLists
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,10 @@ class ListCollator:
 
 
 class ListLoss(ContrastiveLoss):
-    """A loss of the scores of lists, each a positive and its negatives."""
+    """A loss of lists of scores, each of a positive and its negatives."""
 
     def forward(self, vectors: Tensor, rows: Rows) -> Tensor:
-        """Return the scalar loss of scores (pairs, 1), in float32 whatever the model computes in."""
+        """Return the scalar loss of scores (pairs, 1), computed in float32 in any precision of the model."""
         with torch.autocast(vectors.device.type, enabled=False):
             return self.of_scores(vectors[:, 0][rows["pairs"]])
 
@@ -54,7 +55,7 @@ class ListLoss(ContrastiveLoss):
 
 
 class ListwiseLoss(ListLoss):
-    """Cross-entropy of the positive among its list (ListNet with one relevant text: Cao et al. 2007)."""
+    """Cross-entropy of the positive in its list (ListNet with one relevant text: Cao et al. 2007)."""
 
     def of_scores(self, scores: Tensor) -> Tensor:
         """Return the mean over the lists."""
@@ -62,7 +63,7 @@ class ListwiseLoss(ListLoss):
 
 
 class PointwiseLoss(ListLoss):
-    """Binary cross-entropy of each pair, where a positive counts ``positive_weight`` times."""
+    """Binary cross-entropy of each pair; a positive counts ``positive_weight`` times."""
 
     def __init__(self, positive_weight: float) -> None:
         super().__init__()
@@ -70,22 +71,25 @@ class PointwiseLoss(ListLoss):
 
     def of_scores(self, scores: Tensor) -> Tensor:
         """Return the mean over the pairs."""
-        wanted = torch.zeros_like(scores)
-        wanted[:, 0] = 1.0
-        return binary_cross_entropy_with_logits(scores, wanted, pos_weight=scores.new_tensor(self.positive_weight))
+        labels = torch.zeros_like(scores)
+        labels[:, 0] = 1.0
+        return binary_cross_entropy_with_logits(scores, labels, pos_weight=scores.new_tensor(self.positive_weight))
 
 
 def list_loss(params: TrainReranker) -> ListLoss:
-    """Return the loss that is asked for; a positive counts as much as its negatives where no weight is given."""
+    """Return the loss of ``params``; without ``positive_weight`` a positive counts as much as all its negatives."""
     if params.loss == "listwise":
         return ListwiseLoss()
     return PointwiseLoss(float(params.negatives if params.positive_weight is None else params.positive_weight))
 
 
 def list_training_data(
-    examples: Examples, lists: Lists, passages: np.ndarray, store: PairStore, params: TrainReranker, fixed: bool
+    examples: Examples, lists: RerankerLists, passage_ids: TextIds, store: PairStore, params: TrainReranker, fixed: bool
 ) -> TrainingData:
-    """Return lists in the order of training, as many steps of ``params.batch_size`` as they fill."""
+    """Return the lists in the order of training, in batches of ``params.batch_size``.
+
+    ``passage_ids`` has the text id of every chunk of the corpus; ``fixed`` pads all pairs to ``max_length``.
+    """
     columns = {
         "anchor": examples.anchor[lists.example],
         "positive": examples.positive[lists.example],
@@ -93,4 +97,4 @@ def list_training_data(
         "negatives": lists.negatives,
     }
     schedule = FixedSchedule.from_columns(columns, params.batch_size)
-    return TrainingData(schedule, ListCollator(store, passages, fixed), params.loss, params.steps)
+    return TrainingData(schedule, ListCollator(store, passage_ids, fixed), params.loss, params.steps)

@@ -1,4 +1,4 @@
-"""How a cross-encoder reads pairs, learned from the model itself, and the ids of texts as its pairs need them."""
+"""How a cross-encoder formats pairs, derived from the model itself, and the token ids of texts for its pairs."""
 
 import logging
 from itertools import pairwise
@@ -11,14 +11,14 @@ from sentence_transformers import CrossEncoder
 from triptych.errors import UserError
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.params.sections import Params, Tokenize
-from triptych.tokens.pair_store import PairFrame, PairStore
+from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import TokenStore, open_store, pack
-from triptych.tokens.tokenizing import tokenize
+from triptych.tokens.tokenizing import token_ids, tokenize
 from triptych.triplets.examples import read_texts
 
 log = logging.getLogger(__name__)
 _ROLES = ("query", "passage")
-# Ends, beginnings and lengths at which a tokenizer may join what belongs to the frame with what belongs to a text.
+# Texts whose ends, beginnings and lengths may make a tokenizer merge a token of the frame with one of a text.
 _PROBES = [
     ("sort a list", "join two tables on a key"),
     ("What is np.max()?", "(numpy) Return the maximum, along an axis."),
@@ -29,24 +29,28 @@ _PROBES = [
 
 
 class PairFormat(NamedTuple):
-    """The frame of a pair, and by role what is tokenized together with a text because it may join with it."""
+    """The frame of a pair, and the parts of it that are tokenized with a text because they may merge with it."""
 
-    frame: PairFrame
-    heads: dict[str, str]
-    tails: dict[str, str]
+    frame: PairTemplate
+    heads: dict[str, str]  # by role: what precedes the text
+    tails: dict[str, str]  # by role: what follows the text
+
+    def with_frame(self, text: str, role: str) -> str:
+        """Return a text with the parts of the frame that are tokenized with it."""
+        return self.heads[role] + text + self.tails[role]
 
 
 def format_of(model: CrossEncoder) -> PairFormat:
-    """Return how a model puts two texts together: special tokens around them, or a chat template.
+    """Return how a model formats two texts: with special tokens around them, or by a chat template.
 
-    Raise `UserError` where it does so in a way that this cannot repeat.
+    Raise `UserError` if the chat template does not contain both texts.
     """
     tokenizer = model.tokenizer
     left, pad = tokenizer.padding_side == "left", int(tokenizer.pad_token_id)
     bare = dict.fromkeys(_ROLES, "")
     if "message" not in model[0].modality_config:
         (before, between, after), types = _around(tokenizer)
-        return PairFormat(PairFrame(before, between, after, types, False, left, pad), bare, bare)
+        return PairFormat(PairTemplate(before, between, after, types, False, left, pad), bare, bare)
     first, second = "\u2460query\u2460", "\u2461document\u2461"
     formatter = model[0].input_formatter
     prompt = model.prompts.get(model.default_prompt_name, "") if model.default_prompt_name else ""
@@ -54,52 +58,54 @@ def format_of(model: CrossEncoder) -> PairFormat:
     if prompt:
         messages = formatter.prepend_prompt_to_messages(messages, prompt)
     rendered = tokenizer.apply_chat_template(messages[0], tokenize=False)
-    opens, found_first, rest = rendered.partition(first)
-    divides, found_second, closes = rest.partition(second)
-    if not (found_first and found_second):
+    opening, has_first, rest = rendered.partition(first)
+    middle, has_second, closing = rest.partition(second)
+    if not (has_first and has_second):
         raise UserError(
-            "train_reranker.base or mine.guide: its chat template has no place for the roles query and document; take a"
-            " reranker in the form that sentence-transformers' CrossEncoder loads"
+            "train_reranker.base or mine.guide: its chat template does not use the roles query and document; take a"
+            " reranker in the format that sentence-transformers' CrossEncoder loads"
         )
-    # Byte-pair encodings join spaces to the word behind them, and line ends to punctuation before them.
-    opens, head = _trailing(opens)
-    tail, divides = _leading(divides)
-    divides, second_head = _trailing(divides)
-    second_tail, closes = _leading(closes)
-    before, between, after = (
-        tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) for part in (opens, divides, closes)
-    )
-    frame = PairFrame(before, between, after, None, True, left, pad)
+    # Byte-pair encodings merge spaces with the word after them, and line ends with punctuation before them.
+    opening, head = _split_trailing(opening)
+    tail, middle = _split_leading(middle)
+    middle, second_head = _split_trailing(middle)
+    second_tail, closing = _split_leading(closing)
+    before, between, after = map(tuple, token_ids(tokenizer, [opening, middle, closing], special=False))
+    frame = PairTemplate(before, between, after, None, True, left, pad)
     return PairFormat(frame, {"query": head, "passage": second_head}, {"query": tail, "passage": second_tail})
 
 
 def pair_store(model: CrossEncoder, texts: Path, tokens: Path, params: Params, max_length: int) -> PairStore:
-    """Return the ids of all texts as the pairs of ``model`` need them: the token store's, or tokenized here, once.
+    """Return the ids of all texts for the pairs of ``model``: those of the token store, or tokenized here, once.
 
-    The store serves where the tokenizer is that of the embedder, texts carry no prompt, and no longer ones are wanted.
-    Raise `UserError` where pairs of the model cannot be put together.
+    The token store is used if it has the model's tokenizer, no prompts, and texts that are long enough. Raise
+    `UserError` if pairs of the model cannot be built from the ids of their texts.
     """
-    form = format_of(model)
-    room = max_length - len(form.frame)
+    pair_format = format_of(model)
+    room = max_length - len(pair_format.frame)
     if room < 2:
         raise UserError(
-            f"train_reranker.max_length or mine.guide_max_length: {max_length} tokens, of which the model's own are"
-            f" {len(form.frame)}; raise it"
+            f"train_reranker.max_length or mine.guide_max_length: {max_length} tokens, of which the model needs"
+            f" {len(pair_format.frame)} for itself; raise it"
         )
-    _check(model, form, max_length)
-    opening, closing = _special(model.tokenizer)
+    _check(model, pair_format, max_length)
+    opening, closing = _special_tokens(model.tokenizer)
     plain = not any(
-        [*form.heads.values(), *form.tails.values(), params.model.query_prompt, params.model.passage_prompt]
+        [
+            *pair_format.heads.values(),
+            *pair_format.tails.values(),
+            params.model.query_prompt,
+            params.model.passage_prompt,
+        ]
     )
     fingerprint = tokenizer_fingerprint(model)
     if plain:
         stored = _stored(tokens, fingerprint)
         if stored is not None and int(stored.metadata["max_length"]) - opening - closing >= room:
-            return PairStore(stored, opening, closing, form.frame, max_length)
-    log.info("texts are tokenized for the reranker")
-    return PairStore(
-        _tokenized(model.tokenizer, form, texts, params.tokenize, max_length), 0, 0, form.frame, max_length
-    )
+            return PairStore(stored, opening, closing, pair_format.frame, max_length)
+    log.info("tokenizing the texts for the reranker")
+    own = _tokenized(model.tokenizer, pair_format, texts, params.tokenize, max_length)
+    return PairStore(own, 0, 0, pair_format.frame, max_length)
 
 
 def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
@@ -109,66 +115,64 @@ def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
         return None
 
 
-def _tokenized(tokenizer: Any, form: PairFormat, folder: Path, params: Tokenize, max_length: int) -> TokenStore:
+def _tokenized(tokenizer: Any, pair_format: PairFormat, folder: Path, params: Tokenize, max_length: int) -> TokenStore:
     roles, texts = read_texts(folder)
-    framed = [form.heads[role] + text + form.tails[role] for role, text in zip(roles, texts, strict=True)]
+    framed = [pair_format.with_frame(text, role) for role, text in zip(roles, texts, strict=True)]
     rows = [row[:max_length] for row in tokenize(tokenizer, framed, params, special=False)]
     return pack(rows, {"max_length": max_length})
 
 
 def _around(tokenizer: Any) -> tuple[list[tuple[int, ...]], tuple[int, ...] | None]:
     """Return the special tokens before, between and after two texts, and the token type of each of the five parts."""
-    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("list", "table"))
-    made = tokenizer("list", "table")
-    ids, found = made["input_ids"], made.get("token_type_ids")
-    start = _place(ids, first, 0)
-    other = _place(ids, second, start + len(first))
-    cuts = [0, start, start + len(first), other, other + len(second), len(ids)]
+    first, second = token_ids(tokenizer, ["list", "table"], special=False)
+    pair = tokenizer("list", "table")
+    ids, type_ids = pair["input_ids"], pair.get("token_type_ids")
+    first_start = _index_of(ids, first, 0)
+    second_start = _index_of(ids, second, first_start + len(first))
+    cuts = [0, first_start, first_start + len(first), second_start, second_start + len(second), len(ids)]
     parts = [tuple(ids[left:right]) for left, right in pairwise(cuts)]
     types = None
-    if found is not None:
-        types = tuple(found[left] if left < right else 0 for left, right in pairwise(cuts))
+    if type_ids is not None:
+        types = tuple(type_ids[left] if left < right else 0 for left, right in pairwise(cuts))
     return [parts[0], parts[2], parts[4]], types
 
 
-def _special(tokenizer: Any) -> tuple[int, int]:
-    """Return how many special tokens stand before and after a text that is alone."""
-    plain = tokenizer("list", add_special_tokens=False)["input_ids"]
-    framed = tokenizer("list")["input_ids"]
-    start = _place(framed, plain, 0)
+def _special_tokens(tokenizer: Any) -> tuple[int, int]:
+    """Return how many special tokens a single text gets at its beginning and at its end."""
+    (plain,), (framed,) = (token_ids(tokenizer, ["list"], special) for special in (False, True))
+    start = _index_of(framed, plain, 0)
     return start, len(framed) - start - len(plain)
 
 
-def _place(ids: list[int], part: list[int], start: int) -> int:
-    return next(place for place in range(start, len(ids) + 1) if ids[place : place + len(part)] == part)
+def _index_of(ids: list[int], part: list[int], start: int) -> int:
+    return next(index for index in range(start, len(ids) + 1) if ids[index : index + len(part)] == part)
 
 
-def _trailing(text: str) -> tuple[str, str]:
-    kept = text.rstrip(" ")
-    return kept, text[len(kept) :]
+def _split_trailing(text: str) -> tuple[str, str]:
+    """Return the text without the spaces at its end, and these."""
+    stripped = text.rstrip(" ")
+    return stripped, text[len(stripped) :]
 
 
-def _leading(text: str) -> tuple[str, str]:
-    kept = text.lstrip()
-    return text[: len(text) - len(kept)], kept
+def _split_leading(text: str) -> tuple[str, str]:
+    """Return the white space at the beginning of a text, and the text without it."""
+    stripped = text.lstrip()
+    return text[: len(text) - len(stripped)], stripped
 
 
-def _check(model: CrossEncoder, form: PairFormat, max_length: int) -> None:
-    """Compare pairs put together here to those that the model itself makes of texts."""
-    rows = []
-    for pair in _PROBES:
-        for role, text in zip(_ROLES, pair, strict=True):
-            whole = form.heads[role] + text + form.tails[role]
-            rows.append(model.tokenizer(whole, add_special_tokens=False, verbose=False)["input_ids"])
-    made = PairStore(pack(rows, {"max_length": max_length}), 0, 0, form.frame, max_length)
+def _check(model: CrossEncoder, pair_format: PairFormat, max_length: int) -> None:
+    """Compare pairs built here from the ids of their texts with those that the model itself makes of the texts."""
+    framed = [pair_format.with_frame(text, role) for pair in _PROBES for role, text in zip(_ROLES, pair, strict=True)]
+    rows = token_ids(model.tokenizer, framed, special=False)
+    store = PairStore(pack(rows, {"max_length": max_length}), 0, 0, pair_format.frame, max_length)
     before, model.max_seq_length = model.max_seq_length, max_length
     features = model.preprocess(_PROBES)
     model.max_seq_length = before
     for number in range(len(_PROBES)):
-        ids = features["input_ids"][number][features["attention_mask"][number].bool()].numpy()
-        ours, _ = made[2 * number, 2 * number + 1]
-        if not np.array_equal(ours, ids):
+        expected = features["input_ids"][number][features["attention_mask"][number].bool()].numpy()
+        ids, _ = store[2 * number, 2 * number + 1]
+        if not np.array_equal(ids, expected):
             raise UserError(
-                "train_reranker.base or mine.guide: this model's tokenizer joins the two texts of a pair in a way that"
-                f" Triptych cannot repeat from their ids ({_PROBES[number][0][:20]!r}); take another reranker"
+                "train_reranker.base or mine.guide: this model's tokenizer merges the two texts of a pair in a way that"
+                f" Triptych cannot reproduce from their ids ({_PROBES[number][0][:20]!r}); take another reranker"
             )

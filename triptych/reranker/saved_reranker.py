@@ -1,4 +1,4 @@
-"""Which model the reranker starts from, and whether a folder holds a trained one. Loads no model."""
+"""Which model the reranker starts from, and whether a folder contains a trained one. Loads no model."""
 
 from pathlib import Path
 
@@ -8,27 +8,26 @@ from triptych.params.sections import Model, Params, Train
 
 
 def model_of(params: Params) -> Model:
-    """Return what model the reranker begins as: the one that is named, or the embedder's base."""
-    wanted = params.train_reranker
-    if wanted.base is None:
+    """Return the model that the reranker starts from: ``train_reranker.base``, or the embedder's base model."""
+    settings = params.train_reranker
+    if settings.base is None:
         return params.model
-    return Model(base=wanted.base, revision=wanted.revision, query_prompt="", passage_prompt="")
+    return Model(base=settings.base, revision=settings.revision, query_prompt="", passage_prompt="")
 
 
 def settings_of(params: Params) -> Train:
-    """Return how the reranker trains: as the embedder does, but for what ``train_reranker`` names."""
-    own = params.train_reranker
-    named = {name: getattr(own, name) for name in ("seed", "method", "batch_size")}
-    return params.train.model_copy(update=named | {"load_in": "full"})
+    """Return the settings of the reranker's training: those of ``train``, overridden by those of ``train_reranker``."""
+    overrides = {name: getattr(params.train_reranker, name) for name in ("seed", "method", "batch_size")}
+    return params.train.model_copy(update=overrides | {"load_in": "full"})
 
 
-def no_reranker(folder: Path, why: str) -> None:
-    """Say in an existing folder why there is no reranker in it."""
-    write_text(folder / "README.md", f"# No reranker\n\n{why[:1].upper()}{why[1:]}.\n")
+def no_reranker(folder: Path, reason: str) -> None:
+    """Write into an existing folder a README.md with the reason why it contains no reranker."""
+    write_text(folder / "README.md", f"# No reranker\n\n{reason[:1].upper()}{reason[1:]}.\n")
 
 
 def has_reranker(folder: Path) -> bool:
-    """Return whether there is a reranker in a folder that a stage wrote."""
+    """Return whether a folder that a stage wrote contains a reranker; raise `ArtifactError` if it is missing."""
     if not folder.is_dir():
         raise ArtifactError(folder, "is missing")
     return (folder / "config.json").exists() or (folder / "modules.json").exists()

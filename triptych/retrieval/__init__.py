@@ -1,1 +1,1 @@
-"""Dense and lexical search, their fusion, reranking and late interaction. Knows no model."""
+"""Dense and lexical search, their fusion, reranking and late interaction, on vectors and scores: without models."""

@@ -1,33 +1,35 @@
-"""Dense search: inner product over unit vectors with FAISS, exact up to a number of passages."""
+"""Dense search: inner product of unit vectors with FAISS, exact up to a number of passages."""
 
 import faiss
 import numpy as np
 
-_PROBED = 1 / 16  # share of the lists that an approximate search looks into
-_TRAINED = 64  # passages per list that its centers are made of
+from triptych.ids import Vectors
+
+_PROBED = 1 / 16  # share of the inverted lists that an approximate search visits
+_TRAINED = 64  # passages per list that its centers are trained on
 
 
 class DenseIndex:
-    """Passages that can be searched block after block; exact, or by inverted lists where there are too many.
+    """A dense index in memory: exact, or with inverted lists above ``exact_up_to`` passages.
 
-    The exact search computes all products and keeps no copy of the passages (``IndexFlatIP`` would); where this
-    build of FAISS has a GPU it runs there. Above ``exact_up_to`` passages they are put into √n lists around centers
-    found by k-means with a fixed seed (``IndexIVFFlat``), and a sixteenth of the lists is searched.
+    The exact search computes all products without a copy of the passages (``IndexFlatIP`` would keep one), on the GPU
+    if this build of FAISS has one. The approximate search puts passages into √n lists around centers found by k-means
+    with a fixed seed (``IndexIVFFlat``), and visits a sixteenth of the lists.
     """
 
-    def __init__(self, passages: np.ndarray, exact_up_to: int = 1_000_000) -> None:
-        self._passages = np.ascontiguousarray(passages)
+    def __init__(self, passage_vectors: Vectors | np.ndarray, exact_up_to: int = 1_000_000) -> None:
+        self._passages = np.ascontiguousarray(passage_vectors)
         self._gpu = faiss.StandardGpuResources() if getattr(faiss, "get_num_gpus", lambda: 0)() else None
-        self._lists = None if len(passages) <= exact_up_to else self._approximate()
+        self._lists = None if len(passage_vectors) <= exact_up_to else self._approximate()
 
-    def search(self, queries: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, query_vectors: Vectors | np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the best passages of each query: rows (int64) and cosine similarities (float32).
 
-        ``queries`` are float32 of shape (queries, dimensions) with rows of length 1, like the passages. Both outputs
-        are of shape (queries, min(depth, passages)), best first, ties by row. An approximate search that finds fewer
-        fills up with row -1 and score -inf.
+        ``query_vectors`` are float32 of shape (queries, dimensions) with rows of length 1, like the passages. Both
+        outputs have shape (queries, min(depth, passages)), best first, ties by row. If an approximate search finds
+        fewer, the rest are row -1 and score -inf.
         """
-        queries, depth = np.ascontiguousarray(queries), min(depth, len(self._passages))
+        queries, depth = np.ascontiguousarray(query_vectors), min(depth, len(self._passages))
         if self._lists is not None:
             scores, rows = self._lists.search(queries, depth)
             scores[rows < 0] = -np.inf
@@ -49,6 +51,8 @@ class DenseIndex:
         return index
 
 
-def search(queries: np.ndarray, passages: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
+def search(
+    query_vectors: Vectors | np.ndarray, passage_vectors: Vectors | np.ndarray, depth: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Search passages once and exactly; see `DenseIndex.search`."""
-    return DenseIndex(passages, len(passages)).search(queries, depth)
+    return DenseIndex(passage_vectors, len(passage_vectors)).search(query_vectors, depth)

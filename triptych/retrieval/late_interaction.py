@@ -1,8 +1,7 @@
-"""Late interaction: a passage scored token by token, by vectors that the embedder has made before it pools them.
+"""Late interaction: rerank the best hits of a first stage with the embedder's token vectors from before pooling.
 
-The score is MaxSim: for each token of the question the cosine similarity of the closest token of the passage, and their
-mean (Khattab & Zaharia 2020, "ColBERT", SIGIR; theirs is the sum, which orders the passages of a question alike). It
-orders the best hits of a first stage anew.
+The score is MaxSim: for each token of the query the cosine similarity of the closest token of the passage, averaged
+over the query (Khattab & Zaharia 2020, "ColBERT", SIGIR, use the sum, which ranks the passages of a query alike).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +19,19 @@ _CODES, _OFFSETS = "tokens.i8", "token_offsets.npy"
 
 @dataclass(frozen=True, slots=True)
 class TokenVectors:
-    """The token vectors of passages as directions in eight bits: a code has no scale, since only its angle counts."""
+    """The token vectors of passages in int8, without scales: cosine similarity needs only the directions."""
 
     codes: np.ndarray  # int8, shape (tokens, dimensions)
-    offsets: np.ndarray  # int64, shape (passages + 1,): where the tokens of each passage begin; each has one at least
+    offsets: np.ndarray  # int64, shape (passages + 1,): start of each passage's tokens; each has at least one
 
     @classmethod
     def of(cls, passages: Sequence[np.ndarray]) -> Self:
-        """Join the codes of passages, at least one, int8 of shape (tokens, dimensions) each."""
+        """Concatenate the codes of at least one passage, int8 of shape (tokens, dimensions) each."""
         return cls(np.concatenate(passages), np.cumsum([0, *map(len, passages)], dtype=np.int64))
 
     @classmethod
     def join(cls, blocks: Sequence[Self]) -> Self:
-        """Put blocks of passages, at least one, one behind the other."""
+        """Concatenate at least one block of passages."""
         lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
         codes = np.concatenate([block.codes for block in blocks]) if len(blocks) > 1 else blocks[0].codes
         return cls(codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
@@ -51,37 +50,42 @@ class TokenVectors:
         return len(self.offsets) - 1
 
     def vectors(self, rows: Sequence[int]) -> np.ndarray:
-        """Return the token vectors of some passages one after another; float32 of length 1."""
+        """Return the concatenated token vectors of some passages; float32 with rows of length 1."""
         codes = np.concatenate([self.codes[self.offsets[row] : self.offsets[row + 1]] for row in rows])
         vectors = codes.astype(np.float32)
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
 
-    def max_sim(self, question: np.ndarray, rows: Sequence[int]) -> np.ndarray:
-        """Return the score of some passages, at least one, in [-1, 1]; float32 of shape (rows,).
+    def max_sim(self, query_vectors: np.ndarray, rows: Sequence[int]) -> np.ndarray:
+        """Return the scores of at least one passage, in [-1, 1]; float32 of shape (rows,).
 
-        ``question`` are the token vectors of a question, float32 of shape (tokens, dimensions), rows of length 1.
+        ``query_vectors`` are the token vectors of a query, float32 of shape (tokens, dimensions), rows of length 1.
+
+        >>> passages = [np.array([[127, 0], [0, 127]], np.int8), np.array([[127, 0]], np.int8)]
+        >>> TokenVectors.of(passages).max_sim(np.eye(2, dtype=np.float32), [0, 1]).tolist()
+        [1.0, 0.5]
         """
         starts = np.cumsum([0, *(self.offsets[row + 1] - self.offsets[row] for row in rows)])[:-1]
-        return np.maximum.reduceat(question @ self.vectors(rows).T, starts, axis=1).mean(axis=0)
+        return np.maximum.reduceat(query_vectors @ self.vectors(rows).T, starts, axis=1).mean(axis=0)
 
 
 def late_scores(
-    first: Run, questions: Mapping[str, np.ndarray], tokens: TokenVectors, row_of: Mapping[str, int], depth: int
+    first: Run, query_vectors: Mapping[str, np.ndarray], tokens: TokenVectors, row_of: Mapping[str, int], depth: int
 ) -> Run:
     """Score the best ``depth`` hits of each query by late interaction.
 
-    ``questions`` are the token vectors of each query, ``row_of`` the row of each chunk in ``tokens``.
+    ``query_vectors`` are the token vectors of each query, ``row_of`` the row of each chunk in ``tokens``.
     """
-    found: Run = {}
-    for query, hits in first.items():
+    run: Run = {}
+    for query_id, hits in first.items():
         top = list(best(hits, depth))
-        scores = tokens.max_sim(questions[query], [row_of[one] for one in top]) if top else np.empty(0)
-        found[query] = dict(zip(top, scores.tolist(), strict=True))
-    return found
+        rows = [row_of[chunk_id] for chunk_id in top]
+        scores = tokens.max_sim(query_vectors[query_id], rows) if top else np.empty(0)
+        run[query_id] = dict(zip(top, scores.tolist(), strict=True))
+    return run
 
 
 def save_tokens(folder: Path, blocks: Iterable[TokenVectors]) -> int:
-    """Write token vectors block after block into an existing folder; return how many bytes."""
+    """Write token vectors block by block into an existing folder; return the number of bytes."""
     lengths = []
     with (folder / _CODES).open("wb") as file:
         for block in blocks:
@@ -92,6 +96,6 @@ def save_tokens(folder: Path, blocks: Iterable[TokenVectors]) -> int:
 
 
 def coded(vectors: np.ndarray) -> np.ndarray:
-    """Round token vectors, float32 of shape (tokens, dimensions), so that the largest number of each becomes 127."""
+    """Quantize token vectors, float32 of shape (tokens, dimensions), so that the largest value of each becomes 127."""
     largest = np.abs(vectors).max(axis=1, keepdims=True)
     return np.rint(vectors * (LEVELS / np.where(largest > 0, largest, 1))).astype(np.int8)

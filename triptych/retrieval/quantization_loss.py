@@ -1,4 +1,4 @@
-"""What a stored index loses against an exact search in float32."""
+"""The loss of a stored index against an exact search in float32."""
 
 from collections.abc import Sequence
 
@@ -6,30 +6,30 @@ import numpy as np
 
 from triptych.corpus.records import Qrels, Query
 from triptych.evaluation.metrics import mean_metric
+from triptych.ids import Vectors
 from triptych.retrieval.dense import search
-from triptych.retrieval.rankings import deepest, to_run
-from triptych.retrieval.vector_index import StoredIndex
+from triptych.retrieval.rankings import search_depth, to_run
+from triptych.retrieval.vector_index import VectorIndex
 
 _BEST = 10
 
 
-def fidelity(
-    stored: StoredIndex,
-    passages: np.ndarray,
-    questions: np.ndarray,
+def quantization_loss(
+    index: VectorIndex,
+    passage_vectors: Vectors | np.ndarray,
+    query_vectors: Vectors | np.ndarray,
     queries: Sequence[Query],
     chunk_ids: Sequence[str],
     qrels: Qrels,
     depth: int,
 ) -> dict[str, dict[str, float]]:
-    """Return mrr@10 of both on the queries, and which share of the exact search's ten best the index has in its own.
+    """Return mrr@10 of both searches on the queries, and the recall@10 of the index against the exact search.
 
-    ``passages`` and ``questions`` are the float32 vectors of chunks and queries; ``depth`` hits are asked for, as a
-    search does.
+    Both search to ``depth``, as the index does in use.
     """
-    deep = deepest(queries, max(depth, _BEST))
-    exact, ours = search(questions, passages, deep), stored.search(questions, deep)
-    pairs = zip(exact[0][:, :_BEST], ours[0][:, :_BEST], strict=True)
-    shared = float(np.mean([len(np.intersect1d(*pair)) / len(pair[0]) for pair in pairs]))
-    mrr = [mean_metric("mrr@10", qrels, to_run(queries, chunk_ids, *found, _BEST)) for found in (exact, ours)]
-    return {"float32": {"mrr@10": mrr[0]}, "index": {"mrr@10": mrr[1], "recall@10": shared}}
+    search_to = search_depth(queries, max(depth, _BEST))
+    exact, stored = search(query_vectors, passage_vectors, search_to), index.search(query_vectors, search_to)
+    pairs = zip(exact[0][:, :_BEST], stored[0][:, :_BEST], strict=True)
+    recall = float(np.mean([len(np.intersect1d(*pair)) / len(pair[0]) for pair in pairs]))
+    mrr = [mean_metric("mrr@10", qrels, to_run(queries, chunk_ids, *hits, _BEST)) for hits in (exact, stored)]
+    return {"float32": {"mrr@10": mrr[0]}, "index": {"mrr@10": mrr[1], "recall@10": recall}}

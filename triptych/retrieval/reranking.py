@@ -1,4 +1,4 @@
-"""Reranking: the best hits of a first stage, ordered anew by another model's scores as far as dev trusts them."""
+"""Rerank the best hits of a first stage with another model's scores, with the weight that is best on dev."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from triptych.retrieval.fusion import Fusion
 
 @dataclass(frozen=True, slots=True)
 class Reranking:
-    """The best ``depth`` hits are ranked by both scores, standardized; ``weight`` is the reranker's, 0 is not to."""
+    """Rerank the best ``depth`` hits by both standardized scores; ``weight`` is the reranker's, 0 disables it."""
 
     depth: int
     weight: float
@@ -18,21 +18,22 @@ class Reranking:
         return f"the best {self.depth} with weight {self.weight:g}" if self.weight else "nothing"
 
     def rerank(self, first: Run, scores: Run) -> Run:
-        """Return the hits of a first stage in their new order, those behind the best ``depth`` as they were.
+        """Return the hits of a first stage in their new order; those after the best ``depth`` keep their order.
 
-        ``scores`` are the reranker's, of the best ``depth`` hits of each query at least. The scores returned descend
-        with the order; equal ones follow by chunk id, as everywhere.
+        ``scores`` are the reranker's, of at least the best ``depth`` hits of each query. The scores returned descend;
+        equal ones are sorted by chunk id.
         """
-        return {query: self._one(hits, scores[query]) for query, hits in first.items()}
+        return {query: self._reranked(hits, scores[query]) for query, hits in first.items()}
 
-    def _one(self, hits: dict[str, float], scores: dict[str, float]) -> dict[str, float]:
+    def _reranked(self, hits: dict[str, float], scores: dict[str, float]) -> dict[str, float]:
         top = best(hits, self.depth)
         if not self.weight or not top:
             return hits
-        fused = Fusion("zscore", self.weight).fuse({"": {one: scores[one] for one in top}}, {"": top}, len(top))[""]
+        reranker_scores = {chunk: scores[chunk] for chunk in top}
+        fused = Fusion("zscore", self.weight).fuse({"": reranker_scores}, {"": top}, len(top))[""]
         lowest = min(fused.values())
-        behind = [one for one in ranked(hits) if one not in top]
-        return fused | {chunk: lowest - place for place, chunk in enumerate(behind, start=1)}
+        others = [chunk for chunk in ranked(hits) if chunk not in top]
+        return fused | {chunk: lowest - rank for rank, chunk in enumerate(others, start=1)}
 
 
 def choose_reranking(
@@ -40,12 +41,12 @@ def choose_reranking(
     scores: Run,
     candidates: Iterable[Reranking],
     qrels: Qrels,
-    measure: Callable[[Qrels, Run], float],
+    metric: Callable[[Qrels, Run], float],
 ) -> tuple[Reranking, dict[Reranking, float]]:
-    """Return the candidate that is best by ``measure`` on ``qrels``, which must be dev's, and the mean of each.
+    """Return the candidate that is best by ``metric`` on ``qrels``, which must be those of dev, and the mean of each.
 
-    Of equal means the smaller weight wins, then the smaller depth: what does not help is not done. Raise ValueError
-    without a candidate.
+    Of equal means the smaller weight wins, then the smaller depth: rerank no more than helps. Raise ValueError without
+    a candidate.
     """
-    means = {one: measure(qrels, one.rerank(first, scores)) for one in candidates}
-    return max(means, key=lambda one: (means[one], -one.weight, -one.depth)), means
+    means = {reranking: metric(qrels, reranking.rerank(first, scores)) for reranking in candidates}
+    return max(means, key=lambda reranking: (means[reranking], -reranking.weight, -reranking.depth)), means

@@ -9,7 +9,7 @@ from triptych.serving.searcher import Searcher
 
 
 class TriptychRetriever(BaseRetriever):
-    """Finds documents for a question: ``TriptychRetriever(searcher=Searcher(), k=5).invoke("how do I ...")``."""
+    """Retrieves documents for a question: ``TriptychRetriever(searcher=Searcher(), k=5).invoke("how do I ...")``."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

@@ -7,7 +7,7 @@ from triptych.serving.searcher import Searcher
 
 
 class TriptychRetriever(BaseRetriever):
-    """Finds nodes for a question: ``TriptychRetriever(Searcher(), k=5).retrieve("how do I ...")``."""
+    """Retrieves nodes for a question: ``TriptychRetriever(Searcher(), k=5).retrieve("how do I ...")``."""
 
     def __init__(self, searcher: Searcher, k: int = 10, category: str | None = None) -> None:
         super().__init__()

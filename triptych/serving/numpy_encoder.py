@@ -1,7 +1,6 @@
-"""The query side of an embedder: of a BERT without PyTorch, which takes longer to import than a search may take.
+"""Query encoders: BERT in numpy, because importing PyTorch takes longer than a search, and sentence-transformers.
 
-That is only for models of which stage ``index`` has seen that the vectors come out the same; the others are loaded with
-sentence-transformers.
+The numpy encoder is used only where stage ``index`` has checked that it returns the same vectors.
 """
 
 import json
@@ -15,12 +14,12 @@ from safetensors.numpy import load_file
 from scipy.special import erf
 from tokenizers import Tokenizer
 
-_PADDED = {"bert": False, "roberta": True, "xlm-roberta": True}  # whether positions are counted from the padding on
+_PADDED = {"bert": False, "roberta": True, "xlm-roberta": True}  # whether position ids start after the padding id
 
 
 @dataclass(frozen=True, slots=True)
 class NumpyEncoderSettings:
-    """What a saved embedder does around its transformer."""
+    """A saved embedder's settings around its transformer."""
 
     max_length: int
     pooling: Literal["mean", "cls"]
@@ -31,11 +30,11 @@ class NumpyEncoder:
     """A transformer encoder (Devlin et al. 2019) in numpy: float32, a text at a time."""
 
     def __init__(self, folder: Path, settings: NumpyEncoderSettings) -> None:
-        """Read a saved model; raise ValueError or KeyError where it is not of the kind that is computed here."""
+        """Read a saved model; raise ValueError or KeyError where its architecture is not supported."""
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind, activation = config["model_type"], config["hidden_act"]
         if kind not in _PADDED or activation != "gelu":
-            raise ValueError(f"{folder}: {kind} with {activation} is not computed here")
+            raise ValueError(f"{folder}: {kind} with {activation} is not supported")
         self._settings, self._heads = settings, config["num_attention_heads"]
         self._layers, self._epsilon = config["num_hidden_layers"], config["layer_norm_eps"]
         self._first = config["pad_token_id"] + 1 if _PADDED[kind] else 0
@@ -50,8 +49,8 @@ class NumpyEncoder:
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Encode the tokens of queries, the prompt before each: float32 of shape (tokens, dimensions), of length 1."""
-        found = [self._states(self._ids(self._settings.prompt + text)) for text in texts]
-        return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in found]
+        token_states = [self._states(self._ids(self._settings.prompt + text)) for text in texts]
+        return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in token_states]
 
     def _ids(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer.encode(text).ids)
@@ -62,11 +61,11 @@ class NumpyEncoder:
         return pooled / np.linalg.norm(pooled)
 
     def _states(self, ids: np.ndarray) -> np.ndarray:
-        of = "embeddings"
+        prefix = "embeddings"
         positions = self._first + np.arange(len(ids))
-        states = self._weights[f"{of}.word_embeddings.weight"][ids]
-        states = states + self._weights[f"{of}.position_embeddings.weight"][positions]
-        states = self._norm(states + self._weights[f"{of}.token_type_embeddings.weight"][0], f"{of}.LayerNorm")
+        states = self._weights[f"{prefix}.word_embeddings.weight"][ids]
+        states = states + self._weights[f"{prefix}.position_embeddings.weight"][positions]
+        states = self._norm(states + self._weights[f"{prefix}.token_type_embeddings.weight"][0], f"{prefix}.LayerNorm")
         for number in range(self._layers):
             layer = f"encoder.layer.{number}"
             mixed = self._linear(self._attention(states, f"{layer}.attention.self"), f"{layer}.attention.output.dense")
@@ -96,11 +95,11 @@ class NumpyEncoder:
 
 
 class TorchEncoder:
-    """The same for any family, with sentence-transformers."""
+    """Any saved embedder, by sentence-transformers."""
 
     def __init__(self, folder: Path) -> None:
         """Load a saved model."""
-        from sentence_transformers import SentenceTransformer  # seconds, which `NumpyEncoder` saves
+        from sentence_transformers import SentenceTransformer  # imports PyTorch, which takes seconds
 
         self._model = SentenceTransformer(str(folder))
 
@@ -109,9 +108,9 @@ class TorchEncoder:
         return self._model.encode_query(list(texts), normalize_embeddings=True, show_progress_bar=False)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Encode the tokens of queries as `NumpyEncoder.tokens` does; one text at a time, so that none is padded."""
-        found = self._model.encode_query(
+        """Encode the tokens of queries as `NumpyEncoder.tokens` does; one text per batch, without padding."""
+        token_vectors = self._model.encode_query(
             list(texts), output_value="token_embeddings", batch_size=1, show_progress_bar=False
         )
-        states = [one.float().cpu().numpy() for one in found]
+        states = [one.float().cpu().numpy() for one in token_vectors]
         return [one / np.linalg.norm(one, axis=1, keepdims=True) for one in states]

@@ -1,4 +1,4 @@
-"""The folder that stage ``index`` leaves and a search opens: vectors, words, chunks, and what they were made with."""
+"""The search index in a folder: vectors, BM25 index, chunks, and the settings it was built with."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,85 +15,87 @@ from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
-from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, StoredIndex
+from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
 
-_GROUP = 256  # chunks that are read to show one of them
+_GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS = "index.json", "chunks.parquet", "words"
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """What a search must know of how an index was made."""
+    """The settings that an index was built with."""
 
     embedder: str  # hash of its folder
     precision: IndexPrecision
     rescore: int
     depth: int  # hits of each ranking that are fused
-    light: NumpyEncoderSettings | None  # where queries can be encoded without PyTorch
-    tokens: bool  # whether there are token vectors, for late interaction
+    numpy_encoder: NumpyEncoderSettings | None  # None where queries need PyTorch
+    tokens: bool  # whether the index has token vectors, for late interaction
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the settings of an index, or tell that there is none."""
+        """Read the settings of an index; raise `ArtifactError` where it is missing or damaged."""
         if not (folder / _SETTINGS).exists():
             raise ArtifactError(folder, "is missing")
         with intact(folder / _SETTINGS):
             row = read_json(folder / _SETTINGS)
-            return cls(**row | {"light": row["light"] and NumpyEncoderSettings(**row["light"])})
+            encoder = row["numpy_encoder"]
+            return cls(**row | {"numpy_encoder": encoder and NumpyEncoderSettings(**encoder)})
 
 
 class ChunkTexts:
-    """The chunks of an index, read from the disk where they are shown."""
+    """The chunks of an index, read from the disk when they are shown."""
 
     def __init__(self, path: Path) -> None:
         self._file = pq.ParquetFile(path, memory_map=True)
-        short = self._file.read(columns=["chunk_id", "category"])
-        self.chunk_ids: list[str] = short["chunk_id"].to_pylist()
-        self.category: pa.ChunkedArray = short["category"]
+        columns = self._file.read(columns=["chunk_id", "category"])
+        self.chunk_ids: list[str] = columns["chunk_id"].to_pylist()
+        self.category: pa.ChunkedArray = columns["category"]
         self._group = lru_cache(64)(self._file.read_row_group)
 
     def __len__(self) -> int:
         return len(self.chunk_ids)
 
     def rows(self, rows: Sequence[int]) -> dict[int, tuple[Chunk, str]]:
-        """Return chunk and passage of some rows."""
-        found = {}
-        for number, of_group in groupby(sorted(set(rows)), key=lambda row: row // _GROUP):
-            here = list(of_group)
-            taken = self._group(number).take([row % _GROUP for row in here]).to_pylist()
-            for row, values in zip(here, taken, strict=True):
+        """Return chunk and passage by row."""
+        chunks = {}
+        for group, group_rows in groupby(sorted(set(rows)), key=lambda row: row // _GROUP):
+            wanted = list(group_rows)
+            records = self._group(group).take([row % _GROUP for row in wanted]).to_pylist()
+            for row, values in zip(wanted, records, strict=True):
                 passage, path = values.pop("passage"), tuple(values.pop("header_path"))
-                found[row] = (Chunk(**values, header_path=path), passage)
-        return found
+                chunks[row] = (Chunk(**values, header_path=path), passage)
+        return chunks
 
 
 def write_index(
     folder: Path,
     chunks: list[Chunk],
     passages: list[str],
-    vectors: StoredIndex,
+    vectors: VectorIndex,
     settings: IndexSettings,
     tokens: Iterable[TokenVectors],
 ) -> dict[str, int]:
-    """Write an index into an existing folder; return the bytes of vectors, words, texts, and token vectors.
+    """Write an index into an existing folder; return the bytes of vectors, BM25 index, texts, and token vectors.
 
-    ``tokens`` are the token vectors of the passages, block after block, and are asked for where the settings want them.
+    ``tokens`` are the token vectors of the passages in blocks; they are iterated over only if ``settings.tokens``.
     """
-    words = LexicalIndex([chunk.chunk_id for chunk in chunks], passages)
-    words.save(folder / _WORDS)
+    lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], passages)
+    lexical.save(folder / _WORDS)
     with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
-    of_vectors = vectors.save(folder)
+    vector_bytes = vectors.save(folder)
     write_json(folder / _SETTINGS, asdict(settings))
-    of_tokens = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
-    of_words = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
-    return {"vectors": of_vectors, "words": of_words, "texts": (folder / _CHUNKS).stat().st_size} | of_tokens
+    token_bytes = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
+    lexical_bytes = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
+    text_bytes = (folder / _CHUNKS).stat().st_size
+    return {"vectors": vector_bytes, "words": lexical_bytes, "texts": text_bytes} | token_bytes
 
 
 def open_tokens(folder: Path, number: int) -> TokenVectors:
-    """Open the token vectors of so many chunks, memory-mapped; raise `UserError` where they are missing or damaged."""
+    """Open the token vectors of ``number`` chunks, memory-mapped; raise `ArtifactError` if missing or damaged."""
     with intact(folder):
         tokens = TokenVectors.open(folder)
         if len(tokens) != number:
@@ -101,17 +103,17 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[StoredIndex, LexicalIndex, ChunkTexts]:
-    """Open vectors, words and texts, memory-mapped; raise `UserError` where one is missing or damaged."""
+def open_index(folder: Path, settings: IndexSettings) -> tuple[VectorIndex, LexicalIndex, ChunkTexts]:
+    """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
     with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
-        vectors = StoredIndex.open(folder, settings.rescore)
+        vectors = VectorIndex.open(folder, settings.rescore)
         if len(vectors) != len(texts):
             raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
-        if binary and not (folder / BITS).exists():  # without it the search would be another one
+        if binary and not (folder / BITS).exists():  # it would open without them and search differently
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
-        words = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
-    return vectors, words, texts
+        lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
+    return vectors, lexical, texts

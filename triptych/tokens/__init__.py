@@ -1,1 +1,1 @@
-"""The token store: each distinct text tokenized once."""
+"""Tokenization: each distinct text once, stored as token ids."""

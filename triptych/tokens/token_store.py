@@ -1,4 +1,4 @@
-"""The token store: the ids of each distinct text once, int32, memory-mapped; no tokenizer in any later loop."""
+"""The token store: the token ids of each distinct text, memory-mapped, so that later stages need no tokenizer."""
 
 import json
 from dataclasses import dataclass
@@ -9,13 +9,14 @@ import numpy as np
 
 from triptych.artifacts import write_json
 from triptych.errors import ArtifactError
+from triptych.ids import TextIds
 
-PAD_TO = 8  # widths are multiples of it
+PAD_TO = 8  # widths of batches are multiples of this
 
 
 @dataclass(frozen=True, slots=True)
 class TokenStore:
-    """Token ids of all texts, one after another, and where each begins."""
+    """Token ids of all texts, concatenated; those of text ``i`` are ``offsets[i]`` to ``offsets[i + 1]``."""
 
     ids: np.ndarray  # int32, shape (tokens,)
     offsets: np.ndarray  # int64, shape (texts + 1,)
@@ -30,11 +31,11 @@ class TokenStore:
         """Return the token ids of one text, int32; a view, not a copy."""
         return self.ids[self.offsets[text_id] : self.offsets[text_id + 1]]
 
-    def pad(self, text_ids: np.ndarray, fixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def pad(self, text_ids: TextIds | np.ndarray, fixed: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return input ids and attention mask, both int64 of shape (texts, width).
 
-        The width is the longest of the texts rounded up to a multiple of ``PAD_TO``, or ``max_length`` when fixed.
-        Padding stands where the model's tokenizer puts it (left for decoders).
+        The width is the longest text rounded up to a multiple of ``PAD_TO``, or ``max_length`` if ``fixed``. Padding is
+        on the side of the model's tokenizer (left for decoders).
         """
         rows = [self[int(text_id)] for text_id in text_ids]
         limit = int(self.metadata["max_length"])
@@ -43,14 +44,14 @@ class TokenStore:
         mask = np.zeros((len(rows), width), dtype=np.int64)
         left = self.metadata["padding_side"] == "left"
         for row, tokens in enumerate(rows):
-            place = slice(width - len(tokens), width) if left else slice(0, len(tokens))
-            input_ids[row, place] = tokens
-            mask[row, place] = 1
+            columns = slice(width - len(tokens), width) if left else slice(0, len(tokens))
+            input_ids[row, columns] = tokens
+            mask[row, columns] = 1
         return input_ids, mask
 
 
 def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
-    """Make a store of the token ids of each text."""
+    """Build a store from the token ids of each text."""
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
@@ -66,12 +67,12 @@ def write_store(folder: Path, rows: list[list[int]], metadata: dict[str, Any]) -
 
 
 def open_store(folder: Path, tokenizer: str) -> TokenStore:
-    """Map a store into memory; refuse one that is missing or was made with another tokenizer.
+    """Open a store memory-mapped; raise `ArtifactError` if it is missing or was made with another tokenizer.
 
     ``tokenizer`` is the fingerprint of the base model's tokenizer, as `triptych.models.loading` computes it.
     """
     if not (folder / "metadata.json").exists():
-        raise ArtifactError(folder, "holds no tokens")
+        raise ArtifactError(folder, "contains no tokens")
     metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
     if metadata["tokenizer_sha256"] != tokenizer:
         raise ArtifactError(

@@ -8,29 +8,34 @@ import numpy as np
 from triptych.params.sections import Tokenize
 from triptych.progress import strides
 
-_TOLD = 65_536  # texts between two words of progress; with several processes, they are started anew for each
+_BLOCK = 65_536  # texts per update of the progress bar; worker processes are started again for each block
+
+
+def token_ids(tokenizer: Any, texts: list[str], special: bool = True) -> list[list[int]]:
+    """Return the token ids of each text of one batch, not truncated, with ``special`` tokens or without."""
+    encoded = tokenizer(
+        texts,
+        add_special_tokens=special,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    )
+    return encoded["input_ids"]
 
 
 def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool = True) -> list[list[int]]:
-    """Return the token ids of each text, not truncated, with ``special`` tokens or without."""
+    """Return what `token_ids` does for many texts: in batches, in several processes if ``params`` says so."""
     datasets.disable_caching()  # a cache file beside tracked data would make DVC run the stage again
 
     def ids(batch: dict[str, list[str]]) -> dict[str, list[list[int]]]:
-        found = tokenizer(
-            batch["text"],
-            add_special_tokens=special,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return {"input_ids": found["input_ids"]}
+        return {"input_ids": token_ids(tokenizer, batch["text"], special)}
 
     datasets.disable_progress_bars()
     rows: list[list[int]] = []
-    for start in strides(len(texts), _TOLD, "tokenize", "texts"):
-        table = datasets.Dataset.from_dict({"text": texts[start : start + _TOLD]}).map(
+    for start in strides(len(texts), _BLOCK, "tokenize", "texts"):
+        table = datasets.Dataset.from_dict({"text": texts[start : start + _BLOCK]}).map(
             ids,
             batched=True,
             batch_size=params.batch_size,
@@ -42,9 +47,9 @@ def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool =
 
 
 def choose_max_length(rows: list[list[int]], wanted: Literal["auto"] | int, limit: int | None) -> int:
-    """Return the length to cut at: as wanted, or the 95th percentile rounded up to a multiple of 8.
+    """Return the length to truncate at: as given, or the 95th percentile rounded up to a multiple of 8.
 
-    Never more than the model takes (``limit``).
+    It is at most ``limit``, the longest input of the model.
     """
     if wanted == "auto":
         p95 = int(np.percentile([len(row) for row in rows], 95, method="higher"))
@@ -53,7 +58,7 @@ def choose_max_length(rows: list[list[int]], wanted: Literal["auto"] | int, limi
 
 
 def truncate(tokenizer: Any, rows: list[list[int]], max_length: int) -> list[list[int]]:
-    """Cut rows at ``max_length`` tokens and keep the special tokens that close a text."""
+    """Truncate rows to ``max_length`` tokens and keep the special tokens at the end of a text."""
     plain = tokenizer("a", add_special_tokens=False)["input_ids"]
     framed = tokenizer("a", add_special_tokens=True)["input_ids"]
     closing = len(framed) - next(i for i in range(len(framed)) if framed[i : i + len(plain)] == plain) - len(plain)

@@ -1,16 +1,18 @@
-"""How hard the negatives are for a model, tier by tier: easy, semi-hard, hard, and suspected false negatives."""
+"""How hard the negatives are for a model, by tier: easy, semi-hard, hard, and suspected false negatives."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from triptych.ids import TextIds
 from triptych.triplets.examples import Examples
-from triptych.triplets.negatives import STRATEGIES, TIERS
+from triptych.triplets.false_negatives import score_limit
+from triptych.triplets.negatives import ALL, STRATEGIES, TIERS
+from triptych.triplets.views import VIEWS
 
-ALL = "all"
-_WARN_FROM = 0.15  # share of suspected false negatives in a tier from which advice is given
-_TOO_EASY = 0.05  # share of active triplets below which a tier teaches nothing
+_WARN_FROM = 0.15  # advise from this share of suspected false negatives in a tier
+_TOO_EASY = 0.05  # below this share of active triplets, a tier adds little to the loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +23,17 @@ class Similarities:
     negative: np.ndarray  # float32, shape (negatives,): anchor and each negative of its pool
 
 
-def rate(examples: Examples, found: Similarities, margin: float, suspect: float) -> list[dict[str, Any]]:
-    """Return a row for each category and tier, with all of each together: shares of all negatives in the pools.
+def tier_difficulty(
+    examples: Examples, similarities: Similarities, margin: float, suspect: float
+) -> list[dict[str, Any]]:
+    """Return a row for each category and tier, and for all of each together: shares of the negatives in the pools.
 
     With s⁺ and s⁻ the similarities of positive and negative: easy, s⁻ < s⁺ - margin; semi-hard, within the margin;
     hard, s⁻ ≥ s⁺ (Schroff et al. 2015, FaceNet); suspected false negative, s⁻ ≥ ``suspect`` · s⁺ (after Moreira et
-    al. 2024, NV-Retriever). Active are semi-hard and hard together: those that move a triplet loss.
+    al. 2024, NV-Retriever). Active are semi-hard and hard together: those with a triplet loss above zero.
     """
     anchors, tiers = examples.pool.anchors, examples.pool.tier
-    positive, negative = found.positive[anchors], found.negative
+    positive, negative = similarities.positive[anchors], similarities.negative
     category = examples.category[anchors]
     rows = []
     for name in [ALL, *examples.categories]:
@@ -46,14 +50,13 @@ def rate(examples: Examples, found: Similarities, margin: float, suspect: float)
 
 def _shares(positive: np.ndarray, negative: np.ndarray, margin: float, suspect: float) -> dict[str, float]:
     easy, hard = negative < positive - margin, negative >= positive
-    limit = positive - (1 - suspect) * np.abs(positive)  # below the positive, whatever its sign
     return {
         "negatives": len(negative),
         "easy": float(easy.mean()),
         "semi_hard": float((~easy & ~hard).mean()),
         "hard": float(hard.mean()),
         "active": float((~easy).mean()),
-        "suspected_false": float((negative >= limit).mean()),
+        "suspected_false": float((negative >= score_limit(positive, suspect)).mean()),
         "mean_negative_similarity": float(negative.mean()),
         "mean_positive_similarity": float(positive.mean()),
     }
@@ -69,9 +72,9 @@ _FEWER_FALSE_NEGATIVES = {
 }
 
 
-def judgment(rows: list[dict[str, Any]], profile: str) -> list[str]:
-    """Return what a person can act on: a sentence for each tier, all categories together."""
-    said = []
+def tier_sentences(rows: list[dict[str, Any]], profile: str) -> list[str]:
+    """Return a sentence for each tier over all categories, with advice where it is needed."""
+    sentences = []
     for row in rows:
         if row["category"] != ALL or row["tier"] == ALL:
             continue
@@ -81,34 +84,37 @@ def judgment(rows: list[dict[str, Any]], profile: str) -> list[str]:
             sentence += f"; {_FEWER_FALSE_NEGATIVES[profile][tier]}"
         elif tier == "hard" and row["active"] < _TOO_EASY:
             sentence += "; these teach little: raise triplets.tiers.hard.lexical_min, or mine more rounds"
-        said.append(sentence)
-    return said
+        sentences.append(sentence)
+    return sentences
 
 
-def readable(
-    examples: Examples, found: Similarities, texts: list[str], passages: list[int], number: int, seed: int
+def sample_with_texts(
+    examples: Examples, similarities: Similarities, texts: list[str], passage_ids: TextIds, number: int, seed: int
 ) -> list[dict[str, Any]]:
-    """Return ``number`` triplets of each tier, chosen by seed, as a person reads them."""
+    """Return ``number`` triplets of each tier, sampled by seed, with their texts and scores.
+
+    ``passage_ids`` holds the text id of each chunk.
+    """
     pool, anchors = examples.pool, examples.pool.anchors
     random = np.random.default_rng(seed)
     rows = []
     for tier, name in enumerate(TIERS):
-        places = np.flatnonzero(pool.tier == tier)
-        for place in np.sort(random.choice(places, min(number, len(places)), replace=False)).tolist():
-            example = examples[int(anchors[place])]
+        of_tier = np.flatnonzero(pool.tier == tier)
+        for negative in np.sort(random.choice(of_tier, min(number, len(of_tier)), replace=False)).tolist():
+            example = anchors[negative]
             rows.append(
                 {
                     "tier": name,
-                    "strategy": STRATEGIES[pool.strategy[place]],
-                    "view": example.view,
-                    "category": example.category,
-                    "anchor": texts[example.anchor],
-                    "positive": texts[example.positive],
-                    "negative": texts[passages[pool.chunk[place]]],
-                    "path": float(pool.path[place]),
-                    "lexical": float(pool.lexical[place]),
-                    "positive_similarity": float(found.positive[anchors[place]]),
-                    "negative_similarity": float(found.negative[place]),
+                    "strategy": STRATEGIES[pool.strategy[negative]],
+                    "view": VIEWS[examples.view[example]],
+                    "category": examples.categories[examples.category[example]],
+                    "anchor": texts[examples.anchor[example]],
+                    "positive": texts[examples.positive[example]],
+                    "negative": texts[passage_ids[pool.chunk[negative]]],
+                    "path": float(pool.path[negative]),
+                    "lexical": float(pool.lexical[negative]),
+                    "positive_similarity": float(similarities.positive[example]),
+                    "negative_similarity": float(similarities.negative[negative]),
                 }
             )
     return rows

@@ -1,4 +1,4 @@
-"""The one filter against false negatives: for pools, for mined candidates, and inside a batch."""
+"""The filter against false negatives, shared by heuristic pools, mined candidates and in-batch negatives."""
 
 from collections.abc import Hashable, Iterable, Iterator
 
@@ -7,6 +7,7 @@ import numpy as np
 from triptych.corpus.chunking import PART
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.texts import normalized
+from triptych.ids import ChunkRows
 
 RULES = ("same_text", "near_duplicate", "same_section", "equal_title", "linked")
 
@@ -14,9 +15,9 @@ RULES = ("same_text", "near_duplicate", "same_section", "equal_title", "linked")
 class Relations:
     """Knows which chunks may never be each other's negatives.
 
-    Related are chunks with the same text (case, white space and outer punctuation apart), of one near-duplicate
-    cluster, of one document section, with equal titles, and, if ``exclude_linked``, chunks of which one links to the
-    other. Chunks are named by their row in the corpus.
+    Chunks are related if they have the same text (except for case, white space and outer punctuation), belong to one
+    near-duplicate cluster or one section of a document, have equal titles, or, with ``exclude_linked``, if one links
+    to the other. Chunks are given by row of the corpus.
     """
 
     def __init__(self, chunks: list[Chunk], links: list[Link], exclude_linked: bool = True) -> None:
@@ -32,27 +33,27 @@ class Relations:
         ).reshape(-1, 2)
         self._size = len(chunks)
         keys = np.concatenate([self._keys(pairs[:, 0], pairs[:, 1]), self._keys(pairs[:, 1], pairs[:, 0])])
-        self._linked = np.append(np.unique(keys), np.iinfo(np.int64).max)  # a last one that no key reaches
+        self._linked = np.append(np.unique(keys), np.iinfo(np.int64).max)  # sentinel: every search has a result
 
     def related(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return, with NumPy's broadcasting, whether the chunks in rows ``left`` and ``right`` are related.
+        """Return whether pairs of chunks are related, with NumPy's broadcasting.
 
         ``left`` and ``right`` are integer arrays of chunk rows; the result is bool of their broadcast shape.
         """
         related = left == right
-        for one in self._by_rule(left, right):
-            related |= one
+        for by_rule in self._by_rule(left, right):
+            related |= by_rule
         return related
 
     def rule(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return the first rule by which chunks are related, as its place in ``RULES``, or -1; int8.
+        """Return the first rule by which chunks are related, as index in ``RULES``, or -1; int8.
 
         Shapes are those of `related`. A chunk and itself have the same text.
         """
-        found = np.where(left == right, np.int8(0), np.int8(-1))
-        for number, one in enumerate(self._by_rule(left, right)):
-            found[one & (found < 0)] = number
-        return found
+        rule = np.where(left == right, np.int8(0), np.int8(-1))
+        for number, by_rule in enumerate(self._by_rule(left, right)):
+            rule[by_rule & (rule < 0)] = number
+        return rule
 
     def _by_rule(self, left: np.ndarray, right: np.ndarray) -> Iterator[np.ndarray]:
         for group in self._groups:
@@ -65,38 +66,59 @@ class Relations:
 
 
 class PositivesByAnchor:
-    """All positives of each anchor: where the same words have several answers, none is a negative beside another."""
+    """All positives of each anchor text: a chunk that answers the same text elsewhere is not a negative.
 
-    def __init__(self, anchors: np.ndarray, positives: np.ndarray) -> None:
+    Anchors are text ids, or any integers that are equal where the texts are.
+    """
+
+    def __init__(self, anchors: np.ndarray, positives: ChunkRows) -> None:
         pairs = np.unique(np.stack([anchors, positives], axis=1).astype(np.int64), axis=0)
         self._anchors, self._positives = pairs[:, 0], pairs[:, 1]
 
-    def others(self, anchors: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the answers of each anchor but its own positive: (place in ``anchors``, chunk row), int64, by place.
+    def other_positives(self, anchors: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ChunkRows]:
+        """Return the positives of each anchor other than the given one.
 
-        ``anchors`` and ``positives`` are integer arrays of one length: what names an anchor, and a chunk row.
+        ``positives`` are chunk rows, one for each anchor. Return two int64 arrays: index into ``anchors``, ascending,
+        and chunk row.
         """
-        places, found = _between(self._anchors, anchors)
-        chunks = self._positives[found]
-        other = chunks != positives[places]
-        return places[other], chunks[other]
+        indices, matches = _matches(self._anchors, anchors)
+        chunks = self._positives[matches]
+        other = chunks != positives[indices]
+        return indices[other], ChunkRows(chunks[other])
 
-    def reach(
-        self, relations: Relations, anchors: np.ndarray, positives: np.ndarray, owners: np.ndarray, chunks: np.ndarray
+    def false_negatives(
+        self,
+        relations: Relations,
+        anchors: np.ndarray,
+        positives: np.ndarray,
+        owners: np.ndarray,
+        candidates: np.ndarray,
     ) -> np.ndarray:
-        """Return which candidates are another answer of their anchor, or related to one; bool of shape (candidates,).
+        """Return which candidates are another positive of their anchor, or related to one; bool of shape (candidates,).
 
-        Candidate ``chunks[i]`` (a chunk row) is one of the anchor at place ``owners[i]``, which ascend.
+        ``positives`` and ``candidates`` are chunk rows; ``owners[i]`` is the index into ``anchors`` of the anchor of
+        ``candidates[i]``, ascending.
         """
-        places, others = self.others(anchors, positives)
-        pair, found = _between(owners, places)
-        reached = np.zeros(len(owners), bool)
-        reached[found[relations.related(others[pair], chunks[found])]] = True
-        return reached
+        indices, others = self.other_positives(anchors, positives)
+        pair, matches = _matches(owners, indices)
+        result = np.zeros(len(owners), bool)
+        result[matches[relations.related(others[pair], candidates[matches])]] = True
+        return result
 
 
-def _between(ascending: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return every place at which each value stands: (place in ``values``, place in ``ascending``), int64."""
+def score_limit(positive: np.ndarray, margin: float) -> np.ndarray:
+    """Return the score that a negative must stay below to be unlikely a false one, given the positive's score.
+
+    ``margin`` times a positive score (Moreira et al. 2024, NV-Retriever, "TopK-PercPos"); below a negative one too.
+
+    >>> score_limit(np.array([0.5, -0.5]), 0.9).round(2).tolist()
+    [0.45, -0.55]
+    """
+    return positive - (1 - margin) * np.abs(positive)
+
+
+def _matches(ascending: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return all pairs (index into ``values``, index into ``ascending``) of equal elements, int64."""
     first = np.searchsorted(ascending, values, side="left")
     sizes = np.searchsorted(ascending, values, side="right") - first
     starts = np.cumsum(sizes) - sizes
@@ -104,11 +126,15 @@ def _between(ascending: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _section(chunk: Chunk) -> Hashable:
-    """Return what stands for a chunk's section; without headings a record is one, lest a whole file be."""
+    """Return a key for a chunk's section: without headings the source record, so that a file is not one section."""
     return (chunk.filename, chunk.header_path) if chunk.header_path else chunk.chunk_id.split(PART)[0]
 
 
 def codes(values: Iterable[Hashable]) -> np.ndarray:
-    """Return distinct values numbered in order of appearance; int32."""
-    seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(value, len(seen)) for value in values], dtype=np.int32)
+    """Return the number of each value, distinct values numbered in order of appearance; int32.
+
+    >>> codes(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(value, len(numbers)) for value in values], dtype=np.int32)

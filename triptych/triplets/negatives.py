@@ -1,12 +1,16 @@
-"""Pools of negatives as columns: a few bytes a negative, so that a million chunks fit into memory."""
+"""Pools of negatives as columns: a few bytes per negative, so that the pools of a million chunks fit in memory."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from triptych.ids import ChunkRow, ChunkRows
+
 TIERS = ("easy", "medium", "hard")
+# Key of all tiers or categories together; the same word as in evaluation, which mining must not depend on.
+ALL = "all"
 STRATEGIES = (
     # easy, cross-topic
     "other_domain",
@@ -26,7 +30,7 @@ STRATEGIES = (
     "near_duplicate",
     "looks_right",
     "looks_right_cross_category",
-    # found by a model, or made elsewhere
+    # mined with a model, or imported
     "mined",
     "mined_cross_category",
     "imported",
@@ -35,24 +39,24 @@ STRATEGIES = (
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """A chunk that does not answer the anchor: how hard it is, how it was found, how close it is."""
+    """A chunk that does not answer the anchor, with its tier, the strategy that found it, and its scores."""
 
-    chunk: int  # row of the chunk in the corpus
+    chunk: ChunkRow
     tier: str
     strategy: str
-    score: float  # what it was ranked by: overlap in [0, 1] for heuristic tiers, cosine similarity for mined ones
-    path: float = 0.0  # share of the header path it has in common with the positive
+    score: float  # ranking score: overlap in [0, 1] for heuristic tiers, cosine similarity for mined ones
+    path: float = 0.0  # overlap of its header path and the positive's
     lexical: float = 0.0  # overlap coefficient of its words and the positive's
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The negatives of all anchors, one anchor's after another's: ``offsets`` says where each begins."""
+    """The negatives of all anchors as columns; those of anchor ``i`` are ``offsets[i]`` to ``offsets[i + 1]``."""
 
     offsets: np.ndarray  # int64, shape (anchors + 1,)
-    chunk: np.ndarray  # int32, shape (negatives,), as all that follow
-    tier: np.ndarray  # int8: place in TIERS
-    strategy: np.ndarray  # int8: place in STRATEGIES
+    chunk: ChunkRows  # int32, shape (negatives,), as all columns below
+    tier: np.ndarray  # int8: index in TIERS
+    strategy: np.ndarray  # int8: index in STRATEGIES
     score: np.ndarray  # float32
     path: np.ndarray  # float32
     lexical: np.ndarray  # float32
@@ -64,7 +68,7 @@ class Pool:
     def __getitem__(self, anchor: int) -> tuple[Negative, ...]:
         """Return the negatives of one anchor."""
         rows = slice(self.offsets[anchor], self.offsets[anchor + 1])
-        columns = (getattr(self, one.name)[rows].tolist() for one in fields(Negative))
+        columns = (getattr(self, column.name)[rows].tolist() for column in fields(Negative))
         return tuple(
             Negative(chunk, TIERS[tier], STRATEGIES[strategy], *scores)
             for chunk, tier, strategy, *scores in zip(*columns, strict=True)
@@ -72,47 +76,44 @@ class Pool:
 
     @property
     def anchors(self) -> np.ndarray:
-        """Return the anchor of each negative, int64 of shape (negatives,)."""
+        """Return the index of each negative's anchor, int64 of shape (negatives,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     @classmethod
     def of(cls, rows: Iterable[Sequence[Negative]]) -> Self:
-        """Make columns of each anchor's negatives."""
+        """Build the columns from each anchor's negatives."""
         pools = list(rows)
         flat = [negative for pool in pools for negative in pool]
-        offsets = np.cumsum([0, *map(len, pools)], dtype=np.int64)
-        tiers = [TIERS.index(one.tier) for one in flat]
-        strategies = [STRATEGIES.index(one.strategy) for one in flat]
+        scores = ([getattr(negative, name) for negative in flat] for name in ("score", "path", "lexical"))
         return cls(
-            offsets,
-            np.array([one.chunk for one in flat], np.int32),
-            np.array(tiers, np.int8),
-            np.array(strategies, np.int8),
-            *(np.array([getattr(one, name) for one in flat], np.float32) for name in ("score", "path", "lexical")),
+            np.cumsum([0, *map(len, pools)], dtype=np.int64),
+            ChunkRows(np.array([negative.chunk for negative in flat], np.int32)),
+            np.array([TIERS.index(negative.tier) for negative in flat], np.int8),
+            np.array([STRATEGIES.index(negative.strategy) for negative in flat], np.int8),
+            *(np.array(column, np.float32) for column in scores),
         )
 
     @classmethod
     def join(cls, pools: Sequence[Self]) -> Self:
-        """Put pools one after another."""
+        """Concatenate pools."""
         starts = np.cumsum([0, *(pool.offsets[-1] for pool in pools)])
         offsets = [pool.offsets[:-1] + start for pool, start in zip(pools, starts, strict=False)]
-        return cls(
-            np.concatenate([*offsets, starts[-1:]]).astype(np.int64),
-            *(np.concatenate([getattr(pool, name) for pool in pools]) for name in COLUMNS),
-        )
+        columns: dict[str, Any] = {name: np.concatenate([getattr(pool, name) for pool in pools]) for name in COLUMNS}
+        return cls(np.concatenate([*offsets, starts[-1:]]).astype(np.int64), **columns)
 
-    def preferring(self, given: Sequence[Sequence[Negative]], size: int) -> Self:
-        """Put given negatives before those of the last anchors' pools, which fill their tiers up to ``size``."""
-        if not given:
+    def preferring(self, imported: Sequence[Sequence[Negative]], size: int) -> Self:
+        """Put imported negatives before those of the last anchors' pools, which fill their tiers up to ``size``."""
+        if not imported:
             return self
-        first = len(self) - len(given)
+        first = len(self) - len(imported)
         pools = []
-        for number, own in enumerate(given):
-            named = {one.chunk for one in own}
-            filled = list(own)
-            for one in self[first + number]:
-                if one.chunk not in named and sum(other.tier == one.tier for other in filled) < size:
-                    filled.append(one)
+        for number, preferred in enumerate(imported):
+            known = {negative.chunk for negative in preferred}
+            filled = list(preferred)
+            for negative in self[first + number]:
+                in_tier = sum(other.tier == negative.tier for other in filled)
+                if negative.chunk not in known and in_tier < size:
+                    filled.append(negative)
             pools.append(filled)
         return self.join([self._head(first), self.of(pools)])
 
@@ -121,4 +122,15 @@ class Pool:
         return type(self)(self.offsets[: anchors + 1], *(getattr(self, name)[:end] for name in COLUMNS))
 
 
-COLUMNS = tuple(one.name for one in fields(Pool))[1:]  # one entry for each negative
+COLUMNS = tuple(column.name for column in fields(Pool))[1:]  # those with one value per negative
+
+
+def fractional_quota(anchors: np.ndarray, quota: float) -> np.ndarray:
+    """Round a fractional ``quota`` per anchor to whole numbers such that their mean over all anchors is the quota.
+
+    ``anchors`` are indices among all anchors; int64 of the same shape.
+
+    >>> fractional_quota(np.arange(5), 0.4).tolist()
+    [0, 0, 1, 0, 1]
+    """
+    return (np.floor((anchors + 1) * quota + 1e-9) - np.floor(anchors * quota + 1e-9)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What is said about near-duplicates: figures, the largest clusters, a representative of each."""
+"""The report on near-duplicates: metrics, the largest clusters, a representative of each."""
 
 import numpy as np
 from hand_made import stored
@@ -10,21 +10,21 @@ from triptych.corpus.records import Chunk
 ROWS = [("e", "x", 0), ("b", "y", 0), ("c", "x", 1), ("a", "x", 2), ("d", "x", 0), ("f", "z", 2), ("g", "x", 3)]
 
 
-def made(rows=ROWS):
+def example(rows=ROWS):
     chunks = [Chunk(name, category, f"{name}.md", (), name, f"Text {name}.", name) for name, category, _ in rows]
     clusters = np.array([number for *_, number in rows], dtype=np.int32)
     return stored(chunks)[1], NearDuplicateClusters(np.array([0, 0, 1, 2, 3, 4, 5], dtype=np.int32), clusters, 2)
 
 
 def test_figures_count_what_repeats_the_rest():
-    figures = near_duplicate_metrics(*made())
-    assert (figures["clusters"], figures["redundant"], figures["equal_texts"]) == (2, 3, 1)
-    assert figures["redundant_share"] == 3 / 7
-    assert figures["partly_compared"] == 2
+    metrics = near_duplicate_metrics(*example())
+    assert (metrics["clusters"], metrics["redundant"], metrics["equal_texts"]) == (2, 3, 1)
+    assert metrics["redundant_share"] == 3 / 7
+    assert metrics["partly_compared"] == 2
 
 
 def test_clusters_across_categories_are_reported_with_the_categories():
-    assert near_duplicate_metrics(*made())["across_categories"] == {
+    assert near_duplicate_metrics(*example())["across_categories"] == {
         "clusters": 2,
         "chunks": 5,
         "categories": [{"names": ["x", "y"], "clusters": 1}, {"names": ["x", "z"], "clusters": 1}],
@@ -32,7 +32,7 @@ def test_clusters_across_categories_are_reported_with_the_categories():
 
 
 def test_largest_clusters_come_first_with_their_ids():
-    assert near_duplicate_metrics(*made())["largest"] == [
+    assert near_duplicate_metrics(*example())["largest"] == [
         {"size": 3, "representative": "b", "chunk_ids": ["b", "d", "e"]},
         {"size": 2, "representative": "a", "chunk_ids": ["a", "f"]},
     ]
@@ -40,14 +40,14 @@ def test_largest_clusters_come_first_with_their_ids():
 
 def test_ten_clusters_are_shown():
     rows = [(f"c{row:02}", "x", row // 2) for row in range(24)]
-    columns, _ = made(rows)
+    columns, _ = example(rows)
     clusters = np.arange(24, dtype=np.int32) // 2
-    figures = near_duplicate_metrics(columns, NearDuplicateClusters(np.arange(24, dtype=np.int32), clusters, 0))
-    assert [one["representative"] for one in figures["largest"]] == [f"c{row:02}" for row in range(0, 20, 2)]
+    metrics = near_duplicate_metrics(columns, NearDuplicateClusters(np.arange(24, dtype=np.int32), clusters, 0))
+    assert [one["representative"] for one in metrics["largest"]] == [f"c{row:02}" for row in range(0, 20, 2)]
 
 
-def test_table_has_each_cluster_of_several_with_one_representative_whatever_the_order_of_the_rows():
-    table = near_duplicate_table(*made())
+def test_table_has_one_representative_per_cluster_in_any_order_of_rows():
+    table = near_duplicate_table(*example())
     assert table.to_pylist() == [
         {"cluster_id": 0, "chunk_id": "b", "category": "y", "representative": True},
         {"cluster_id": 0, "chunk_id": "d", "category": "x", "representative": False},
@@ -58,7 +58,7 @@ def test_table_has_each_cluster_of_several_with_one_representative_whatever_the_
 
 
 def test_a_corpus_that_repeats_nothing_has_an_empty_table():
-    columns, _ = made()
+    columns, _ = example()
     apart = np.arange(7, dtype=np.int32)
     assert near_duplicate_table(columns, NearDuplicateClusters(apart, apart, 0)).num_rows == 0
     assert near_duplicate_metrics(columns, NearDuplicateClusters(apart, apart, 0))["largest"] == []

@@ -1,4 +1,4 @@
-"""Near-duplicate clusters: exact similarity decides, whatever the order of the texts."""
+"""Near-duplicate clusters: exact similarity decides, in any order of the texts."""
 
 import random
 import re
@@ -56,7 +56,7 @@ def test_real_documentation_is_clustered_as_by_comparing_all_pairs(tiny_corpus, 
 
 
 @pytest.mark.parametrize(("threshold", "number"), [(0.60, 1), (0.80, 2)])
-def test_look_alikes_that_differ_in_the_decisive_word_are_told_apart_by_the_threshold(threshold, number):
+def test_threshold_separates_texts_that_differ_in_the_decisive_word(threshold, number):
     minimum = SENTENCE.replace("maximum", "minimum").replace("skipped", "ignored")
     assert 0.6 < jaccard(SENTENCE, minimum) < 0.8
     found = clusters([SENTENCE, minimum], PARAMS.model_copy(update={"threshold": threshold}))
@@ -109,7 +109,7 @@ def test_equal_texts_always_share_a_cluster(texts):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.text(alphabet="aB .!\n", max_size=12), max_size=12), st.integers(1, 4))
-def test_texts_equal_but_for_case_and_space_have_one_number_in_whatever_batches_they_come(texts, size):
+def test_texts_equal_except_case_and_space_have_one_number_in_any_batches(texts, size):
     batches = [texts[start : start + size] for start in range(0, len(texts), size)]
     found = cluster([*batches, [], texts], PARAMS)
     folded = [normalized(text) for text in texts] * 2
@@ -128,19 +128,19 @@ def test_hashed_sets_are_as_similar_as_sets_of_strings(texts, words):
     assert len(sets) == len(texts)
 
 
-def family(number, changed=3, places=12):
-    """Return look-alikes of one text of 100 words, and for each the places where it was changed.
+def family(number, changed=3, positions=12):
+    """Return look-alikes of one text of 100 words, and the changed positions of each.
 
-    Two that were changed in the same three places are 0.83 similar, all others less than 0.8.
+    Two texts that were changed at the same three positions are 0.83 similar, all others less than 0.8.
     """
     words = [f"w{number}" for number in range(4000)]
     base = random.Random(1).sample(words, 100)
     texts, kinds = [], []
     for seed in range(number):
         draw, text = random.Random(seed), list(base)
-        kinds.append(tuple(sorted(draw.sample(range(places), changed))))
-        for place in kinds[-1]:
-            text[4 * place + 2] = f"{draw.choice(words)}x{seed}"
+        kinds.append(tuple(sorted(draw.sample(range(positions), changed))))
+        for position in kinds[-1]:
+            text[4 * position + 2] = f"{draw.choice(words)}x{seed}"
         texts.append(" ".join(text))
     return texts, np.unique(kinds, axis=0, return_inverse=True)[1]
 
@@ -150,7 +150,7 @@ def pairs(groups):
     return int((sizes * (sizes - 1) // 2).sum())
 
 
-def test_near_duplicates_in_a_large_family_of_look_alikes_are_found_and_told_apart_from_the_others():
+def test_near_duplicates_in_a_large_family_of_look_alikes_are_found_and_separated():
     texts, kinds = family(1500)
     found = cluster([texts], PARAMS)
     both = pairs(found.cluster * 1500 + kinds)
@@ -174,13 +174,13 @@ def test_comparisons_grow_with_the_family_not_with_its_square(monkeypatch):
 
     def cost(number):
         compared.clear()
-        clusters(family(number, changed=5, places=24)[0])
+        clusters(family(number, changed=5, positions=24)[0])
         return sum(compared)
 
     assert cost(2000) < 2.6 * cost(1000)
 
 
 def test_a_large_family_of_copies_is_one_cluster_and_nothing_of_it_is_left_uncompared():
-    texts, _ = family(500, changed=1, places=24)
+    texts, _ = family(500, changed=1, positions=24)
     found = cluster([texts], PARAMS)
     assert (len(set(found.cluster.tolist())), found.partly_compared) == (1, 0)

@@ -18,44 +18,44 @@ def similarity(left, right):
 
 
 def queries(*texts):
-    return [Query(f"q{place}", text, "user", "lists") for place, text in enumerate(texts)]
+    return [Query(f"q{index}", text, "user", "lists") for index, text in enumerate(texts)]
 
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.lists(WORDS, min_size=1, max_size=8), st.lists(WORDS, min_size=1, max_size=12))
-def test_what_is_at_least_half_similar_is_found_as_by_comparing_with_all(test, train):
-    places, found = nearest(test, train)
-    for text, place, value in zip(test, places.tolist(), found.tolist(), strict=True):
+def test_nearest_text_of_similarity_one_half_or_more_is_that_of_brute_force(test, train):
+    indices, found = nearest(test, train)
+    for text, index, value in zip(test, indices.tolist(), found.tolist(), strict=True):
         best = max(similarity(text, other) for other in train)
-        assert value == (similarity(text, train[place]) if place >= 0 else 0.0)
+        assert value == (similarity(text, train[index]) if index >= 0 else 0.0)
         assert value == best if best >= 0.5 else value <= best
 
 
-def test_queries_without_a_word_in_common_have_no_neighbor():
-    places, found = nearest(["sort lists", "???"], ["join tables"])
-    assert (places.tolist(), found.tolist()) == ([-1, -1], [0.0, 0.0])
+def test_queries_without_common_words_have_no_neighbor():
+    indices, found = nearest(["sort lists", "???"], ["join tables"])
+    assert (indices.tolist(), found.tolist()) == ([-1, -1], [0.0, 0.0])
 
 
 def test_many_queries_of_the_same_words_propose_nothing_by_these():
     common = [f"how do i use thing{number}" for number in range(2000)]
-    places, found = nearest(["how do i use thing7", "how do i"], common)
-    assert (places.tolist(), found.tolist()) == ([7, -1], [1.0, 0.0])
+    indices, found = nearest(["how do i use thing7", "how do i"], common)
+    assert (indices.tolist(), found.tolist()) == ([7, -1], [1.0, 0.0])
 
 
 def test_figures_are_a_distribution_and_the_closest_to_look_at():
     test = queries("sort a list", "join two tables", "plot")
     train = queries("sort a long list", "merge tables")
-    figures = query_overlap_metrics(test, train)
-    assert (figures["test_queries"], figures["train_queries"]) == (3, 2)
-    assert figures["max"] == figures["p99"] == 0.75
-    assert figures["p50"] == 0.25
-    assert figures["at_least_0.5"] == pytest.approx(1 / 3)
-    assert figures["closest"][0] == {
+    metrics = query_overlap_metrics(test, train)
+    assert (metrics["test_queries"], metrics["train_queries"]) == (3, 2)
+    assert metrics["max"] == metrics["p99"] == 0.75
+    assert metrics["p50"] == 0.25
+    assert metrics["at_least_0.5"] == pytest.approx(1 / 3)
+    assert metrics["closest"][0] == {
         "similarity": 0.75,
         "test": {"q0": "sort a list"},
         "train": {"q0": "sort a long list"},
     }
-    assert len(figures["closest"]) == 2
+    assert len(metrics["closest"]) == 2
 
 
 def test_order_of_the_queries_does_not_matter():

@@ -1,4 +1,4 @@
-"""HTML files: sections, definitions, anchors, links, and what is no content."""
+"""HTML files: sections, definitions, anchors, links, and elements that are not content."""
 
 import codecs
 
@@ -157,7 +157,7 @@ def test_lists_and_tables_are_readable(tmp_path):
         "<!-- a comment -->",
     ],
 )
-def test_what_is_no_content_is_left_out(tmp_path, extra):
+def test_elements_that_are_not_content_are_left_out(tmp_path, extra):
     assert content(tmp_path, f"{extra}<h1>A</h1>text{extra}") == "text"
 
 
@@ -174,7 +174,7 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
     contents = "<ul><li><a href=b.html>One</a></li><li><a href=b.html>Two</a>, <a href=b.html>[1]</a></li></ul>"
     reading = read(tmp_path, a=f"<h1>A</h1>text {contents}<h2>Index</h2>{contents}<h2>C</h2>", b="<h1>B</h1>text b")
     assert [one.content for one in reading.chunks] == ["text", "text b"]
-    assert reading.told() == [
+    assert reading.reasons() == [
         ("a.html:1", "only links", "", "A > Index"),
         ("a.html:1", "empty section", "", "A > C"),
     ]
@@ -184,7 +184,7 @@ def test_table_of_contents_and_its_links_are_left_out(tmp_path):
 def test_every_section_is_kept_merged_or_rejected(tmp_path):
     part = "<h2>GIT</h2>Part of the git suite. <a href=a.html>x</a>"
     reading = read(tmp_path, a=f"<h1>A</h1>{part}", b=f"<h1>B</h1>text{part}", c=f"<h2 id=x>GIT</h2>other{part}", d="")
-    assert (reading.account.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
+    assert (reading.counts.read, len(reading.chunks), reading.merged, len(reading.rejected)) == (7, 3, 2, 2)
 
 
 def test_section_that_pages_repeat_is_merged_into_the_first_and_links_follow(tmp_path):
@@ -215,7 +215,7 @@ def test_section_that_pages_repeat_is_merged_into_the_first_and_links_follow(tmp
         ("//[::g]", None),
     ],
 )
-def test_link_resolves_to_the_chunk_that_holds_the_id(tmp_path, destination, target):
+def test_link_resolves_to_the_chunk_that_contains_the_id(tmp_path, destination, target):
     (tmp_path / "outside.html").write_text("secret", encoding="utf-8")
     files = {
         "sub__a": f"<p>See <a href='{destination}'>the page</a>.</p><h1 id=here>Here</h1>text a",
@@ -231,11 +231,11 @@ def test_link_to_an_empty_section_goes_to_the_first_text_below(tmp_path):
     assert targets(read(tmp_path, **files)) == [("a.html", "b.html#in")]
 
 
-def test_image_alone_is_no_link_text(tmp_path):
+def test_link_around_an_image_is_left_out(tmp_path):
     assert read(tmp_path, a="text <a href=b.html><img alt=logo></a>", b="text b").links == []
 
 
-def test_text_above_the_first_heading_goes_by_the_title_of_the_page(tmp_path):
+def test_text_above_the_first_heading_has_the_title_of_the_page(tmp_path):
     top, section = read(tmp_path, a="<title>The page</title><p>Intro.</p><h1>One</h1>text").chunks
     assert (top.chunk_id, top.header_path, top.content) == ("a.html", ("The page",), "Intro.")
     assert (section.chunk_id, section.header_path) == ("a.html#one", ("One",))
@@ -250,7 +250,7 @@ def test_heading_in_a_list_and_one_without_words_cut_nothing(tmp_path):
     assert content(tmp_path, "<h1>A</h1><ul><li><h2>Item</h2>x</li></ul><h2><img></h2>y") == "- Item\n\nx\n\ny"
 
 
-def test_table_for_the_layout_holds_sections(tmp_path):
+def test_layout_table_contains_sections(tmp_path):
     text = "<table><tr><td>menu</td><td><h1>A</h1><p>one</p><p>two</p></td></tr></table>"
     assert [one.content for one in read(tmp_path, a=text).chunks] == ["menu", "one\n\ntwo"]
 
@@ -267,7 +267,7 @@ def test_table_for_the_layout_holds_sections(tmp_path):
         (b"<p>\xc3\xa9 &amp; &#233;", "é & é"),
     ],
 )
-def test_encoding_goes_by_the_mark_then_the_meta_element(tmp_path, data, text):
+def test_encoding_is_that_of_the_byte_order_mark_else_of_the_meta_element(tmp_path, data, text):
     (tmp_path / "a.htm").write_bytes(data)
     assert [one.content for one in read_from(read_html, tmp_path, "docs").chunks] == [text]
 
@@ -277,7 +277,7 @@ def test_encoding_goes_by_the_mark_then_the_meta_element(tmp_path, data, text):
     [
         (b"<p>fine\n\xe9t\xe9", r"a\.html:2: byte 0xe9 is not UTF-8; save it as UTF-8 or correct its <meta charset>"),
         (b"<meta charset=klingon>", r"a\.html: unknown encoding 'klingon' in <meta charset>"),
-        (b"<div>" * 3000 + b"text", r"a\.html:1: Excessive depth in document: 2048; mend the page or remove it"),
+        (b"<div>" * 3000 + b"text", r"a\.html:1: Excessive depth in document: 2048; fix the page or remove it"),
     ],
 )
 def test_bad_file_is_refused_by_name(tmp_path, data, message):
@@ -288,7 +288,7 @@ def test_bad_file_is_refused_by_name(tmp_path, data, message):
 
 @pytest.mark.parametrize("text", ["", " \n", "<!-- nothing -->", "<html></html>", "<?xml version='1.0'?>"])
 def test_file_without_text_is_rejected(tmp_path, text):
-    assert read(tmp_path, a=text).told() == [("a.html:1", "empty section", "", "a")]
+    assert read(tmp_path, a=text).reasons() == [("a.html:1", "empty section", "", "a")]
 
 
 def test_category_is_the_first_folder_or_the_root(tmp_path):

@@ -1,4 +1,4 @@
-"""Pages of any shape, Markdown or HTML: no text lost, none invented, the order kept."""
+"""Random Markdown and HTML pages: no text is lost or added, and the order is kept."""
 
 from html import escape
 
@@ -55,7 +55,7 @@ def words(text):
 @pytest.mark.parametrize(("reader", "write", "suffix"), [(read_markdown, markdown, "md"), (read_html, html, "html")])
 @given(blocks=BLOCKS)
 def test_no_text_is_lost_or_invented_and_the_order_is_kept(tmp_path, reader, write, suffix, blocks):
-    named = [  # sections that say the same under one title would be merged
+    named = [  # sections with equal title and content would be merged
         (kind, [f"{lines[0]} w{number}"] if kind in ("h1", "h2", "h3", "underlined") else lines)
         for number, (kind, lines) in enumerate(blocks)
     ]
@@ -71,5 +71,5 @@ def test_no_text_is_lost_or_invented_and_the_order_is_kept(tmp_path, reader, wri
         for word in words(line)
     ]
     assert [word for one in reading.chunks for word in words(one.content)] == wanted
-    told = {one.header_path[-1] for one in reading.chunks} | {one.detail.split(" > ")[-1] for one in reading.rejected}
-    assert headings <= told <= headings | {"page"}
+    titles = {one.header_path[-1] for one in reading.chunks} | {one.detail.split(" > ")[-1] for one in reading.rejected}
+    assert headings <= titles <= headings | {"page"}

@@ -81,11 +81,11 @@ def test_indent_of_the_first_line_is_kept(tmp_path):
 def test_section_with_a_heading_only_is_rejected(tmp_path):
     reading = read(tmp_path, a="# Top\n\n## Inner\n\ntext\n")
     assert [one.chunk_id for one in reading.chunks] == ["a.md#inner"]
-    assert reading.told() == [("a.md:1", "empty section", "", "Top")]
+    assert reading.reasons() == [("a.md:1", "empty section", "", "Top")]
 
 
 def test_file_without_text_is_rejected(tmp_path):
-    assert read(tmp_path, a="\n").told() == [("a.md:1", "empty section", "", "a")]
+    assert read(tmp_path, a="\n").reasons() == [("a.md:1", "empty section", "", "a")]
 
 
 def test_heading_inside_a_list_cuts_nothing(tmp_path):
@@ -105,7 +105,7 @@ def test_heading_inside_a_list_cuts_nothing(tmp_path):
         ("See [the docs](x.md)", "see-the-docs"),
     ],
 )
-def test_anchor_is_the_one_github_makes(tmp_path, heading, anchor):
+def test_anchor_is_that_of_github(tmp_path, heading, anchor):
     assert read(tmp_path, a=f"# {heading}\n\ntext\n").chunks[0].chunk_id == f"a.md#{anchor}"
 
 
@@ -115,7 +115,7 @@ def test_repeated_headings_are_numbered(tmp_path):
     assert ids == ["a.md#a", "a.md#a-1", "a.md#a-2", "a.md#a-3"]
 
 
-def test_front_matter_is_no_text_and_titles_the_top(tmp_path):
+def test_front_matter_is_removed_and_gives_the_title(tmp_path):
     (top, section) = read(tmp_path, a="---\ntitle: Sorting\n---\nIntro.\n\n# More\n\ntext\n").chunks
     assert (top.header_path, top.title, top.content) == (("a",), "Sorting", "Intro.")
     assert (section.title, section.content) == ("More", "text")
@@ -125,20 +125,20 @@ def test_front_matter_that_is_not_yaml_is_read_by_its_lines_and_counted(tmp_path
     found = read(tmp_path, None, a='---\ntitle: "Numbers: an overview\ncategory: ops: all\n---\nIntro.\n')
     (chunk,) = found.chunks
     assert (chunk.title, chunk.category, chunk.content) == ("Numbers: an overview", "ops: all", "Intro.")
-    assert found.account.normalized["front_matter_not_yaml"] == 1
+    assert found.counts.normalized["front_matter_not_yaml"] == 1
 
 
-def test_title_and_category_that_are_no_texts_are_ignored_and_counted(tmp_path):
+def test_title_and_category_that_are_not_text_are_ignored_and_counted(tmp_path):
     found = read(tmp_path, a="---\ntitle: [x, y]\ncategory: yes\n---\nIntro.\n")
     assert found.chunks[0].title == "a"
-    assert found.account.normalized["front_matter_ignored"] == 2
+    assert found.counts.normalized["front_matter_ignored"] == 2
 
 
-def test_empty_front_matter_is_no_text(tmp_path):
+def test_empty_front_matter_is_removed(tmp_path):
     assert [one.content for one in read(tmp_path, a="---\n---\nIntro.\n").chunks] == ["Intro."]
 
 
-def test_rulers_around_prose_are_no_front_matter(tmp_path):
+def test_rulers_around_prose_are_not_front_matter(tmp_path):
     assert "Some prose." in read(tmp_path, a="---\n\nSome prose.\n\n---\nIntro.\n").chunks[0].content
 
 
@@ -215,7 +215,7 @@ def test_links_in_tables_and_lists_are_found(tmp_path):
     assert [one.context for one in read(tmp_path, a=text, b="text").links] == ["one", "two"]
 
 
-def test_link_belongs_to_the_section_that_holds_it(tmp_path):
+def test_link_belongs_to_its_section(tmp_path):
     assert targets(read(tmp_path, a="# A\n\ntext\n\n# B\n\n[x](b.md)", b="text")) == [("a.md#b", "b.md")]
 
 
@@ -223,7 +223,7 @@ def test_link_in_an_empty_section_is_left_out(tmp_path):
     assert read(tmp_path, a="# [B](b.md)\n\n# C\n\ntext", b="text").links == []
 
 
-def test_image_alone_is_no_link_text(tmp_path):
+def test_link_around_an_image_is_left_out(tmp_path):
     assert read(tmp_path, a="[![logo](x.png)](b.md)", b="text").links == []
 
 

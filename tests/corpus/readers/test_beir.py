@@ -5,7 +5,7 @@ import json
 import pytest
 from readings import read_from
 
-from triptych.corpus.readers.beir import read_beir, read_judged
+from triptych.corpus.readers.beir import read_beir, read_beir_queries
 from triptych.errors import UserError
 
 HEADER = "query-id\tcorpus-id\tscore\n"
@@ -32,7 +32,7 @@ def test_record_becomes_a_chunk_under_its_title(tmp_path):
     assert (chunk.header_path, chunk.title, chunk.source) == (("Sorting",), "Sorting", "corpus.jsonl:1")
 
 
-def test_metadata_names_what_the_format_has_no_field_for(tmp_path):
+def test_metadata_provides_the_fields_that_beir_does_not_have(tmp_path):
     metadata = {
         "category": "guide",
         "header_path": ["Lists", "Sorting"],
@@ -49,7 +49,7 @@ def test_record_without_a_file_is_a_document_of_its_own(tmp_path):
     assert [one.filename for one in read_from(read_beir, corpus(tmp_path, *records), "api").chunks] == ["a", "b"]
 
 
-def test_empty_title_makes_no_header_path(tmp_path):
+def test_empty_title_gives_an_empty_header_path(tmp_path):
     (chunk,) = read_from(read_beir, corpus(tmp_path, {"_id": "a", "title": "", "text": "Call sort."}), "api").chunks
     assert (chunk.header_path, chunk.title) == ((), "")
 
@@ -57,7 +57,7 @@ def test_empty_title_makes_no_header_path(tmp_path):
 def test_bad_records_are_rejected_with_their_line(tmp_path):
     folder = corpus(tmp_path, {"_id": "a", "text": ""}, "{broken", {"_id": "b", "text": "Call sort."})
     reading = read_from(read_beir, folder, "api")
-    assert [one[:2] for one in reading.told()] == [
+    assert [one[:2] for one in reading.reasons()] == [
         ("corpus.jsonl:1", "empty content"),
         ("corpus.jsonl:2", "invalid JSON"),
     ]
@@ -84,14 +84,14 @@ def test_missing_corpus_is_refused(tmp_path):
 def test_queries_and_judgments_are_read_by_name(tmp_path):
     table = HEADER + "q1\tc1\t2\nq1\tc2\t0\n\n7\tc1\t1\n"
     queries = '{"_id": "q1", "text": " how to sort "}\n{"_id": 7, "text": "join"}\n'
-    texts, qrels = read_judged(judged(tmp_path, queries, test=table, dev=HEADER))
+    texts, qrels = read_beir_queries(judged(tmp_path, queries, test=table, dev=HEADER))
     assert texts == {"q1": "how to sort", "7": "join"}
     assert qrels == {"dev": {}, "test": {"q1": {"c1": 2, "c2": 0}, "7": {"c1": 1}}}
 
 
 def test_columns_are_found_by_name_and_quotes_are_letters(tmp_path):
     table = 'score\tcorpus-id\tquery-id\r\n1\t"c1\tq1\r\n'
-    assert read_judged(judged(tmp_path, test=table))[1] == {"test": {"q1": {'"c1': 1}}}
+    assert read_beir_queries(judged(tmp_path, test=table))[1] == {"test": {"q1": {'"c1': 1}}}
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_columns_are_found_by_name_and_quotes_are_letters(tmp_path):
         ("", ["test.tsv:1", "found nothing"]),
         (HEADER + "q1 c1 1\n", ["test.tsv:2", "expected 3 columns"]),
         (HEADER + "\tc1\t1\n", ["test.tsv:2", "empty"]),
-        (HEADER + "q1\tc1\t1\nq1\tc1\t2\n", ["test.tsv:3", "twice"]),
+        (HEADER + "q1\tc1\t1\nq1\tc1\t2\n", ["test.tsv:3", "different"]),
     ],
 )
 def test_bad_judgments_are_refused_with_file_and_line(tmp_path, table, words):
     with pytest.raises(UserError) as error:
-        read_judged(judged(tmp_path, test=table))
+        read_beir_queries(judged(tmp_path, test=table))
     assert [word for word in words if word not in str(error.value)] == []
 
 
@@ -118,24 +118,24 @@ def test_bad_judgments_are_refused_with_file_and_line(tmp_path, table, words):
     [
         ('{"_id": "q1", "text": "a"}\n{"_id": "q2", "text": ""}', ["queries.jsonl:2", "text"]),
         ('{"_id": "q1", "text": "a"}\n{"text": "b"}', ["queries.jsonl:2", "_id"]),
-        ('{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}', ["queries.jsonl:2", "'q1'", "twice"]),
+        ('{"_id": "q1", "text": "a"}\n{"_id": "q1", "text": "b"}', ["queries.jsonl:2", "'q1'", "different"]),
         ('{"_id": "q1", "text": "a"}\n{', ["queries.jsonl:2", "invalid JSON"]),
         ('{"_id": "q1", "query": "a"}', ["queries.jsonl:1", "text", "_id, query"]),
-        ("", ["queries.jsonl holds no records"]),
+        ("", ["queries.jsonl contains no records"]),
     ],
 )
 def test_bad_queries_are_refused_with_file_and_line(tmp_path, queries, words):
     with pytest.raises(UserError) as error:
-        read_judged(judged(tmp_path, queries, test=HEADER))
+        read_beir_queries(judged(tmp_path, queries, test=HEADER))
     assert [word for word in words if word not in str(error.value)] == []
 
 
 def test_folder_without_judgments_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"qrels: no \.tsv file"):
-        read_judged(judged(tmp_path))
+        read_beir_queries(judged(tmp_path))
 
 
 def test_missing_queries_are_refused(tmp_path):
     (judged(tmp_path, test=HEADER) / "queries.jsonl").unlink()
     with pytest.raises(UserError, match=r"queries\.jsonl"):
-        read_judged(tmp_path)
+        read_beir_queries(tmp_path)

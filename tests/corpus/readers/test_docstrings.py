@@ -51,7 +51,7 @@ def test_every_public_function_is_a_chunk_by_its_dotted_name(fft):
     assert {chunk.chunk_id for chunk in fft.chunks} == functions | {"numpy.fft"}
 
 
-def test_chunk_says_where_it_stands(fft):
+def test_chunk_has_category_path_and_source(fft):
     chunk = next(one for one in fft.chunks if one.chunk_id == "numpy.fft.ifft2")
     assert (chunk.category, chunk.header_path, chunk.title) == ("signals", ("numpy", "fft", "ifft2"), "ifft2")
     assert "Compute the 2-dimensional inverse discrete Fourier Transform." in chunk.content
@@ -80,7 +80,7 @@ def test_see_also_resolves_to_the_nearest_namespace(random):
     assert spawned == {"numpy.random.Generator.spawn", "numpy.random.SeedSequence.spawn"}
 
 
-def test_link_to_an_alias_goes_to_the_chunk_that_holds_its_text(package):
+def test_link_to_an_alias_goes_to_the_chunk_with_its_text(package):
     sort = documented("Sort in place.", "sort")
     find = documented("Find a value.\n\nSee Also\n--------\norder : Put a list in order.\n", "find")
     (link,) = read_from(read_package, package(sort=sort, order=sort, find=find), None).links
@@ -106,12 +106,12 @@ def test_name_in_a_class_means_its_own_member_first(package):
     assert [link.to_chunk_id for link in links] == ["toybox.Bag.sort"]
 
 
-def test_link_to_itself_is_no_link(package):
+def test_link_to_itself_is_left_out(package):
     sort = documented("Sort in place.\n\nSee Also\n--------\norder : The same by another name.\n", "sort")
     assert read_from(read_package, package(sort=sort, order=sort), None).links == []
 
 
-def test_see_also_without_a_description_is_no_link(package):
+def test_see_also_without_a_description_is_left_out(package):
     find = documented("Find a value.\n\nSee Also\n--------\nsort\n", "find")
     assert read_from(read_package, package(sort=documented("Sort in place.", "sort"), find=find), None).links == []
 
@@ -141,8 +141,8 @@ def test_members_of_a_class_are_chunks_but_not_what_builtins_hand_down(package):
 def test_records_read_are_kept_merged_or_rejected(name):
     module = importlib.import_module(name)
     reading = read_from(read_package, name, None)
-    assert reading.account.read == len(reading.chunks) + reading.merged + len(reading.rejected)
-    assert reading.account.read >= 1 + sum(
+    assert reading.counts.read == len(reading.chunks) + reading.merged + len(reading.rejected)
+    assert reading.counts.read >= 1 + sum(
         not isinstance(getattr(module, one), types.ModuleType) for one in module.__all__
     )
     assert len({chunk.chunk_id for chunk in reading.chunks}) == len(reading.chunks)
@@ -150,17 +150,17 @@ def test_records_read_are_kept_merged_or_rejected(name):
 
 def test_object_without_a_docstring_is_rejected_by_name(package):
     reading = read_from(read_package, package(sort=documented("Sort in place."), bare=documented("  ")), None)
-    assert reading.told() == [
+    assert reading.reasons() == [
         ("toybox:toybox", "no docstring", "", ""),
         ("toybox:toybox.bare", "no docstring", "", ""),
     ]
-    assert reading.account.read == 3
+    assert reading.counts.read == 3
 
 
 def test_docstring_that_numpydoc_refuses_is_rejected_with_all_its_names(package):
     twice = documented("Sort.\n\nNotes\n-----\na\n\nNotes\n-----\nb\n")
     reading = read_from(read_package, package(sort=twice, order=twice, find=documented("Find a value.")), None)
-    refused = [one[:2] for one in reading.told() if one[1] != "no docstring"]
+    refused = [one[:2] for one in reading.reasons() if one[1] != "no docstring"]
     assert refused == [("toybox:toybox.order", "not numpydoc"), ("toybox:toybox.sort", "not numpydoc")]
     assert reading.merged == 0
 
@@ -176,7 +176,7 @@ def test_path_given_as_a_package_is_refused_without_a_traceback(name):
         read_from(read_package, name, None)
 
 
-def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package):
+def test_sections_unknown_to_numpydoc_are_kept_as_written(package):
     doc = "Sum up.\n\nMPS tricks\n==========\nPinned.\n\nNotes\n-----\nSlow.\n\nMPS tricks\n----------\nTwice."
     (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
     assert chunk.content.split("\n\n") == [
@@ -187,7 +187,7 @@ def test_sections_that_numpydoc_has_no_name_for_stay_as_they_are_written(package
     ]
 
 
-def test_signature_follows_the_sentence_that_says_what_the_object_is(package):
+def test_signature_follows_the_summary(package):
     doc = "f(x, /, *, out=None)\n\nAdd up.\n\nSlowly.\n\nNotes\n-----\nNone."
     (chunk,) = read_from(read_package, package(f=documented(doc)), None).chunks
     assert chunk.content.split("\n\n")[:3] == ["Add up.", "f(x, /, *, out=None)", "Slowly."]

@@ -1,4 +1,4 @@
-"""Records as other systems export them: their fields are known, and it is said which were taken."""
+"""Records of other systems: usual field names are known, and the names in use are counted."""
 
 import json
 
@@ -11,9 +11,9 @@ from triptych.params.sections import Fields
 
 
 def read(tmp_path, record, category=None, **names):
-    path, account = tmp_path / "docs.jsonl", SourceCounts("docs.jsonl")
+    path, counts = tmp_path / "docs.jsonl", SourceCounts("docs.jsonl")
     path.write_text(json.dumps(record), encoding="utf-8")
-    return collected(read_records(path, "jsonl", Fields(**names), account, category=category), account)
+    return collected(read_records(path, "jsonl", Fields(**names), counts, category=category), counts)
 
 
 WANTED = ("7", "api", "list.md", ("List", "sort"), "sort", "Sorts the list.")
@@ -59,10 +59,10 @@ def test_usual_names_are_known(tmp_path, record):
     assert found == WANTED
 
 
-def test_of_several_names_the_first_that_holds_something_is_taken_and_said(tmp_path):
+def test_first_nonempty_field_is_taken_and_counted(tmp_path):
     reading = read(tmp_path, {"content": None, "text": "", "body": "Sorts.", "section": "List", "id": 1}, "api")
     assert [one.content for one in reading.chunks] == ["Sorts."]
-    assert reading.account.summary()["fields"] == {
+    assert reading.counts.summary()["fields"] == {
         "content": {"body": 1},
         "header_path": {"section": 1},
         "chunk_id": {"id": 1},
@@ -73,7 +73,7 @@ def test_name_that_is_given_is_the_only_one(tmp_path):
     reading = read(tmp_path, {"content": "not this", "answer": "Sorts.", "text": "nor this"}, "api", content="answer")
     assert [one.content for one in reading.chunks] == ["Sorts."]
     reading = read(tmp_path, {"answer": None, "text": "not this"}, "api", content="answer")
-    assert reading.told() == [("docs.jsonl:1", "missing field", "answer", "null")]
+    assert reading.reasons() == [("docs.jsonl:1", "missing field", "answer", "null")]
 
 
 def test_category_of_the_source_wins_over_the_field(tmp_path):

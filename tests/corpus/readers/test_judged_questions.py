@@ -1,4 +1,4 @@
-"""Corpora and judged questions that a user brings to be measured."""
+"""Corpora and judged questions that a user brings for an evaluation."""
 
 import json
 
@@ -14,10 +14,10 @@ CHUNKS = [Chunk(name, category, "a.md", (), "", name, "x") for name, category in
 
 @pytest.fixture
 def questions(tmp_path):
-    """Write queries and judgments; return what is read of them."""
+    """Write queries and qrels and read them."""
 
-    def call(qrels, *asked):
-        lines = asked or ({"_id": "q1", "text": "how to sort"}, {"_id": "q2", "text": "how to join"})
+    def call(qrels, *queries):
+        lines = queries or ({"_id": "q1", "text": "how to sort"}, {"_id": "q2", "text": "how to join"})
         (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
         (tmp_path / "qrels.tsv").write_text(HEADER + qrels, encoding="utf-8")
         return read_questions(tmp_path / "queries.jsonl", tmp_path / "qrels.tsv", CHUNKS)
@@ -38,31 +38,31 @@ def test_questions_take_the_category_of_their_best_answer_and_those_without_judg
     assert left_out == 1
 
 
-def test_kind_and_excluded_chunks_stand_in_the_metadata_that_split_writes(questions):
+def test_kind_and_excluded_chunks_are_read_from_the_metadata(questions):
     metadata = {"kind": "crossref", "category": "lists", "exclude": ["c2"]}
     (query,), _, _ = questions("q1\tc1\t1\n", {"_id": "q1", "text": "how to sort", "metadata": metadata})
     assert (query.kind, query.exclude) == ("crossref", ("c2",))
 
 
-def test_metadata_of_other_data_sets_is_no_obstacle(questions):
+def test_other_metadata_is_ignored(questions):
     (query,), _, _ = questions("q1\tc1\t1\n", {"_id": "q1", "text": "how to sort", "metadata": {"url": "x"}})
     assert query.kind == "user"
 
 
 @pytest.mark.parametrize(
-    ("qrels", "said"),
+    ("qrels", "message"),
     [
         (
             "q1\tc1\t1\nq1\tc9\t0\nq2\tc8\t1\n",
-            r"2 values of corpus-id \(c8, c9\) are no chunks.*look like c1",
+            r"2 values of corpus-id \(c8, c9\) are not chunks.*look like c1",
         ),
         ("q7\tc1\t1\n", r"1 values of query-id \(q7\) are not in .*queries.jsonl"),
         ("q1\tc1\t0\n", r"1 values of query-id \(q1\) have no answer of score 1"),
-        ("", "judges nothing"),
+        ("", "contains no judgments"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(questions, qrels, said):
-    with pytest.raises(UserError, match=said):
+def test_unusable_qrels_are_refused_by_name(questions, qrels, message):
+    with pytest.raises(UserError, match=message):
         questions(qrels)
 
 
@@ -89,9 +89,9 @@ def test_a_beir_corpus_is_read_and_what_is_left_out_is_counted(tmp_path, metadat
     assert sum(left_out.values()) == 1
 
 
-def test_what_is_no_corpus_is_refused(tmp_path):
+def test_folder_without_a_corpus_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"neither chunks\.parquet nor corpus\.jsonl"):
         read_corpus(tmp_path)
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "x"}\n{"_id": "a", "text": "y"}\n', encoding="utf-8")
-    with pytest.raises(UserError, match=r"1 ids stand for several chunks \(a\)"):
+    with pytest.raises(UserError, match=r"1 ids belong to several chunks \(a\)"):
         read_corpus(tmp_path)

@@ -19,25 +19,25 @@ RECORD = {"chunk_id": "a", "title": "Sorting", "content": "Call sort."}
 
 
 class Read:
-    """All that an intake yields; any other attribute is that of the account of each source."""
+    """All that a reader yields; any other attribute is a list of that attribute of the counts of each source."""
 
     def __init__(self, params):
         self.rejected = []
-        self.intake = SourceReader(params)
-        self.chunks = list(self.intake.chunks(lambda path, one: self.rejected.append((path, one))))
-        self.links = [(one.from_chunk_id, one.to_chunk_id) for one in self.intake.links()]
+        self.reader = SourceReader(params)
+        self.chunks = list(self.reader.chunks(lambda path, one: self.rejected.append((path, one))))
+        self.links = [(one.from_chunk_id, one.to_chunk_id) for one in self.reader.links()]
         self.ids = [one.chunk_id for one in self.chunks]
 
     def __getattr__(self, name):
-        return [getattr(account, name) for account in self.intake.accounts]
+        return [getattr(counts, name) for counts in self.reader.counts]
 
 
 @pytest.fixture(scope="session")
 def read(params_with):
     """Read sources, each a path or its settings, with changes to the section ``ingest``."""
 
-    def call(*places, **changes):
-        listed = [one if isinstance(one, dict) else {"path": str(one), "category": "api"} for one in places]
+    def call(*paths, **changes):
+        listed = [one if isinstance(one, dict) else {"path": str(one), "category": "api"} for one in paths]
         changed = {f"ingest.{key}": value for key, value in changes.items()}
         return Read(params_with(**{"ingest.sources": listed} | changed).ingest)
 
@@ -46,7 +46,7 @@ def read(params_with):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write records, or text as it is, under a name in a fresh folder; return the path."""
+    """Write records, or text as it is, to a file in a temporary folder; return the path."""
 
     def call(name, *records):
         path = tmp_path / name
@@ -77,21 +77,21 @@ def record(chunk_id, content=None, **fields):
     ],
 )
 @pytest.mark.parametrize("packed", ["", "unnamed", ".gz"])
-def test_format_goes_by_the_name_of_the_file_and_gzip_by_its_bytes(read, tmp_path, name, text, packed):
+def test_format_is_inferred_from_the_file_name_and_gzip_from_its_bytes(read, tmp_path, name, text, packed):
     path = tmp_path / (name + packed.removeprefix("unnamed"))
     path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
     (chunk,) = read(path).chunks
     assert (chunk.title, chunk.content) == ("Sorting", "Call sort.")
 
 
-def test_folder_with_a_corpus_is_beir_and_another_markdown(read, tmp_path, write):
+def test_folder_with_a_corpus_is_beir_and_any_other_is_markdown(read, tmp_path, write):
     write("page.md", "# Sorting\n\nCall sort.\n")
     assert [chunk.filename for chunk in read(tmp_path).chunks] == ["page.md"]
     write("corpus.jsonl", {"_id": "a", "title": "Joining", "text": "Call join."})
     assert [chunk.title for chunk in read(tmp_path).chunks] == ["Joining"]
 
 
-def test_folder_of_html_is_html_unless_it_holds_markdown(read, tmp_path, write):
+def test_folder_of_html_is_html_unless_it_contains_markdown(read, tmp_path, write):
     write("sub/page.html", "<h1>Sorting</h1>Call sort.")
     assert [chunk.filename for chunk in read(tmp_path).chunks] == ["sub/page.html"]
     write("page.md", "# Sorting\n\nCall sort.\n")
@@ -103,18 +103,18 @@ def test_format_given_wins_over_the_name(read, write):
     assert len(read({"path": str(path), "format": "jsonl", "category": "api"}).chunks) == 1
 
 
-def test_name_that_tells_no_format_is_refused(read, write):
-    with pytest.raises(UserError, match=r"cannot tell the format of .*dump\.txt; set format in params\.yaml"):
+def test_name_without_a_known_format_is_refused(read, write):
+    with pytest.raises(UserError, match=r"cannot infer the format of .*dump\.txt; set format in params\.yaml"):
         read(write("dump.txt", "x"))
 
 
 @pytest.mark.parametrize("kind", ["auto", "csv", "markdown"])
-def test_missing_path_is_refused_by_name_whatever_is_said_of_bad_files(read, tmp_path, kind):
+def test_missing_path_is_refused_even_if_bad_files_are_skipped(read, tmp_path, kind):
     with pytest.raises(UserError, match=r"ingest\.sources: .*nowhere\.md does not exist"):
         read({"path": str(tmp_path / "nowhere.md"), "format": kind}, on_bad_file="skip")
 
 
-def test_source_without_a_usable_record_says_why(read, write):
+def test_source_without_a_usable_record_is_refused_with_the_reasons(read, write):
     path = write("a.jsonl", RECORD | {"content": ""}, RECORD | {"content": " "}, "{")
     with pytest.raises(UserError) as error:
         read(path, max_rejected_share=1.0)
@@ -124,24 +124,24 @@ def test_source_without_a_usable_record_says_why(read, write):
 
 
 def test_folder_without_a_page_is_refused(read, tmp_path):
-    with pytest.raises(UserError, match=r"cannot tell the format of"):
+    with pytest.raises(UserError, match=r"cannot infer the format of"):
         read(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["docs/a.rst", "docs"])
-def test_restructured_text_is_refused_with_the_way_to_read_it(read, write, tmp_path, name):
+def test_restructured_text_is_refused_with_the_remedy(read, write, tmp_path, name):
     write("docs/a.rst", "Title\n=====\n")
     with pytest.raises(UserError, match=r"sphinx-build -b html"):
         read(tmp_path / name)
 
 
-def test_sources_follow_each_other_with_an_account_for_each(read, write):
+def test_sources_are_read_in_order_with_counts_for_each(read, write):
     one = write("one.jsonl", record("a"), "{", record("b"))
     two = write("two.jsonl", record("c"), record("c"), record("c"))
     found = read(one, two, max_rejected_share=0.5)
     assert found.ids == ["a", "b", "c"]
     assert (found.read, found.accepted, found.merged) == ([3, 3], [2, 1], [0, 2])
-    assert [(path, told.reason) for path, told in found.rejected] == [(str(one), "invalid JSON")]
+    assert [(path, one.reason) for path, one in found.rejected] == [(str(one), "invalid JSON")]
 
 
 def test_equal_repeat_is_merged_and_other_text_gets_a_suffix(read, write):
@@ -165,12 +165,12 @@ def test_suffix_avoids_an_id_that_is_taken(read, write):
     ]
 
 
-def test_same_text_in_another_category_is_not_merged_the_user_wants_them_told_apart(read, write):
+def test_same_text_in_another_category_is_not_merged(read, write):
     found = read({"path": str(write("a.jsonl", record("a", "x", category="one"), record("a", "x", category="two")))})
     assert [(one.chunk_id, one.category) for one in found.chunks] == [("a", "one"), ("a~2", "two")]
 
 
-def test_thousands_of_texts_under_one_id_cost_no_more_each_than_a_few(read, write, monkeypatch):
+def test_thousands_of_texts_with_one_id_take_constant_time_each(read, write, monkeypatch):
     digests = []
     digest = sources._digest
     monkeypatch.setattr(sources, "_digest", lambda *parts: digests.append(1) or digest(*parts))
@@ -209,7 +209,7 @@ def test_link_into_another_source_is_kept_and_one_to_nowhere_left_out(read, monk
         monkeypatch.setitem(sys.modules, name, module)
     found = read(*({"path": name, "format": "package"} for name in ("alpha", "beta")))
     assert found.links == [("alpha.f", "beta.f")]
-    assert [account.links for account in found.intake.accounts] == [2, 0]
+    assert [counts.links for counts in found.reader.counts] == [2, 0]
 
 
 def test_source_listed_twice_is_refused(read, write):
@@ -230,16 +230,16 @@ def test_too_many_rejected_records_stop_the_stage_with_the_common_reasons(read, 
     path = write("a.jsonl", *good, *bad)
     with pytest.raises(UserError) as error:
         read(path)
-    said = str(error.value)
-    assert "11 of 101 records of" in said
-    assert "more than ingest.max_rejected_share (0.05)" in said
-    assert "5 empty content (a.jsonl:91, content: ' '), 3 invalid JSON (a.jsonl:96" in said
-    assert "2 missing field" in said
-    assert "wrong type" not in said
+    output = str(error.value)
+    assert "11 of 101 records of" in output
+    assert "more than ingest.max_rejected_share (0.05)" in output
+    assert "5 empty content (a.jsonl:91, content: ' '), 3 invalid JSON (a.jsonl:96" in output
+    assert "2 missing field" in output
+    assert "wrong type" not in output
     assert len(read(path, max_rejected_share=0.11).chunks) == 90
 
 
-def test_what_has_nothing_to_read_does_not_count_as_faulty(read, write):
+def test_records_without_text_do_not_count_as_rejected(read, write):
     path = write("a.md", *(f"# Part {number}\n\n## Inner {number}\n\nText {number}.\n" for number in range(9)))
     found = read(path)
     assert (found.accepted, found.read) == ([9], [18])
@@ -257,7 +257,7 @@ def test_bad_file_of_a_folder_stops_the_stage_or_is_skipped(read, tmp_path, writ
     assert "b.md:1: byte 0xe9" in problem
 
 
-def test_of_a_skipped_file_what_stands_before_the_fault_is_read(read, tmp_path, write):
+def test_records_before_the_error_of_a_skipped_file_are_read(read, tmp_path, write):
     path = write("a.csv", "chunk_id,content", "a,Text.", 'b,"never closed')
     found = read(path, write("b.jsonl", RECORD), on_bad_file="skip")
     assert found.ids == ["a", "a~2"]
@@ -265,19 +265,19 @@ def test_of_a_skipped_file_what_stands_before_the_fault_is_read(read, tmp_path, 
     assert "a.csv:3" in found.bad_files[0][0]
 
 
-def test_nothing_but_bad_files_stops_the_stage(read, write):
+def test_stage_stops_if_all_files_are_bad(read, write):
     with pytest.raises(UserError, match=r"no file could be read; .*a\.json"):
         read(write("a.json", "{"), on_bad_file="skip")
 
 
-def test_short_chunks_are_joined_where_that_is_asked_for_and_links_follow(read, write):
+def test_short_chunks_are_joined_if_set_and_links_follow(read, write):
     text = "# A\n\nA text of some length, see [the note](#c).\n\n## B\n\nShort.\n\n## C\n\nNote.\n"
     assert read(write("a.md", text)).ids == ["a.md#a", "a.md#b", "a.md#c"]
     found = read(write("a.md", text), min_content_chars=20)
     assert [one.content for one in found.chunks] == [
         "A text of some length, see [the note](#c).\n\nB\n\nShort.\n\nC\n\nNote."
     ]
-    assert found.intake.written["joined"] == 2
+    assert found.reader.written["joined"] == 2
     assert found.links == [("a.md#a", "a.md#a")]
 
 
@@ -323,7 +323,7 @@ FIELDS = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(exports=st.lists(st.lists(FIELDS, max_size=8), min_size=1, max_size=3))
-def test_every_record_is_accounted_for_and_every_id_is_given_once(read, write, exports):
+def test_every_record_is_counted_and_every_id_is_unique(read, write, exports):
     paths = [
         write(f"{number}.jsonl", record("last", category="one"), *records) for number, records in enumerate(exports)
     ]
@@ -332,4 +332,4 @@ def test_every_record_is_accounted_for_and_every_id_is_given_once(read, write, e
     assert len(set(found.ids)) == len(found.ids)
     total = sum(found.accepted) + sum(found.merged) + len(found.rejected)
     assert total == sum(found.read)
-    assert len(found.chunks) == sum(found.accepted) + found.intake.written["parts_added"]
+    assert len(found.chunks) == sum(found.accepted) + found.reader.written["parts_added"]

@@ -1,4 +1,4 @@
-"""Chunk records from files: what is kept, what is rejected, what is refused."""
+"""Chunk records from files: accepted and rejected records, and refused files."""
 
 import codecs
 import gzip
@@ -25,8 +25,8 @@ JOIN = {"chunk_id": "j1", "content": "Joins texts with a separator.", "header_pa
 
 
 def read_file(path, kind, category="api", fields=FIELDS, encoding=None):
-    account = SourceCounts(str(path))
-    return collected(read_records(path, kind, fields, account, category=category, encoding=encoding), account)
+    counts = SourceCounts(str(path))
+    return collected(read_records(path, kind, fields, counts, category=category, encoding=encoding), counts)
 
 
 def read(tmp_path, text, kind="json", **settings):
@@ -104,10 +104,10 @@ def test_record_without_any_category_is_rejected(tmp_path):
     text = json.dumps([{**SORT, "category": "own"}, JOIN])
     reading = read(tmp_path, text, category=None)
     assert [one.category for one in reading.chunks] == ["own"]
-    assert [one[:2] for one in reading.told()] == [("docs.json:2", "no category")]
+    assert [one[:2] for one in reading.reasons()] == [("docs.json:2", "no category")]
 
 
-def test_missing_id_is_made_of_the_record_and_stays_the_same(tmp_path):
+def test_missing_id_is_a_stable_hash_of_the_record(tmp_path):
     bare = {"content": SORT["content"], "header_path": ["List"]}
     first = read(tmp_path, json.dumps([bare, {**bare, "header_path": ["Set"]}])).chunks
     again = read(tmp_path, json.dumps([{**bare, "chunk_id": None}])).chunks
@@ -142,13 +142,13 @@ def test_ids_become_text_on_one_line(tmp_path, given, kept):
 )
 def test_bad_record_is_rejected_with_key_and_value(tmp_path, values, reason, detail):
     reading = read(tmp_path, json.dumps([{**SORT, **values}, JOIN]))
-    assert reading.told() == [("docs.json:1", reason, next(iter(values)), detail)]
+    assert reading.reasons() == [("docs.json:1", reason, next(iter(values)), detail)]
     assert [one.chunk_id for one in reading.chunks] == ["j1"]
 
 
 def test_record_without_the_content_key_is_rejected(tmp_path):
     reading = read(tmp_path, json.dumps([{"chunk_id": "x"}, JOIN]))
-    assert reading.told() == [("docs.json:1", "missing field", "content", "missing")]
+    assert reading.reasons() == [("docs.json:1", "missing field", "content", "missing")]
 
 
 def test_long_values_are_shortened_in_the_detail(tmp_path):
@@ -156,8 +156,8 @@ def test_long_values_are_shortened_in_the_detail(tmp_path):
     assert len(reading.rejected[0].detail) < 120
 
 
-def test_entry_that_is_no_object_is_rejected(tmp_path):
-    assert read(tmp_path, json.dumps([SORT, "text"])).told()[0][:2] == ("docs.json:2", "wrong type")
+def test_entry_that_is_not_an_object_is_rejected(tmp_path):
+    assert read(tmp_path, json.dumps([SORT, "text"])).reasons()[0][:2] == ("docs.json:2", "wrong type")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_content_is_normalized(tmp_path, raw, kept):
     ("kind", "text"),
     [("csv", "chunk_id,content\ns1,Sorts.\n"), ("jsonl", json.dumps(SORT)), ("json", json.dumps([SORT]))],
 )
-def test_byte_order_mark_is_no_part_of_the_text(tmp_path, kind, text):
+def test_byte_order_mark_is_removed(tmp_path, kind, text):
     chunks = read(tmp_path, b"\xef\xbb\xbf" + text.encode(), kind).chunks
     assert [one.chunk_id for one in chunks] == ["s1"]
 
@@ -210,13 +210,13 @@ def test_bad_line_is_rejected_with_its_number(tmp_path):
     text = f"{json.dumps(SORT)}\n\n{{broken\n{json.dumps(JOIN)}\n"
     reading = read(tmp_path, text, "jsonl")
     assert [one.source for one in reading.chunks] == ["docs.jsonl:1", "docs.jsonl:4"]
-    ((source, reason, _, detail),) = reading.told()
+    ((source, reason, _, detail),) = reading.reasons()
     assert (source, reason) == ("docs.jsonl:3", "invalid JSON")
     assert "{broken" in detail
 
 
 @pytest.mark.parametrize(
-    ("kind", "data", "told"),
+    ("kind", "data", "expected"),
     [
         ("jsonl", b'{"content": "x"}\n{"content": "\xff"}\n{"content": "y"}', ("undecodable", "", "byte 0xff")),
         ("jsonl", '{"content": "x"}\n{"content": "y"} garbage\n{"content": "y"}', ("invalid JSON", "", "Extra data")),
@@ -236,13 +236,13 @@ def test_bad_line_is_rejected_with_its_number(tmp_path):
         ("csv", "title,content\nt,x\nt\nt,y\n", ("missing field", "content", "missing")),
     ],
 )
-def test_bad_record_between_good_ones_costs_none_of_them(tmp_path, kind, data, told):
+def test_bad_record_does_not_affect_its_neighbors(tmp_path, kind, data, expected):
     reading = read(tmp_path, data, kind)
     assert [one.content for one in reading.chunks] == ["x", "y"]
-    ((source, reason, field, detail),) = reading.told()
+    ((source, reason, field, detail),) = reading.reasons()
     assert source == f"docs.{kind}:2"
-    assert (reason, field) == told[:2]
-    assert told[2] in detail
+    assert (reason, field) == expected[:2]
+    assert expected[2] in detail
 
 
 @pytest.mark.parametrize("name", ["docs.tsv", "docs.csv"])
@@ -314,14 +314,14 @@ def test_header_path_of_any_reasonable_shape_is_taken(tmp_path, value, path):
     assert read_one(tmp_path, header_path=value).chunks[0].header_path == path
 
 
-def test_what_was_normalized_is_counted_by_kind(tmp_path):
+def test_changes_are_counted_by_kind(tmp_path):
     records = [
         {"content": "cafe\u0301", "header_path": "A > B"},
         {"content": "one\r\ntwo", "id": 1, "title": "T"},
         {"content": "one\x07", "id": 2, "title": "T"},
         SORT | {"title": "T"},
     ]
-    assert read(tmp_path, json.dumps(records)).account.normalized == {
+    assert read(tmp_path, json.dumps(records)).counts.normalized == {
         "unicode_nfc": 1,
         "line_ends": 1,
         "control_characters": 1,
@@ -348,14 +348,14 @@ def test_no_text_is_lost_or_invented_and_the_order_is_kept(tmp_path, kind, texts
         records = [json.dumps(record) for record in frame.to_dict("records")]
         path.write_text(f"[{','.join(records)}]" if kind == "json" else "\n".join(records), encoding="utf-8")
     reading = read_file(path, kind)
-    told = {one.record: one.reason for one in reading.rejected}
-    assert set(told.values()) <= {"empty content"}
+    reasons = {one.record: one.reason for one in reading.rejected}
+    assert set(reasons.values()) <= {"empty content"}
     assert [one.content for one in reading.chunks] == [
-        text for number, text in enumerate([*texts, "last"], start=1) if number not in told
+        text for number, text in enumerate([*texts, "last"], start=1) if number not in reasons
     ]
 
 
-def test_line_separator_inside_a_json_text_ends_no_line(tmp_path):
+def test_line_separator_inside_a_json_string_does_not_end_a_line(tmp_path):
     line = json.dumps({**SORT, "content": "one\u2028two"}, ensure_ascii=False)
     assert [one.content for one in read(tmp_path, line, "jsonl").chunks] == ["one\u2028two"]
 
@@ -365,30 +365,30 @@ def test_line_separator_inside_a_json_text_ends_no_line(tmp_path):
     [
         ("json", '[\n{"content": }]', ["docs.json:2:13", "invalid JSON"]),
         ("json", "", ["docs.json is empty"]),
-        ("json", "[]", ["docs.json holds no records"]),
-        ("json", '{"chunks": []}', ["docs.json holds no records"]),
+        ("json", "[]", ["docs.json contains no records"]),
+        ("json", '{"chunks": []}', ["docs.json contains no records"]),
         ("json", '"text"', ["expected an array of objects", "'text'"]),
         ("json", '{"content": "x", "header_path": ["A"]}', ["expected an array of objects"]),
         ("json", '{"a": [{}], "b": [{}]}', ["lists under a, b"]),
-        ("json", '{"a": {"content": "x"}, "a": {"content": "y"}}', ["'a' is given twice"]),
+        ("json", '{"a": {"content": "x"}, "a": {"content": "y"}}', ["'a' appears twice"]),
         ("json", "[" * 100_000, ["docs.json", "invalid JSON"]),
         ("json", '[{"words": "x", "id": 1}]', ["content/contents/text", "words, id", "ingest.fields"]),
         ("json", '[{"content": "x"}', ["docs.json:1:18", "invalid JSON"]),
         ("json", '[{"content": "x"}] garbage', ["docs.json:1:20", "Extra data"]),
         ("json", '{"content": "x"}\n{"content": "y"}\n', ["docs.json:2:1", "set format: jsonl"]),
         ("json", b'[{"content":\n "\xe9"}]', ["docs.json:2", "byte 0xe9 is not UTF-8", "encoding"]),
-        ("json", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", ["docs.json", "is no text"]),
+        ("json", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", ["docs.json", "is not text"]),
         ("json", '[{"content": "x"}]'.encode("utf-16-le"), ["docs.json", "utf-16-le"]),
         ("json", b"\x1f\x8b\x08\x00broken", ["docs.json", "gzip"]),
         ("json", gzip.compress(b'[{"content": "a text"}]', mtime=0)[:-9], ["docs.json", "gzip", "damaged"]),
-        ("jsonl", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", ["docs.jsonl", "is no text"]),
+        ("jsonl", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00", ["docs.jsonl", "is not text"]),
         ("jsonl", codecs.BOM_UTF16_LE + b'{\x00"', ["docs.jsonl", "utf-16"]),
-        ("jsonl", "", ["docs.jsonl holds no records"]),
+        ("jsonl", "", ["docs.jsonl contains no records"]),
         ("jsonl", gzip.compress(b'{"content": "a text"}\n' * 9, mtime=0)[:-9], ["docs.jsonl", "gzip", "damaged"]),
-        ("jsonl", "[\n1\n]\n", ["docs.jsonl holds no records", "docs.jsonl:1", "format"]),
-        ("csv", "", ["docs.csv holds no records"]),
-        ("csv", "content,content\nx,y\n", ["docs.csv:1", "'content' is given twice"]),
-        ("csv", "chunk_id,content\n", ["docs.csv holds no records"]),
+        ("jsonl", "[\n1\n]\n", ["docs.jsonl contains no records", "docs.jsonl:1", "format"]),
+        ("csv", "", ["docs.csv contains no records"]),
+        ("csv", "content,content\nx,y\n", ["docs.csv:1", "'content' appears twice"]),
+        ("csv", "chunk_id,content\n", ["docs.csv contains no records"]),
         ("csv", "chunk_id,words\n1,x\n", ["content", "chunk_id, words"]),
         ("csv", 'chunk_id,content\n1,"x\n2,y\n', ["docs.csv:2", "a quote is never closed"]),
         ("parquet", "", ["docs.parquet", "not Parquet"]),

@@ -4,10 +4,10 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from corpora import Example, examples_of
 
 from triptych.errors import UserError
 from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule, shift_mix
-from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, epoch_of_run
 from triptych.triplets.views import VIEWS
@@ -25,7 +25,7 @@ def example(number, category="api", tiers=TIERS):
     return Example(number, 500 + 20 * number + 19, 20 * number + 19, "lead", category, tuple(negatives))
 
 
-EXAMPLES = Examples.of(example(number, "guide" if number % 4 == 3 else "api") for number in range(100))
+EXAMPLES = examples_of(example(number, "guide" if number % 4 == 3 else "api") for number in range(100))
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def drawn_schedule(params_with):
     def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
-        settings = {"train.stretch": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
+        settings = {"train.resample_every": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
         params = params_with(**(settings | changes))
         epoch = epoch_of_run(batches * SIZE, examples)
         anchors = AnchorSampler(examples, params.triplets, seed, epoch)
@@ -171,15 +171,15 @@ def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(drawn_schedule)
 
 
 def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(drawn_schedule):
-    lacking = Examples.of(example(number, tiers=("easy", "hard")) for number in range(100))
+    lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
     rows = all_rows(drawn_schedule(lacking))
     assert len(rows) == BATCHES * SIZE
     assert shares(rows) == pytest.approx({"easy": 0.5, "medium": 0.0, "hard": 0.5}, abs=0.02)
 
 
 def test_examples_without_a_negative_stop_the_run_with_a_reason(drawn_schedule):
-    with pytest.raises(UserError, match="not one triplet can be drawn"):
-        drawn_schedule(Examples.of(example(number, tiers=()) for number in range(20))).rows(0)
+    with pytest.raises(UserError, match="no triplet can be sampled"):
+        drawn_schedule(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 
 def test_what_follows_a_decision_is_unknown_until_it_is_made(drawn_schedule):

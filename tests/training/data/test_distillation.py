@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from corpora import Example, examples_of
 from scipy.sparse import csr_array
 
 from triptych.errors import UserError
@@ -27,7 +28,7 @@ from triptych.training.data.distillation import (
 from triptych.training.data.training_data import prepare_training_data, resolve_loss
 from triptych.training.loop.trainer import train
 from triptych.training.losses import DistillLoss
-from triptych.triplets.examples import Example, Examples, read_examples
+from triptych.triplets.examples import read_examples
 from triptych.triplets.views import VIEWS
 
 VOCABULARY = 12
@@ -199,7 +200,7 @@ def test_passages_of_other_rows_get_no_gradient():
 
 
 def examples(*views):
-    return Examples.of(Example(0, 1, 0, view, "api", ()) for view in views)
+    return examples_of(Example(0, 1, 0, view, "api", ()) for view in views)
 
 
 @pytest.mark.parametrize(

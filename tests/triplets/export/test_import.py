@@ -116,7 +116,7 @@ def test_folder_that_datasets_did_not_write_is_named(tmp_path):
 
 def test_dataset_with_several_splits_is_named(tmp_path):
     datasets.DatasetDict({"train": datasets.Dataset.from_list([row()])}).save_to_disk(str(tmp_path / "splits"))
-    assert "it holds the splits train; name the folder of one" in refused(tmp_path / "splits")
+    assert "it has the splits train; name the folder of one" in refused(tmp_path / "splits")
 
 
 def test_file_of_which_nothing_can_be_used_is_refused_with_the_reasons(tmp_path):

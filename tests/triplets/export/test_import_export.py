@@ -3,18 +3,19 @@
 from collections import Counter, defaultdict
 
 import datasets
+import numpy as np
 import pandas as pd
 import pytest
 from corpora import TEMPLATE
 from flat_rows import CHUNKS, read, row, triplets_of
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.errors import UserError
-from triptych.triplets.examples import Example, Examples, TextTable
+from triptych.triplets.examples import Examples, TextTable
 from triptych.triplets.export.flat import FLAT, IDS, write_round
 from triptych.triplets.export.import_export import export
 from triptych.triplets.false_negatives import Relations
-from triptych.triplets.heuristics.pools import Pools
+from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.views import anchors
 
 FORMATS = ["out.csv", "deep/out.parquet", "out"]
@@ -28,17 +29,13 @@ def round_of(tiny_corpus, params_with, tmp_path_factory):
         views = dict.fromkeys(params_with().triplets.views.model_dump(), 0.0) | shares
         params = params_with(**{"triplets.views": views}).triplets
         chunks, table = tiny_corpus.chunks, TextTable()
-        passages = [table.add("passage", passage(one, TEMPLATE)) for one in chunks]
+        passage_ids = np.array([table.add("passage", passage(one, TEMPLATE)) for one in chunks])
         found = anchors(chunks, tiny_corpus.links, {}, {}, set(), params)
-        pool = Pools(chunks, "train", Relations(chunks, tiny_corpus.links), params).draw(found).pools["embedder"]
-        rows = [
-            Example(table.add("query", one.text), table.add("passage", one.positive_text), one.positive, one.view,
-                    chunks[one.positive].category, ())
-            for one in found
-        ]  # fmt: skip
+        pool = PoolBuilder(chunks, "train", Relations(chunks, tiny_corpus.links), params).build(found).pools["embedder"]
+        examples = Examples.of_anchors(found, chunks, pool, table)
         folder = tmp_path_factory.mktemp("round")
         ids = [one.chunk_id for one in chunks]
-        write_round(folder, Examples.of(rows, pool), table.texts, passages, ids, params, "embedder")
+        write_round(folder, examples, table.texts, passage_ids, ids, params, "embedder")
         return folder, pd.read_parquet(folder / "triplets.parquet").to_dict("records")
 
     return write
@@ -118,7 +115,7 @@ def test_what_export_did_not_write_is_never_overwritten(mixed, tmp_path, name):
     folder = tmp_path / name.split("/")[0]
     folder.mkdir()
     (folder / "mine").write_text("keep")
-    with pytest.raises(UserError, match=f"{name} exists and is no triplets"):
+    with pytest.raises(UserError, match=f"{name} exists and is not an export"):
         export(mixed[0], tmp_path / name)
     assert (folder / "mine").read_text() == "keep"
 
@@ -132,7 +129,7 @@ def test_dataset_that_was_exported_before_is_replaced(mixed, tmp_path):
 
 
 def test_unknown_suffix_is_refused_with_those_there_are(mixed, tmp_path):
-    with pytest.raises(UserError, match=r"cannot write .*a\.xlsx: name it \.csv or \.parquet"):
+    with pytest.raises(UserError, match=r"cannot write .*a\.xlsx: expected the suffix \.csv or \.parquet"):
         export(mixed[0], tmp_path / "a.xlsx")
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import anchors_of, brute_force, draw, path_overlap, topics, words
+from corpora import anchors_of, brute_force, build_pools, path_overlap, topics, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
 from triptych.triplets.heuristics.candidates import Buckets, PathIndex, WordIndex, rank_in_group
 
@@ -111,13 +111,13 @@ def test_rank_in_a_group_counts_from_nought(groups):
 
 def test_candidates_of_an_anchor_do_not_grow_with_the_corpus(params_with):
     params = params_with().triplets
-    looked = {}
+    considered = {}
     for number in (500, 5000):
         chunks = topics(number, files=number // 10)
-        looked[number] = draw(chunks, params, found=anchors_of(chunks[:100])).looked
+        considered[number] = build_pools(chunks, params, found=anchors_of(chunks[:100])).considered
     sizes, depth = params.candidates, 3
-    assert looked[5000].max() <= sizes.lexical + (depth + 2) * sizes.per_prefix + 2 * sizes.distant
-    assert looked[5000].mean() < 1.2 * looked[500].mean()
+    assert considered[5000].max() <= sizes.lexical + (depth + 2) * sizes.per_prefix + 2 * sizes.distant
+    assert considered[5000].mean() < 1.2 * considered[500].mean()
 
 
 def test_inverted_lists_do_not_grow_with_the_corpus():
@@ -130,9 +130,9 @@ DIGEST = """
 import hashlib, sys
 sys.path.insert(0, "tests")
 from pathlib import Path
-from corpora import draw, topics
+from corpora import build_pools, topics
 from triptych.params.load import load_params
-for name, pool in draw(topics(60), load_params(Path("params.yaml")).triplets).pools.items():
+for name, pool in build_pools(topics(60), load_params(Path("params.yaml")).triplets).pools.items():
     parts = (pool.offsets, pool.chunk, pool.tier, pool.strategy, pool.score, pool.path, pool.lexical)
     print(name, hashlib.sha256(b"".join(one.tobytes() for one in parts)).hexdigest())
 """

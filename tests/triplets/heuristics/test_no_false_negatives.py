@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpora import TEMPLATE, anchors_of, corpora, draw, lexical_overlap, look_alikes, path_overlap, pools, related
+from corpora import (
+    TEMPLATE,
+    anchors_of,
+    build_pools,
+    corpora,
+    lexical_overlap,
+    look_alikes,
+    path_overlap,
+    pools,
+    related,
+)
 from hypothesis import given, settings
 
 from triptych.corpus.chunking import cut
@@ -21,11 +31,11 @@ RANDOM = settings(max_examples=60, deadline=None, derandomize=True)
 def test_no_negative_of_either_profile_is_related_to_the_positive(params_with, made):
     chunks, links = made
     found = anchors_of(chunks)
-    made = draw(chunks, params_with().triplets, links, found)
+    made = build_pools(chunks, params_with().triplets, links, found)
     for pool in made.pools.values():
         for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
             assert not answers(found[row], chunks[chunk], found, chunks, links)
-        assert (np.diff(pool.offsets) <= made.looked - made.related).all()
+        assert (np.diff(pool.offsets) <= made.considered - made.related).all()
     most = [sum(answers(one, other, found, chunks, links) for other in chunks) for one in found]
     assert (made.related <= most).all()
 
@@ -42,7 +52,7 @@ def test_linked_chunks_are_negatives_only_where_the_user_says_so(params_with, ma
     chunks, links = made
     params = params_with(**{"triplets.exclude_linked": False, "triplets.negatives_per_anchor": 20}).triplets
     found = anchors_of(chunks)
-    for pool in draw(chunks, params, links, found).pools.values():
+    for pool in build_pools(chunks, params, links, found).pools.values():
         for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
             assert not related(chunks[found[row].positive], chunks[chunk], [])
 
@@ -52,7 +62,7 @@ def test_linked_chunks_are_negatives_only_where_the_user_says_so(params_with, ma
 def test_every_record_is_true_and_fits_its_tier(params_with, made):
     chunks, links = made
     found = anchors_of(chunks)
-    drawn = draw(chunks, params_with().triplets, links, found).pools
+    drawn = build_pools(chunks, params_with().triplets, links, found).pools
     for profile, pool in drawn.items():
         for anchor, one in ((anchor, one) for row, anchor in enumerate(found) for one in pool[row]):
             positive, other = chunks[anchor.positive], chunks[one.chunk]
@@ -66,7 +76,7 @@ def test_every_record_is_true_and_fits_its_tier(params_with, made):
 def test_real_documentation_gives_no_related_negative(tiny_corpus, params_with):
     chunks, links, params = tiny_corpus.chunks, tiny_corpus.links, params_with().triplets
     found = anchors(chunks, links, {}, {}, set(), params)
-    for pool in draw(chunks, params, links, found).pools.values():
+    for pool in build_pools(chunks, params, links, found).pools.values():
         assert len(pool.chunk) > 1000
         for row, chunk in zip(pool.anchors.tolist(), pool.chunk.tolist(), strict=True):
             assert not related(chunks[found[row].positive], chunks[chunk], links)
@@ -99,9 +109,9 @@ def test_two_texts_of_one_file_without_headings_may_be_negatives():
 @pytest.mark.parametrize("profile", PROFILES)
 def test_anchor_whose_positive_is_related_to_everything_gets_an_empty_pool(params_with, profile):
     chunks = [replace(one, cluster_id=0) for one in look_alikes(6)]
-    drawn = draw(chunks, params_with().triplets)
+    drawn = build_pools(chunks, params_with().triplets)
     assert [drawn.pools[profile][row] for row in range(6)] == [()] * 6
-    assert (drawn.related == drawn.looked).all()
+    assert (drawn.related == drawn.considered).all()
 
 
 def test_chunks_that_answer_the_same_words_are_no_negatives_of_each_other(params_with):
@@ -112,6 +122,8 @@ def test_chunks_that_answer_the_same_words_are_no_negatives_of_each_other(params
         for row in range(12)
     ]
     asked = [replace(one, text="how to sort") if row < 3 else one for row, one in enumerate(anchors_of(chunks))]
-    for pool in draw(chunks, params_with(**{"triplets.negatives_per_anchor": 12}).triplets, found=asked).pools.values():
+    for pool in build_pools(
+        chunks, params_with(**{"triplets.negatives_per_anchor": 12}).triplets, found=asked
+    ).pools.values():
         taken = [{one.chunk for one in pool[row]} for row in range(4)]
         assert [bool(one & {0, 1, 2}) for one in taken] == [False, False, False, True]

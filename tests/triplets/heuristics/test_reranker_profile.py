@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpora import brute_force, draw, lexical_overlap, look_alikes, path_overlap, pools, words
+from corpora import brute_force, build_pools, lexical_overlap, look_alikes, path_overlap, pools, words
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.views import anchors
 
@@ -86,7 +86,7 @@ def test_share_of_what_looks_right_is_of_another_category(params_with, share):
 
 
 def test_both_profiles_of_an_anchor_share_the_anchor_but_not_the_tiers(params_with):
-    drawn = draw(look_alikes(20), params_with().triplets).pools
+    drawn = build_pools(look_alikes(20), params_with().triplets).pools
     assert len(drawn["embedder"]) == len(drawn["reranker"]) == 20
     assert Counter(one.strategy for one in drawn["embedder"][0]).keys().isdisjoint(HARD | {"same_topic"})
 

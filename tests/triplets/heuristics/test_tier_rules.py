@@ -6,7 +6,7 @@ from corpora import look_alikes, pools, topics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.triplets.heuristics.tier_rules import cross_category, slots
+from triptych.triplets.heuristics.tier_rules import cross_category_quota, easy_quotas
 
 EASY = ("other_domain", "other_file", "other_path", "low_lexical", "random")
 
@@ -20,7 +20,7 @@ def shares_of(parts):
 def test_slots_are_divided_among_the_easy_strategies_by_their_shares(params_with, parts, size, start):
     shares = shares_of(parts)
     changes = {"triplets.tiers.easy.strategies": shares, "triplets.negatives_per_anchor": size}
-    given_out = slots(np.arange(start, start + 2000), params_with(**changes).triplets)
+    given_out = easy_quotas(np.arange(start, start + 2000), params_with(**changes).triplets)
     assert (sum(given_out.values()) == size).all()
     for strategy, share in shares.items():
         assert given_out[strategy].mean() / size == pytest.approx(share, abs=0.005)
@@ -28,7 +28,7 @@ def test_slots_are_divided_among_the_easy_strategies_by_their_shares(params_with
 
 
 def test_slots_do_not_repeat_from_anchor_to_anchor(params_with):
-    given_out = np.stack(list(slots(np.arange(200), params_with().triplets).values()), axis=1)
+    given_out = np.stack(list(easy_quotas(np.arange(200), params_with().triplets).values()), axis=1)
     for period in range(1, 12):
         assert (given_out[period:] != given_out[:-period]).any()
 
@@ -47,7 +47,7 @@ def test_easy_negatives_that_are_drawn_have_the_shares_of_their_strategies(param
 @given(st.floats(0, 1), st.integers(1, 8), st.integers(1, 400))
 def test_share_of_another_category_holds_over_all_anchors(params_with, share, size, number):
     changes = {"triplets.cross_category_hard": share, "triplets.negatives_per_anchor": size}
-    quota = cross_category(np.arange(number), params_with(**changes).triplets)
+    quota = cross_category_quota(np.arange(number), params_with(**changes).triplets)
     assert abs(quota.sum() - share * size * number) < 1
     assert quota.max() - quota.min() <= 1
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from corpora import anchors_of, draw, lexical_overlap, look_alikes, path_overlap, pools
+from corpora import anchors_of, build_pools, lexical_overlap, look_alikes, path_overlap, pools
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,7 +104,7 @@ def test_pool_holds_no_chunk_twice_and_no_more_than_asked(tiny_corpus, params_wi
 def test_only_chunks_of_the_split_asked_for_are_drawn(tiny_corpus, params_with, split, profile):
     chunks = tiny_corpus.chunks
     own = [replace(one, split="train" if one.split == split else "") for one in chunks]
-    pool = draw(chunks, params_with().triplets, found=anchors_of(own), split=split).pools[profile]
+    pool = build_pools(chunks, params_with().triplets, found=anchors_of(own), split=split).pools[profile]
     assert {chunks[one].split for one in pool.chunk.tolist()} == {split}
 
 
@@ -208,7 +208,7 @@ def test_weight_decides_between_a_close_path_and_close_words(params_with, weight
 @given(most=st.floats(0.4, 1.0))
 def test_nothing_above_the_highest_lexical_overlap_is_a_negative(tiny_corpus, params_with, most):
     params = params_with(**{"triplets.tiers.hard.lexical_max": most}).triplets
-    for pool in draw(tiny_corpus.chunks, params).pools.values():
+    for pool in build_pools(tiny_corpus.chunks, params).pools.values():
         assert len(pool.chunk)
         assert pool.lexical.max() <= most + 1e-6
 

@@ -4,14 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from corpora import Example, examples_of, rows_of
 
 from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
-from triptych.triplets.examples import Example, Examples
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
 from triptych.triplets.mining import hard_negatives as mining
-from triptych.triplets.mining.hard_negatives import CandidateFilter, Neighbors, Vectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.hard_negatives import (
+    CandidateFilter,
+    MiningVectors,
+    Neighbors,
+    mine_hard_negatives,
+    neighbors,
+)
 from triptych.triplets.mining.mining_metrics import advice
 from triptych.triplets.negatives import Negative
 
@@ -45,6 +51,12 @@ def filter_of(examples, relations, params, guide=None, words=None):
     return CandidateFilter(relations, PositivesByAnchor(examples.anchor, examples.positive_chunk), params, words, guide)
 
 
+def mine(*arguments):
+    """Return the mined examples as rows, and the metrics."""
+    examples, metrics = mine_hard_negatives(*arguments)
+    return rows_of(examples), metrics
+
+
 @pytest.fixture
 def mined(params_with):
     """Re-mine one example whose neighbors are chunks 0, 1, 2, … with falling scores; 0 is the positive."""
@@ -67,16 +79,14 @@ def mined(params_with):
         found = Neighbors(
             chunks=np.array([rows]),
             scores=np.array([SCORES[: len(rows)] if scores is None else scores], dtype=np.float32),
-            positive=np.array([positive], dtype=np.float32),
-            pooled=np.array([0.1] * len(pool) if pooled is None else pooled, dtype=np.float32),
+            positive_scores=np.array([positive], dtype=np.float32),
+            pool_scores=np.array([0.1] * len(pool) if pooled is None else pooled, dtype=np.float32),
         )
-        examples = Examples.of([Example(0, 1, 0, "lead", "lists", pool)])
+        examples = examples_of([Example(0, 1, 0, "lead", "lists", pool)])
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
         params = params_with(**(PARAMS | settings)).mine
-        (new,), figures = mine_hard_negatives(
-            examples, [found], chunks, filter_of(examples, relations, params, guide, words), size
-        )
-        return new, figures["all"]
+        (new,), metrics = mine(examples, [found], chunks, filter_of(examples, relations, params, guide, words), size)
+        return new, metrics["all"]
 
     return run
 
@@ -118,12 +128,12 @@ def test_share_of_the_other_category_holds_over_all_anchors(params_with):
     found = Neighbors(
         chunks=rows,
         scores=np.tile(np.linspace(0.8, 0.1, 8, dtype=np.float32), (10, 1)),
-        positive=np.ones(10, dtype=np.float32),
-        pooled=np.full(40, 0.1, dtype=np.float32),
+        positive_scores=np.ones(10, dtype=np.float32),
+        pool_scores=np.full(40, 0.1, dtype=np.float32),
     )
     params = params_with(**PARAMS | {"mine.prefer_other_category": 0.3}).mine
-    examples = Examples.of([EXAMPLE] * 10)
-    new, _ = mine_hard_negatives(examples, [found], CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 4)
+    examples = examples_of([EXAMPLE] * 10)
+    new, _ = mine(examples, [found], CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 4)
     taken = [CHUNKS[chunk].category for one in new for chunk in hard(one)]
     assert (len(taken), taken.count("tables")) == (40, 12)
 
@@ -134,15 +144,15 @@ def test_categories_of_one_group_count_as_one(mined):
 
 
 def test_group_of_an_unknown_category_is_refused(mined):
-    with pytest.raises(UserError, match="no category 'tabels'; there are lists, tables"):
+    with pytest.raises(UserError, match="unknown category 'tabels'; expected lists, tables"):
         mined(category_groups=[["lists", "tabels"]])
 
 
 def test_old_hard_negatives_fill_what_mining_leaves_short(mined):
-    new, figures = mined(rows=[0, 1, 2], size=3)
+    new, metrics = mined(rows=[0, 1, 2], size=3)
     assert hard(new)[0] == 2
     assert set(hard(new)[1:]) == {4, 5}
-    assert figures["churn"] == pytest.approx(1 / 3)
+    assert metrics["churn"] == pytest.approx(1 / 3)
 
 
 def test_tiers_that_are_not_hard_stay(mined):
@@ -162,9 +172,9 @@ def test_chunk_mined_from_another_tier_is_not_in_the_pool_twice(mined):
 
 
 def test_margin_clears_the_old_pool_too(mined):
-    new, figures = mined(rows=[0], pooled=[0.1, 0.99, 0.96, 0.94])
+    new, metrics = mined(rows=[0], pooled=[0.1, 0.99, 0.96, 0.94])
     assert [one.chunk for one in new.negatives] == [5, 10]
-    assert figures["rejected"]["pool_above_relative_margin"] == 2
+    assert metrics["rejected"]["pool_above_relative_margin"] == 2
 
 
 def test_only_ids_change(mined):
@@ -173,13 +183,13 @@ def test_only_ids_change(mined):
     assert [getattr(new, name) for name in same] == [getattr(EXAMPLE, name) for name in same]
 
 
-def test_figures_add_up(mined):
-    new, figures = mined(size=2, links=[("c0", "c2")], skip_top=4)
-    rejected = {reason: number for reason, number in figures["rejected"].items() if number}
+def test_metrics_add_up(mined):
+    new, metrics = mined(size=2, links=[("c0", "c2")], skip_top=4)
+    rejected = {reason: number for reason, number in metrics["rejected"].items() if number}
     assert rejected == {"linked": 1, "above_relative_margin": 1, "skipped_top": 1}  # of 1, 2 and 3; 0 is the positive
-    assert figures["candidates"] == 9
+    assert metrics["candidates"] == 9
     assert hard(new) == [4, 5]
-    assert (figures["hard_negatives"], figures["churn"], figures["examples_short"]) == (2, 0.0, 0)
+    assert (metrics["hard_negatives"], metrics["churn"], metrics["examples_short"]) == (2, 0.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -192,24 +202,24 @@ def test_figures_add_up(mined):
     ],
 )
 def test_each_rule_is_counted_by_its_name(mined, rule, changes):
-    new, figures = mined(chunks=[*CHUNKS[:3], replace(CHUNKS[3], **changes), *CHUNKS[4:]])
+    new, metrics = mined(chunks=[*CHUNKS[:3], replace(CHUNKS[3], **changes), *CHUNKS[4:]])
     assert hard(new) == [2, 4, 5]
-    assert figures["rejected"][rule] == 1
+    assert metrics["rejected"][rule] == 1
 
 
 def test_another_answer_of_the_same_words_and_what_is_related_to_it_are_no_negatives(params_with):
-    examples = Examples.of([EXAMPLE, replace(EXAMPLE, positive_chunk=3), replace(EXAMPLE, anchor=9)])
+    examples = examples_of([EXAMPLE, replace(EXAMPLE, positive_chunk=3), replace(EXAMPLE, anchor=9)])
     found = Neighbors(
         chunks=np.tile(np.arange(10), (3, 1)),
         scores=np.tile(np.array(SCORES, np.float32), (3, 1)),
-        positive=np.ones(3, np.float32),
-        pooled=np.full(12, 0.1, np.float32),
+        positive_scores=np.ones(3, np.float32),
+        pool_scores=np.full(12, 0.1, np.float32),
     )
     params = params_with(**PARAMS | {"mine.prefer_other_category": 0.0}).mine
     relations = Relations(CHUNKS, [Link("c3", "c4", "", "")])
-    new, figures = mine_hard_negatives(examples, [found], CHUNKS, filter_of(examples, relations, params), 3)
+    new, metrics = mine(examples, [found], CHUNKS, filter_of(examples, relations, params), 3)
     assert [hard(one) for one in new] == [[2, 5, 6], [2, 5, 6], [2, 3, 4]]
-    assert figures["all"]["rejected"]["other_answer"] == 3  # 3 and 4 for the first, 0 for the second
+    assert metrics["all"]["rejected"]["other_answer"] == 3  # 3 and 4 for the first, 0 for the second
 
 
 def test_candidate_that_says_the_same_in_the_same_words_is_no_negative(mined):
@@ -220,9 +230,9 @@ def test_candidate_that_says_the_same_in_the_same_words_is_no_negative(mined):
         "sort columns",
         *[f"word{row}" for row in range(8)],
     ]
-    new, figures = mined(words=Words(texts), same_words=0.7)  # 2 shares 4 of 5 words of three letters and more
+    new, metrics = mined(words=Words(texts), same_words=0.7)  # 2 shares 4 of 5 words of three letters and more
     assert hard(new) == [3, 4, 5]
-    assert figures["rejected"]["same_words"] == 1
+    assert metrics["rejected"]["same_words"] == 1
     assert hard(mined(words=Words(texts), same_words=0.9)[0]) == [2, 3, 4]
 
 
@@ -233,9 +243,9 @@ def test_guide_must_agree_that_a_candidate_is_farther_than_the_positive(mined):
         asked.extend(chunks.tolist())
         return np.where(np.isin(chunks, [2, 4]), 0.5, np.where(chunks == 0, 0.52, 0.1)).astype(np.float32)
 
-    new, figures = mined(guide=guide, guide_margin=0.9)
+    new, metrics = mined(guide=guide, guide_margin=0.9)
     assert hard(new) == [3, 5, 6]
-    assert figures["rejected"]["guide"] == 2
+    assert metrics["rejected"]["guide"] == 2
     assert 1 not in asked  # what is refused already costs no opinion
 
 
@@ -250,63 +260,63 @@ def test_candidates_far_down_or_far_off_are_medium_where_the_tier_has_room(mined
 
 
 def test_every_candidate_refused_leaves_the_pool_of_before_and_is_reported(mined):
-    new, figures = mined(scores=[1.0] * 10, size=2)
+    new, metrics = mined(scores=[1.0] * 10, size=2)
     assert {one.chunk for one in new.negatives} == {one.chunk for one in POOL}
-    assert (figures["examples_fallback"], figures["churn"]) == (1, 0.0)
-    assert figures["rejected"]["above_relative_margin"] == 9
+    assert (metrics["examples_fallback"], metrics["churn"]) == (1, 0.0)
+    assert metrics["rejected"]["above_relative_margin"] == 9
 
 
 def test_fallback_is_said_with_its_category_and_reason(mined):
-    _, figures = mined(scores=[1.0] * 10, size=2)
-    (line,) = advice({"all": figures, "lists": figures})
+    _, metrics = mined(scores=[1.0] * 10, size=2)
+    (line,) = advice({"all": metrics, "lists": metrics})
     assert "category lists: nothing mined for 1 of 1 anchors (most often above_relative_margin)" in line
 
 
 def test_category_without_candidates_falls_back_and_the_other_does_not(params_with):
-    examples = Examples.of([EXAMPLE, replace(EXAMPLE, anchor=5, positive_chunk=8, category="tables")])
+    examples = examples_of([EXAMPLE, replace(EXAMPLE, anchor=5, positive_chunk=8, category="tables")])
     found = Neighbors(
         chunks=np.array([[1, 2, 3], [9, 10, 11]]),
         scores=np.array([[0.5, 0.4, 0.3], [0.99, 0.98, 0.97]], np.float32),
-        positive=np.ones(2, np.float32),
-        pooled=np.full(8, 0.1, np.float32),
+        positive_scores=np.ones(2, np.float32),
+        pool_scores=np.full(8, 0.1, np.float32),
     )
     params = params_with(**PARAMS).mine
-    new, figures = mine_hard_negatives(examples, [found], CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 2)
-    assert (figures["lists"]["examples_fallback"], figures["tables"]["examples_fallback"]) == (0, 1)
+    new, metrics = mine(examples, [found], CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 2)
+    assert (metrics["lists"]["examples_fallback"], metrics["tables"]["examples_fallback"]) == (0, 1)
     assert set(hard(new[1])) == {4, 5}
-    assert figures["tables"]["suggested_margin"] is None  # nothing related was met, so nothing can be learned
+    assert metrics["tables"]["suggested_margin"] is None  # nothing related was met, so nothing can be learned
 
 
 def test_suggested_margin_parts_what_is_related_from_what_is_not(mined):
     near = [replace(chunk, cluster_id=0) if row < 3 else chunk for row, chunk in enumerate(CHUNKS)]
-    _, figures = mined(chunks=near)
-    assert 0.8 < figures["suggested_margin"] <= 0.9  # 1 and 2 score 0.97 and 0.9, the rest 0.8 and less
-    assert figures["suspected_false_left"] == 0.0
+    _, metrics = mined(chunks=near)
+    assert 0.8 < metrics["suggested_margin"] <= 0.9  # 1 and 2 score 0.97 and 0.9, the rest 0.8 and less
+    assert metrics["suspected_false_left"] == 0.0
 
 
 def test_suspected_false_negatives_left_are_those_above_the_suggested_margin(mined):
     near = [replace(chunk, cluster_id=0) if row == 6 else chunk for row, chunk in enumerate(CHUNKS)]
-    new, figures = mined(chunks=near)
-    assert 0.4 < figures["suggested_margin"] <= 0.5
+    new, metrics = mined(chunks=near)
+    assert 0.4 < metrics["suggested_margin"] <= 0.5
     above = sum(one.score >= 0.5 for one in new.negatives if one.strategy == "mined")
-    assert figures["suspected_false_left"] == pytest.approx(above / len(new.negatives))
+    assert metrics["suspected_false_left"] == pytest.approx(above / len(new.negatives))
 
 
 def test_hardness_is_the_mean_share_of_the_positive(mined):
-    _, figures = mined(positive=1.0)
-    assert figures["hardness"] == pytest.approx((0.9 + 0.8 + 0.7) / 3, abs=0.006)
+    _, metrics = mined(positive=1.0)
+    assert metrics["hardness"] == pytest.approx((0.9 + 0.8 + 0.7) / 3, abs=0.006)
 
 
 def test_anchor_without_enough_hard_negatives_is_counted(mined):
-    new, figures = mined(rows=[0, 1], pool=POOL[:2], size=3)
+    new, metrics = mined(rows=[0, 1], pool=POOL[:2], size=3)
     assert hard(new) == []
-    assert figures["examples_short"] == 1
-    assert (figures["hard_negatives"], figures["churn"]) == (0, 1.0)
+    assert metrics["examples_short"] == 1
+    assert (metrics["hard_negatives"], metrics["churn"]) == (0, 1.0)
 
 
 def test_closeness_leaves_the_positive_itself_out(mined):
-    _, figures = mined(rows=[0, 3, 4, 5], scores=[2.0, 0.5, 0.5, 0.5], positive=2.0)
-    assert figures["closeness"] == pytest.approx(dict.fromkeys(("p10", "p50", "p90", "p99"), 0.255))
+    _, metrics = mined(rows=[0, 3, 4, 5], scores=[2.0, 0.5, 0.5, 0.5], positive=2.0)
+    assert metrics["closeness"] == pytest.approx(dict.fromkeys(("p10", "p50", "p90", "p99"), 0.255))
 
 
 @pytest.mark.parametrize("split", ["dev", "test", ""])
@@ -317,19 +327,19 @@ def test_candidate_outside_train_stops_the_stage(mined, split):
 
 
 def test_each_anchor_is_mined_by_its_own_neighbors_and_pool(params_with):
-    examples = Examples.of(
+    examples = examples_of(
         [EXAMPLE, replace(EXAMPLE, anchor=5, positive_chunk=7, negatives=POOL[2:]), replace(EXAMPLE, negatives=())]
     )
     found = Neighbors(
         chunks=np.array([[1], [2], [3]]),
         scores=np.full((3, 1), 0.5, dtype=np.float32),
-        positive=np.ones(3, dtype=np.float32),
-        pooled=np.array([0.1, 0.99, 0.1, 0.99, 0.99, 0.1], dtype=np.float32),
+        positive_scores=np.ones(3, dtype=np.float32),
+        pool_scores=np.array([0.1, 0.99, 0.1, 0.99, 0.99, 0.1], dtype=np.float32),
     )
     chosen = filter_of(examples, Relations(CHUNKS, []), params_with(**PARAMS).mine)
-    new, figures = mine_hard_negatives(examples, [found], CHUNKS, chosen, 2)
+    new, metrics = mine(examples, [found], CHUNKS, chosen, 2)
     assert [[one.chunk for one in new.pool[row]] for row in range(3)] == [[1, 4, 10], [2, 5], [3]]
-    assert figures["all"]["rejected"]["pool_above_relative_margin"] == 3
+    assert metrics["all"]["rejected"]["pool_above_relative_margin"] == 3
 
 
 def test_candidate_closer_than_a_positive_of_negative_similarity_is_not_mined(params_with):
@@ -340,12 +350,12 @@ def test_candidate_closer_than_a_positive_of_negative_similarity_is_not_mined(pa
     found = Neighbors(
         chunks=np.array([[1, 0, 2]]),
         scores=np.array([[-0.49, -0.5, -0.9]], dtype=np.float32),
-        positive=np.array([-0.5], dtype=np.float32),
-        pooled=np.empty(0, dtype=np.float32),
+        positive_scores=np.array([-0.5], dtype=np.float32),
+        pool_scores=np.empty(0, dtype=np.float32),
     )
-    examples = Examples.of([Example(0, 1, 0, "lead", "api", ())])
+    examples = examples_of([Example(0, 1, 0, "lead", "api", ())])
     params = params_with(**PARAMS | {"mine.hard_from": -9.0}).mine
-    (new,), _ = mine_hard_negatives(examples, [found], chunks, filter_of(examples, Relations(chunks, []), params), 2)
+    (new,), _ = mine(examples, [found], chunks, filter_of(examples, Relations(chunks, []), params), 2)
     assert [one.chunk for one in new.negatives] == [2]
 
 
@@ -355,25 +365,23 @@ def vectors():
     random = np.random.default_rng(3)
     made = [random.standard_normal((number, 8)).astype(np.float32) for number in (60, 12)]
     anchors, passages = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in made)
-    return Vectors(anchors, passages, np.arange(12))
+    return MiningVectors(anchors, passages, np.arange(12))
 
 
 def test_blocks_change_nothing(vectors, params_with, monkeypatch):
-    examples = Examples.of([replace(EXAMPLE, anchor=row, positive_chunk=row % 12) for row in range(60)])
+    examples = examples_of([replace(EXAMPLE, anchor=row, positive_chunk=row % 12) for row in range(60)])
     params = params_with(**PARAMS).mine
     found = []
     for size in (4096, 7):
         monkeypatch.setattr(mining, "_BLOCK", size)
         blocks = neighbors(examples, vectors, params)
-        found.append(
-            mine_hard_negatives(examples, blocks, CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 3)
-        )
+        found.append(mine(examples, blocks, CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 3))
     assert list(found[0][0]) == list(found[1][0])
     assert found[0][1] == found[1][1]
 
 
 def test_fewer_chunks_than_depth_are_all_looked_at(vectors, params_with):
-    examples = Examples.of([EXAMPLE] * 60)
+    examples = examples_of([EXAMPLE] * 60)
     (found,) = neighbors(examples, vectors, params_with(**{"mine.depth": 50}).mine)
     assert (np.sort(found.chunks, axis=1) == np.arange(12)).all()
 
@@ -381,4 +389,4 @@ def test_fewer_chunks_than_depth_are_all_looked_at(vectors, params_with):
 def test_model_that_tells_no_chunk_from_another_is_refused_with_the_remedy(vectors, params_with):
     same = replace(vectors, passages=np.tile(vectors.passages[:1], (12, 1)))
     with pytest.raises(UserError, match=r"all 12 train chunks the same vector.*learning_rate"):
-        next(neighbors(Examples.of([EXAMPLE] * 60), same, params_with().mine))
+        next(neighbors(examples_of([EXAMPLE] * 60), same, params_with().mine))

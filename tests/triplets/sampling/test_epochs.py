@@ -5,15 +5,14 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from corpora import LEAD_ROWS, drawn, example, example_sets, views
+from corpora import LEAD_ROWS, Example, example, example_sets, examples_of, pairs_of, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.triplets.examples import Example, Examples
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling.epoch_sampler import EpochSampler, epochs, sample, tier_shares
 
-LEADS = Examples.of(LEAD_ROWS)
+LEADS = examples_of(LEAD_ROWS)
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
 
 
@@ -30,19 +29,19 @@ def with_caps(params_with):
 
 def equal(one, other):
     same = np.array_equal(one.example, other.example) and np.array_equal(one.negative, other.negative)
-    return same and one.short == other.short
+    return same and one.shortfall == other.shortfall
 
 
 @RANDOM
 @given(example_sets(), st.integers(1, 5), st.integers(1, 6), st.integers(0, 9), st.integers(1, 60))
 def test_caps_hold_in_every_epoch(with_caps, examples, anchor, negative, seed, size):
     for draw in islice(epochs(examples, with_caps(anchor, negative), "embedder", seed, size), 3):
-        pairs = drawn(examples, draw)
+        pairs = pairs_of(examples, draw)
         of_positive = Counter((one.positive_chunk, found.tier) for one, found in pairs)
         of_negative = Counter(found.chunk for _, found in pairs)
         assert max(of_positive.values(), default=0) <= anchor
         assert max(of_negative.values(), default=0) <= negative
-        missing = size - sum(why["missing"] for why in draw.short.values())
+        missing = size - sum(why["missing"] for why in draw.shortfall.values())
         assert len(pairs) == missing
 
 
@@ -52,7 +51,7 @@ def test_mix_holds_to_the_nearest_row_though_caps_are_met(with_caps, examples, a
     draw = sample(examples, with_caps(anchor, negative), "embedder", 0, seed, 80)
     for category, shares in tier_shares(examples, draw).items():
         if len(Counter(tier for tier, share in shares.items() if share)) < 3:
-            assert "missing" in draw.short[category]  # a tier met its cap altogether
+            assert "missing" in draw.shortfall[category]  # a tier met its cap altogether
             continue
         rows = int((examples.category[draw.example] == examples.categories.index(category)).sum())
         for tier, wanted in {"easy": 0.3, "medium": 0.4, "hard": 0.3}.items():
@@ -66,21 +65,21 @@ def test_row_that_meets_a_cap_gets_another_tier_and_the_epoch_stays_whole(params
                          **{"triplets.profiles.embedder": mix}).triplets  # fmt: skip
     easy = [Negative(row, "easy", "random", 0.0) for row in range(20)]
     hard = [Negative(99 if row < 10 else 50 + row, "hard", "overlap", 0.0) for row in range(20)]
-    examples = Examples.of(
+    examples = examples_of(
         Example(row, row, row, "lead", "lists", pair) for row, pair in enumerate(zip(easy, hard, strict=True))
     )
     for seed in range(5):
         draw = sample(examples, params, "embedder", 0, seed)
-        assert draw.short == {}
-        assert Counter(found.tier for _, found in drawn(examples, draw)) == {"easy": 10, "hard": 10}
+        assert draw.shortfall == {}
+        assert Counter(found.tier for _, found in pairs_of(examples, draw)) == {"easy": 10, "hard": 10}
 
 
 def test_cap_that_is_met_is_named_as_the_cause(with_caps):
-    shared = Examples.of([example(number, positive=0) for number in range(20)])
+    shared = examples_of([example(number, positive=0) for number in range(20)])
     draw = sample(shared, with_caps(anchor=2), "embedder", 0, 1)
-    assert draw.short["lists"]["missing"] == 20 - len(draw.example) > 0
-    assert {cause for cause in draw.short["lists"] if cause.endswith("_capped")}
-    assert not {cause for cause in draw.short["lists"] if cause.endswith("_empty")}
+    assert draw.shortfall["lists"]["missing"] == 20 - len(draw.example) > 0
+    assert {cause for cause in draw.shortfall["lists"] if cause.endswith("_capped")}
+    assert not {cause for cause in draw.shortfall["lists"] if cause.endswith("_empty")}
 
 
 @RANDOM
@@ -93,7 +92,7 @@ def test_epoch_is_a_function_of_its_number_and_seed(with_caps, examples, epoch, 
 
 
 def test_seed_draws_otherwise(with_caps):
-    one, other = (drawn(LEADS, sample(LEADS, with_caps(), "embedder", 0, seed)) for seed in (1, 2))
+    one, other = (pairs_of(LEADS, sample(LEADS, with_caps(), "embedder", 0, seed)) for seed in (1, 2))
     assert len({found.chunk for _, found in one} & {found.chunk for _, found in other}) < 15
 
 
@@ -106,7 +105,7 @@ def test_short_runs_with_other_seeds_meet_other_examples(with_caps):
 def test_next_epoch_brings_other_negatives(with_caps, tier):
     params = with_caps()
     met = [
-        {found.chunk for _, found in drawn(LEADS, sample(LEADS, params, "embedder", epoch, 1)) if found.tier == tier}
+        {found.chunk for _, found in pairs_of(LEADS, sample(LEADS, params, "embedder", epoch, 1)) if found.tier == tier}
         for epoch in range(3)
     ]
     assert min(map(len, met)) >= 6
@@ -122,7 +121,7 @@ def test_hard_negatives_of_an_anchor_are_others_each_epoch_until_all_were_met(pa
     drawing = islice(epochs(LEADS, params_with(**changes).triplets, "embedder", 7), 8)
     met = defaultdict(list)
     for draw in drawing:
-        for one, found in drawn(LEADS, draw):
+        for one, found in pairs_of(LEADS, draw):
             met[one.anchor].append(found.chunk)
     assert len(met) == 20
     for chunks in met.values():

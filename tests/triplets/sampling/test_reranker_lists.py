@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from corpora import views
+from corpora import Example, examples_of, views
 from hand_made import chunk
 
 from triptych.errors import UserError
-from triptych.triplets.examples import Example, Examples
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.sampling.reranker_lists import draw_lists
@@ -37,7 +36,7 @@ ROWS = [example(number) for number in range(NUMBER)]
 def lists(params_with):
     def call(rows=ROWS, shape=(60, 5, 1), seed=3, chunks=CHUNKS, train=OUTSIDE):
         params = params_with(**{"triplets.views": views(lead=1.0)}).triplets
-        return draw_lists(Examples.of(rows), Relations(chunks, []), train, params, shape, seed)
+        return draw_lists(examples_of(rows), Relations(chunks, []), train, params, shape, seed)
 
     return call
 
@@ -50,7 +49,7 @@ def test_lists_have_the_tiers_of_the_profile_and_the_random_ones_asked_for(lists
     made = lists()
     assert made.negatives.shape == (60, 5)
     found = Counter(tier_of(one) for one in made.negatives.ravel().tolist())
-    assert found == made.drawn
+    assert found == made.counts
     assert found["random"] == 60
     for tier, share in {"easy": 0.2, "medium": 0.35, "hard": 0.45}.items():
         assert found[tier] / 240 == pytest.approx(share, abs=0.02)
@@ -73,7 +72,7 @@ def test_a_negative_comes_back_when_the_others_of_its_tier_were_used(lists):
 
 def test_what_a_tier_lacks_comes_from_another_and_what_all_lack_is_random(lists):
     made = lists(rows=[example(0, tiers=("hard",))], shape=(10, 6, 1))
-    assert made.drawn == {"easy": 0, "medium": 0, "hard": 40, "random": 20}
+    assert made.counts == {"easy": 0, "medium": 0, "hard": 40, "random": 20}
 
 
 def test_anchors_without_a_hard_negative_are_left_out(lists):

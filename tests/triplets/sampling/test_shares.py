@@ -1,10 +1,9 @@
 """Shares as whole rows: of an epoch among views, and in general."""
 
-from corpora import example, views
+from corpora import example, examples_of, views
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.triplets.examples import Examples
 from triptych.triplets.sampling.epoch_sampler import apportion, view_rows
 
 
@@ -20,7 +19,7 @@ def test_rows_of_an_epoch_go_to_views_by_share_as_far_as_repeats_allow(params_wi
     wanted = {name: part / sum(parts) for name, part in zip(names, parts, strict=True)}
     params = params_with(**{"triplets.views": views(**wanted), "triplets.repeat_anchors": repeats}).triplets
     held = dict(zip(names, sizes, strict=True))
-    examples = Examples.of(example(n, name, tiers=()) for name in names for n in range(held[name]))
+    examples = examples_of(example(n, name, tiers=()) for name in names for n in range(held[name]))
     rows = view_rows(examples, params, size)
     usable = {name: number for name, number in held.items() if number and wanted[name]}
     assert sum(rows.values()) == (size if usable else 0)

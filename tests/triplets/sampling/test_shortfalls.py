@@ -4,10 +4,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from corpora import example, views
+from corpora import example, examples_of, views
 
 from triptych.params.triplets import PROFILES
-from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling.epoch_sampler import sample
 from triptych.triplets.sampling.shortfalls import shortfall_warnings
@@ -20,11 +19,11 @@ def said(params_with):
     def of(rows, chunks=None, related=0, profile="embedder", size=None, **changes):
         settings = {"views": views(lead=1.0), "min_triplets_per_category": 1, "cap_per_anchor": 100}
         params = params_with(**{f"triplets.{key}": value for key, value in (settings | changes).items()}).triplets
-        examples = Examples.of(rows)
+        examples = examples_of(rows)
         drawn = sample(examples, params, profile, 0, 1, size)
-        looked = np.full(len(examples), 10)
+        considered = np.full(len(examples), 10)
         return shortfall_warnings(
-            examples, drawn, np.full(len(examples), related), looked, Counter(chunks or {}), params, profile
+            examples, drawn, np.full(len(examples), related), considered, Counter(chunks or {}), params, profile
         )
 
     return of

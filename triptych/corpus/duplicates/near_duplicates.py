@@ -15,58 +15,64 @@ from triptych.corpus.texts import normalized
 from triptych.params.sections import NearDuplicates
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
-_NEIGHBORS = 50  # texts of a bucket that a text is compared with; in a bucket of more, those most like it
-_DEPTH = 32  # permutations after the band by which "most like it" is told
+_NEIGHBORS = 50  # texts of its bucket with which a text is compared; in a larger bucket the most similar ones
+_SORT_DEPTH = 32  # permutations after the band that order the texts of a large bucket by similarity
 
 
 @dataclass(frozen=True, slots=True)
 class NearDuplicateClusters:
-    """Numbers of shape (texts,), int32, by first member, of equal texts and of near-duplicates."""
+    """Cluster numbers of shape (texts,), int32, in the order of first members."""
 
-    text: np.ndarray  # equal but for case, white space and punctuation at both ends
-    cluster: np.ndarray
-    partly_compared: int  # distinct texts with so many look-alikes that they were compared with the closest only
+    text: np.ndarray  # one number per text, ignoring case, white space and punctuation at both ends
+    cluster: np.ndarray  # one number per near-duplicate cluster
+    partly_compared: int  # distinct texts of large buckets, which were compared with the most similar texts only
 
 
 def cluster(batches: Iterable[list[str]], params: NearDuplicates) -> NearDuplicateClusters:
-    """Cluster texts that come in batches; only numbers are kept of them.
+    """Cluster texts that come in batches; the texts themselves are not kept in memory.
 
-    Equal texts are one from the start. Candidate pairs share a band of their MinHash signatures (Broder 1997;
-    Leskovec et al., *Mining of Massive Datasets*, ch. 3); a pair is joined when the exact Jaccard similarity of
-    its shingles reaches the threshold, so that texts which differ in the decisive word are not merged by hash luck.
+    Equal texts are merged first. Candidate pairs share a band of their MinHash signatures (Broder 1997; Leskovec et
+    al., *Mining of Massive Datasets*, ch. 3). A pair is merged if the exact Jaccard similarity of its shingles
+    reaches the threshold, so that hash collisions never merge texts that differ in the decisive word.
 
-    In a bucket of up to 51 texts all pairs are compared that are not joined already. A larger one, of a family of
-    look-alikes, would cost the square of its size: its texts are sorted by the permutations after the band, which
-    brings the most similar together, and each is compared with the 50 that follow. So copies are found in any
-    family, the cost is linear, and neither depends on the order of the texts.
+    In a bucket of up to 51 texts, all pairs that are not merged yet are compared. In a larger bucket that would take
+    quadratic time: its texts are sorted by the permutations after the band, which puts similar texts next to each
+    other, and each is compared with the next 50. Copies are still found, the time is linear, and the result does
+    not depend on the order of the texts.
     """
-    number: dict[bytes, int] = {}  # of distinct texts, by digest
-    text: list[np.ndarray] = []
+    numbers: dict[bytes, int] = {}  # of distinct texts, by digest
+    text_numbers: list[np.ndarray] = []
     signatures: list[np.ndarray] = []
     sizes: list[np.ndarray] = []
-    # The shingles of a million texts are gigabytes, which are read once and again only where texts are alike.
+    # The shingles of a million texts take gigabytes, and only those of candidate pairs are read again.
     with TemporaryFile() as spool:
         for batch in batches:
-            digests = [sha256(normalized(one).encode()).digest() for one in batch]
-            known = len(number)
-            text.append(np.array([number.setdefault(digest, len(number)) for digest in digests], dtype=np.int32))
-            new, places = np.unique(text[-1], return_index=True)
-            sets = shingle_sets([batch[place] for place in places[new >= known]], params.shingle_words)
+            digests = [sha256(normalized(text).encode()).digest() for text in batch]
+            known = len(numbers)
+            batch_numbers = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], dtype=np.int32)
+            text_numbers.append(batch_numbers)
+            distinct, first = np.unique(batch_numbers, return_index=True)
+            sets = shingle_sets([batch[index] for index in first[distinct >= known]], params.shingle_words)
             spool.write(sets.hashes.data)
             sizes.append(sets.sizes())
             signatures.append(_signatures(sets, params.permutations))
         spool.flush()
         offsets = np.concatenate([[0], *sizes]).cumsum()
         hashes = np.memmap(spool, dtype=np.int64, mode="r") if offsets[-1] else np.empty(0, np.int64)
-        tie = np.frombuffer(b"".join(digest[:8] for digest in number), dtype=np.uint64)
-        del number
-        labels, partly = _joined(np.concatenate(signatures), ShingleSets(hashes, offsets), tie, params.threshold)
-    texts = np.concatenate(text)
+        tie_breaker = np.frombuffer(b"".join(digest[:8] for digest in numbers), dtype=np.uint64)
+        del numbers
+        shingles = ShingleSets(hashes, offsets)
+        labels, partly = _cluster_labels(np.concatenate(signatures), shingles, tie_breaker, params.threshold)
+    texts = np.concatenate(text_numbers)
     return NearDuplicateClusters(texts, renumber(labels[texts]), partly)
 
 
 def renumber(labels: np.ndarray) -> np.ndarray:
-    """Return groups numbered 0, 1, … in the order in which they first appear; int32."""
+    """Return groups numbered 0, 1, … in the order in which they first appear: int32.
+
+    >>> renumber(np.array([7, 3, 7, 5])).tolist()
+    [0, 1, 0, 2]
+    """
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
@@ -75,40 +81,42 @@ def renumber(labels: np.ndarray) -> np.ndarray:
 
 def _signatures(sets: ShingleSets, permutations: int) -> np.ndarray:
     """Return MinHash signatures, uint32 of shape (texts, permutations)."""
-    made = RMinHash.digest_matrix_from_flat_token_hashes(
+    matrix = RMinHash.digest_matrix_from_flat_token_hashes(
         sets.hashes.view(np.uint64), sets.offsets.view(np.uint64), permutations, 42
     )
-    return np.array(made.to_rows(), dtype=np.uint32).reshape(len(sets), permutations)
+    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(len(sets), permutations)
 
 
-def _joined(signatures: np.ndarray, sets: ShingleSets, tie: np.ndarray, threshold: float) -> tuple[np.ndarray, int]:
-    """Return a label for each text, equal in a cluster, and the number of texts that were compared in part."""
+def _cluster_labels(
+    signatures: np.ndarray, sets: ShingleSets, tie_breaker: np.ndarray, threshold: float
+) -> tuple[np.ndarray, int]:
+    """Return a label for each text, equal within a cluster, and the number of texts that were partly compared."""
     labels = np.arange(len(sets))
-    families: list[np.ndarray] = []
+    large_buckets: list[np.ndarray] = []
     width = _band_width(signatures.shape[1], threshold)
     for start in range(0, signatures.shape[1] - width + 1, width):
-        order, ends, large = _buckets(signatures, start, width, labels, tie)
-        place = np.arange(len(order))
+        order, ends, large = _buckets(signatures, start, width, labels, tie_breaker)
+        positions = np.arange(len(order))
         for step in range(1, _NEIGHBORS + 1):
-            place = place[place + step < ends[place]]
-            if not len(place):
+            positions = positions[positions + step < ends[positions]]
+            if not len(positions):
                 break
-            left, right = order[place], order[place + step]
-            apart = labels[left] != labels[right]
-            left, right = left[apart], right[apart]
+            left, right = order[positions], order[positions + step]
+            separate = labels[left] != labels[right]
+            left, right = left[separate], right[separate]
             near = sets.jaccard(left, right) >= threshold
             labels = _merged(labels, left[near], right[near])
-        families += large
-    partly = [family for family in families if (labels[family] != labels[family[0]]).any()]
+        large_buckets += large
+    partly = [bucket for bucket in large_buckets if (labels[bucket] != labels[bucket[0]]).any()]
     return labels, len(np.unique(np.concatenate([np.empty(0, np.int64), *partly])))
 
 
 def _buckets(
-    signatures: np.ndarray, start: int, width: int, labels: np.ndarray, tie: np.ndarray
+    signatures: np.ndarray, start: int, width: int, labels: np.ndarray, tie_breaker: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Return the texts that share a band, bucket after bucket; where the bucket of each ends; and the large buckets.
+    """Return the texts that share a band, bucket by bucket; for each the end of its bucket; and the large buckets.
 
-    Buckets of one text, or whose texts are joined already, are left out.
+    Buckets of one text, or whose texts are already in one cluster, are left out.
     """
     keys = np.zeros(len(signatures), dtype=np.uint64)
     for column in signatures[:, start : start + width].T:
@@ -117,25 +125,25 @@ def _buckets(
     order = np.argsort(keys, kind="stable")
     firsts = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]])[: len(order)])
     sizes = np.diff([*firsts, len(order)])
-    found = labels[order]
-    mixed = np.minimum.reduceat(found, firsts) < np.maximum.reduceat(found, firsts) if len(firsts) else sizes > 1
+    ordered = labels[order]
+    mixed = np.minimum.reduceat(ordered, firsts) < np.maximum.reduceat(ordered, firsts) if len(firsts) else sizes > 1
     order, sizes = order[np.repeat(mixed, sizes)], sizes[mixed]
     ends = np.cumsum(sizes)
     large = []
     for end, size in zip(ends[sizes > _NEIGHBORS + 1].tolist(), sizes[sizes > _NEIGHBORS + 1].tolist(), strict=True):
         rows = order[end - size : end]
-        following = np.roll(signatures[rows], -start - width, axis=1)[:, :_DEPTH]
-        order[end - size : end] = rows[np.lexsort((tie[rows], *following.T[::-1]))]
+        following = np.roll(signatures[rows], -start - width, axis=1)[:, :_SORT_DEPTH]
+        order[end - size : end] = rows[np.lexsort((tie_breaker[rows], *following.T[::-1]))]
         large.append(order[end - size : end])
     return order, np.repeat(ends, sizes), large
 
 
 def _merged(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the labels after the clusters of each pair became one."""
+    """Return the labels after merging the clusters of each pair."""
     if not len(left):
         return labels
-    touched, places = np.unique(labels[np.concatenate([left, right])], return_inverse=True)
-    ends = places.reshape(2, -1)
+    touched, nodes = np.unique(labels[np.concatenate([left, right])], return_inverse=True)
+    ends = nodes.reshape(2, -1)
     graph = coo_array((np.ones(len(left), dtype=np.int8), tuple(ends)), shape=(len(touched), len(touched)))
     _, component = connected_components(graph, directed=False)
     first = np.unique(component, return_index=True)[1]
@@ -145,7 +153,7 @@ def _merged(labels: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarr
 
 
 def _band_width(permutations: int, threshold: float) -> int:
-    """Choose the widest band that still finds 99 % of the pairs at the threshold: 1 - (1 - t^w)^(n/w)."""
+    """Return the widest band that finds 99 % of the pairs at the threshold: 1 - (1 - t^w)^(n/w) >= 0.99."""
     for width in range(permutations, 0, -1):
         if 1 - (1 - threshold**width) ** (permutations // width) >= 0.99:
             return width

@@ -1,33 +1,33 @@
-"""Texts as sets of word n-grams, hashed: rows of numbers that are compared many at a time."""
+"""Texts as sets of hashed word n-grams (shingles), and the Jaccard similarity of many pairs at a time."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from pandas.util import hash_array
 from scipy.sparse import csr_array
 
-_WORD = re.compile(r"\w+")
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying loses nothing
+from triptych.corpus.texts import words as text_words
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication by it modulo 2^64 is invertible
 _PAIRS = 16_384  # pairs compared at a time
 
 
 @dataclass(frozen=True, slots=True)
 class ShingleSets:
-    """Row ``i`` is the set ``hashes[offsets[i]:offsets[i + 1]]``, ascending: int64 of 63 bits, int64."""
+    """Set ``i`` is ``hashes[offsets[i]:offsets[i + 1]]``, ascending and without repeats."""
 
-    hashes: np.ndarray
-    offsets: np.ndarray
+    hashes: np.ndarray  # int64 of 63 bits, shape (members of all sets,)
+    offsets: np.ndarray  # int64, shape (sets + 1,)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     def sizes(self) -> np.ndarray:
-        """Return the number of members of each row: int64."""
+        """Return the number of members of each set: int64."""
         return np.diff(self.offsets)
 
     def jaccard(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return shared by distinct members of each pair of rows: float64 of shape (pairs,)."""
+        """Return the Jaccard similarity of pairs of sets, given by index: float64 of shape (pairs,)."""
         shared = [
             np.diff(self._table(left[start:][:_PAIRS]).multiply(self._table(right[start:][:_PAIRS])).indptr)
             for start in range(0, len(left), _PAIRS)
@@ -37,7 +37,7 @@ class ShingleSets:
         return common / (sizes[left] + sizes[right] - common)
 
     def _table(self, rows: np.ndarray) -> csr_array:
-        """Return some rows as a matrix of ones with a column for each possible hash."""
+        """Return some sets as a sparse matrix of ones with a column for each possible hash."""
         sizes = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate([[0], sizes.cumsum()])
         members = self.hashes[np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)]
@@ -45,17 +45,23 @@ class ShingleSets:
 
 
 def shingle_sets(texts: list[str], words: int) -> ShingleSets:
-    """Return the word n-grams of each text, case folded; a text of fewer words is one shingle.
+    """Return the set of case-folded n-grams of ``words`` words of each text; a shorter text is one shingle.
 
-    Members are 63-bit hashes: two of the shingles of a pair of texts agree by chance once in 10^13 pairs.
+    Members are 63-bit hashes. The shingles of two texts collide in one of 10^13 pairs of texts.
+
+    >>> sets = shingle_sets(["Sort a long list", "sort a long table"], words=2)
+    >>> sets.sizes().tolist()
+    [3, 3]
+    >>> sets.jaccard(np.array([0]), np.array([1])).tolist()  # 2 shingles shared of 4
+    [0.5]
     """
-    # No word is empty, so what is added tells a short text from every longer one.
-    tokens = [_padded(_WORD.findall(text.casefold()), words) for text in texts]
-    length = np.array([len(found) for found in tokens], dtype=np.int64)
-    hashed = hash_array(np.array([word for found in tokens for word in found], dtype=object), categorize=False)
+    # No word is empty, so a short text padded with empty words differs from every longer one.
+    tokens = [_padded(text_words(text.casefold()), words) for text in texts]
+    length = np.array([len(row) for row in tokens], dtype=np.int64)
+    hashed = hash_array(np.array([word for row in tokens for word in row], dtype=object), categorize=False)
     grams = np.zeros(max(0, len(hashed) - words + 1), dtype=np.uint64)
-    for place in range(words):
-        grams = grams * _MIX + hashed[place : place + len(grams)]
+    for offset in range(words):
+        grams = grams * _MIX + hashed[offset : offset + len(grams)]
     rows = np.repeat(np.arange(len(texts)), length)[: len(grams)]
     ends = np.repeat(np.cumsum(length), length)[: len(grams)]
     inside = np.arange(len(grams)) + words <= ends
@@ -69,5 +75,5 @@ def shingle_sets(texts: list[str], words: int) -> ShingleSets:
     return ShingleSets(grams[new], offsets)
 
 
-def _padded(found: list[str], words: int) -> list[str]:
-    return found if len(found) >= words else found + [""] * (words - len(found))
+def _padded(tokens: list[str], length: int) -> list[str]:
+    return tokens if len(tokens) >= length else tokens + [""] * (length - len(tokens))

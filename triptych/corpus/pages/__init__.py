@@ -1,1 +1,1 @@
-"""Folders of pages that link to each other: Markdown and HTML."""
+"""Readers of folders of linked pages: Markdown and HTML."""

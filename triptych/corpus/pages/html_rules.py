@@ -1,11 +1,11 @@
-"""What elements of HTML stand for: headings, blocks, rows, and what is no content of the page."""
+"""The meaning of HTML elements: headings, blocks, table rows, and what is not content."""
 
-import re
 from typing import Any
 
 from triptych.corpus.pages.linked_pages import folded
+from triptych.corpus.texts import words
 
-MOSTLY = 0.75  # with this share of its letters in links, a list or a section is a table of contents or an index
+MOSTLY = 0.75  # a list or section with a larger share of its characters in links is a table of contents or an index
 
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 # fmt: off
@@ -25,28 +25,32 @@ _SKIPPED_NAMES = {
     "table-of-contents", "toc", "toctree-wrapper",
 }
 # fmt: on
-ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them cut nothing
-PART_OF_TEXT = {"citation", "field-list", "footnote", "option-list"}  # lists whose entries say nothing alone
+ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them do not start a section
+PART_OF_TEXT = {"citation", "field-list", "footnote", "option-list"}  # lists whose entries make no sense alone
 
 
 def is_mostly_links(element: Any) -> bool:
-    """Tell a list that is a table of contents or an index."""
+    """Return whether a list is a table of contents or an index."""
     links = [len(folded("".join(link.itertext()))) for link in element.iter("a") if link.get("href")]
     return len(links) > 2 and sum(links) > MOSTLY * len(folded("".join(element.itertext())))
 
 
 def slug(text: str) -> str:
-    """Make an anchor of a heading that has none."""
-    return "-".join(re.findall(r"\w+", text.lower())) or "section"
+    """Return an anchor for a heading that has none.
+
+    >>> slug("What's new?")
+    'what-s-new'
+    """
+    return "-".join(words(text.lower())) or "section"
 
 
 def is_data_row(row: Any) -> bool:
-    """Tell the row of a table from one that is there for the layout, and holds sections."""
+    """Tell a row of data from a row of a layout table, which contains sections."""
     return next(row.iter(*HEADINGS), None) is None
 
 
 def signature_name(term: Any) -> str:
-    """Return the name in a signature as Sphinx writes it, without its arguments."""
+    """Return the name in a signature written by Sphinx, without the arguments."""
     parts = term.xpath(".//*[contains(@class, 'descclassname') or contains(@class, 'descname')]")
     return folded("".join("".join(part.itertext()) for part in parts))
 
@@ -57,9 +61,9 @@ def class_names(element: Any) -> set[str]:
 
 
 def is_skipped(element: Any, whole: bool) -> bool:
-    """Tell what is no content; beside the content of a ``whole`` page there are its banner and margins too."""
+    """Return whether an element is not content; for a ``whole`` page that includes its banner and margins."""
     names = class_names(element)
-    if element.tag in ("div", "ul") and "section" not in names:  # elsewhere an id is made from a heading
+    if element.tag in ("div", "ul") and "section" not in names:  # the ids of other elements are made from headings
         names.add(element.get("id") or "")
     return (
         element.tag in _SKIPPED_TAGS

@@ -1,4 +1,4 @@
-"""The elements of an HTML page in order: what they make of its text, its sections, its anchors and its links."""
+"""Walk the elements of an HTML page in order and collect sections, anchors and links."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,115 +27,118 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(slots=True, eq=False)
 class SectionDraft:
-    """A section, or an entry of a list of definitions in it, while it is read."""
+    """A section, or an entry of a definition list in it, while it is being read."""
 
     path: tuple[str, ...]
     fragment: str  # an anchor
     line: int
     parts: list["str | SectionDraft"] = field(default_factory=list)  # blocks of text and entries, in order
-    linked: int = 0  # letters of the blocks that are in links
-    contents: bool = False  # a table of contents was left out
+    linked: int = 0  # characters in links
+    contents: bool = False  # whether a table of contents was left out
     terms: list[str] = field(default_factory=list)  # of an entry
 
     def entries(self) -> list["SectionDraft"]:
-        """Return the entries among the parts."""
+        """Return the parts that are entries."""
         return [part for part in self.parts if isinstance(part, SectionDraft)]
 
     def drafts(self) -> Iterator["SectionDraft"]:
-        """Yield this one and the entries in it, at every depth."""
+        """Yield this draft and all entries in it, recursively."""
         yield self
         for entry in self.entries():
             yield from entry.drafts()
 
     def text(self) -> str:
-        """Return all the text, that of the entries included."""
+        """Return all text, including that of the entries."""
         return "\n\n".join(part if isinstance(part, str) else part.text() for part in self.parts)
 
 
 class HtmlWalker:
-    """Goes through the elements of a page once, in order, and collects sections, anchors and links."""
+    """Walks the elements of a page once, in order, and collects sections, anchors and links."""
 
     def __init__(self, title: str) -> None:
         self.drafts = [SectionDraft((title,), "", 1)]
         self.anchors: dict[str, SectionDraft] = {}
-        self.links: list[tuple[SectionDraft, str, list[tuple[str, int, int]]]] = []  # with the block that holds them
-        self._above: list[tuple[int, str]] = []  # level and words of the headings that hold what comes
-        self._lists: list[tuple[Any, SectionDraft | None]] = []  # lists of definitions, and the entry that is read
-        self._waiting: list[str] = []  # anchors since the last text: they belong to the next
-        self._pieces: list[str] = []  # of the block that is read
-        self._length, self._last = 0, ""
-        self._in_block: list[tuple[str, int, int]] = []  # links
-        self._link: tuple[str, int] | None = None
-        self._cutting = False  # in a heading that begins a section
-        self._pre = self._rows = 0  # depth
-        self._numbers: list[int | None] = []  # of the item in each open list; None in one without numbers
-        self._bullet, self._join = "", False
+        self.links: list[
+            tuple[SectionDraft, str, list[tuple[str, int, int]]]
+        ] = []  # (section, block of text, links in it)
+        self._above: list[tuple[int, str]] = []  # level and text of the current headings
+        self._lists: list[tuple[Any, SectionDraft | None]] = []  # open definition lists, each with its current entry
+        self._pending: list[str] = []  # anchors since the last text: they belong to the next text
+        self._pieces: list[str] = []  # text of the current block
+        self._length, self._last = 0, ""  # of that text: number of characters, last character
+        self._block_links: list[tuple[str, int, int]] = []  # (destination, start, end) in that text
+        self._link: tuple[str, int] | None = None  # the open link: (destination, start)
+        self._in_heading = False  # in a heading that starts a section
+        self._pre = self._rows = 0  # depth of <pre> and of rows of data
+        self._numbers: list[int | None] = []  # number of the current item of each open list; None if not numbered
+        self._bullet, self._join = "", False  # prefix of the next block; whether it continues the last part
 
-    def through(self, tree: Any) -> None:
-        """Read the part of a page that is content."""
-        marked = (list(tree.iter("main")), tree.xpath("//*[@role='main']"), list(tree.iter("article")))
-        root = next((found[0] for found in marked if len(found) == 1), None)
+    def walk(self, tree: Any) -> None:
+        """Walk the main content of a page, or the whole page if none is marked."""
+        candidates = (list(tree.iter("main")), tree.xpath("//*[@role='main']"), list(tree.iter("article")))
+        root = next((elements[0] for elements in candidates if len(elements) == 1), None)
         whole, root = root is None, tree if root is None else root
         walker = etree.iterwalk(root, events=("start", "end"))
-        left_out = None
+        skipped = None
         for event, element in walker:
             if event == "start":
                 if is_skipped(element, whole) or self._is_contents(element):
-                    left_out = element
+                    skipped = element
                     walker.skip_subtree()
                 else:
                     self._start(element)
                     self._add(element.text)
                 continue
-            if element is not left_out:
+            if element is not skipped:
                 self._end(element)
             if element is not root:
                 self._add(element.tail)
         self._flush()
-        self.anchors |= {anchor: self._draft for anchor in self._waiting if anchor not in self.anchors}
+        self.anchors |= {anchor: self._draft for anchor in self._pending if anchor not in self.anchors}
 
     @property
     def _draft(self) -> SectionDraft:
         return next((entry for _, entry in reversed(self._lists) if entry), self.drafts[-1])
 
     def _is_contents(self, element: Any) -> bool:
-        """Tell a list of links, to be left out, from one with text."""
+        """Return whether an element is a table of contents, to be left out; this also ends the block before it."""
         if element.tag not in ("ul", "ol", "table"):
             return False
-        found = is_mostly_links(element)
+        is_contents = is_mostly_links(element)
         self._break()
-        self._draft.contents |= found
-        return found
+        self._draft.contents |= is_contents
+        return is_contents
 
     def _start(self, element: Any) -> None:
         tag = element.tag
         if tag in BLOCKS:
             self._break()
         if tag in HEADINGS:
-            self._cutting = next(element.iterancestors(*ITEMS), None) is None
+            self._in_heading = next(element.iterancestors(*ITEMS), None) is None
         elif tag in _STARTS:
             _STARTS[tag](self, element)
         self._pre += tag == "pre"
-        self._waiting += [cleaned(one) for one in (element.get("id"), tag == "a" and element.get("name")) if one]
+        anchors = (element.get("id"), tag == "a" and element.get("name"))
+        self._pending += [cleaned(anchor) for anchor in anchors if anchor]
 
     def _start_definitions(self, element: Any) -> None:
-        inside = next(element.iterancestors("li", "tr", "blockquote", "dd"), None)
-        if (inside is None or inside.tag == "dd") and not class_names(element) & PART_OF_TEXT:
+        parent = next(element.iterancestors("li", "tr", "blockquote", "dd"), None)
+        if (parent is None or parent.tag == "dd") and not class_names(element) & PART_OF_TEXT:
             self._lists.append((element, None))
 
     def _entry_of(self, term: Any) -> SectionDraft | None:
-        """Return the entry that is read if it is the term's, which may be a part of the text."""
+        """Return the current entry if the term belongs to it; a term may also be plain text."""
         return self._lists[-1][1] if self._lists and self._lists[-1][0] is term.getparent() else None
 
     def _start_term(self, element: Any) -> None:
         before = element.getprevious()
-        again = before is not None and before.tag == "dt" and self._entry_of(element)  # another name of the same
-        if again or not self._lists or self._lists[-1][0] is not element.getparent():
+        same_entry = before is not None and before.tag == "dt" and self._entry_of(element)  # another term of it
+        if same_entry or not self._lists or self._lists[-1][0] is not element.getparent():
             return
-        listing, _ = self._lists.pop()
+        definitions, _ = self._lists.pop()
         entry = SectionDraft((), cleaned(element.get("id") or ""), element.sourceline or 1)
         self._draft.parts.append(entry)
-        self._lists.append((listing, entry))
+        self._lists.append((definitions, entry))
 
     def _start_list(self, element: Any) -> None:
         self._join = bool(self._numbers)
@@ -155,19 +158,19 @@ class HtmlWalker:
             self._put("| " if self._last == " " else " | ")
 
     def _start_link(self, element: Any) -> None:
-        if element.get("href") and not self._cutting:
+        if element.get("href") and not self._in_heading:
             self._link = (element.get("href"), self._length)
 
     def _start_line(self, _element: Any) -> None:
-        self._put(" " if self._rows or self._cutting else "\n")
+        self._put(" " if self._rows or self._in_heading else "\n")
 
     def _end(self, element: Any) -> None:
         tag = element.tag
         if tag == "a" and self._link:
-            self._in_block.append((*self._link, self._length))
+            self._block_links.append((*self._link, self._length))
             self._link = None
-        elif tag in HEADINGS and self._cutting:
-            self._cut(element)
+        elif tag in HEADINGS and self._in_heading:
+            self._start_section(element)
         elif tag == "dt" and (entry := self._entry_of(element)):
             entry.terms.append(signature_name(element) or folded("".join(self._pieces)))
         elif tag == "tr":
@@ -181,26 +184,27 @@ class HtmlWalker:
         elif tag in ("ul", "ol"):
             self._numbers.pop()
 
-    def _cut(self, heading: Any) -> None:
-        """Begin a section under a heading that is complete."""
-        self._cutting = False
-        words = folded("".join(self._pieces))
+    def _start_section(self, heading: Any) -> None:
+        """Start a section at the end of its heading."""
+        self._in_heading = False
+        title = folded("".join(self._pieces))
         self._pieces, self._length, self._last = [], 0, ""
-        if not words:
+        if not title:
             return
         level = int(heading.tag[1])
-        self._above = [one for one in self._above if one[0] < level] + [(level, words)]
-        around = [cleaned(one.get("id") or "") for one in (heading, *heading.iterancestors("section", "div", "a"))]
-        fragment = next((one for one in [*around, *self._waiting[::-1]] if one in self._waiting), slug(words))
-        path = tuple(one for _, one in self._above)
+        self._above = [one for one in self._above if one[0] < level] + [(level, title)]
+        elements = (heading, *heading.iterancestors("section", "div", "a"))
+        ids = [cleaned(element.get("id") or "") for element in elements]
+        fragment = next((one for one in [*ids, *self._pending[::-1]] if one in self._pending), slug(title))
+        path = tuple(words for _, words in self._above)
         self._lists.clear()
         self.drafts.append(SectionDraft(path, fragment, heading.sourceline or 1))
-        self._settle()
+        self._place_anchors()
 
-    def _settle(self) -> None:
-        for anchor in self._waiting:
+    def _place_anchors(self) -> None:
+        for anchor in self._pending:
             self.anchors.setdefault(anchor, self._draft)
-        self._waiting.clear()
+        self._pending.clear()
 
     def _add(self, text: str | None) -> None:
         text = cleaned(text or "")
@@ -217,19 +221,19 @@ class HtmlWalker:
             self._last = text[-1]
 
     def _break(self) -> None:
-        """End a block; in the row of a table and in a heading blocks are only words."""
-        if self._rows or self._cutting:
+        """End a block; in a table row or a heading, a block only adds a space."""
+        if self._rows or self._in_heading:
             self._put(" " if self._last not in ("", " ", "\n") else "")
         else:
             self._flush()
 
     def _flush(self) -> None:
         text = "".join(self._pieces)
-        if self._link:  # around several blocks
-            self._in_block.append((*self._link, self._length))
+        if self._link:  # it spans several blocks
+            self._block_links.append((*self._link, self._length))
             self._link = (self._link[0], 0)
-        links = self._in_block
-        self._pieces, self._length, self._last, self._in_block = [], 0, "", []
+        links = self._block_links
+        self._pieces, self._length, self._last, self._block_links = [], 0, "", []
         body = text.strip("\n").rstrip() if self._pre else text.strip()
         if not body.strip():
             return
@@ -242,7 +246,7 @@ class HtmlWalker:
         else:
             draft.parts.append(body)
         self._join = False
-        self._settle()
+        self._place_anchors()
 
 
 # fmt: off

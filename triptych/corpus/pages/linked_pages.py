@@ -1,4 +1,4 @@
-"""Folders of pages that link to each other: what the readers of Markdown and of HTML have in common."""
+"""Folders of pages that link to each other: the part that the Markdown and HTML readers share."""
 
 import posixpath
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from triptych.corpus.cleaning import cleaned
-from triptych.corpus.files import BadFileError, escapes, files_under
+from triptych.corpus.files import BadFileError, files_under, links_outside
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.texts import sentence_spans
 from triptych.params.sections import Source
 
-Parse = Callable[[str, Path], "Page"]  # of a file, given its name in the folder
+Parse = Callable[[str, Path], "Page"]  # parses a file, given its relative path and its path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,91 +26,92 @@ class PageSection:
     title: str
     line: int  # of the heading, 1-based
     content: str
-    flaw: str = ""  # why it is no chunk, if not for want of content
-    merged: bool = False  # into an earlier one of the same title and content, whose chunk id it bears
+    flaw: str = ""  # why it is not a chunk, apart from missing content
+    merged: bool = False  # into an earlier section with the same title and content, whose chunk id it has
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A link as it is written: the section that holds it, its destination, its words and their sentence."""
+    """A link as written in its page."""
 
-    section: int
+    section: int  # index of the section that contains it
     destination: str
-    text: str
-    context: str
+    text: str  # of the link
+    context: str  # the sentence around it
 
 
 @dataclass(slots=True)
 class Page:
-    """One file; where an anchor or a reference lies is the index of its section."""
+    """One file; anchors and references refer to sections by index."""
 
     sections: list[PageSection] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
-    category: str = ""  # that the page gives itself
-    chunk_ids: list[str | None] = field(default_factory=list)  # of the sections; None for those that are no chunk
+    category: str = ""  # from the page itself
+    chunk_ids: list[str | None] = field(default_factory=list)  # of the sections; None for a section without a chunk
 
     def chunk_at(self, section: int) -> str | None:
-        """Return the chunk of a section or, if that is none, the first one below it."""
+        """Return the chunk id of a section or, if it has none, of the first section below it that has one."""
         return next((one for one in self.chunk_ids[section:] if one), None)
 
     def section_of(self, anchor: str) -> int | None:
-        """Return the section that holds an anchor, in any case if not in that which is given."""
+        """Return the section that contains an anchor, as written or else in lower case."""
         return self.anchors.get(anchor, self.anchors.get(anchor.lower()))
 
 
-def read_pages(source: Source, account: SourceCounts, suffixes: tuple[str, ...], parse: Parse) -> Iterator[Outcome]:
-    """Yield the sections of every page under a folder, or of a single file, and last the links between them.
+def read_pages(source: Source, counts: SourceCounts, suffixes: tuple[str, ...], parse: Parse) -> Iterator[Outcome]:
+    """Yield the sections of every page under a folder, or of a single file, and finally the links between them.
 
-    Without a category of the source a chunk takes that of its page, else the first folder of its path, else the name
-    of the folder that is read. Of a page that was read only anchors and links are kept.
+    If the source has no category, the category of a chunk is that of its page, else the first folder of its path,
+    else the name of the folder of the source. The text of a page is dropped once its sections were yielded.
     """
-    place = Path(source.path)
-    folder = place if place.is_dir() else place.parent
+    root = Path(source.path)
+    folder = root if root.is_dir() else root.parent
     pages: dict[str, Page] = {}
     repeats = _Repeats()
-    for name, path in files_under(place, suffixes).items():
-        if path != place and escapes(path, folder):
-            account.read += 1
+    for name, path in files_under(root, suffixes).items():
+        if path != root and links_outside(path, folder):
+            counts.read += 1
             yield Rejected(name, 1, "outside the folder", "", "a link to a file elsewhere; copy the file")
             continue
         try:
-            page = pages[name] = repeats.marked(parse(name, path))
+            page = pages[name] = repeats.merge(parse(name, path))
         except BadFileError as error:
-            account.bad_file(error)
+            counts.bad_file(error)
             continue
-        account.read += len(page.sections)
+        counts.read += len(page.sections)
         category = source.category or page.category or (name.split("/")[0] if "/" in name else folder.resolve().name)
-        yield from (_outcome(one, name, category) for one in page.sections)
+        yield from (_outcome(section, name, category) for section in page.sections)
         page.sections = []
-    # Links that say the same in one sentence are one.
+    # Links with equal chunks, text and sentence count once.
     yield from dict.fromkeys(link for name in pages for link in _links(name, pages))
 
 
 def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Parse) -> dict[str, Page]:
-    """Parse every page under a folder, or a single file, by its name, with all its text."""
+    """Parse every page under a folder, or a single file; return pages with their text by relative path."""
     repeats = _Repeats()
-    return {name: repeats.marked(parse(name, path)) for name, path in files_under(folder, suffixes).items()}
+    return {name: repeats.merge(parse(name, path)) for name, path in files_under(folder, suffixes).items()}
 
 
 class _Repeats:
-    """Merges what pages say twice into the first of them.
+    """Merges sections that are equal on several pages into the first of them.
 
-    A manual repeats its footer and its common options on page after page. Kept, they would be equal answers to one
-    query, and join all their pages to one document.
+    Manuals repeat a footer or common options on every page. As separate chunks, they would be equal answers to one
+    query and, as duplicates, put all their pages into one document.
     """
 
     def __init__(self) -> None:
         self._first: dict[bytes, str] = {}
 
-    def marked(self, page: Page) -> Page:
-        for number, one in enumerate(page.sections):
+    def merge(self, page: Page) -> Page:
+        """Mark the repeated sections of a page, in place, and set its chunk ids."""
+        for index, section in enumerate(page.sections):
             chunk_id = None
-            if one.content and not one.flaw:
-                said = blake2b(f"{one.title}\0{one.content}".encode(), digest_size=16).digest()
-                chunk_id = self._first.setdefault(said, one.chunk_id)
-                if chunk_id != one.chunk_id:
-                    page.sections[number] = replace(one, chunk_id=chunk_id, merged=True)
+            if section.content and not section.flaw:
+                digest = blake2b(f"{section.title}\0{section.content}".encode(), digest_size=16).digest()
+                chunk_id = self._first.setdefault(digest, section.chunk_id)
+                if chunk_id != section.chunk_id:
+                    page.sections[index] = replace(section, chunk_id=chunk_id, merged=True)
             page.chunk_ids.append(chunk_id)
         return page
 
@@ -126,9 +127,9 @@ def _outcome(section: PageSection, name: str, category: str) -> Chunk | Merged |
 
 
 def target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
-    """Find the chunk that a destination names, seen from the file ``name``; None for any other place.
+    """Return the chunk id to which a destination in the file ``name`` links; None if it is not in these pages.
 
-    Only pages that were read are looked up, so no ``..`` leads out of the folder.
+    Only pages that were read are looked up, so ``..`` cannot lead out of the folder.
     """
     try:
         parts = urlsplit(destination)
@@ -146,22 +147,26 @@ def target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
 
 
 def references(section: int, text: str, links: list[tuple[str, int, int]]) -> Iterator[Reference]:
-    """Make references of the links in a block of text, each given as destination, start and end."""
+    """Yield references for the links in a block of text, each given as (destination, start, end)."""
     for destination, start, end in links:
-        words = folded(text[start:end])
-        if words:
-            around = [one for one in sentence_spans(text) if one[0] < end and start < one[1]]
-            yield Reference(section, destination, words, folded(text[around[0][0] : around[-1][1]]))
+        link_text = folded(text[start:end])
+        if link_text:
+            spans = [span for span in sentence_spans(text) if span[0] < end and start < span[1]]
+            yield Reference(section, destination, link_text, folded(text[spans[0][0] : spans[-1][1]]))
 
 
 def folded(text: str) -> str:
-    """Put a text on one line."""
+    r"""Return a text on one line.
+
+    >>> folded(" one\n  two ")
+    'one two'
+    """
     return " ".join(text.split())
 
 
 def _links(name: str, pages: dict[str, Page]) -> Iterator[Link]:
-    for one in pages[name].references:
-        origin = pages[name].chunk_ids[one.section]
-        chunk_id = target(name, one.destination, pages)
+    for reference in pages[name].references:
+        origin = pages[name].chunk_ids[reference.section]
+        chunk_id = target(name, reference.destination, pages)
         if chunk_id and origin:
-            yield Link(origin, chunk_id, one.text, one.context)
+            yield Link(origin, chunk_id, reference.text, reference.context)

@@ -1,1 +1,1 @@
-"""Queries: people's own, cross-references, and pseudo-queries."""
+"""Queries: the user's own, cross-references, and pseudo-queries."""

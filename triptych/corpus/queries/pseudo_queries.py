@@ -1,4 +1,4 @@
-"""Pseudo-queries, where nobody asked anything: they let the pipeline run, and prove nothing."""
+"""Pseudo-queries for a corpus without real queries: they let the pipeline run, but prove nothing."""
 
 from collections import Counter
 from hashlib import sha256
@@ -6,49 +6,53 @@ from random import Random
 
 import numpy as np
 
-from triptych.corpus.chunk_table import ChunkTable, Columns
-from triptych.corpus.queries.written_queries import JudgedQuery
+from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
+from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS, Chunk, Query
-from triptych.corpus.texts import is_prose, normalized, sentence_spans
+from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_count
+from triptych.ids import ChunkRows
 
-_CHUNKS = 300  # of each category and split that are asked about: more of what proves nothing would prove nothing
+_CHUNKS = 300  # chunks of each category and split that get a query: more queries would prove nothing either
 
 
 def pseudo_queries(
-    corpus: ChunkTable, columns: Columns, sides: np.ndarray, seed: int, min_words: int
-) -> tuple[dict[str, list[JudgedQuery]], Counter[str]]:
-    """Make a query of a dev or test chunk's own words: its heading where no other chunk bears it, or a sentence.
+    corpus: ChunkTable, columns: CorpusColumns, split_codes: np.ndarray, seed: int, min_words: int
+) -> tuple[dict[str, list[LabeledQuery]], Counter[str]]:
+    """Take a query from the text of a dev or test chunk: its heading if it is unique in the corpus, or a sentence.
 
-    A query has ``min_words`` words or more. Which chunks and which words is decided by seed and ids, not by rows.
-    Returns the queries of each split, none for train, and the number of chunks that gave none, by reason.
+    ``split_codes`` is the index of the split of each chunk in `SPLITS`. A query has at least ``min_words`` words.
+    Chunks and queries are chosen by seed and ids, independent of the order of the rows. Returns the queries of each
+    split (none for train) and the number of chunks without a query, by reason.
     """
     unique = np.bincount(columns.title)[columns.title] == 1
-    made: list[tuple[str, str, Chunk]] = []
+    candidates: list[tuple[str, str, Chunk]] = []
     dropped: Counter[str] = Counter()
-    for row, chunk in corpus.some(_chosen(columns, sides, seed)):
-        headings = [chunk.title] if unique[row] and len(chunk.title.split()) >= min_words else []
+    for row, chunk in corpus.chunks_at(_sampled_rows(columns, split_codes, seed)):
+        headings = [chunk.title] if unique[row] and word_count(chunk.title) >= min_words else []
         sentences = (" ".join(chunk.content[start:end].split()) for start, end in sentence_spans(chunk.content))
-        wordings = headings + [sentence for sentence in sentences if is_prose(sentence, min_words)]
-        if wordings:
-            made.append((SPLITS[sides[row]], Random(f"{seed}:pseudo:{chunk.chunk_id}").choice(wordings), chunk))
+        texts = headings + [sentence for sentence in sentences if is_prose(sentence, min_words)]
+        if texts:
+            text = Random(f"{seed}:pseudo:{chunk.chunk_id}").choice(texts)
+            candidates.append((SPLITS[split_codes[row]], text, chunk))
         else:
             dropped["no_sentence"] += 1
-    times = Counter(normalized(text) for _, text, _ in made)
-    placed: dict[str, list[JudgedQuery]] = {split: [] for split in SPLITS}
-    for split, text, chunk in made:
-        if times[normalized(text)] > 1:
+    frequency = Counter(normalized(text) for _, text, _ in candidates)
+    queries: dict[str, list[LabeledQuery]] = {split: [] for split in SPLITS}
+    for split, text, chunk in candidates:
+        if frequency[normalized(text)] > 1:
             dropped["same_text_of_another_chunk"] += 1
         else:
             query_id = "pseudo-" + sha256(normalized(text).encode()).hexdigest()[:12]
-            placed[split].append(JudgedQuery(Query(query_id, text, "pseudo", chunk.category), {chunk.chunk_id: 1}))
-    return placed, dropped
+            queries[split].append(LabeledQuery(Query(query_id, text, "pseudo", chunk.category), {chunk.chunk_id: 1}))
+    return queries, dropped
 
 
-def _chosen(columns: Columns, sides: np.ndarray, seed: int) -> np.ndarray:
-    """Return the rows of at most ``_CHUNKS`` dev and as many test chunks of each category: int64."""
-    held = np.flatnonzero(sides != SPLITS.index("train"))
-    keys = [sha256(f"{seed}:pseudo:{one}".encode()).hexdigest() for one in columns.chunk_id.take(held).to_pylist()]
-    groups = sides[held] * len(columns.categories) + columns.category[held]
+def _sampled_rows(columns: CorpusColumns, split_codes: np.ndarray, seed: int) -> ChunkRows:
+    """Return the rows of at most ``_CHUNKS`` dev and ``_CHUNKS`` test chunks of each category."""
+    rows = np.flatnonzero(split_codes != SPLITS.index("train"))
+    ids = columns.chunk_id.take(rows).to_pylist()
+    keys = [sha256(f"{seed}:pseudo:{chunk_id}".encode()).hexdigest() for chunk_id in ids]
+    groups = split_codes[rows] * len(columns.categories) + columns.category[rows]
     order = np.lexsort((np.array(keys, dtype="U64"), groups))
     first = np.searchsorted(groups[order], groups[order])
-    return held[order[np.arange(len(order)) - first < _CHUNKS]]
+    return ChunkRows(rows[order[np.arange(len(order)) - first < _CHUNKS]])

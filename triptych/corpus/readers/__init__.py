@@ -1,1 +1,1 @@
-"""Source formats: what turns files and records into chunks."""
+"""Readers of source formats: from files and records to chunks."""

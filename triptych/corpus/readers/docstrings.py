@@ -17,12 +17,12 @@ from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
 from triptych.params.sections import Source
 
-# Sections that point elsewhere. See Also becomes links: left in the text, it would answer its own queries.
+# Sections that only refer to other texts. See Also becomes links: left in the text, it would answer its own queries.
 _POINTERS: dict[str, Any] = {"See Also": [], "References": "", "index": {}}
 
 
 class _Docstring(NumpyDocString):
-    """A docstring that also keeps the sections which numpydoc has no name for, as written and in their order."""
+    """A docstring that also keeps the sections unknown to numpydoc, as written and in order."""
 
     def __init__(self, doc: str) -> None:
         self.other_sections: list[str] = []
@@ -36,22 +36,24 @@ class _Docstring(NumpyDocString):
                 self.other_sections += [name, "-" * len(name), *content, ""]
 
     def __str__(self) -> str:
-        # The signature goes behind the summary, which says in words what the object is and comes first everywhere else.
+        # The signature follows the summary, which describes the object and comes first in all other docstrings.
         if signature := self["Signature"]:
             self["Summary"], self["Signature"] = [*self["Summary"], "", signature], ""
         return "\n".join([super().__str__(), *self.other_sections])
 
 
-def read_package(source: Source, account: SourceCounts) -> Iterator[Outcome]:
+def read_package(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     """Read every documented public object of an installed package.
 
-    Public is what ``__all__`` names, from the package downward, and the attributes that classes of the package
-    define. Objects with the same docstring are one chunk under the name that their definition gives; the others
-    are merged. Raises `UserError` when the package cannot be imported.
+    Public objects are those in ``__all__`` of the package and its modules, and the attributes that classes of the
+    package define. Objects with the same docstring become one chunk, under the name of their definition; the others
+    count as merged. Raises `UserError` if the package cannot be imported.
     """
     name = source.path
     if not all(part.isidentifier() for part in name.split(".")):
-        raise UserError(f"ingest.sources: {name!r} is no package; format: package takes a name such as numpy.linalg")
+        raise UserError(
+            f"ingest.sources: {name!r} is not a package; format: package expects a name such as numpy.linalg"
+        )
     try:
         package = importlib.import_module(name)
     except ImportError as error:
@@ -59,15 +61,15 @@ def read_package(source: Source, account: SourceCounts) -> Iterator[Outcome]:
             f"ingest.sources: package {name!r} cannot be imported ({error}); install it or change path"
         ) from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated attributes warn when they are looked at
+        warnings.simplefilter("ignore")  # deprecated attributes warn when they are accessed
         objects = dict(_public_objects(name, package))
-        account.read += len(objects)
-        outcomes = list(_outcomes(name, source.category or name, objects, account.normalized))
+        counts.read += len(objects)
+        outcomes = list(_outcomes(name, source.category or name, objects, counts.normalized))
     yield from outcomes
 
 
 def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]:
-    """Yield (dotted path, object), breadth first, in a fixed order."""
+    """Yield (dotted path, object), breadth first, in a deterministic order."""
     modules, seen = [(name, package)], {package.__name__}
     while modules:
         path, module = modules.pop(0)
@@ -88,7 +90,7 @@ def _public_objects(name: str, package: ModuleType) -> Iterator[tuple[str, Any]]
 
 
 def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the public attributes that the package's own classes define, not what builtins hand down."""
+    """Yield the public attributes that classes of the package define, not those inherited from other packages."""
     own = [base for base in cls.__mro__ if f"{base.__module__}.".startswith(f"{package}.")]
     for attribute in sorted({key for base in own for key in vars(base) if not key.startswith("_")}):
         try:
@@ -97,7 +99,7 @@ def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, An
             yield f"{path}.{attribute}", inspect.getattr_static(cls, attribute)
 
 
-def _outcomes(package: str, category: str, objects: dict[str, Any], done: Counter[str]) -> Iterator[Outcome]:
+def _outcomes(package: str, category: str, objects: dict[str, Any], changes: Counter[str]) -> Iterator[Outcome]:
     paths_by_doc: dict[str, list[str]] = defaultdict(list)
     for path, member in objects.items():
         doc = inspect.getdoc(member)
@@ -108,30 +110,30 @@ def _outcomes(package: str, category: str, objects: dict[str, Any], done: Counte
     canonical: dict[str, str] = {}
     parsed: dict[str, _Docstring] = {}
     for doc, paths in paths_by_doc.items():
-        chosen = min(paths, key=lambda path: _preference(path, objects[path]))
-        canonical.update(dict.fromkeys(paths, chosen))
+        name = min(paths, key=lambda path: _preference(path, objects[path]))
+        canonical.update(dict.fromkeys(paths, name))
         try:
-            parsed[chosen] = _Docstring(doc)
+            parsed[name] = _Docstring(doc)
         except ValueError as error:
             reason = str(error).splitlines()[0]
             yield from (Rejected(package, path, "not numpydoc", "", reason) for path in paths)
         else:
-            yield from (Merged(chosen) for path in paths if path != chosen)
+            yield from (Merged(name) for path in paths if path != name)
     by_doc = {doc: canonical[paths[0]] for doc, paths in paths_by_doc.items()}
     for path in sorted(parsed):
         yield from _links(package, path, parsed[path], canonical, by_doc)
-        yield _chunk(package, category, path, parsed[path], done)
+        yield _chunk(package, category, path, parsed[path], changes)
 
 
 def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
-    """Order the names of one object: the one it was defined under, then the shortest way to it."""
+    """Sort key of the names of one object: first the name of its definition, then the shortest path."""
     defined = getattr(member, "__qualname__", None) or getattr(member, "__name__", "")
     return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
 
 
-def _chunk(package: str, category: str, path: str, doc: _Docstring, done: Counter[str]) -> Chunk:
-    for section, nothing in _POINTERS.items():
-        doc[section] = nothing
+def _chunk(package: str, category: str, path: str, doc: _Docstring, changes: Counter[str]) -> Chunk:
+    for section, empty in _POINTERS.items():
+        doc[section] = empty
     header_path = tuple(path.split("."))
     return Chunk(
         chunk_id=path,
@@ -139,7 +141,7 @@ def _chunk(package: str, category: str, path: str, doc: _Docstring, done: Counte
         filename=path,
         header_path=header_path,
         title=header_path[-1],
-        content=cleaned(str(doc), done).strip(),
+        content=cleaned(str(doc), changes).strip(),
         source=f"{package}:{path}",
     )
 
@@ -147,27 +149,27 @@ def _chunk(package: str, category: str, path: str, doc: _Docstring, done: Counte
 def _links(
     package: str, path: str, doc: _Docstring, canonical: dict[str, str], by_doc: dict[str, str]
 ) -> Iterator[Link]:
-    """Yield one link for each described See Also entry; names are resolved from the nearest namespace outward."""
+    """Yield a link for each described See Also entry; names are resolved from the nearest namespace outward."""
     for names, description in doc["See Also"]:
         text = " ".join(" ".join(description).split())
         if not text:
             continue
         for name in (name.strip("~.") for name, _role in names):
             target = _resolve(name, path, canonical) or _locate(package, name, by_doc) or name
-            if target != path:  # a name of another package stays as it is; ingest drops what it cannot resolve
+            if target != path:  # a name of another package is kept; ingest drops unresolved links
                 yield Link(from_chunk_id=path, to_chunk_id=target, text=text, context=f"{name} : {text}")
 
 
 def _resolve(name: str, path: str, canonical: dict[str, str]) -> str | None:
     parts = path.split(".")
     for depth in range(len(parts), 0, -1):
-        if (found := canonical.get(".".join([*parts[:depth], name]))) is not None:
-            return found
+        if (path_of_doc := canonical.get(".".join([*parts[:depth], name]))) is not None:
+            return path_of_doc
     return canonical.get(name)
 
 
 def _locate(package: str, name: str, by_doc: dict[str, str]) -> str | None:
-    """Find an object that See Also names by its private module (``core.resample.Resampler.mean``)."""
+    """Return the path of an object that See Also names by a private module (``core.resample.Resampler.mean``)."""
     full = name if name.startswith(f"{package}.") else f"{package}.{name}"
     try:
         member = pydoc.locate(full)

@@ -1,4 +1,4 @@
-"""Which field of a record is its content, its id, its title …: as named in params, else by the names people use."""
+"""Find the content, id, title … of a record: in the field named in params, else under one of the usual names."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from triptych.params.sections import Fields
 
-# Read without case and punctuation ("Header Path", "chunkId", "_id"); of several, the first that holds something.
+# Compared without case and punctuation ("Header Path", "chunkId", "_id"); the first non-empty field is taken.
 KNOWN = {
     "chunk_id": ("chunk_id", "id", "uid", "uuid", "passage_id", "node_id"),
     "category": ("category", "domain", "collection"),
@@ -25,19 +25,23 @@ KNOWN = {
     "title": ("title", "name"),
     "content": ("content", "contents", "text", "body", "page_content", "passage", "chunk", "markdown"),
 }
-_INSIDE = "metadata"  # where exports of other systems keep all but the text
+_METADATA = "metadata"  # where other systems export all fields except the text
 
 
 def flattened(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record's fields, and beside them those of an object under ``metadata`` that it has not itself."""
-    inside = record.get(_INSIDE)
-    if not isinstance(inside, dict):
+    """Return the fields of a record together with those of its ``metadata``; its own fields have priority.
+
+    >>> flattened({"text": "Sorts.", "metadata": {"title": "sort"}})["title"]
+    'sort'
+    """
+    metadata = record.get(_METADATA)
+    if not isinstance(metadata, dict):
         return record
-    return inside | {key: value for key, value in record.items() if value is not None or key not in inside}
+    return metadata | {key: value for key, value in record.items() if value is not None or key not in metadata}
 
 
 def lookup(record: Mapping[str, Any], ours: str, names: Fields) -> tuple[str, Any]:
-    """Return the name and value of the field that serves as ``ours``; a missing one has our name and None."""
+    """Return name and value of the field that is used as ``ours``; if it is missing, our name and None."""
     candidates = _candidates(tuple(record), ours, getattr(names, ours))
     for name in candidates:
         value = record[name]
@@ -47,7 +51,7 @@ def lookup(record: Mapping[str, Any], ours: str, names: Fields) -> tuple[str, An
 
 
 def has(record: Any, ours: str, names: Fields) -> bool:
-    """Tell whether a record has a field that serves as ``ours``, be it empty."""
+    """Return whether a record has a field that can be used as ``ours``, even if it is empty."""
     return isinstance(record, dict) and bool(_candidates(tuple(flattened(record)), ours, getattr(names, ours)))
 
 
@@ -58,8 +62,8 @@ def _candidates(keys: tuple[str, ...], ours: str, given: str | None) -> tuple[st
     by_letters: dict[str, str] = {}
     for key in keys:
         by_letters.setdefault(_letters(key), key)
-    found = [name if name in keys else by_letters.get(_letters(name)) for name in KNOWN[ours]]
-    return tuple(dict.fromkeys(name for name in found if name is not None))
+    matches = [name if name in keys else by_letters.get(_letters(name)) for name in KNOWN[ours]]
+    return tuple(dict.fromkeys(name for name in matches if name is not None))
 
 
 def _letters(name: str) -> str:
@@ -67,6 +71,6 @@ def _letters(name: str) -> str:
 
 
 def relevant(keys: list[str], names: Fields) -> list[str]:
-    """Return those of a table's columns that may be looked up."""
-    serving = {name for ours in KNOWN for name in _candidates(tuple(keys), ours, getattr(names, ours))}
-    return [key for key in keys if key in serving or key == _INSIDE]
+    """Return the columns of a table that can be looked up."""
+    candidates = {name for ours in KNOWN for name in _candidates(tuple(keys), ours, getattr(names, ours))}
+    return [key for key in keys if key in candidates or key == _METADATA]

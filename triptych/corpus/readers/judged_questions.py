@@ -1,10 +1,10 @@
-"""A corpus and judged questions from wherever they lie, to be measured as they are: what does not fit is refused."""
+"""Read a corpus and judged questions for an evaluation, from BEIR files or from the outputs of stages."""
 
 from collections import Counter
 from pathlib import Path
 
 from triptych.corpus.outcomes import Rejected, SourceCounts
-from triptych.corpus.readers.beir import read_asked, read_beir, read_judgments
+from triptych.corpus.readers.beir import read_beir, read_qrels_file, read_query_file
 from triptych.corpus.records import Chunk, Qrels, Query, read_chunks, read_qrels, read_queries
 from triptych.errors import ArtifactError, UserError
 from triptych.params.sections import Source
@@ -13,74 +13,77 @@ _SHOWN = 3  # ids in a message
 
 
 def read_corpus(folder: Path) -> tuple[list[Chunk], Counter[str]]:
-    """Read the chunks of ``data/corpus``, ``data/chunks`` or a BEIR folder, and count what was left out by reason.
+    """Read the chunks of ``data/corpus``, ``data/chunks`` or a BEIR folder; also return rejected records by reason.
 
-    Where records of a BEIR folder name no category, all are of one that is called like the folder.
+    If any record of a BEIR folder has no category, all chunks get the name of the folder as their category.
     """
     if (folder / "chunks.parquet").exists():
-        chunks, left_out = read_chunks(folder / "chunks.parquet"), Counter[str]()
+        chunks, rejected = read_chunks(folder / "chunks.parquet"), Counter[str]()
     elif (folder / "corpus.jsonl").exists():
-        found = _records(folder, None)
-        if any(isinstance(one, Rejected) and one.reason == "no category" for one in found):
-            found = _records(folder, folder.resolve().name)
-        chunks = [one for one in found if isinstance(one, Chunk)]
-        left_out = Counter(one.reason for one in found if isinstance(one, Rejected))
+        outcomes = _read_records(folder, None)
+        if any(isinstance(one, Rejected) and one.reason == "no category" for one in outcomes):
+            outcomes = _read_records(folder, folder.resolve().name)
+        chunks = [one for one in outcomes if isinstance(one, Chunk)]
+        rejected = Counter(one.reason for one in outcomes if isinstance(one, Rejected))
     else:
         raise ArtifactError(folder, "holds neither chunks.parquet nor corpus.jsonl")
-    repeated = [one for one, times in Counter(chunk.chunk_id for chunk in chunks).items() if times > 1]
+    repeated = [chunk_id for chunk_id, n in Counter(chunk.chunk_id for chunk in chunks).items() if n > 1]
     if repeated:
-        raise UserError(f"{folder}: {len(repeated)} ids stand for several chunks ({_some(repeated)}); rename them")
+        raise UserError(f"{folder}: {len(repeated)} ids belong to several chunks ({_some(repeated)}); rename them")
     if not chunks:
-        raise UserError(f"{folder} holds no chunk ({dict(left_out) or 'it is empty'})")
-    return chunks, left_out
+        raise UserError(f"{folder} contains no chunk ({dict(rejected) or 'it is empty'})")
+    return chunks, rejected
 
 
 def read_questions(queries: Path, qrels: Path, chunks: list[Chunk]) -> tuple[list[Query], Qrels, int]:
-    """Read the questions of a BEIR file that a table judges; return them, the judgments, and the number left out.
+    """Read the questions of a BEIR file that have qrels; return them, the qrels, and the number of other questions.
 
-    Left out are questions that the table does not judge. A question's category is that of its best answer; its kind and
-    what its ranking excludes are taken from its metadata where they stand, else it is a user's and excludes nothing.
-    Raise `UserError` on judgments of unknown chunks or questions, on questions without an answer, and where there is
-    nothing to measure.
+    The category of a question is that of its best answer. Its kind and the chunks that its ranking excludes are taken
+    from its metadata; by default its kind is ``user`` and nothing is excluded. Raises `UserError` if the qrels are
+    empty, name unknown chunks or questions, or contain a question without an answer.
     """
-    asked, judged = read_asked(queries), read_judgments(qrels)
+    texts, judged = read_query_file(queries), read_qrels_file(qrels)
     category = {chunk.chunk_id: chunk.category for chunk in chunks}
-    unknown = sorted({one for grades in judged.values() for one in grades} - category.keys())
-    strangers = sorted(judged.keys() - asked.keys())
-    barren = sorted(query for query, grades in judged.items() if max(grades.values()) < 1)
-    for problem, found, advice in (
-        ("corpus-id", unknown, f"are no chunks of the corpus, whose ids look like {chunks[0].chunk_id}"),
-        ("query-id", strangers, f"are not in {queries}"),
-        ("query-id", barren, "have no answer of score 1 or more; judge one, or remove their lines"),
+    unknown_chunks = sorted({chunk_id for grades in judged.values() for chunk_id in grades} - category.keys())
+    unknown_queries = sorted(judged.keys() - texts.keys())
+    unanswered = sorted(query_id for query_id, grades in judged.items() if max(grades.values()) < 1)
+    for column, ids, problem in (
+        ("corpus-id", unknown_chunks, f"are not chunks of the corpus, whose ids look like {chunks[0].chunk_id}"),
+        ("query-id", unknown_queries, f"are not in {queries}"),
+        ("query-id", unanswered, "have no answer of score 1 or more; judge one, or remove their lines"),
     ):
-        if found:
-            raise UserError(f"{qrels}: {len(found)} values of {problem} ({_some(found)}) {advice}")
+        if ids:
+            raise UserError(f"{qrels}: {len(ids)} values of {column} ({_some(ids)}) {problem}")
     if not judged:
-        raise UserError(f"{qrels} judges nothing; write a line for each answer: query-id, corpus-id, score")
-    read = []
+        raise UserError(f"{qrels} contains no judgments; write a line for each answer: query-id, corpus-id, score")
+    questions = []
     for query_id, grades in judged.items():
-        text, metadata = asked[query_id]
+        text, metadata = texts[query_id]
         best = max(grades, key=lambda chunk: (grades[chunk], chunk))
         exclude = metadata.get("exclude", [])
         kind = metadata.get("kind", "user")
         if not isinstance(exclude, list) or not isinstance(kind, str):
             raise UserError(f"{queries}: {query_id!r}: metadata: expected kind as text and exclude as a list of ids")
-        read.append(Query(query_id, text, kind, category[best], tuple(map(str, exclude))))
-    return read, judged, len(asked) - len(read)
+        questions.append(Query(query_id, text, kind, category[best], tuple(map(str, exclude))))
+    return questions, judged, len(texts) - len(questions)
 
 
 def answered_chunks(folder: Path) -> frozenset[str]:
-    """Return the chunks to which a question that people wrote leads, in a corpus of stage ``split``; else none."""
+    """Return the ids of chunks that answer a question written by a person; empty without queries and qrels."""
     if not (folder / "queries.jsonl").exists() or not (folder / "chunks.parquet").exists():
         return frozenset()
-    made_up = {one.query_id for one in read_queries(folder).values() if one.kind == "pseudo"}
+    pseudo = {query.query_id for query in read_queries(folder).values() if query.kind == "pseudo"}
     tables = [read_qrels(path) for path in sorted((folder / "qrels").glob("*.tsv"))]
     return frozenset(
-        one for qrels in tables for query, judged in qrels.items() if query not in made_up for one in judged
+        chunk_id
+        for qrels in tables
+        for query_id, grades in qrels.items()
+        if query_id not in pseudo
+        for chunk_id in grades
     )
 
 
-def _records(folder: Path, category: str | None) -> list[Chunk | Rejected]:
+def _read_records(folder: Path, category: str | None) -> list[Chunk | Rejected]:
     return list(read_beir(Source(path=str(folder), category=category), SourceCounts(str(folder))))
 
 

@@ -1,4 +1,4 @@
-"""From one record of a user's file to one chunk, or to the reason why it is none."""
+"""From a record of a file to a chunk, or to the reason why it is rejected."""
 
 import ast
 import hashlib
@@ -20,15 +20,15 @@ _SHORT.maxstring = 60
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
-    """One record as it stands in its file."""
+    """A record as read from its file."""
 
     file: str
-    number: int  # 1-based; in JSON Lines the line
+    number: int  # 1-based; for JSON Lines the number of the line
     fields: dict[str, Any]
 
 
 class _RefusedError(Exception):
-    """Why one record becomes no chunk."""
+    """The reason why a record is rejected."""
 
     def __init__(self, reason: str, field: str, detail: str) -> None:
         super().__init__(reason, field, detail)
@@ -36,26 +36,26 @@ class _RefusedError(Exception):
 
 
 def source_record(file: str, number: int, value: Any) -> SourceRecord | Rejected:
-    """Make a row of a value that should be an object."""
+    """Return the record of a value that should be an object."""
     if isinstance(value, dict):
         return SourceRecord(file, number, value)
     return Rejected(file, number, "wrong type", "record", f"expected an object, got {shortened(value)}")
 
 
 def shortened(value: Any) -> str:
-    """Spell a value, a long or a deep one in part."""
+    """Return the representation of a value, shortened if it is long or deeply nested."""
     return _SHORT.repr(value)
 
 
 def chunk_of(
-    row: SourceRecord, names: Fields, category: str | None, account: SourceCounts, own_document: bool = False
+    record: SourceRecord, names: Fields, category: str | None, counts: SourceCounts, own_document: bool = False
 ) -> Chunk | Rejected:
-    """Build the chunk of a record.
+    """Return the chunk of a record.
 
-    A record that names no file belongs to the one it stands in or, with ``own_document``, to none but itself.
+    The ``filename`` of a record without one is the file of the record or, with ``own_document``, the chunk id.
     """
-    reader = _Reader(flattened(row.fields), names, account)
-    done = account.normalized
+    reader = _FieldReader(flattened(record.fields), names, counts)
+    changes = counts.normalized
     try:
         content = reader.content()
         category = category or reader.line("category")
@@ -64,27 +64,27 @@ def chunk_of(
         path = reader.header_path()
         title = reader.line("title")
         chunk_id = reader.line("chunk_id")
-        filename = reader.line("filename") or (own_document and chunk_id) or row.file
+        filename = reader.line("filename") or (own_document and chunk_id) or record.file
     except _RefusedError as refused:
-        return Rejected(row.file, row.number, *refused.outcome)
+        return Rejected(record.file, record.number, *refused.outcome)
     if own_document and title and not path:
         path = (title,)
     if not title and path:
         title = path[-1]
-        done["title_from_header_path"] += 1
+        changes["title_from_header_path"] += 1
     if not chunk_id:
         parts = json.dumps([category, filename, path, content])
         chunk_id = hashlib.sha256(parts.encode()).hexdigest()[:16]
-        done["id_from_content"] += 1
-    return Chunk(chunk_id, category, filename, path, title, content, f"{row.file}:{row.number}")
+        changes["id_from_content"] += 1
+    return Chunk(chunk_id, category, filename, path, title, content, f"{record.file}:{record.number}")
 
 
-class _Reader:
-    """Reads the fields of one record, and notes which names served and what was changed."""
+class _FieldReader:
+    """Reads the fields of a record, and counts the names that were used and the changes."""
 
-    def __init__(self, fields: dict[str, Any], names: Fields, account: SourceCounts) -> None:
-        self._fields, self._names, self._account = fields, names, account
-        self._done: Counter[str] = account.normalized
+    def __init__(self, fields: dict[str, Any], names: Fields, counts: SourceCounts) -> None:
+        self._fields, self._names, self._counts = fields, names, counts
+        self._changes: Counter[str] = counts.normalized
 
     def name(self, ours: str) -> str:
         return lookup(self._fields, ours, self._names)[0]
@@ -92,7 +92,7 @@ class _Reader:
     def _take(self, ours: str) -> tuple[str, Any]:
         name, value = lookup(self._fields, ours, self._names)
         if name in self._fields:
-            self._account.fields[ours, name] += 1
+            self._counts.fields[ours, name] += 1
         return name, value
 
     def content(self) -> str:
@@ -101,14 +101,14 @@ class _Reader:
             raise _RefusedError("missing field", name, "null" if name in self._fields else "missing")
         if not isinstance(value, str):
             raise _wrong_type(name, "text", value)
-        content = cleaned(value, self._done)
-        if not any(one.isprintable() and one != " " for one in content):  # nor are spaces of no width
+        content = cleaned(value, self._changes)
+        if not any(char.isprintable() and char != " " for char in content):  # zero-width spaces are not printable
             raise _RefusedError("empty content", name, shortened(value))
         return content
 
     def line(self, ours: str) -> str:
         name, value = self._take(ours)
-        line = one_line(value, self._done)
+        line = one_line(value, self._changes)
         if line is None:
             raise _wrong_type(name, "text or a number", value)
         return line
@@ -118,25 +118,25 @@ class _Reader:
         if isinstance(value, dict):  # {"h1": "A", "h2": "B"}
             value = list(value.values())
         if not isinstance(value, list | tuple):
-            line = one_line(value, self._done)
+            line = one_line(value, self._changes)
             if line is None:
                 raise _wrong_type(name, "a list of headings or 'A > B'", value)
             if line:
-                self._done["header_path_from_text"] += 1
-            listed = _listed(line)
-            value = line.split(" > ") if listed is None else listed
-        lines = [one_line(one, self._done) for one in value]
+                self._changes["header_path_from_text"] += 1
+            headings = _parsed_list(line)
+            value = line.split(" > ") if headings is None else headings
+        lines = [one_line(heading, self._changes) for heading in value]
         if None in lines:
             raise _wrong_type(name, "a list of headings or 'A > B'", value)
         return tuple(line for line in lines if line)
 
 
-def _wrong_type(field: str, wanted: str, value: Any) -> _RefusedError:
-    return _RefusedError("wrong type", field, f"expected {wanted}, got {shortened(value)}")
+def _wrong_type(field: str, expected: str, value: Any) -> _RefusedError:
+    return _RefusedError("wrong type", field, f"expected {expected}, got {shortened(value)}")
 
 
-def _listed(line: str) -> list[Any] | None:
-    """Return the list that a CSV cell spells, as Python does (pandas writes it so) or as JSON does."""
+def _parsed_list(line: str) -> list[Any] | None:
+    """Return the list that a CSV cell contains as a Python literal (pandas writes lists so) or as JSON, else None."""
     try:
         value = ast.literal_eval(line) if line.startswith("[") else None
     except (ValueError, SyntaxError, RecursionError, MemoryError):

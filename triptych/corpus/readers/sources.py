@@ -1,4 +1,4 @@
-"""From the sources in ``params.yaml`` to a stream of chunks with unique ids, nothing lost silently."""
+"""Read the sources in ``params.yaml`` as one stream of chunks with unique ids, and count every record."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,39 +25,39 @@ _BY_SUFFIX = {
     (".jsonl", ".ndjson"): "jsonl",
     (".csv", ".tsv"): "csv",
     (".parquet",): "parquet",
-    MARKDOWN: "markdown",  # before HTML: a folder of both is one of Markdown
+    MARKDOWN: "markdown",  # before HTML: a folder with both is read as Markdown
     HTML: "html",
 }
-_PAGES = ("markdown", "html")  # what a folder may hold
+_PAGES = ("markdown", "html")  # formats of folders
 
 Reader = Callable[[Source, Fields, SourceCounts], Iterator[Outcome]]
 
 
 class SourceReader:
-    """Reads all sources once, as a stream; what it keeps of a chunk are two digests."""
+    """Reads all sources once, as a stream; of each chunk it keeps only two digests in memory."""
 
     def __init__(self, params: Ingest) -> None:
         seen: set[Path] = set()
-        for one in params.sources:
-            if Path(one.path) in seen:
-                raise UserError(f"ingest.sources: {one.path} is listed twice; remove one of the entries")
-            seen.add(Path(one.path))
+        for source in params.sources:
+            if Path(source.path) in seen:
+                raise UserError(f"ingest.sources: {source.path} is listed twice; remove one of the entries")
+            seen.add(Path(source.path))
         self._params = params
         self._kinds = [_format_of(source) for source in params.sources]
         skip = params.on_bad_file == "skip"
-        self.accounts = [SourceCounts(source.path, skip) for source in params.sources]
+        self.counts = [SourceCounts(source.path, skip) for source in params.sources]
         self._ids = _Ids()
         self._links: list[Link] = []
-        self._moved: dict[str, str] = {}  # id of a chunk that was joined to another → that one's
-        self.written: Counter[str] = Counter()
+        self._moved: dict[str, str] = {}  # id of a joined chunk → id of the chunk that contains it
+        self.written: Counter[str] = Counter()  # chunks, links and what was done to them; complete after reading
 
     def chunks(self, reject: Callable[[str, Rejected], object]) -> Iterator[Chunk]:
-        """Yield the chunks of all sources, cut and joined as the params ask for.
+        """Yield the chunks of all sources, cut and joined as set in the params.
 
-        ``reject`` is given each record that is left out, with the path of its source.
+        ``reject`` is called with the path of the source and each rejected record.
         """
-        for source, kind, account in zip(self._params.sources, self._kinds, self.accounts, strict=True):
-            chunks = self._accepted(source, kind, account, reject)
+        for source, kind, counts in zip(self._params.sources, self._kinds, self.counts, strict=True):
+            chunks = self._accepted(source, kind, counts, reject)
             if self._params.min_content_chars:
                 limits = self._params.min_content_chars, self._params.max_content_chars
                 chunks = join_short(chunks, *limits, self._moved)
@@ -72,91 +72,91 @@ class SourceReader:
                 )
         self.written["joined"] = len(self._moved)
         if not self.written["chunks"]:
-            problems = [problem for account in self.accounts for problem in account.bad_files]
+            problems = [problem for counts in self.counts for problem in counts.bad_files]
             raise UserError("ingest.sources: no file could be read; " + "; ".join(problems))
 
     def links(self) -> Iterator[Link]:
-        """Yield the links between chunks that were yielded; what is missing of the accounts' number led nowhere."""
-        for one in self._links:
-            if one.from_chunk_id in self._ids and one.to_chunk_id in self._ids:
+        """Yield the links between the chunks, after all chunks were yielded; links to unknown chunks are dropped."""
+        for link in self._links:
+            if link.from_chunk_id in self._ids and link.to_chunk_id in self._ids:
                 self.written["links"] += 1
-                yield _redirected(one, self._moved)
+                yield _with_ids(link, self._moved)
 
     def _accepted(
-        self, source: Source, kind: str, account: SourceCounts, reject: Callable[[str, Rejected], object]
+        self, source: Source, kind: str, counts: SourceCounts, reject: Callable[[str, Rejected], object]
     ) -> Iterator[Chunk]:
-        given = self._ids.of_next_source()
+        new_ids = self._ids.start_source()
         links: list[Link] = []
-        for one in self._outcomes(source, kind, account):
-            if isinstance(one, Link):
-                links.append(one)
-            elif isinstance(one, Rejected):
-                account.reject(one)
-                reject(source.path, one)
-            elif isinstance(one, Chunk) and (chunk_id := self._ids.claim(one)):
-                account.accepted += 1
-                account.renamed += chunk_id != one.chunk_id
-                yield one if chunk_id == one.chunk_id else replace(one, chunk_id=chunk_id)
+        for outcome in self._outcomes(source, kind, counts):
+            if isinstance(outcome, Link):
+                links.append(outcome)
+            elif isinstance(outcome, Rejected):
+                counts.reject(outcome)
+                reject(source.path, outcome)
+            elif isinstance(outcome, Chunk) and (chunk_id := self._ids.claim(outcome)):
+                counts.accepted += 1
+                counts.renamed += chunk_id != outcome.chunk_id
+                yield outcome if chunk_id == outcome.chunk_id else replace(outcome, chunk_id=chunk_id)
             else:
-                account.merged += 1
-        account.close(self._params.max_rejected_share)
-        account.links = len(links)
-        self._links += (_redirected(one, given) for one in links)
+                counts.merged += 1
+        counts.close(self._params.max_rejected_share)
+        counts.links = len(links)
+        self._links += (_with_ids(link, new_ids) for link in links)
 
-    def _outcomes(self, source: Source, kind: str, account: SourceCounts) -> Iterator[Outcome]:
+    def _outcomes(self, source: Source, kind: str, counts: SourceCounts) -> Iterator[Outcome]:
         try:
-            yield from _READERS[kind](source, self._params.fields, account)
+            yield from _READERS[kind](source, self._params.fields, counts)
         except BadFileError as error:
-            account.bad_file(error)
+            counts.bad_file(error)
 
 
-def _redirected(link: Link, ids: dict[str, str]) -> Link:
-    start, end = (ids.get(one, one) for one in (link.from_chunk_id, link.to_chunk_id))
-    return Link(start, end, link.text, link.context)
+def _with_ids(link: Link, new_ids: dict[str, str]) -> Link:
+    from_id, to_id = (new_ids.get(chunk_id, chunk_id) for chunk_id in (link.from_chunk_id, link.to_chunk_id))
+    return Link(from_id, to_id, link.text, link.context)
 
 
 class _Ids:
-    """Gives each chunk an id of its own: equal repeats are merged, another text gets ``~2``, ``~3``."""
+    """Assigns unique chunk ids: equal chunks are merged, another text with the same id gets ``~2``, ``~3``."""
 
     def __init__(self) -> None:
         self._source = 0
-        self._taken: dict[bytes, int] = {}  # id → the source that has it
-        self._said: set[bytes] = set()  # id as it was given, category and content
-        self._last: dict[str, int] = {}  # number that an id was given last
-        self._given: dict[str, str] = {}
+        self._taken: dict[bytes, int] = {}  # digest of an id → number of the source that has it
+        self._seen: set[bytes] = set()  # digests of (id in the source, category, content)
+        self._last: dict[str, int] = {}  # id → number of its last suffix
+        self._new_ids: dict[str, str] = {}
 
     def __contains__(self, chunk_id: str) -> bool:
         return _digest(chunk_id) in self._taken
 
-    def of_next_source(self) -> dict[str, str]:
-        """Begin a source; what is returned fills with ids that an earlier one has too, and what they are here."""
+    def start_source(self) -> dict[str, str]:
+        """Start a source; return a dict that is filled with its ids that an earlier source has, and their new ids."""
         self._source += 1
-        self._given = {}
-        return self._given
+        self._new_ids = {}
+        return self._new_ids
 
     def claim(self, chunk: Chunk) -> str | None:
-        """Return the id that a chunk is to bear, None for a repeat."""
-        said = _digest(chunk.chunk_id, chunk.category, chunk.content)
+        """Return the unique id of a chunk, None for a repeated chunk."""
+        digest = _digest(chunk.chunk_id, chunk.category, chunk.content)
         owner = self._taken.get(_digest(chunk.chunk_id), self._source)
-        if said in self._said:
+        if digest in self._seen:
             chunk_id = None
         else:
-            self._said.add(said)
+            self._seen.add(digest)
             chunk_id = self.free(chunk.chunk_id)
         if owner != self._source:
-            self._given.setdefault(chunk.chunk_id, chunk_id or chunk.chunk_id)
+            self._new_ids.setdefault(chunk.chunk_id, chunk_id or chunk.chunk_id)
         return chunk_id
 
     def free(self, chunk_id: str) -> str:
-        """Take an id, or the first of its numbered forms that no chunk has."""
-        found, number = chunk_id, self._last.get(chunk_id, 1)
-        while (key := _digest(found)) in self._taken:
+        """Take and return an id or, if it is taken, the first free id with a suffix."""
+        unique, number = chunk_id, self._last.get(chunk_id, 1)
+        while (key := _digest(unique)) in self._taken:
             number += 1
-            found = f"{chunk_id}~{number}"
-        if found != chunk_id:
+            unique = f"{chunk_id}~{number}"
+        if unique != chunk_id:
             self._last[chunk_id] = number
         self._taken[key] = self._source
-        return found
+        return unique
 
 
 def _digest(*parts: str) -> bytes:
@@ -173,34 +173,34 @@ def _format_of(source: Source) -> str:
         return source.format
     if path.is_dir() and (path / "corpus.jsonl").exists():
         return "beir"
-    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
     for suffixes, kind in _BY_SUFFIX.items():
-        if any(has_suffix(one, suffixes) for one in files) and (kind in _PAGES or path.is_file()):
+        if any(has_suffix(file, suffixes) for file in files) and (kind in _PAGES or path.is_file()):
             return kind
-    if any(has_suffix(one, (".rst",)) for one in files):
+    if any(has_suffix(file, (".rst",)) for file in files):
         raise UserError(
-            f"ingest.sources: {source.path} is reStructuredText; build it (sphinx-build -b html) and name the folder of"
-            " pages that makes"
+            f"ingest.sources: {source.path} is reStructuredText; build it (sphinx-build -b html) and name the folder"
+            " with the HTML pages"
         )
-    raise UserError(f"ingest.sources: cannot tell the format of {source.path}; set format in params.yaml")
+    raise UserError(f"ingest.sources: cannot infer the format of {source.path}; set format in params.yaml")
 
 
 def _records(kind: Kind) -> Reader:
-    return lambda source, fields, account: read_records(
-        Path(source.path), kind, fields, account, category=source.category, encoding=source.encoding
+    return lambda source, fields, counts: read_records(
+        Path(source.path), kind, fields, counts, category=source.category, encoding=source.encoding
     )
 
 
-# The fields of records have many names; those of BEIR are fixed, and pages have none.
+# Records have fields with many names; those of BEIR have fixed names, and pages have none.
 _RECORDS: dict[str, Reader] = {
     "json": _records("json"),
     "jsonl": _records("jsonl"),
     "csv": _records("csv"),
     "parquet": _records("parquet"),
-    "beir": lambda source, _, account: read_beir(source, account),
+    "beir": lambda source, _, counts: read_beir(source, counts),
 }
 _READERS: dict[str, Reader] = _RECORDS | {
-    "package": lambda source, _, account: read_package(source, account),
-    "markdown": lambda source, _, account: read_markdown(source, account),
-    "html": lambda source, _, account: read_html(source, account),
+    "package": lambda source, _, counts: read_package(source, counts),
+    "markdown": lambda source, _, counts: read_markdown(source, counts),
+    "html": lambda source, _, counts: read_html(source, counts),
 }

@@ -1,1 +1,1 @@
-"""Tables for the terminal."""
+"""Tables and dialogs for the terminal."""

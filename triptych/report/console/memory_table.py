@@ -1,4 +1,4 @@
-"""The table of what training would take."""
+"""The table of the memory that training would need."""
 
 from rich.console import Console
 from rich.table import Table
@@ -7,7 +7,7 @@ from triptych.diagnostics.memory_estimate import GIB, Estimate
 
 
 def show_memory(console: Console, estimates: list[Estimate], memory: float, title: str) -> None:
-    """Print a row for each way to train, in GiB, and whether it fits into ``memory`` GiB."""
+    """Print a row for each training method, in GiB, and whether it fits into ``memory`` GiB."""
     table = Table(title=title, title_justify="left")
     table.add_column("method")
     for name in ("trained weights", "weights", "gradients", "optimizer", "activations", "total (GiB)"):

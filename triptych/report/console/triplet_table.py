@@ -1,4 +1,4 @@
-"""Triplets as a person reads them: what the rating says of each tier, and examples."""
+"""Triplets as tables: the rating's judgment of each tier, and examples."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-_LENGTH = 320  # characters of a passage that are shown
+from triptych.report.passage_text import shortened
+
+_LENGTH = 320  # characters shown of a passage
 
 
 def show_triplets(
@@ -24,15 +26,11 @@ def show_triplets(
         table = Table(title=title, title_justify="left", show_header=False, expand=True)
         table.add_column(no_wrap=True)
         table.add_column(ratio=1)
-        # Text, not markup: what stands in documents is data.
+        # Text, not markup: documents may contain brackets.
         table.add_row("anchor", Text(one["anchor"]))
-        table.add_row(f"positive {one['positive_similarity']:.2f}", Text(_short(one["positive"])))
-        table.add_row(f"negative {one['negative_similarity']:.2f}", Text(_short(one["negative"])))
+        table.add_row(f"positive {one['positive_similarity']:.2f}", Text(shortened(one["positive"], _LENGTH)))
+        table.add_row(f"negative {one['negative_similarity']:.2f}", Text(shortened(one["negative"], _LENGTH)))
         console.print(table)
     most = max(map(len, tiers.values()), default=0)
     if most > limit:
-        console.print(Text(f"{limit} of {most} examples of a tier; --limit {most} shows all"))
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LENGTH else f"{text[:_LENGTH].rstrip()} …"
+        console.print(Text(f"{limit} of {most} examples per tier; --limit {most} shows all"))

@@ -14,13 +14,13 @@
   const STYLE = { background: "none", color: "var(--ink)", fontFamily: "inherit", fontSize: "12px" };
   const label = (text) => Object.assign(document.createElement("p"), { className: "quiet", textContent: text });
 
-  // The names that Plot gives to its groups would be read one by one.
+  // Screen readers would read Plot's names of groups one by one.
   const quiet = (plot) => {
     for (const group of plot.querySelectorAll("[aria-label]")) group.removeAttribute("aria-label");
     return plot;
   };
 
-  // Draw into a figure, and again whenever its width has changed.
+  // Draw into a figure, and redraw when its width changes.
   const drawn = (figure, draw) => {
     let plot = null;
     let width = 0;
@@ -75,13 +75,13 @@
 
   const legend = (names) => {
     const list = Object.assign(document.createElement("ul"), { className: "legend" });
-    names.forEach((name, place) => {
+    names.forEach((name, index) => {
       const item = document.createElement("li");
       const swatch = Plot.plot({
         width: 32, height: 14, margin: 0, axis: null, x: { domain: [0, 2] }, y: { domain: [0, 2] },
         marks: [
-          Plot.line([[0, 1], [2, 1]], { stroke: COLORS[place], strokeDasharray: DASHES[place], strokeWidth: 2 }),
-          Plot.dot([[1, 1]], { fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
+          Plot.line([[0, 1], [2, 1]], { stroke: COLORS[index], strokeDasharray: DASHES[index], strokeWidth: 2 }),
+          Plot.dot([[1, 1]], { fill: COLORS[index], symbol: SYMBOLS[index], r: 3.5 }),
         ],
       });
       quiet(swatch).setAttribute("aria-hidden", "true");
@@ -96,9 +96,9 @@
     const names = series(points);
     const many = names.length > COLORS.length;
     const of = (name) => points.filter((point) => point.of === name);
-    const thinned = (found) => {
-      const every = Math.ceil(found.length / 12);
-      return found.filter((_, place) => place % every === 0 || place === found.length - 1);
+    const thinned = (points) => {
+      const every = Math.ceil(points.length / 12);
+      return points.filter((_, index) => index % every === 0 || index === points.length - 1);
     };
     return Plot.plot({
       width,
@@ -111,9 +111,9 @@
       y: { label: null, grid: true, ticks: 5, zero, nice: true },
       marks: many
         ? [Plot.line(points, { x: "x", y: "y", z: "of", stroke: "var(--quiet)", strokeWidth: 1 })]
-        : names.flatMap((name, place) => [
-            Plot.line(of(name), { x: "x", y: "y", stroke: COLORS[place], strokeDasharray: DASHES[place], strokeWidth: 2 }),
-            Plot.dot(thinned(of(name)), { x: "x", y: "y", fill: COLORS[place], symbol: SYMBOLS[place], r: 3.5 }),
+        : names.flatMap((name, index) => [
+            Plot.line(of(name), { x: "x", y: "y", stroke: COLORS[index], strokeDasharray: DASHES[index], strokeWidth: 2 }),
+            Plot.dot(thinned(of(name)), { x: "x", y: "y", fill: COLORS[index], symbol: SYMBOLS[index], r: 3.5 }),
           ]),
     });
   };
@@ -151,21 +151,21 @@
   for (const figure of document.querySelectorAll("figure[data-chart=systems]")) {
     drawn(figure, (width) => systems(data.systems[figure.dataset.measure], width));
   }
-  lineFigure(document.querySelector("[data-chart=recall]"), data.recall, { x: "hits looked at", named: true });
+  lineFigure(document.querySelector("[data-chart=recall]"), data.recall, { x: "hits (k)", named: true });
   const histogram = document.querySelector("[data-chart=lengths]");
   drawn(histogram, (width) => lengths(data.lengths, width));
-  const place = document.querySelector("[data-chart=training]");
+  const training = document.querySelector("[data-chart=training]");
   let group = null;
   for (const chart of data.training) {
     if (chart.group !== group) {
       group = chart.group;
-      if (group) place.append(Object.assign(document.createElement("h3"), { textContent: group }));
-      place.append(Object.assign(document.createElement("div"), { className: "charts small-multiples" }));
+      if (group) training.append(Object.assign(document.createElement("h3"), { textContent: group }));
+      training.append(Object.assign(document.createElement("div"), { className: "charts small-multiples" }));
     }
     const figure = document.createElement("figure");
     figure.setAttribute("aria-label", `${group ? `${group}: ` : ""}${chart.title}, by ${chart.x}`);
     figure.append(Object.assign(document.createElement("figcaption"), { textContent: chart.title }), label(chart.about));
-    place.lastChild.append(figure);
+    training.lastChild.append(figure);
     lineFigure(figure, chart.points, { x: chart.x, named: true });
   }
 })();

@@ -1,17 +1,17 @@
 "use strict";
-// Every test query in one table: sorted, filtered, a page at a time; texts are only ever set as text.
+// Every test query in one table, sorted, filtered and paged. Texts are only set as text, never as HTML.
 (() => {
   const data = JSON.parse(document.getElementById("page-data").textContent).explorer;
   const PER_PAGE = 25;
   const byId = (name) => document.getElementById(`explorer-${name}`);
-  const [form, said, table] = [byId("form"), byId("said"), byId("table")];
+  const [form, status, table] = [byId("form"), byId("status"), byId("table")];
   const state = { sort: "change", descending: true, page: 0, before: data.compared[0], after: data.compared[1] };
 
   const element = (tag, className, ...children) => {
-    const made = document.createElement(tag);
-    if (className) made.className = className;
-    made.append(...children);
-    return made;
+    const node = document.createElement(tag);
+    if (className) node.className = className;
+    node.append(...children);
+    return node;
   };
 
   const rows = data.rows.map(([text, category, kind, ranks], number) => ({
@@ -31,14 +31,14 @@
   const chosen = () => {
     const [category, kind] = [byId("category").value, byId("kind").value];
     const words = byId("text").value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = rows.filter(
+    const matching = rows.filter(
       (row) =>
         (category === "" || row.category === Number(category)) &&
         (kind === "" || row.kind === Number(kind)) &&
         words.every((word) => row.words.includes(word)),
     );
     const key = keyOf(state.sort);
-    const keyed = found.map((row) => [key(row), row]);
+    const keyed = matching.map((row) => [key(row), row]);
     const sign = state.descending ? -1 : 1;
     keyed.sort(([a, x], [b, y]) => sign * (a < b ? -1 : a > b ? 1 : 0) || x.number - y.number);
     return keyed.map(([, row]) => row);
@@ -47,7 +47,7 @@
   const columns = () => [
     ["query", "query"],
     ...(data.categories.length > 1 ? [["category", "category"]] : []),
-    ...data.systems.map((name, place) => [String(place), name]),
+    ...data.systems.map((name, index) => [String(index), name]),
     ["change", "change"],
   ];
 
@@ -76,7 +76,7 @@
     const [category, title, path, file, snippet] = data.chunks[chunk];
     const [name, inside] = [data.categories[category], path || file];
     const where = data.categories.length > 1 && !inside.startsWith(name) ? `${name} · ${inside}` : inside;
-    return [element("p", "title", title), element("p", "quiet", where), element("p", "said", snippet)];
+    return [element("p", "title", title), element("p", "quiet", where), element("p", "snippet", snippet)];
   };
 
   const detail = (row) => {
@@ -84,7 +84,7 @@
     cell.colSpan = columns().length;
     const line = element("tr", "detail", cell);
     if (row.number >= data.hits.length) {
-      cell.append(element("p", "quiet", "The hits of this query are not on the page; they are in data/runs."));
+      cell.append(element("p", "quiet", "The page does not contain this query's hits; they are in data/runs."));
       return line;
     }
     const answers = new Set(data.answers[row.number]);
@@ -94,16 +94,16 @@
     const rankings = element("div", "rankings");
     data.hits[row.number].forEach((hits, system) => {
       const rank = row.ranks[system];
-      const told = rank ? `answer at rank ${rank}` : `answer not in the first ${data.depth}`;
+      const summary = rank ? `answer at rank ${rank}` : `answer not in the first ${data.depth}`;
       const list = element("ol");
-      for (const [place, chunk] of hits.entries()) {
+      for (const [index, chunk] of hits.entries()) {
         const right = answers.has(chunk);
         const hit = element("li", right ? "hit right" : "hit");
-        hit.append(element("p", right ? "badge" : "quiet", right ? `${place + 1} ✓ answer` : String(place + 1)), ...describe(chunk));
+        hit.append(element("p", right ? "badge" : "quiet", right ? `${index + 1} ✓ answer` : String(index + 1)), ...describe(chunk));
         list.append(hit);
       }
       if (!hits.length) list.append(element("li", "hit quiet", "no hit"));
-      rankings.append(element("div", "ranking", element("h3", "", data.systems[system], element("span", "", told)), list));
+      rankings.append(element("div", "ranking", element("h3", "", data.systems[system], element("span", "", summary)), list));
     });
     cell.append(rankings);
     return line;
@@ -135,16 +135,16 @@
   };
 
   const show = () => {
-    const found = chosen();
-    const pages = Math.max(1, Math.ceil(found.length / PER_PAGE));
+    const selected = chosen();
+    const pages = Math.max(1, Math.ceil(selected.length / PER_PAGE));
     state.page = Math.min(state.page, pages - 1);
     const first = state.page * PER_PAGE;
     heading();
-    table.tBodies[0].replaceChildren(...found.slice(first, first + PER_PAGE).map(lineOf));
-    const moved = found.map(change);
+    table.tBodies[0].replaceChildren(...selected.slice(first, first + PER_PAGE).map(lineOf));
+    const moved = selected.map(change);
     const count = (number) => number.toLocaleString("en");
-    said.textContent =
-      `${count(found.length)} ${found.length === 1 ? "query" : "queries"}: ${data.systems[state.after]} ranks the answer higher than` +
+    status.textContent =
+      `${count(selected.length)} ${selected.length === 1 ? "query" : "queries"}: ${data.systems[state.after]} ranks the answer higher than` +
       ` ${data.systems[state.before]} in ${count(moved.filter((one) => one > 0).length)}, lower in` +
       ` ${count(moved.filter((one) => one < 0).length)}.`;
     byId("page").textContent = `${state.page + 1} of ${count(pages)}`;
@@ -157,7 +157,7 @@
   };
 
   const options = (select, names, value) => {
-    names.forEach((name, place) => select.append(new Option(name, String(place))));
+    names.forEach((name, index) => select.append(new Option(name, String(index))));
     if (value !== undefined) select.value = String(value);
   };
   options(byId("before"), data.systems, state.before);
@@ -181,7 +181,7 @@
   table.tHead.addEventListener("click", (event) => {
     const sort = event.target.dataset?.sort;
     if (!sort) return;
-    // Changes begin with the biggest gain, all else with the smallest.
+    // Changes sort descending first, other columns ascending.
     again({ sort, descending: sort === state.sort ? !state.descending : sort === "change" });
     table.tHead.querySelector(`[data-sort="${sort}"]`).focus();
   });

@@ -1,5 +1,5 @@
 "use strict";
-// Tables that sort: each heading becomes a button; aria-sort says how it stands.
+// Sortable tables: each heading becomes a button; aria-sort has the current order.
 (() => {
   const value = (row, column) => {
     const cell = row.cells[column];
@@ -15,7 +15,7 @@
     const heading = button.parentElement;
     const numbers = heading.classList.contains("number");
     const now = heading.getAttribute("aria-sort");
-    const descending = now ? now === "ascending" : numbers; // figures begin with the largest
+    const descending = now ? now === "ascending" : numbers; // numbers sort descending first
     for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
     heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
     const body = table.tBodies[0];

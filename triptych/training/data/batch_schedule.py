@@ -13,7 +13,7 @@ from triptych.training.data.batch import Columns
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, tier_shares
-from triptych.triplets.sampling.tier_sampler import Draw
+from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class FixedSchedule:
 class DrawnSchedule:
     """Rows drawn segment by segment, with the weights that categories have by then.
 
-    A segment is ``train.stretch`` steps. From an `EpochSampler` its rows are triplets, with a mix of tiers for each
-    segment; from an `AnchorSampler` they have no negative. Rows depend only on the arguments and on
+    A segment is ``train.resample_every`` steps. From an `EpochSampler` its rows are triplets, with a mix of tiers for
+    each segment; from an `AnchorSampler` they have no negative. Rows depend only on the arguments and on
     ``category_factors``: what the weights of categories are multiplied by in each part of the run. Parts are divided by
     `decide_at`; batches after a decision that is not made yet cannot be drawn.
     """
@@ -64,9 +64,9 @@ class DrawnSchedule:
         self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
         self._examples, self._sampler, self._passage_ids = examples, sampler, passage_ids
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
-        self._segment_size = train.stretch * train.gradient_accumulation_steps  # batches
+        self._segment_size = train.resample_every * train.gradient_accumulation_steps  # batches
         self._decisions: list[int] = []
-        self._segments: list[Draw] = []
+        self._segments: list[SampledTriplets] = []
         self._lock = Lock()  # batches are collated by threads
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class DrawnSchedule:
         """Return category → tier → share of the triplets drawn so far; empty if rows have no negatives."""
         return {} if isinstance(self._sampler, AnchorSampler) else tier_shares(self._examples, *self._segments)
 
-    def _draw(self, segment: int) -> Draw:
+    def _draw(self, segment: int) -> SampledTriplets:
         first = segment * self._segment_size
         number = (min(first + self._segment_size, self._batches) - first) * self.batch_size
         factors = self.category_factors[bisect_right(self._decisions, first)]
@@ -128,9 +128,9 @@ class DrawnSchedule:
         if isinstance(self._sampler, AnchorSampler):
             by_category = self._sampler.draw(number, factors).values()
             rows = np.array([row for rows in by_category for row in rows])
-            return Draw(rows[order], np.empty(0, int), {})
-        draw = self._sampler.draw_all(number, self.weights(first), factors)
-        return Draw(draw.example[order], draw.negative[order], draw.short)
+            return SampledTriplets(rows[order], np.empty(0, int), {})
+        draw = self._sampler.draw_exactly(number, self.weights(first), factors)
+        return SampledTriplets(draw.example[order], draw.negative[order], draw.shortfall)
 
 
 def shift_mix(mix: dict[str, float], shift: float) -> dict[str, float]:

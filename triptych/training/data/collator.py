@@ -32,7 +32,7 @@ class Collator:
         related = self._relations.related(positives[:, None], chunks[None, :])
         # Other positives of the anchor, and passages related to these, are not negatives either.
         owners, candidates = np.repeat(np.arange(len(anchors)), len(chunks)), np.tile(chunks, len(anchors))
-        reached = self._answers.reach(self._relations, anchors, positives, owners, candidates)
+        reached = self._answers.false_negatives(self._relations, anchors, positives, owners, candidates)
         related |= reached.reshape(related.shape)
         rows = Rows(anchor=torch.from_numpy(anchor), related=torch.from_numpy(related))
         positions = np.split(inverse, len(roles))

@@ -29,7 +29,7 @@ from triptych.training.data.distillation import (
     token_counts,
     visible_before_cut,
 )
-from triptych.triplets.examples import Examples, read_passages
+from triptych.triplets.examples import Examples, read_passage_ids
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.sampling.epoch_sampler import (
     AnchorSampler,
@@ -115,7 +115,7 @@ class _Builder:
     @cached_property
     def passage_ids(self) -> TextIds:
         """Text id of each chunk."""
-        return TextIds(np.array(read_passages(self.texts)))
+        return read_passage_ids(self.texts)
 
     @property
     def fixed(self) -> bool:
@@ -152,7 +152,7 @@ class _Builder:
                 f" {store.metadata['max_length']} tokens, so nothing can be distilled; raise tokenize.max_length or"
                 " give heading a share of triplets.views"
             )
-        examples, own = self.examples.chosen(visible), own[visible]
+        examples, own = self.examples.select(visible), own[visible]
         neighborhoods = self.batches(steps) * train.distill.neighborhoods
         seeds = anchors_for_run(examples, self.params.triplets, neighborhoods, self.seed)
         precision = resolve_precision(train.precision, device())

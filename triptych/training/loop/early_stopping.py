@@ -92,12 +92,12 @@ class DevEvaluation(TrainerCallback):
         """Return the steps after which dev is evaluated: ends of segments, evenly spaced, including the last step."""
         if not self._params.eval_every:
             return []
-        batches_per_step, segment = self._params.gradient_accumulation_steps, self._params.stretch
+        batches_per_step, segment = self._params.gradient_accumulation_steps, self._params.resample_every
         schedule, collator = training_data.schedule, training_data.collator
         first = range(min(segment * batches_per_step, len(schedule)))
         sizes = [sum(map(tokens, collator(schedule.rows(batch))["features"])) for batch in first]
         train_cost = _FORWARD_BACKWARD_COST * float(np.mean(sizes)) * batches_per_step * training_data.steps
-        texts = np.unique(np.concatenate([self._evaluator.passages, self._evaluator.query_texts]))
+        texts = np.unique(np.concatenate([self._evaluator.passage_ids, self._evaluator.query_text_ids]))
         dev_cost = int((-(-self._evaluator.store.lengths[texts] // PAD_TO) * PAD_TO).sum())
         affordable = int(_DEV_TO_TRAIN_RATIO * train_cost // dev_cost) - 1  # one of them is the start
         number = min(math.ceil(training_data.steps / self._params.eval_every), affordable)

@@ -1,4 +1,4 @@
-"""The flat view of triplets that other trainers eat: a draw of one epoch as texts, and what became of the mix."""
+"""Triplets as a flat table of texts, for other trainers: one sampled epoch, and metrics of its mix."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,53 +8,60 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.artifacts import write_table
+from triptych.ids import TextIds
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples, write_examples
 from triptych.triplets.negatives import STRATEGIES, TIERS
 from triptych.triplets.sampling.epoch_sampler import sample, tier_shares
-from triptych.triplets.sampling.tier_sampler import Draw
+from triptych.triplets.sampling.tier_sampler import SampledTriplets
 from triptych.triplets.views import VIEWS
 
 FLAT = ("anchor", "positive", "negative", "difficulty", "category")
-IDS = ("positive_id", "negative_id")  # behind the five, for whoever reads them back
+IDS = ("positive_id", "negative_id")  # after these five columns, for importing the table again
 
 
 def write_round(
     folder: Path,
     examples: Examples,
     texts: list[str],
-    passages: list[int],
+    passage_ids: TextIds,
     chunk_ids: list[str],
     params: Triplets,
     profile: str,
-) -> tuple[Draw, dict[str, Any]]:
-    """Write the examples of a round and the flat view of its first epoch; return that epoch and figures of both."""
-    draw = sample(examples, params, profile, 0, params.seed)
+) -> tuple[SampledTriplets, dict[str, Any]]:
+    """Write the examples of a round and its first epoch as a flat table; return that epoch and metrics of both.
+
+    ``passage_ids`` holds the text id of each chunk.
+    """
+    triplets = sample(examples, params, profile, 0, params.seed)
     write_examples(folder / "examples.parquet", examples)
-    write_table(folder / "triplets.parquet", _flat(examples, draw, texts, passages, chunk_ids))
-    return draw, figures(examples, draw) | {"mix_wanted": getattr(params.profiles, profile).model_dump()}
+    write_table(folder / "triplets.parquet", _flat(examples, triplets, texts, passage_ids, chunk_ids))
+    return triplets, triplet_metrics(examples, triplets) | {
+        "mix_wanted": getattr(params.profiles, profile).model_dump()
+    }
 
 
-def figures(examples: Examples, draw: Draw) -> dict[str, Any]:
+def triplet_metrics(examples: Examples, triplets: SampledTriplets) -> dict[str, Any]:
     """Return counts of examples and triplets, the mix, strategies, pool sizes, and overlaps by tier."""
     pool = examples.pool
-    of_tier = {tier: pool.tier == number for number, tier in enumerate(TIERS)}
-    measured = pool.strategy < STRATEGIES.index("mined")  # mined and imported negatives have no overlaps
+    views, categories = np.array(VIEWS)[examples.view], np.array(examples.categories)[examples.category]
+    in_tier = {tier: pool.tier == number for number, tier in enumerate(TIERS)}
+    has_overlap = pool.strategy < STRATEGIES.index("mined")  # mined and imported negatives have none
     return {
         "examples": len(examples),
-        "examples_by_view": _counts(np.array(VIEWS)[examples.view]),
-        "examples_by_category": _counts(np.array(examples.categories)[examples.category]),
-        "triplets": len(draw.example),
-        "triplets_by_view": _counts(np.array(VIEWS)[examples.view[draw.example]]),
-        "triplets_by_category": _counts(np.array(examples.categories)[examples.category[draw.example]]),
-        "mix": tier_shares(examples, draw),
-        "shortfall": draw.short,
+        "examples_by_view": _counts(views),
+        "examples_by_category": _counts(categories),
+        "triplets": len(triplets.example),
+        "triplets_by_view": _counts(views[triplets.example]),
+        "triplets_by_category": _counts(categories[triplets.example]),
+        "mix": tier_shares(examples, triplets),
+        "shortfall": triplets.shortfall,
         "strategies": _counts(np.array(STRATEGIES)[pool.strategy]),
-        "pool_size": {tier: float(chosen.sum()) / max(len(examples), 1) for tier, chosen in of_tier.items()},
+        "pool_size": {tier: float(mask.sum()) / max(len(examples), 1) for tier, mask in in_tier.items()},
         "overlap": {
-            tier: {"path": float(pool.path[chosen].mean()), "lexical": float(pool.lexical[chosen].mean())}
-            for tier, chosen in ((tier, chosen & measured) for tier, chosen in of_tier.items())
-            if chosen.any()
+            tier: {"path": float(pool.path[mask].mean()), "lexical": float(pool.lexical[mask].mean())}
+            for tier, mask in ((tier, mask & has_overlap) for tier, mask in in_tier.items())
+            if mask.any()
         },
     }
 
@@ -63,16 +70,18 @@ def _counts(names: np.ndarray) -> dict[str, int]:
     return dict(sorted(Counter(names.tolist()).items()))
 
 
-def _flat(examples: Examples, draw: Draw, texts: list[str], passages: list[int], chunk_ids: list[str]) -> pa.Table:
-    pool = examples.pool
-    positives, negatives = examples.positive_chunk[draw.example].tolist(), pool.chunk[draw.negative].tolist()
+def _flat(
+    examples: Examples, triplets: SampledTriplets, texts: list[str], passage_ids: TextIds, chunk_ids: list[str]
+) -> pa.Table:
+    pool, rows = examples.pool, triplets.example
+    negative_chunks = pool.chunk[triplets.negative]
     columns = (
-        [texts[one] for one in examples.anchor[draw.example].tolist()],
-        [texts[one] for one in examples.positive[draw.example].tolist()],
-        [texts[passages[one]] for one in negatives],
-        [TIERS[one] for one in pool.tier[draw.negative].tolist()],
-        [examples.categories[one] for one in examples.category[draw.example].tolist()],
-        [chunk_ids[one] for one in positives],
-        [chunk_ids[one] for one in negatives],
+        [texts[text_id] for text_id in examples.anchor[rows].tolist()],
+        [texts[text_id] for text_id in examples.positive[rows].tolist()],
+        [texts[text_id] for text_id in passage_ids[negative_chunks].tolist()],
+        [TIERS[tier] for tier in pool.tier[triplets.negative].tolist()],
+        [examples.categories[category] for category in examples.category[rows].tolist()],
+        [chunk_ids[chunk] for chunk in examples.positive_chunk[rows].tolist()],
+        [chunk_ids[chunk] for chunk in negative_chunks.tolist()],
     )
     return pa.table({name: pa.array(column, pa.string()) for name, column in zip(FLAT + IDS, columns, strict=True)})

@@ -1,12 +1,13 @@
-"""Pools of negatives for every anchor and profile, made in one pass over the candidates."""
+"""Candidate pools of negatives for every anchor and profile, built in one pass over the candidates."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.corpus.passages import passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
+from triptych.ids import ChunkRows
 from triptych.params.triplets import PROFILES, Triplets
 from triptych.progress import strides
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations, codes
@@ -15,74 +16,79 @@ from triptych.triplets.heuristics.tier_rules import Rule, rules
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.views import Anchor
 
-_BATCH = 2048  # anchors drawn for together; part of what a seed means
+_BATCH = 2048  # anchors per batch; changing it changes what a seed draws
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnPools:
-    """Pools of the anchors, by profile, and what there was to choose from."""
+class PoolsByProfile:
+    """The pools of all anchors by profile, and how many candidates they were chosen from."""
 
     pools: dict[str, Pool]
-    looked: np.ndarray  # int64, shape (anchors,): candidates looked at
-    related: np.ndarray  # int64, shape (anchors,): of these, related to an answer and left out
+    considered: np.ndarray  # int64, shape (anchors,): candidates of each anchor
+    related: np.ndarray  # int64, shape (anchors,): those of them related to a positive and therefore left out
 
 
-class Pools:
-    """Draws pools of negatives from the chunks of one split; no anchor costs more in a larger corpus."""
+class PoolBuilder:
+    """Builds pools of negatives from the chunks of one split; the cost per anchor does not grow with the corpus."""
 
     def __init__(self, chunks: list[Chunk], split: str, relations: Relations, params: Triplets) -> None:
         self._relations, self._params = relations, params
         self._rows = np.array([row for row, chunk in enumerate(chunks) if chunk.split == split], np.int64)
-        self._place = np.full(len(chunks), -1)
-        self._place[self._rows] = np.arange(len(self._rows))
-        own = [chunks[row] for row in self._rows]
-        self._words = WordIndex((passage(one, params.text_template) for one in own), params.candidates.postings)
-        self._paths = PathIndex([one.header_path for one in own])
-        self._category = codes(one.category for one in own)
-        self._file = codes(one.filename for one in own)
-        self._topic = codes((one.category, one.header_path[:1]) for one in own)
-        # A domain is a category; where there is only one, what stands under one top heading.
+        self._index_in_split = np.full(len(chunks), -1)
+        self._index_in_split[self._rows] = np.arange(len(self._rows))
+        of_split = [chunks[row] for row in self._rows]
+        passage_texts = (passage(chunk, params.text_template) for chunk in of_split)
+        self._words = WordIndex(passage_texts, params.candidates.postings)
+        self._paths = PathIndex([chunk.header_path for chunk in of_split])
+        self._category = codes(chunk.category for chunk in of_split)
+        self._file = codes(chunk.filename for chunk in of_split)
+        self._topic = codes((chunk.category, chunk.header_path[:1]) for chunk in of_split)
+        # A domain is a category, or a top heading where there is only one category.
         single = len(set(self._category.tolist())) < 2
         self._domain = self._topic if single else self._category
         self._files, self._topics, self._domains = map(Buckets, (self._file, self._topic, self._domain))
-        self._all = Buckets(np.zeros(len(own), np.int32))
+        self._all = Buckets(np.zeros(len(of_split), np.int32))
 
-    def draw(self, anchors: Sequence[Anchor]) -> DrawnPools:
-        """Return for each profile at most ``negatives_per_anchor`` of each tier, none related to the positive."""
-        words, positives = codes(one.text for one in anchors), np.array([one.positive for one in anchors], np.int64)
-        answers = PositivesByAnchor(words, positives)
+    def build(self, anchors: Sequence[Anchor]) -> PoolsByProfile:
+        """Return for each profile at most ``negatives_per_anchor`` of each tier, none related to a positive."""
+        anchor_codes = codes(anchor.text for anchor in anchors)
+        positives = ChunkRows(np.array([anchor.positive for anchor in anchors], np.int64))
+        all_positives = PositivesByAnchor(anchor_codes, positives)
         parts: dict[str, list[Pool]] = {profile: [Pool.of([])] for profile in PROFILES}
         counts = [np.empty((2, 0), np.int64)]
         for start in strides(len(anchors), _BATCH, "triplets", "anchors"):
-            batch = anchors[start : start + _BATCH]
+            batch = slice(start, start + _BATCH)
             random = np.random.default_rng([self._params.seed, start])
-            here = slice(start, start + len(batch))
-            texts = [one.text for one in batch]
-            found, looked = self._candidates(texts, words[here], positives[here], answers, random)
-            counts.append(np.stack([looked, looked - np.bincount(found.anchor, minlength=len(batch))]))
-            shuffled = random.random(len(found.anchor))
+            texts = [anchor.text for anchor in anchors[batch]]
+            candidates, considered = self._candidates(
+                texts, anchor_codes[batch], positives[batch], all_positives, random
+            )
+            unrelated = np.bincount(candidates.anchor, minlength=len(texts))
+            counts.append(np.stack([considered, considered - unrelated]))
+            random_order = random.random(len(candidates.anchor))
+            numbers = np.arange(start, start + len(texts))
             for profile, pools in parts.items():
-                numbers = np.arange(start, start + len(batch))
-                pools.append(self._select(found, rules(profile, found, numbers, shuffled, self._params), len(batch)))
-        return DrawnPools(
+                profile_rules = rules(profile, candidates, numbers, random_order, self._params)
+                pools.append(self._select(candidates, profile_rules, len(texts)))
+        return PoolsByProfile(
             {profile: Pool.join(pools) for profile, pools in parts.items()}, *np.concatenate(counts, axis=1)
         )
 
     def _candidates(
         self,
         texts: list[str],
-        words: np.ndarray,
-        rows: np.ndarray,
-        answers: PositivesByAnchor,
+        anchor_codes: np.ndarray,
+        positive_rows: np.ndarray,
+        all_positives: PositivesByAnchor,
         random: np.random.Generator,
     ) -> tuple[Candidates, np.ndarray]:
         """Return the unrelated candidates of a batch, and how many candidates each anchor had.
 
-        ``words`` are numbers that stand for the texts, ``rows`` those of the positives in the corpus.
+        ``anchor_codes`` are equal where texts are.
         """
-        sizes, number, positives = self._params.candidates, len(self._rows), self._place[rows]
+        sizes, number, positives = self._params.candidates, len(self._rows), self._index_in_split[positive_rows]
         hits = self._words.hits(texts, sizes.lexical)
-        draws = [
+        sources = [
             hits,
             *self._paths.near(positives, sizes.per_prefix, random),
             self._files.inside(self._file[positives], sizes.per_prefix, random),
@@ -90,15 +96,16 @@ class Pools:
             self._domains.outside(self._domain[positives], sizes.distant, random),
             self._all.inside(np.zeros(len(texts), np.int32), sizes.distant, random),
         ]
-        keys = np.concatenate([anchor * number + chunk for anchor, chunk in draws])
+        keys = np.concatenate([anchor * number + chunk for anchor, chunk in sources])
         rank = np.zeros(len(keys), np.int64)
         rank[: len(hits[0])] = rank_in_group(hits[0]) + 1
-        keys, first = np.unique(keys, return_index=True)  # hits stand first, so that a chunk drawn too keeps its rank
+        keys, first = np.unique(keys, return_index=True)  # hits come first, so they keep their rank if sampled as well
         anchor, chunk = np.divmod(keys, number)
-        looked = np.bincount(anchor, minlength=len(texts))
-        apart = ~self._relations.related(self._rows[positives[anchor]], self._rows[chunk])
-        apart &= ~answers.reach(self._relations, words, rows, anchor, self._rows[chunk])
-        anchor, chunk, rank = anchor[apart], chunk[apart], rank[first[apart]]
+        considered = np.bincount(anchor, minlength=len(texts))
+        rows = self._rows[chunk]
+        unrelated = ~self._relations.related(self._rows[positives[anchor]], rows)
+        unrelated &= ~all_positives.false_negatives(self._relations, anchor_codes, positive_rows, anchor, rows)
+        anchor, chunk, rank = anchor[unrelated], chunk[unrelated], rank[first[unrelated]]
         positive = positives[anchor]
         path, lexical = self._paths.overlap(positive, chunk), self._words.overlap(positive, chunk)
         weight = self._params.tiers.hard.path_weight
@@ -113,30 +120,30 @@ class Pools:
             other_domain=self._domain[positive] != self._domain[chunk],
             other_file=self._file[positive] != self._file[chunk],
             same_topic=self._topic[positive] == self._topic[chunk],
-        ), looked
+        ), considered
 
-    def _select(self, found: Candidates, made: Iterable[Rule], anchors: int) -> Pool:
-        """Carry out rules one after another; no candidate is taken twice, no tier holds more than its size."""
-        free = np.ones(len(found.anchor), bool)
+    def _select(self, candidates: Candidates, profile_rules: Iterable[Rule], anchors: int) -> Pool:
+        """Apply the rules one after another; no candidate is taken twice, and no tier gets more than its size."""
+        free = np.ones(len(candidates.anchor), bool)
         missing = {tier: np.full(anchors, self._params.negatives_per_anchor) for tier in TIERS}
-        tier, strategy = (np.full(len(found.anchor), -1, np.int8) for _ in range(2))
-        for rule in made:
-            wanted = np.minimum(rule.quota, missing[rule.tier])
-            able = np.flatnonzero(rule.mask & free & (wanted > 0)[found.anchor])
-            able = able[np.lexsort((-rule.order[able], found.anchor[able]))]
-            owner = found.anchor[able]
-            taken = able[rank_in_group(owner) < wanted[owner]]
+        tier, strategy = (np.full(len(candidates.anchor), -1, np.int8) for _ in range(2))
+        for rule in profile_rules:
+            quota = np.minimum(rule.quota, missing[rule.tier])
+            eligible = np.flatnonzero(rule.mask & free & (quota > 0)[candidates.anchor])
+            eligible = eligible[np.lexsort((-rule.order[eligible], candidates.anchor[eligible]))]
+            owners = candidates.anchor[eligible]
+            taken = eligible[rank_in_group(owners) < quota[owners]]
             free[taken] = False
             tier[taken], strategy[taken] = TIERS.index(rule.tier), STRATEGIES.index(rule.strategy)
-            missing[rule.tier] = missing[rule.tier] - np.bincount(found.anchor[taken], minlength=anchors)
+            missing[rule.tier] = missing[rule.tier] - np.bincount(candidates.anchor[taken], minlength=anchors)
         kept = np.flatnonzero(~free)
-        kept = kept[np.lexsort((-found.blend[kept], tier[kept], found.anchor[kept]))]
+        kept = kept[np.lexsort((-candidates.blend[kept], tier[kept], candidates.anchor[kept]))]
         return Pool(
-            np.cumsum([0, *np.bincount(found.anchor[kept], minlength=anchors)], dtype=np.int64),
-            self._rows[found.chunk[kept]].astype(np.int32),
+            np.cumsum([0, *np.bincount(candidates.anchor[kept], minlength=anchors)], dtype=np.int64),
+            ChunkRows(self._rows[candidates.chunk[kept]].astype(np.int32)),
             tier[kept],
             strategy[kept],
-            found.blend[kept],
-            found.path[kept],
-            found.lexical[kept],
+            candidates.blend[kept],
+            candidates.path[kept],
+            candidates.lexical[kept],
         )

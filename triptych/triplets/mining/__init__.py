@@ -1,1 +1,1 @@
-"""Hard negatives from a model's own neighbors."""
+"""Hard negatives mined from a model's nearest neighbors."""

@@ -1,30 +1,34 @@
-"""What a round of mining found, took and threw away, per category, and the margin that its scores suggest."""
+"""Metrics of a mining round by category: candidates found, taken and rejected, and the margin the scores suggest."""
 
 from typing import Any
 
 import numpy as np
 
+from triptych.ids import ChunkRows
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import RULES
-from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
+from triptych.triplets.false_negatives import RULES, score_limit
+from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, Pool
 
 REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "not_needed", "same_words", "guide")
-ALL = "all"
 _STEP = 0.01
-_BINS = 200  # closeness 0 to 2; what lies beyond counts with the last
-_WARN_FROM = 0.25  # share of a category's anchors without a mined negative from which it is said
-_KNOWN = [REASONS.index(one) for one in ("same_text", "near_duplicate", "other_answer")]  # positives, if unlabeled ones
+_BINS = 200  # closeness 0 to 2; the last bin includes all above
+_WARN_FROM = 0.25  # warn from this share of a category's anchors without a mined negative
+_KNOWN = [REASONS.index(reason) for reason in ("same_text", "near_duplicate", "other_answer")]  # unlabeled positives
 _HARD = TIERS.index("hard")
 _MINED = (STRATEGIES.index("mined"), STRATEGIES.index("mined_cross_category"))
 
 
 def closeness(scores: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """Return score / positive, generalized to any sign as 1 + (score - positive) / |positive|, as the margin cuts."""
+    """Return score / positive, generalized to any sign as 1 + (score - positive) / |positive|; see `score_limit`.
+
+    >>> closeness(np.array([0.4, -0.6]), np.array([0.5, -0.5])).round(2).tolist()
+    [0.8, 0.8]
+    """
     return 1 + (scores - positive) / np.maximum(np.abs(positive), 1e-6)
 
 
 class MiningMetrics:
-    """Counts over the blocks of a round: by category, as histograms where a distribution is wanted."""
+    """Counts and histograms by category, accumulated over the blocks of a round."""
 
     def __init__(self, categories: tuple[str, ...], margin: float) -> None:
         self._categories, self._margin = categories, margin
@@ -36,50 +40,57 @@ class MiningMetrics:
         names = ("examples", "hard_negatives", "kept", "short", "fallback", "empty", "pool_above_relative_margin")
         self._counts = {name: np.zeros(number, np.int64) for name in names}
 
-    def candidates(
-        self, block: Examples, chunks: np.ndarray, scores: np.ndarray, positive: np.ndarray, reasons: np.ndarray
+    def add_candidates(
+        self, block: Examples, chunks: ChunkRows, scores: np.ndarray, positive_scores: np.ndarray, reasons: np.ndarray
     ) -> None:
-        """Count what was found for a block, and the reasons against it; the positive itself is no candidate."""
-        found = np.isfinite(scores) & (chunks != block.positive_chunk[:, None])
-        category = np.broadcast_to(block.category[:, None], chunks.shape)[found].astype(np.int64)
-        close, reason = closeness(scores, positive[:, None])[found], reasons[found]
-        against = reason >= 0
-        keys = category[against] * len(REASONS) + reason[against]
+        """Count the candidates of a block and the reasons for rejection; the positive itself is not a candidate."""
+        is_candidate = np.isfinite(scores) & (chunks != block.positive_chunk[:, None])
+        category = np.broadcast_to(block.category[:, None], chunks.shape)[is_candidate].astype(np.int64)
+        close, reason = closeness(scores, positive_scores[:, None])[is_candidate], reasons[is_candidate]
+        rejected = reason >= 0
+        keys = category[rejected] * len(REASONS) + reason[rejected]
         self._reasons += np.bincount(keys, minlength=self._reasons.size).reshape(self._reasons.shape)
-        known, unrelated = np.isin(reason, _KNOWN), ~against | (reason > REASONS.index("other_answer"))
-        for name, chosen in (("candidates", found[found]), ("known", known), ("unrelated", unrelated)):
+        known, unrelated = np.isin(reason, _KNOWN), ~rejected | (reason > REASONS.index("other_answer"))
+        for name, chosen in (("candidates", np.ones(len(reason), bool)), ("known", known), ("unrelated", unrelated)):
             self._add(name, category[chosen], close[chosen])
 
-    def pools(
-        self, block: Examples, pool: Pool, scores: np.ndarray, positive: np.ndarray, pooled: np.ndarray, size: int
+    def add_pools(
+        self,
+        block: Examples,
+        pool: Pool,
+        scores: np.ndarray,
+        positive_scores: np.ndarray,
+        old_scores: np.ndarray,
+        size: int,
     ) -> None:
-        """Count what a block's pools have become, against what they were (``block.pool``, of scores ``pooled``)."""
+        """Count the new pools of a block against the old ones (``block.pool``, with ``old_scores``)."""
         category = block.category.astype(np.int64)
         number = int(max(pool.chunk.max(initial=0), block.pool.chunk.max(initial=0))) + 1
-        close = closeness(scores, positive[pool.anchors])
+        close = closeness(scores, positive_scores[pool.anchors])
         hard, was_hard = pool.tier == _HARD, block.pool.tier == _HARD
         before = block.pool.anchors[was_hard] * number + block.pool.chunk[was_hard]
         kept = np.isin(pool.anchors[hard] * number + pool.chunk[hard], before)
-        of_anchor = np.bincount(pool.anchors[hard], minlength=len(block))
-        mined = np.bincount(pool.anchors[hard & np.isin(pool.strategy, _MINED)], minlength=len(block))
-        cleared = pooled >= positive[block.pool.anchors] - (1 - self._margin) * np.abs(positive[block.pool.anchors])
-        for name, who in (
+        hard_counts = np.bincount(pool.anchors[hard], minlength=len(block))
+        mined_counts = np.bincount(pool.anchors[hard & np.isin(pool.strategy, _MINED)], minlength=len(block))
+        above = old_scores >= score_limit(positive_scores[block.pool.anchors], self._margin)
+        for name, of_category in (
             ("examples", category),
             ("hard_negatives", category[pool.anchors[hard]]),
             ("kept", category[pool.anchors[hard][kept]]),
-            ("short", category[of_anchor < size]),
-            ("fallback", category[(mined == 0) & (of_anchor > 0)]),
+            ("short", category[hard_counts < size]),
+            ("fallback", category[(mined_counts == 0) & (hard_counts > 0)]),
             ("empty", category[np.diff(pool.offsets) == 0]),
-            ("pool_above_relative_margin", category[block.pool.anchors[cleared]]),
+            ("pool_above_relative_margin", category[block.pool.anchors[above]]),
         ):
-            self._counts[name] += np.bincount(who, minlength=len(self._categories))
+            self._counts[name] += np.bincount(of_category, minlength=len(self._categories))
         self._add("left", category[pool.anchors], close)
         self._add("hard", category[pool.anchors[hard]], close[hard])
 
     def of_round(self) -> dict[str, Any]:
-        """Return the figures of each category and of all together."""
-        every = {name: [number] for number, name in enumerate(self._categories)}
-        return {name: self._of(rows) for name, rows in ({ALL: list(range(len(self._categories)))} | every).items()}
+        """Return the metrics of each category and of all together."""
+        groups = {ALL: list(range(len(self._categories)))}
+        groups |= {name: [number] for number, name in enumerate(self._categories)}
+        return {name: self._of(rows) for name, rows in groups.items()}
 
     def _of(self, rows: list[int]) -> dict[str, Any]:
         count = {name: int(values[rows].sum()) for name, values in self._counts.items()}
@@ -104,26 +115,27 @@ class MiningMetrics:
         }
 
     def _add(self, name: str, category: np.ndarray, close: np.ndarray) -> None:
-        places = np.clip(np.floor(close / _STEP), 0, _BINS - 1).astype(np.int64)
-        counts = np.bincount(category * _BINS + places, minlength=self._histograms[name].size)
+        bins = np.clip(np.floor(close / _STEP), 0, _BINS - 1).astype(np.int64)
+        counts = np.bincount(category * _BINS + bins, minlength=self._histograms[name].size)
         self._histograms[name] += counts.reshape(-1, _BINS)
 
 
 def suggested_margin(known: np.ndarray, unrelated: np.ndarray) -> float | None:
-    """Return the closeness at which a cut by score alone best parts known positives from unrelated candidates.
+    """Return the closeness that best separates known positives from unrelated candidates.
 
-    Both are histograms. Known are candidates that say the same as the positive or answer the same words; that unlabeled
-    positives lie where they do is what the suggestion rests on. Best is Youden's J, the share of the known above the
-    cut less that of the unrelated (Youden 1950); of equals the lowest. None where there is nothing of either kind.
+    Both are histograms. Known are candidates with the text of the positive or another answer to the anchor; the
+    suggestion assumes that unlabeled positives have the same distribution. Best is the maximum of Youden's J, the share
+    of the known at or above the cut minus that of the unrelated (Youden 1950); the lowest of equals. None if one
+    histogram is empty.
     """
     if not known.sum() or not unrelated.sum():
         return None
-    under_known, under_unrelated = (np.r_[0, np.cumsum(one)] / one.sum() for one in (known, unrelated))
-    return float(round(np.argmax(under_unrelated - under_known) * _STEP, 2))
+    known_below, unrelated_below = (np.r_[0, np.cumsum(counts)] / counts.sum() for counts in (known, unrelated))
+    return float(round(np.argmax(unrelated_below - known_below) * _STEP, 2))
 
 
 def quantile(histogram: np.ndarray, share: float) -> float | None:
-    """Return the middle of the bin at which a share of the counts is reached."""
+    """Return the middle of the bin in which the quantile lies, or None for an empty histogram."""
     total = histogram.sum()
     if not total:
         return None
@@ -131,22 +143,24 @@ def quantile(histogram: np.ndarray, share: float) -> float | None:
 
 
 def mean(histogram: np.ndarray) -> float | None:
-    """Return the mean of a histogram."""
+    """Return the mean of a histogram, or None if it is empty."""
     total = histogram.sum()
     return float(((np.arange(_BINS) + 0.5) * _STEP * histogram).sum() / total) if total else None
 
 
-def advice(figures: dict[str, Any]) -> list[str]:
-    """Return what a person can act on: a sentence for each category in which mining found little."""
-    said = []
-    for name, found in figures.items():
-        if name == ALL or not found["examples"]:
+def advice(metrics: dict[str, Any]) -> list[str]:
+    """Return a sentence with a remedy for each category in which mining found little."""
+    sentences = []
+    for name, of_category in metrics.items():
+        if name == ALL or not of_category["examples"]:
             continue
-        alone = found["examples_fallback"] + found["examples_empty"]
-        if alone >= _WARN_FROM * found["examples"]:
-            why = max(set(REASONS) - {"not_needed"}, key=lambda reason: (found["rejected"][reason], reason))
-            said.append(
-                f"category {name}: nothing mined for {alone} of {found['examples']} anchors (most often {why}); they"
-                " keep the hard negatives of the round before; raise mine.depth or mine.relative_margin"
+        without = of_category["examples_fallback"] + of_category["examples_empty"]
+        if without >= _WARN_FROM * of_category["examples"]:
+            rejected = of_category["rejected"]
+            reason = max(set(REASONS) - {"not_needed"}, key=lambda reason: (rejected[reason], reason))
+            sentences.append(
+                f"category {name}: nothing mined for {without} of {of_category['examples']} anchors (most often"
+                f" {reason}); they keep the hard negatives of the round before; raise mine.depth or"
+                " mine.relative_margin"
             )
-    return said
+    return sentences

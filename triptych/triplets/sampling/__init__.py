@@ -1,1 +1,1 @@
-"""Draw triplets and lists from the pools, keeping the mix."""
+"""Sample triplets and reranker lists from the candidate pools, keeping the tier mix."""

@@ -1,4 +1,4 @@
-"""Draw triplets from the pools so that the promised mix holds: views, categories, tiers, and caps, in every epoch."""
+"""Sample triplets from the pools so that the mix of views, categories and tiers and the caps hold in every epoch."""
 
 import math
 from collections import defaultdict
@@ -12,121 +12,133 @@ from triptych.errors import UserError
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling.tier_sampler import Draw, RemainderCarry, TierSampler, apportion
+from triptych.triplets.sampling.tier_sampler import RemainderCarry, SampledTriplets, TierSampler, apportion
 from triptych.triplets.views import VIEWS
 
 
 class EpochSampler:
-    """Draws a run's triplets a part at a time, in epochs of ``epoch`` triplets (as many as examples, if None).
+    """Samples a run's triplets a part at a time, in epochs of ``epoch`` triplets (default: the number of examples).
 
     Views get their shares (see `view_rows`), categories theirs by ``params.balance`` within a view, and the tiers of
-    each category follow the profile's mix to the nearest row. Within a view and category no example comes back before
-    all were drawn, and no negative of a pool's tier before all of them were, over epochs too. Caps hold in an epoch. A
-    part is smaller than asked for only where tiers run out of candidates, or caps are met.
+    each category follow the profile's mix to the nearest row. Examples of a view and category, and negatives of a tier
+    in a pool, are sampled without replacement, also across epochs. Caps hold within an epoch. A part is smaller than
+    requested only where tiers run out of candidates or caps are met.
     """
 
     def __init__(self, examples: Examples, params: Triplets, profile: str, seed: int, epoch: int | None = None) -> None:
         self._epoch = len(examples) if epoch is None else epoch
-        self._anchors = AnchorSampler(examples, params, seed, self._epoch)
-        self._dealer = TierSampler(examples, params, profile, seed)
-        self._asked = 0  # in this epoch
+        self._anchor_sampler = AnchorSampler(examples, params, seed, self._epoch)
+        self._tier_sampler = TierSampler(examples, params, profile, seed)
+        self._requested = 0  # triplets of this epoch
         self._random = np.random.default_rng(seed)
-        self.mix = self._dealer.mix
+        self.mix = self._tier_sampler.mix
 
-    def draw(self, number: int, mix: dict[str, float] | None = None, raised: Mapping[str, float] | None = None) -> Draw:
-        """Draw the next triplets; ``mix`` of tiers may differ from the profile's, and categories' weights be raised.
+    def draw(
+        self, number: int, mix: dict[str, float] | None = None, factors: Mapping[str, float] | None = None
+    ) -> SampledTriplets:
+        """Sample the next ``number`` triplets; an epoch ends with the part that fills it.
 
-        An epoch ends with the part that fills it.
+        ``mix`` of tiers replaces the profile's; ``factors`` multiply the weights of categories.
         """
-        if self._asked >= self._epoch:
-            self._asked = 0
-            self._dealer.begin_epoch()
-        self._asked += number
-        return self._dealer.deal(self._anchors.draw(number, raised), mix)
+        if self._requested >= self._epoch:
+            self._requested = 0
+            self._tier_sampler.begin_epoch()
+        self._requested += number
+        return self._tier_sampler.sample(self._anchor_sampler.draw(number, factors), mix)
 
-    def draw_all(self, number: int, mix: dict[str, float], raised: Mapping[str, float]) -> Draw:
-        """Draw exactly so many; where tiers or caps give fewer, more is drawn in as many epochs as it takes.
+    def draw_exactly(self, number: int, mix: dict[str, float], factors: Mapping[str, float]) -> SampledTriplets:
+        """Sample exactly ``number`` triplets, over as many epochs as needed where tiers or caps give fewer.
 
-        Raise `UserError` where an epoch gives nothing.
+        Raise `UserError` where an epoch gives no triplet.
         """
-        parts: list[Draw] = []
+        parts: list[SampledTriplets] = []
         missing = number
         while missing:
-            fresh = not 0 < self._asked < self._epoch
-            part = self.draw(number, mix, raised)
-            if not len(part.example) and fresh:
+            new_epoch = not 0 < self._requested < self._epoch
+            part = self.draw(number, mix, factors)
+            if not len(part.example) and new_epoch:
                 raise UserError(
-                    "training: not one triplet can be drawn in the mix of triplets.profiles; see what stage triplets"
-                    " says of its tiers and caps"
+                    "training: no triplet can be sampled in the mix of triplets.profiles; see what stage triplets"
+                    " reports about its tiers and caps"
                 )
             if len(part.example) < number:
-                self._asked = self._epoch
-            chosen = np.sort(self._random.permutation(len(part.example))[:missing])
-            parts.append(Draw(part.example[chosen], part.negative[chosen], part.short))
-            missing -= len(chosen)
+                self._requested = self._epoch
+            kept = np.sort(self._random.permutation(len(part.example))[:missing])
+            parts.append(SampledTriplets(part.example[kept], part.negative[kept], part.shortfall))
+            missing -= len(kept)
         if len(parts) == 1:
             return parts[0]
-        return Draw(np.concatenate([one.example for one in parts]), np.concatenate([one.negative for one in parts]), {})
+        return SampledTriplets(
+            np.concatenate([part.example for part in parts]), np.concatenate([part.negative for part in parts]), {}
+        )
 
 
 class AnchorSampler:
-    """Draws rows of the examples by category, before any negative is asked for.
+    """Samples rows of the examples by category, without negatives.
 
-    This is all that a loss without stored negatives needs. Views, categories and turns are as in `EpochSampler`.
+    This is all that a loss without stored negatives needs. Views and categories are as in `EpochSampler`.
     """
 
     def __init__(self, examples: Examples, params: Triplets, seed: int, epoch: int) -> None:
         cells = _cells(examples)
-        self._views = view_rows(examples, params, epoch)
-        self._weights = {view: category_weights(params, found) for view, found in cells.items()}
-        self._turns = {
-            (view, category): _turns(rows, Random(f"{seed}:{view}:{category}"))
-            for view, found in cells.items()
-            for category, rows in found.items()
+        self._view_weights = view_rows(examples, params, epoch)
+        self._weights = {view: category_weights(params, by_category) for view, by_category in cells.items()}
+        self._rows = {
+            (view, category): _shuffled_cycles(rows, Random(f"{seed}:{view}:{category}"))
+            for view, by_category in cells.items()
+            for category, rows in by_category.items()
         }
-        self._of_views, self._of_categories = RemainderCarry(), defaultdict[str, RemainderCarry](RemainderCarry)
+        self._view_carry = RemainderCarry()
+        self._category_carry = defaultdict[str, RemainderCarry](RemainderCarry)
 
-    def draw(self, number: int, raised: Mapping[str, float] | None = None) -> dict[str, list[int]]:
-        """Return the next rows of an epoch by category; ``raised`` multiplies the weights of categories."""
+    def draw(self, number: int, factors: Mapping[str, float] | None = None) -> dict[str, list[int]]:
+        """Return the next ``number`` rows of an epoch by category; ``factors`` multiply the weights of categories."""
         rows: dict[str, list[int]] = defaultdict(list)
-        for view, wanted in self._of_views.divide(self._views, number).items():
-            weights = {name: one * (raised or {}).get(name, 1.0) for name, one in self._weights[view].items()}
-            for category, part in self._of_categories[view].divide(weights, wanted).items():
-                rows[category] += islice(self._turns[view, category], part)
+        for view, view_part in self._view_carry.divide(self._view_weights, number).items():
+            weights = {name: weight * (factors or {}).get(name, 1.0) for name, weight in self._weights[view].items()}
+            for category, part in self._category_carry[view].divide(weights, view_part).items():
+                rows[category] += islice(self._rows[view, category], part)
         return dict(sorted(rows.items()))
 
 
-def category_weights(params: Triplets, found: Mapping[str, list[int]]) -> dict[str, float]:
-    """Return what ``params.balance`` gives each category of a view; raise `UserError` where it names one not."""
-    anchors = {name: len(rows) for name, rows in sorted(found.items())}
+def category_weights(params: Triplets, rows: Mapping[str, list[int]]) -> dict[str, float]:
+    """Return the weight of each category of a view by ``params.balance``, given the rows of each.
+
+    Raise `UserError` where the weights of ``params.balance`` lack a category.
+    """
+    sizes = {name: len(of_category) for name, of_category in sorted(rows.items())}
     if isinstance(params.balance, dict):
-        missing = [name for name in anchors if name not in params.balance]
+        missing = [name for name in sizes if name not in params.balance]
         if missing:
             raise UserError(f"triplets.balance: gives no weight to {', '.join(missing)}; name every category")
-        return {name: params.balance[name] for name in anchors}
+        return {name: params.balance[name] for name in sizes}
     power = {"equal": 0.0, "proportional": 1.0, "sqrt": 0.5}[params.balance]
-    return {name: number**power for name, number in anchors.items()}
+    return {name: size**power for name, size in sizes.items()}
 
 
-def sample(examples: Examples, params: Triplets, profile: str, epoch: int, seed: int, size: int | None = None) -> Draw:
-    """Draw one epoch; a pure function of its arguments. See `epochs`."""
+def sample(
+    examples: Examples, params: Triplets, profile: str, epoch: int, seed: int, size: int | None = None
+) -> SampledTriplets:
+    """Sample one epoch; a pure function of its arguments. See `epochs`."""
     return next(islice(epochs(examples, params, profile, seed, size), epoch, None))
 
 
-def epochs(examples: Examples, params: Triplets, profile: str, seed: int, size: int | None = None) -> Iterator[Draw]:
+def epochs(
+    examples: Examples, params: Triplets, profile: str, seed: int, size: int | None = None
+) -> Iterator[SampledTriplets]:
     """Yield epoch after epoch of ``size`` triplets, each with other negatives. See `EpochSampler`."""
-    drawing = EpochSampler(examples, params, profile, seed, size)
+    sampler = EpochSampler(examples, params, profile, seed, size)
     while True:
-        yield drawing.draw(len(examples) if size is None else size)
+        yield sampler.draw(len(examples) if size is None else size)
 
 
 def anchors_for_run(examples: Examples, params: Triplets, number: int, seed: int) -> np.ndarray:
-    """Draw the rows of the examples for a whole run that needs no negatives, shuffled; int64 of shape (number,)."""
+    """Sample the rows of the examples for a whole run without negatives, shuffled; int64 of shape (number,)."""
     size = epoch_of_run(number, examples)
-    anchors, drawn = AnchorSampler(examples, params, seed, size), list[int]()
+    sampler, sampled = AnchorSampler(examples, params, seed, size), list[int]()
     for _ in range(math.ceil(number / size)):
-        drawn += [row for rows in anchors.draw(size).values() for row in rows]
-    return np.random.default_rng(seed).permutation(np.array(drawn, np.int64))[:number]
+        sampled += [row for rows in sampler.draw(size).values() for row in rows]
+    return np.random.default_rng(seed).permutation(np.array(sampled, np.int64))[:number]
 
 
 def epoch_of_run(number: int, examples: Examples) -> int:
@@ -137,23 +149,23 @@ def epoch_of_run(number: int, examples: Examples) -> int:
 def view_rows(examples: Examples, params: Triplets, size: int) -> dict[str, int]:
     """Divide the rows of an epoch among the views that have examples and a share.
 
-    A view whose share would bring its examples back more than ``repeat_anchors`` times gives the rest to the others,
-    unless none of them has room: a handful of questions cannot be the larger part of what is learned.
+    A view whose share would repeat its examples more than ``repeat_anchors`` times gives the rest to the others, unless
+    all of them are full: a handful of questions must not make up most of the training data.
     """
-    found = {
+    sizes = {
         VIEWS[view]: int(number) for view, number in zip(*np.unique(examples.view, return_counts=True), strict=True)
     }
     shares = params.views.model_dump()
-    waiting = {view: shares[view] for view in VIEWS if view in found and shares[view] > 0}
+    open_shares = {view: shares[view] for view in VIEWS if view in sizes and shares[view] > 0}
     rows: dict[str, int] = {}
-    while waiting:
-        parts = apportion(waiting, size - sum(rows.values()))
-        full = {view: params.repeat_anchors * found[view] for view in waiting}
-        over = [view for view in waiting if parts[view] > full[view]]
-        if not over or len(over) == len(waiting):
+    while open_shares:
+        parts = apportion(open_shares, size - sum(rows.values()))
+        limits = {view: params.repeat_anchors * sizes[view] for view in open_shares}
+        full = [view for view in open_shares if parts[view] > limits[view]]
+        if not full or len(full) == len(open_shares):
             return {view: number for view, number in (rows | parts).items() if number}
-        rows |= {view: full[view] for view in over}
-        waiting = {view: share for view, share in waiting.items() if view not in over}
+        rows |= {view: limits[view] for view in full}
+        open_shares = {view: share for view, share in open_shares.items() if view not in full}
     return rows
 
 
@@ -165,19 +177,19 @@ def _cells(examples: Examples) -> dict[str, dict[str, list[int]]]:
     return cells
 
 
-def tier_shares(examples: Examples, *draws: Draw) -> dict[str, dict[str, float]]:
-    """Return category → tier → share, as drawn."""
+def tier_shares(examples: Examples, *samples: SampledTriplets) -> dict[str, dict[str, float]]:
+    """Return category → tier → share of the sampled triplets; categories without triplets are left out."""
     counts = np.zeros((len(examples.categories), len(TIERS)), np.int64)
-    for draw in draws:
-        np.add.at(counts, (examples.category[draw.example], examples.pool.tier[draw.negative]), 1)
+    for sampled in samples:
+        np.add.at(counts, (examples.category[sampled.example], examples.pool.tier[sampled.negative]), 1)
     return {
-        name: {tier: float(share) for tier, share in zip(TIERS, found / found.sum(), strict=True)}
-        for name, found in zip(examples.categories, counts, strict=True)
-        if found.any()
+        name: {tier: float(share) for tier, share in zip(TIERS, of_category / of_category.sum(), strict=True)}
+        for name, of_category in zip(examples.categories, counts, strict=True)
+        if of_category.any()
     }
 
 
-def _turns(rows: list[int], random: Random) -> Iterator[int]:
-    """Go round a list for ever, shuffled anew each time."""
+def _shuffled_cycles(rows: list[int], random: Random) -> Iterator[int]:
+    """Cycle through a list endlessly, shuffled again each time."""
     while True:
         yield from random.sample(rows, len(rows))

@@ -1,4 +1,4 @@
-"""What fell short of the promises, category by category: the cause, and what the user can do about it."""
+"""Warnings where the triplets of a category fall short of what was asked for: the cause, and what to change."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import numpy as np
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling.tier_sampler import Draw
+from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
-_SHARE_OF_CHUNKS = 0.25  # of a category's chunks, as many triplets it should have at least
-_FEW = 0.01  # of the triplets may be missing without a word
-_MANY = 0.25  # anchors without a full tier are worth a word from this share on
+_MIN_TRIPLETS_PER_CHUNK = 0.25
+_MISSING_FROM = 0.01  # warn where more than this share of a category's triplets is missing
+_EMPTY_FROM = 0.25  # warn where at least this share of a category's anchors has an empty tier
 _MORE_CANDIDATES = {
     "embedder": {
         "easy": "bring another category or more files",
@@ -29,57 +29,58 @@ _MORE_CANDIDATES = {
 
 def shortfall_warnings(
     examples: Examples,
-    draw: Draw,
+    triplets: SampledTriplets,
     related: np.ndarray,
-    looked: np.ndarray,
+    considered: np.ndarray,
     chunks: Counter[str],
     params: Triplets,
     profile: str,
 ) -> list[str]:
-    """Return sentences about what is missing; none if every promise is kept.
+    """Return a sentence for each shortfall; none if nothing is missing.
 
-    ``related`` and ``looked`` count each example's candidates; ``chunks`` the train chunks of each category.
+    ``considered`` and ``related`` count the candidates of each example and those of them that were left out as related
+    to a positive; ``chunks`` counts the train chunks of each category.
     """
-    distinct = np.unique(np.stack([draw.example, draw.negative]), axis=1)[0]
-    got = Counter(examples.categories[number] for number in examples.category[distinct].tolist())
-    said: list[str] = []
+    distinct = np.unique(np.stack([triplets.example, triplets.negative]), axis=1)[0]
+    sizes = Counter(examples.categories[number] for number in examples.category[distinct].tolist())
+    warnings: list[str] = []
     for number, category in enumerate(examples.categories):
         rows = np.flatnonzero(examples.category == number)
-        said += _short_tiers(examples, rows, category, profile)
-        if looked[rows].sum() and related[rows].sum() == looked[rows].sum():
-            said.append(
+        warnings += _empty_tiers(examples, rows, category, profile)
+        if considered[rows].sum() and related[rows].sum() == considered[rows].sum():
+            warnings.append(
                 f"{category}: every candidate is related to its positive (near-duplicate, same section, equal title or"
                 " linked), so there are no negatives; raise split.near_duplicates.threshold or bring other texts"
             )
-        said += _caps(draw, category, got[category])
-    for category, number in sorted(chunks.items()):
-        floor = max(params.min_triplets_per_category, round(_SHARE_OF_CHUNKS * number))
-        if got[category] < floor:
-            said.append(
-                f"{category}: {got[category]} distinct triplets of {number} chunks, fewer than {floor}; raise"
+        warnings += _missing_triplets(triplets, category, sizes[category])
+    for category, chunk_count in sorted(chunks.items()):
+        minimum = max(params.min_triplets_per_category, round(_MIN_TRIPLETS_PER_CHUNK * chunk_count))
+        if sizes[category] < minimum:
+            warnings.append(
+                f"{category}: {sizes[category]} distinct triplets of {chunk_count} chunks, fewer than {minimum}; raise"
                 " triplets.anchors_per_chunk, give heading, lead or sentence a share of triplets.views, or bring more"
                 " text"
             )
-    return said
+    return warnings
 
 
-def _short_tiers(examples: Examples, rows: np.ndarray, category: str, profile: str) -> Iterator[str]:
-    """Name the tiers that many anchors of a category have no candidate for."""
+def _empty_tiers(examples: Examples, rows: np.ndarray, category: str, profile: str) -> Iterator[str]:
+    """Name the tiers for which many anchors of a category have no candidate."""
     pool = examples.pool
     for tier, name in enumerate(TIERS):
-        with_tier = np.bincount(pool.anchors[pool.tier == tier], minlength=len(examples))[rows] > 0
-        empty = 1 - float(with_tier.mean()) if len(rows) else 0.0
-        if empty >= _MANY:
+        has_tier = np.bincount(pool.anchors[pool.tier == tier], minlength=len(examples))[rows] > 0
+        empty = 1 - float(has_tier.mean()) if len(rows) else 0.0
+        if empty >= _EMPTY_FROM:
             yield (
                 f"{category}: {empty:.0%} of the anchors have no {name} negative for the {profile};"
                 f" {_MORE_CANDIDATES[profile][name]}"
             )
 
 
-def _caps(draw: Draw, category: str, got: int) -> Iterator[str]:
-    short = draw.short.get(category, {"missing": 0})
-    capped = any(cause.endswith("_capped") for cause in short)
-    if short["missing"] > _FEW * got:
+def _missing_triplets(triplets: SampledTriplets, category: str, size: int) -> Iterator[str]:
+    shortfall = triplets.shortfall.get(category, {"missing": 0})
+    capped = any(cause.endswith("_capped") for cause in shortfall)
+    if shortfall["missing"] > _MISSING_FROM * size:
         cause = "caps" if capped else "tiers without candidates"
         remedy = "raise triplets.cap_per_negative or cap_per_anchor" if capped else "see the tiers named above"
-        yield f"{category}: {short['missing']} triplets fewer than wanted so that the mix holds ({cause}); {remedy}"
+        yield f"{category}: {shortfall['missing']} triplets fewer than wanted so that the mix holds ({cause}); {remedy}"

@@ -1,4 +1,7 @@
-"""Give rows of an epoch tiers and negatives: the mix holds, caps hold, no negative comes back before all were used."""
+"""Assign a tier and a negative to each sampled row.
+
+The tier mix and the caps hold, and the negatives of a pool are sampled without replacement.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -15,186 +18,195 @@ from triptych.triplets.negatives import TIERS
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
-    """Triplets: rows of the examples, and for each the place of its negative in the pool."""
+class SampledTriplets:
+    """Triplets as rows of the examples and positions in their pool."""
 
     example: np.ndarray  # int64, shape (triplets,)
-    negative: np.ndarray  # int64, shape (triplets,)
-    short: dict[str, dict[str, int]]  # category → why rows that were wanted are missing: rows without a tier, by cause
+    negative: np.ndarray  # int64, shape (triplets,): index into the columns of ``Examples.pool``
+    # Category → number of triplets missing, and how many rows had each cause (tier empty, tier at its cap).
+    shortfall: dict[str, dict[str, int]]
 
 
 def apportion(shares: Mapping[str, float], number: int) -> dict[str, int]:
-    """Divide ``number`` by shares into whole parts that sum to it (largest remainders, Hamilton's method)."""
+    """Divide ``number`` by shares into whole parts that sum to it (largest remainders, Hamilton's method).
+
+    >>> apportion({"easy": 0.3, "medium": 0.4, "hard": 0.3}, 8)
+    {'easy': 3, 'medium': 3, 'hard': 2}
+    """
     total = sum(shares.values())
     if not total:
         return {}
     exact = {key: number * share / total for key, share in shares.items()}
     parts = {key: int(value) for key, value in exact.items()}
-    rest = sorted(exact, key=lambda key: (parts[key] - exact[key], key))
-    for key in rest[: number - sum(parts.values())]:
+    largest_remainders = sorted(exact, key=lambda key: (parts[key] - exact[key], key))
+    for key in largest_remainders[: number - sum(parts.values())]:
         parts[key] += 1
     return parts
 
 
 class RemainderCarry:
-    """Divides number after number by shares; what rounding kept back is given next time, so that the sums fit too."""
+    """Divides a series of numbers by shares and carries rounding errors over, so that the sums follow the shares."""
 
     def __init__(self) -> None:
-        self._owed: dict[str, float] = defaultdict(float)
+        self._remainders: dict[str, float] = defaultdict(float)
 
     def divide(self, shares: Mapping[str, float], number: int) -> dict[str, int]:
         """Return the parts of a number."""
-        parts = apportion(self.wanted(shares, number) if number else shares, number)
+        parts = apportion(self.adjusted(shares, number) if number else shares, number)
         self.settle(shares, parts)
         return parts
 
-    def wanted(self, shares: Mapping[str, float], number: int) -> dict[str, float]:
-        """Return the shares of ``number``, at least 1, debts included."""
+    def adjusted(self, shares: Mapping[str, float], number: int) -> dict[str, float]:
+        """Return the shares of ``number``, at least 1, with the remainders of the divisions before."""
         total = sum(shares.values())
-        return {key: max(share + self._owed[key] * total / number, 0.0) for key, share in shares.items()}
+        return {key: max(share + self._remainders[key] * total / number, 0.0) for key, share in shares.items()}
 
     def settle(self, shares: Mapping[str, float], parts: dict[str, int]) -> None:
-        """Note what was given; what was not to be had is no debt, only what was rounded away."""
+        """Record the parts that were assigned; only rounding is carried over, at most 1, not what was unavailable."""
         number, total = sum(parts.values()), sum(shares.values())
         for key, share in shares.items():
-            self._owed[key] = min(max(self._owed[key] + number * share / total - parts.get(key, 0), -1.0), 1.0)
+            remainder = self._remainders[key] + number * share / total - parts.get(key, 0)
+            self._remainders[key] = min(max(remainder, -1.0), 1.0)
 
 
 class TierSampler:
-    """Gives rows their tiers and negatives, and remembers which negatives of a pool were used."""
+    """Assigns tiers and negatives to rows, and remembers which negatives of a pool were used."""
 
     def __init__(self, examples: Examples, params: Triplets, profile: str, seed: int) -> None:
         self.mix: dict[str, float] = getattr(params.profiles, profile).model_dump()
         self._params, self._examples, self._random = params, examples, Random(f"{seed}:deal")
         self._seed = seed
         pool = examples.pool
-        kinds = pool.anchors * len(TIERS) + pool.tier
-        self._order = np.argsort(kinds, kind="stable")  # negatives by example and tier
-        self._starts = np.searchsorted(kinds[self._order], np.arange(len(TIERS) * len(examples) + 1)).tolist()
-        self._positive = examples.positive_chunk.tolist()
+        keys = pool.anchors * len(TIERS) + pool.tier
+        self._order = np.argsort(keys, kind="stable")  # negatives by example and tier
+        self._starts = np.searchsorted(keys[self._order], np.arange(len(TIERS) * len(examples) + 1)).tolist()
+        self._positive_chunk = examples.positive_chunk.tolist()
         self._chunk = pool.chunk.tolist()
-        self._used: dict[int, int] = {}  # example and tier → negatives used so far, over all epochs
-        self._of_tiers: dict[str, RemainderCarry] = defaultdict(RemainderCarry)
-        self._orders: dict[tuple[int, int], list[int]] = {}  # of one deal, whose tries ask for them again and again
+        self._used: dict[int, int] = {}  # key of example and tier → negatives used so far, over all epochs
+        self._carry_by_category: dict[str, RemainderCarry] = defaultdict(RemainderCarry)
+        # Shuffled negatives by key and cycle, cached for one call of `sample`, whose attempts need them repeatedly.
+        self._shuffled_by_cycle: dict[tuple[int, int], list[int]] = {}
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Forget what caps count."""
-        self._of_positive: Counter[tuple[int, int]] = Counter()
-        self._of_negative: Counter[int] = Counter()
+        """Reset the counts that caps apply to."""
+        self._positive_counts: Counter[tuple[int, int]] = Counter()
+        self._negative_counts: Counter[int] = Counter()
 
-    def deal(self, rows: dict[str, list[int]], mix: dict[str, float] | None = None) -> Draw:
-        """Deal rows of an epoch, in the profile's mix or another.
+    def sample(self, rows: dict[str, list[int]], mix: dict[str, float] | None = None) -> SampledTriplets:
+        """Sample a negative for each row of the examples, given by category, in the profile's mix or another.
 
-        Where a cap is met, that tier is closed to the row, and tiers are assigned anew.
+        Where a row meets a cap, that tier is excluded for the row and the tiers of its category are assigned again.
         """
-        drawn: list[tuple[int, int]] = []
-        short: dict[str, dict[str, int]] = {}
+        pairs: list[tuple[int, int]] = []
+        shortfall: dict[str, dict[str, int]] = {}
         mix = mix or self.mix
-        for category, chosen in rows.items():
-            if not chosen:
+        for category, examples in rows.items():
+            if not examples:
                 continue
-            tiers_at_hand = [self._at_hand(example) for example in chosen]
-            carry, capped = self._of_tiers[category], Counter[str]()
-            wanted = carry.wanted(mix, len(chosen))
-            order = self._random.sample(range(len(chosen)), len(chosen))  # one for all tries, so that few rows move
+            available = [self._available_tiers(example) for example in examples]
+            carry, causes = self._carry_by_category[category], Counter[str]()
+            adjusted = carry.adjusted(mix, len(examples))
+            order = self._random.sample(range(len(examples)), len(examples))  # the same in all attempts: few rows move
             while True:
-                found = self._try(chosen, tiers_at_hand, order, wanted)
-                if not found.stuck:
+                attempt = self._attempt(examples, available, order, adjusted)
+                if not attempt.capped:
                     break
-                for row, tier in found.stuck:
-                    tiers_at_hand[row] = tiers_at_hand[row] - {tier}
-                    capped[f"{TIERS[tier]}_capped"] += 1
-            carry.settle(mix, Counter(found.tiers))
-            self._used |= found.used
-            self._of_positive, self._of_negative = found.of_positive, found.of_negative
-            drawn += found.pairs
-            if len(found.pairs) < len(chosen):
-                empty = Counter(f"{TIERS[t]}_empty" for e in chosen for t in {0, 1, 2} - self._at_hand(e))
-                short[category] = {"missing": len(chosen) - len(found.pairs)} | dict(sorted((empty + capped).items()))
-        self._orders.clear()
-        pairs = np.array(drawn, np.int64).reshape(-1, 2)
-        return Draw(pairs[:, 0], pairs[:, 1], short)
+                for row, tier in attempt.capped:
+                    available[row] = available[row] - {tier}
+                    causes[f"{TIERS[tier]}_capped"] += 1
+            carry.settle(mix, Counter(attempt.tiers))
+            self._used |= attempt.used
+            self._positive_counts, self._negative_counts = attempt.positive_counts, attempt.negative_counts
+            pairs += attempt.pairs
+            if len(attempt.pairs) < len(examples):
+                empty = Counter(f"{TIERS[t]}_empty" for e in examples for t in {0, 1, 2} - self._available_tiers(e))
+                missing = len(examples) - len(attempt.pairs)
+                shortfall[category] = {"missing": missing} | dict(sorted((empty + causes).items()))
+        self._shuffled_by_cycle.clear()
+        columns = np.array(pairs, np.int64).reshape(-1, 2)
+        return SampledTriplets(columns[:, 0], columns[:, 1], shortfall)
 
-    def _at_hand(self, example: int) -> frozenset[int]:
+    def _available_tiers(self, example: int) -> frozenset[int]:
         first = len(TIERS) * example
         return frozenset(t for t in range(len(TIERS)) if self._starts[first + t + 1] > self._starts[first + t])
 
-    def _try(
-        self, chosen: list[int], tiers_at_hand: list[frozenset[int]], order: list[int], mix: dict[str, float]
+    def _attempt(
+        self, examples: list[int], available: list[frozenset[int]], order: list[int], mix: dict[str, float]
     ) -> "_SamplingAttempt":
-        of_positive, of_negative = self._of_positive.copy(), self._of_negative.copy()
-        trial = _SamplingAttempt([], [], [], {}, of_positive, of_negative)
-        for row, tier in sorted(assign(tiers_at_hand, order, mix).items()):
-            example = chosen[row]
-            place = (self._positive[example], tier)
+        positive_counts, negative_counts = self._positive_counts.copy(), self._negative_counts.copy()
+        attempt = _SamplingAttempt([], [], [], {}, positive_counts, negative_counts)
+        for row, tier in sorted(assign(available, order, mix).items()):
+            example = examples[row]
+            positive_and_tier = (self._positive_chunk[example], tier)
             negative = None
-            if of_positive[place] < self._params.cap_per_anchor:
-                negative = self._next(len(TIERS) * example + tier, trial)
+            if positive_counts[positive_and_tier] < self._params.cap_per_anchor:
+                negative = self._next(len(TIERS) * example + tier, attempt)
             if negative is None:
-                trial.stuck.append((row, tier))
+                attempt.capped.append((row, tier))
                 continue
-            of_positive[place] += 1
-            of_negative[self._chunk[negative]] += 1
-            trial.pairs.append((example, negative))
-            trial.tiers.append(TIERS[tier])
-        return trial
+            positive_counts[positive_and_tier] += 1
+            negative_counts[self._chunk[negative]] += 1
+            attempt.pairs.append((example, negative))
+            attempt.tiers.append(TIERS[tier])
+        return attempt
 
-    def _next(self, key: int, trial: "_SamplingAttempt") -> int | None:
-        """Return the next negative of an example's tier that is not at its cap; each once before any comes back."""
+    def _next(self, key: int, attempt: "_SamplingAttempt") -> int | None:
+        """Return the next negative of an example's tier below its cap; all are used once before any is repeated."""
         size = self._starts[key + 1] - self._starts[key]
-        used = trial.used.get(key, self._used.get(key, 0))
-        counted, chunk, cap = trial.of_negative, self._chunk, self._params.cap_per_negative
-        for place in range(used, used + size):
-            cycle, step = divmod(place, size)
-            negative = (self._orders.get((key, cycle)) or self._shuffled(key, cycle))[step]
-            if counted[chunk[negative]] < cap:
-                trial.used[key] = place + 1
+        used = attempt.used.get(key, self._used.get(key, 0))
+        counts, chunk, cap = attempt.negative_counts, self._chunk, self._params.cap_per_negative
+        for index in range(used, used + size):
+            cycle, position = divmod(index, size)
+            negative = (self._shuffled_by_cycle.get((key, cycle)) or self._shuffled(key, cycle))[position]
+            if counts[chunk[negative]] < cap:
+                attempt.used[key] = index + 1
                 return negative
         return None
 
     def _shuffled(self, key: int, cycle: int) -> list[int]:
         negatives: list[int] = self._order[self._starts[key] : self._starts[key + 1]].tolist()
-        order = Random(f"{self._seed}:{key}:{cycle}").sample(negatives, len(negatives))
-        self._orders[key, cycle] = order
-        return order
+        shuffled = Random(f"{self._seed}:{key}:{cycle}").sample(negatives, len(negatives))
+        self._shuffled_by_cycle[key, cycle] = shuffled
+        return shuffled
 
 
 @dataclass(frozen=True, slots=True)
 class _SamplingAttempt:
-    """What came of dealing one category: triplets, rows that met a cap, and the counts with them."""
+    """Result of one sampling attempt for a category."""
 
-    pairs: list[tuple[int, int]]
-    tiers: list[str]
-    stuck: list[tuple[int, int]]
-    used: dict[int, int]
-    of_positive: Counter[tuple[int, int]]
-    of_negative: Counter[int]
+    pairs: list[tuple[int, int]]  # example, negative
+    tiers: list[str]  # of each pair
+    capped: list[tuple[int, int]]  # row and tier, where a cap was met
+    used: dict[int, int]  # as in `TierSampler`, for the keys that were sampled
+    positive_counts: Counter[tuple[int, int]]
+    negative_counts: Counter[int]
 
 
-def assign(tiers_at_hand: list[frozenset[int]], order: list[int], mix: Mapping[str, float]) -> dict[int, int]:
-    """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → place in TIERS.
+def assign(available: list[frozenset[int]], order: list[int], mix: Mapping[str, float]) -> dict[int, int]:
+    """Assign a tier to as many rows as possible such that the assigned rows follow the mix; row → index in TIERS.
 
-    ``order`` of the rows decides which of them get which tier. Rows with the same tiers at hand are alike, so this is a
-    flow through at most eight kinds of rows into three tiers. The largest number of rows is found by bisection.
+    ``available`` holds the tiers of each row that have candidates, ``order`` decides which rows get which tier. Rows
+    with the same available tiers are interchangeable, so this is a maximum flow from at most eight kinds of rows to
+    three tiers. The largest number of rows is found by bisection.
     """
     rows: dict[frozenset[int], list[int]] = defaultdict(list)
     for row in order:
-        rows[tiers_at_hand[row]].append(row)
+        rows[available[row]].append(row)
     kinds = sorted(rows, key=sorted)
     sizes = [len(rows[kind]) for kind in kinds]
-    most, least = len(tiers_at_hand), 0
-    best = _flow(sizes, kinds, mix, most)
+    high, low = len(available), 0
+    best = _flow(sizes, kinds, mix, high)
     if best is None:
-        while most - least > 1:
-            number = (most + least) // 2
-            found = _flow(sizes, kinds, mix, number)
-            best, least, most = (found, number, most) if found is not None else (best, least, number)
+        while high - low > 1:
+            number = (high + low) // 2
+            flow = _flow(sizes, kinds, mix, number)
+            best, low, high = (flow, number, high) if flow is not None else (best, low, number)
     assigned: dict[int, int] = {}
     for kind, counts in zip(kinds, best if best is not None else [], strict=False):
-        waiting = list(rows[kind])
+        unassigned = list(rows[kind])
         for tier, number in enumerate(counts):
-            assigned |= {waiting.pop(): tier for _ in range(number)}
+            assigned |= {unassigned.pop(): tier for _ in range(number)}
     return assigned
 
 
@@ -203,7 +215,7 @@ def _flow(
 ) -> list[list[int]] | None:
     """Return how many rows of each kind go to each tier so that ``number`` rows follow the mix, or None.
 
-    A tier that no row has is left out; its rows are missing from the draw, the others are not made more.
+    A tier that no row has is left out: its rows are missing from the sample, and the other tiers get no more for it.
     """
     quota = apportion(mix, number)
     wanted = [quota[name] * any(tier in kind for kind in kinds) for tier, name in enumerate(TIERS)]

@@ -1,11 +1,12 @@
-"""Queries that people wrote: link texts and the user's own questions."""
+"""Queries written by people: link texts and the user's own questions."""
 
 import json
 
 import pytest
 from hand_made import stored
 
-from triptych.corpus.queries.written_queries import crossref_queries, user_queries
+from triptych.corpus.queries.link_queries import crossref_queries
+from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import Chunk, Link, link_table
 from triptych.errors import UserError
 
@@ -73,7 +74,7 @@ def test_same_words_are_one_query_in_the_first_wording():
         ("points_at_itself", [link("how lists are ordered", "sort", "sort")]),
     ],
 )
-def test_link_that_is_no_query_is_dropped_with_its_reason(reason, links):
+def test_unusable_link_is_dropped_with_its_reason(reason, links):
     assert crossrefs(*links) == ([], {reason: len(links)})
 
 
@@ -121,7 +122,7 @@ def test_judgments_that_lead_nowhere_are_counted_by_reason(questions):
     assert dropped == {"unknown_chunk": 2, "grade_zero": 1, "nothing_relevant": 2, "unknown_query": 1}
 
 
-def test_answer_of_grade_zero_is_no_answer(questions):
+def test_grade_zero_is_not_an_answer(questions):
     (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), COLUMNS)
     assert item.relevant == {"sort": 1}
 

@@ -1,0 +1,99 @@
+"""Queries from links: the text of a cross-reference is a query, and the section it points to is its answer."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import numpy as np
+import pyarrow as pa
+
+from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
+from triptych.corpus.queries.labeled_query import LabeledQuery
+from triptych.corpus.records import Chunk, Query
+from triptych.corpus.texts import normalized, word_count
+from triptych.ids import ChunkRow
+
+
+@dataclass(slots=True)
+class _LinkText:
+    """All links with one normalized text."""
+
+    text: str  # of the first link, as written
+    target: ChunkRow  # of the first link
+    several: bool = False  # whether other links have another target
+    count: int = 0
+    origins: list[ChunkRow] = field(default_factory=list)  # chunks that contain the links
+
+
+def crossref_queries(
+    corpus: ChunkTable, columns: CorpusColumns, links: pa.Table, min_words: int
+) -> tuple[list[LabeledQuery], dict[str, int]]:
+    """Return a query for each distinct link text with a single target whose text or heading does not repeat it.
+
+    Also returns the number of dropped links by reason; links = queries + merged + dropped. The chunks that contain
+    the link are excluded from the ranking of the query, because they quote it.
+    """
+    link_texts, unknown = _by_text(columns, links)
+    dropped: Counter[str] = Counter({"unknown_chunk": unknown} if unknown else {})
+    usable: dict[ChunkRow, list[str]] = defaultdict(list)  # link texts by target
+    for text, link in link_texts.items():
+        if not link.several and word_count(text) >= min_words:
+            usable[link.target].append(text)
+    targets = corpus.chunks_at(list(usable))
+    repeated = {text for row, chunk in targets for text in usable[row] if _repeats(text, chunk)}
+    sections = _Sections(columns)
+    queries: list[LabeledQuery] = []
+    for text, link in link_texts.items():
+        if word_count(text) < min_words:
+            dropped["too_short"] += link.count
+        elif link.several:
+            dropped["several_targets"] += link.count
+        elif text in repeated:
+            dropped["repeats_target"] += link.count
+        elif not (exclude := sections.ids(link.origins, link.target)):
+            dropped["points_at_itself"] += link.count
+        else:
+            dropped["merged"] += link.count - 1
+            query_id = "crossref-" + sha256(text.encode()).hexdigest()[:12]
+            query = Query(query_id, link.text, "crossref", columns.category_of(link.target), exclude)
+            queries.append(LabeledQuery(query, {columns.chunk_id[link.target].as_py(): 1}))
+    return queries, dict(sorted(dropped.items()))
+
+
+def _by_text(columns: CorpusColumns, links: pa.Table) -> tuple[dict[str, _LinkText], int]:
+    """Group links by normalized text; also return the number of links with an unknown origin or target."""
+    origins, targets = (columns.rows(links[name].combine_chunks()) for name in ("from_chunk_id", "to_chunk_id"))
+    known = np.flatnonzero((origins >= 0) & (targets >= 0))
+    link_texts: dict[str, _LinkText] = {}
+    for batch in np.array_split(known, len(known) // 65_536 + 1):
+        texts = links["text"].take(pa.array(batch)).to_pylist()
+        for text, origin, target in zip(texts, origins[batch].tolist(), targets[batch].tolist(), strict=True):
+            link = link_texts.setdefault(normalized(text), _LinkText(text, target))
+            link.several |= link.target != target
+            link.count += 1
+            link.origins.append(origin)
+    return link_texts, len(links) - len(known)
+
+
+def _repeats(text: str, target: Chunk) -> bool:
+    """Return whether a link text only quotes or names its target, as many links of Sphinx do."""
+    headings = {normalized(target.title), *(normalized(heading) for heading in target.header_path[-1:])}
+    return text in normalized(target.content) or text in headings
+
+
+class _Sections:
+    """The chunks of each section: any part of a section that was cut may contain the link."""
+
+    def __init__(self, columns: CorpusColumns) -> None:
+        self._columns = columns
+        self._order = np.argsort(columns.section, kind="stable")
+        self._starts = np.concatenate([[0], np.bincount(columns.section).cumsum()])
+
+    def ids(self, rows: list[ChunkRow], target: ChunkRow) -> tuple[str, ...]:
+        """Return the sorted ids of all chunks in the sections of ``rows``, except that of ``target``."""
+        members = {
+            row
+            for section in np.unique(self._columns.section[rows]).tolist()
+            for row in self._order[self._starts[section] : self._starts[section + 1]].tolist()
+        }
+        return tuple(sorted(self._columns.chunk_id[row].as_py() for row in members - {target}))

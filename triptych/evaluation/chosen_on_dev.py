@@ -1,0 +1,49 @@
+"""What was chosen on dev queries: the strength of tuning, and how each system fuses and reranks.
+
+The records here are settings as files contain them. `triptych.retrieval` has the classes that apply them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+
+@dataclass(frozen=True, slots=True)
+class FusionChoice:
+    """The settings of `triptych.retrieval.fusion.Fusion`; at dense weight 1 a hybrid is the embedder alone."""
+
+    method: Literal["zscore", "rrf"]
+    dense_weight: float
+
+    def __str__(self) -> str:
+        return f"{self.method} with dense weight {self.dense_weight:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class RerankingChoice:
+    """The settings of `triptych.retrieval.reranking.Reranking`; at weight 0 nothing is reranked."""
+
+    depth: int
+    weight: float
+
+    def __str__(self) -> str:
+        return f"the best {self.depth} with weight {self.weight:g}" if self.weight else "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenOnDev:
+    """The entry ``chosen_on_dev`` of ``metrics/evaluate.json``."""
+
+    strength: float  # share of the tuned change in the weights; 0 is the base model
+    fusions: dict[str, FusionChoice]  # by system: base_hybrid, tuned_hybrid
+    rerankings: dict[str, RerankingChoice]  # by system: base_late, tuned_late, and reranked where one was trained
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read the entry; raise KeyError or TypeError where it is not one."""
+        settings = {system: row for system, row in record.items() if system != "strength"}
+        return cls(
+            strength=record["strength"],
+            fusions={system: FusionChoice(**row) for system, row in settings.items() if "dense_weight" in row},
+            rerankings={system: RerankingChoice(**row) for system, row in settings.items() if "depth" in row},
+        )

@@ -1,0 +1,249 @@
+"""The rule that decides: a system replaces its baseline only if it is surely better and no category surely worse."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
+from triptych.evaluation.comparison import ALL, NamedInterval
+from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
+from triptych.evaluation.verdict import (
+    AgainstBase,
+    Difference,
+    HybridVerdict,
+    RerankingVerdict,
+    SystemVerdict,
+    Verdict,
+    Verdicts,
+)
+from triptych.params.sections import Promote
+
+_NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
+_NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
+_POWER = 0.8  # of the test for which the number of queries is computed
+
+
+def decide(
+    intervals: Sequence[NamedInterval],
+    added: Sequence[NamedInterval],
+    chosen: ChosenOnDev,
+    params: Promote,
+    confidence: float,
+) -> Verdicts:
+    """Decide on the embedder, then on what is searched with beside it, each part given the parts before it.
+
+    ``intervals`` compare each system with the base model, ``added`` compare late interaction and the reranker with the
+    same search without them. The hybrid and late interaction are those of the embedder that is published. Late
+    interaction is used if it pays by itself, or if the reranker after it does.
+    """
+    results = _Results(intervals, added, chosen, params, confidence)
+    embedder = results.embedder()
+    published = "tuned" if embedder.used else "base"
+    hybrid = results.hybrid(f"{published}_hybrid")
+    no_tuned = None if embedder.used else "it orders what the tuned embedder finds, which is not published"
+    no_hybrid = None
+    if not hybrid.used and hybrid.fusion.dense_weight != 1.0:
+        no_hybrid = "it orders what the hybrid finds, which is not used"
+    late = results.second_stage(f"{published}_late", hybrid.system, no_hybrid)
+    # The reranker comes after late interaction. Where that alone does not pay, both are judged together.
+    without = "tuned_late" if embedder.used and late.used else "tuned_hybrid"
+    reranker = _not_compared("reranked", "none was trained: train_reranker.steps is 0", None)
+    if "reranked" in chosen.rerankings:
+        reranker = results.second_stage("reranked", without, no_tuned or no_hybrid)
+    if reranker.used and not late.used and chosen.rerankings[late.system].weight:
+        reason = "the reranker orders what it has ordered, and together they are judged better"
+        late = replace(late, decision="promoted", used=True, reason=reason, reasons=[reason, *late.reasons])
+    return Verdicts(params.measure, chosen.strength, embedder, hybrid, late, reranker)
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The results of a run, and the verdicts that follow from them."""
+
+    intervals: Sequence[NamedInterval]
+    added: Sequence[NamedInterval]
+    chosen: ChosenOnDev
+    params: Promote
+    confidence: float
+
+    def embedder(self) -> SystemVerdict:
+        verdict, against_base = self._against_base("tuned")
+        decision = verdict.decision
+        changed = self.chosen.strength > 0  # else it is the base model: there is nothing to promote
+        if decision == "promoted" and not changed:
+            decision = "kept"
+        used = decision == "promoted" or (changed and decision == "unproven" and self.params.unproven == "tuned")
+        return SystemVerdict(
+            system="tuned",
+            decision=decision,
+            reason=verdict.reason,
+            reasons=verdict.reasons,
+            used=used,
+            against_base=against_base,
+        )
+
+    def hybrid(self, system: str) -> HybridVerdict:
+        verdict, against_base = self._against_base(system)
+        fusion = self.chosen.fusions[system]
+        if fusion.dense_weight == 1.0:
+            verdict = _kept("dev prefers the embedder alone")
+        return HybridVerdict(
+            system=system,
+            decision=verdict.decision,
+            reason=verdict.reason,
+            reasons=verdict.reasons,
+            used=verdict.decision == "promoted",
+            against_base=against_base,
+            fusion=fusion,
+        )
+
+    def second_stage(self, system: str, without: str, missing_first_stage: str | None) -> RerankingVerdict:
+        """Judge what reranks: against the base model, and against ``without``, the same search without it.
+
+        Both verdicts must promote, and there must be a first stage to rerank: ``missing_first_stage`` is None.
+        """
+        reranking = self.chosen.rerankings[system]
+        if not reranking.weight:
+            return _not_compared(system, "dev prefers the order as it is", reranking)
+        verdict, against_base = self._against_base(system)
+        added = [one for one in self._of_measure(self.added) if (one.system, one.baseline) == (system, without)]
+        gain = decide_system(added, self.params, self.confidence)
+        gain_reasons = [f"beside the same search without it, {reason}" for reason in gain.reasons]
+        reasons = gain_reasons + verdict.reasons
+        decision, reason = verdict.decision, verdict.reason if verdict.decision != "promoted" else reasons[0]
+        if gain.decision != "promoted":
+            decision, reason = gain.decision, f"beside the same search without it, {gain.reason}"
+        if missing_first_stage:
+            decision, reason, reasons = "kept", missing_first_stage, [missing_first_stage, *reasons]
+        overall = _overall(added).interval
+        return RerankingVerdict(
+            system=system,
+            decision=decision,
+            reason=reason,
+            reasons=reasons,
+            used=decision == "promoted",
+            against_base=against_base,
+            reranking=reranking,
+            added=Difference(overall.difference, overall.low, overall.high),
+        )
+
+    def _against_base(self, system: str) -> tuple[Verdict, AgainstBase]:
+        intervals = [one for one in self._of_measure(self.intervals) if one.system == system]
+        one = _overall(intervals)
+        interval = one.interval
+        against_base = AgainstBase(interval.difference, interval.low, interval.high, one.kinds, one.p_holm)
+        return decide_system(intervals, self.params, self.confidence), against_base
+
+    def _of_measure(self, intervals: Sequence[NamedInterval]) -> list[NamedInterval]:
+        return [one for one in intervals if one.measure == self.params.measure]
+
+
+def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidence: float) -> Verdict:
+    """Promote a system that is surely better overall and surely not worse than tolerated in any category.
+
+    ``intervals`` are those of one system in one metric, that of `ALL` among them. Two conditions must hold: the
+    interval of all queries lies above zero, also after Holm's correction for the systems that were compared; and no
+    category's interval reaches below ``-category_tolerance``. Since every category must pass, no correction is due
+    among them (intersection-union test: Berger 1982). Pseudo-queries prove nothing, whatever the metrics are.
+
+    The first reason is about all queries; then comes one for each category that may fall too far, or one for the
+    weakest where none does; then how many queries would settle what is open.
+    """
+    overall = _overall(intervals)
+    categories = sorted((one for one in intervals if one.category != ALL), key=lambda one: one.category)
+    open_categories = [one for one in categories if one.interval.low < -(params.category_tolerance + ROUNDING)]
+    significant = overall.p_holm < 1.0 - confidence
+    better = significant and overall.interval.low > ROUNDING
+    reasons = [_overall_reason(overall, significant)]
+    reasons += [_open_reason(one, params.category_tolerance) for one in open_categories]
+    if categories and not open_categories:
+        reasons.append(_weakest_reason(categories, params.category_tolerance))
+    if "pseudo" in overall.kinds.split("+"):
+        reason = _NO_PROOF
+        if overall.interval.clusters > 1:
+            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
+            reason += f"; about {number} test questions of your users would settle it"
+        reason += ": `triptych label` collects them, split.queries takes them"
+        return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
+    if better and not open_categories:
+        return Verdict(decision="promoted", reason=reasons[0], reasons=reasons)
+    needed = [] if better else [_needed(overall, params.worthwhile, params, confidence)]
+    needed += [
+        _needed(one, params.worthwhile + params.category_tolerance, params, confidence) for one in open_categories
+    ]
+    reason = reasons[1] if better else reasons[0]
+    return Verdict(decision="kept", reason=reason, reasons=[*reasons, *filter(None, needed)])
+
+
+def _overall(intervals: Sequence[NamedInterval]) -> NamedInterval:
+    (overall,) = (one for one in intervals if one.category == ALL)
+    return overall
+
+
+def _kept(reason: str) -> Verdict:
+    return Verdict(decision="kept", reason=reason, reasons=[reason])
+
+
+def _not_compared(system: str, reason: str, reranking: RerankingChoice | None) -> RerankingVerdict:
+    return RerankingVerdict(
+        system=system,
+        decision="kept",
+        reason=reason,
+        reasons=[reason],
+        used=False,
+        against_base=None,
+        reranking=reranking,
+        added=None,
+    )
+
+
+def _needed(one: NamedInterval, distance: float, params: Promote, confidence: float) -> str:
+    """Return how many queries would show a worthwhile rise; empty where there are enough or it is excluded."""
+    if one.interval.clusters < 2 or one.interval.high < params.worthwhile:
+        return ""
+    number = queries_needed(one.interval, distance, confidence, _POWER)
+    if number <= one.interval.queries:
+        return ""
+    name = "" if one.category == ALL else f" of {one.category}"
+    return f"about {number} test queries{name} would settle whether it rises by {params.worthwhile:.3f} or more"
+
+
+def _overall_reason(one: NamedInterval, significant: bool) -> str:
+    sentence = f"{one.measure} {_change(one.interval)}"
+    if one.interval.low > ROUNDING:
+        return sentence if significant else sentence + _NOT_SIGNIFICANT.format(one.p_holm)
+    return sentence + (", and the interval includes zero" if one.interval.high >= -ROUNDING else "")
+
+
+def _open_reason(one: NamedInterval, tolerance: float) -> str:
+    if one.interval.clusters < 2:
+        return f"{one.category} cannot be judged: its {_queries(one.interval)} are about one document"
+    low, decimals = one.interval.low, _decimals(-one.interval.low, tolerance)
+    return (
+        f"{one.category} may fall by {-low:.{decimals}f}, more than the tolerated {tolerance:.{decimals}f}:"
+        f" it {_change(one.interval)}"
+    )
+
+
+def _weakest_reason(categories: list[NamedInterval], tolerance: float) -> str:
+    weakest = min(categories, key=lambda one: (one.interval.low, one.category))
+    sentence = f"no category falls by more than the tolerated {tolerance:.3f}"
+    return f"{sentence}; the weakest, {weakest.category}, {_change(weakest.interval)}"
+
+
+def _change(interval: Interval) -> str:
+    decimals = _decimals(interval.low, 0.0)
+    if abs(interval.difference) <= ROUNDING:
+        change = "stays the same"
+    else:
+        change = f"{'rises' if interval.difference > 0.0 else 'falls'} by {abs(interval.difference):.{decimals}f}"
+    return f"{change} [{interval.low:.{decimals}f}, {interval.high:.{decimals}f}] over {_queries(interval)}"
+
+
+def _queries(interval: Interval) -> str:
+    return f"{interval.queries} {'query' if interval.queries == 1 else 'queries'}"
+
+
+def _decimals(first: float, second: float) -> int:
+    """Return the decimals at which two numbers read differently: three, else six as in ``metrics/``."""
+    same = abs(first - second) <= ROUNDING
+    return 3 if same or f"{abs(first):.3f}" != f"{abs(second):.3f}" else 6

@@ -1,0 +1,144 @@
+"""The sections ``model``, ``ingest`` and ``split`` of ``params.yaml``."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from triptych.params.types import Count, Section, Share, Shares
+
+
+class Model(Section):
+    """The embedder to tune, and the prompts it was trained with."""
+
+    base: str = Field(
+        min_length=1,
+        description="Base model: a hub name, a local folder (`./my-model`), or `package:<name>` for a model that a"
+        " Python package contains.",
+    )
+    revision: str | None = Field(
+        default=None, description="Commit of a hub model. Pin it, so that a run can be repeated."
+    )
+    query_prompt: str = Field(
+        default="", description='Put before each query, where the model card asks for it (`"query: "`).'
+    )
+    passage_prompt: str = Field(
+        default="", description='Put before each passage, where the model card asks for it (`"passage: "`).'
+    )
+
+
+class Source(Section):
+    """One file, folder or package to read chunks from."""
+
+    path: str = Field(
+        min_length=1, description="A file, a folder, or the name of an installed Python package or module."
+    )
+    format: Literal["auto", "json", "jsonl", "csv", "parquet", "beir", "markdown", "html", "package"] = Field(
+        default="auto", description="Format of the source; `auto` goes by the file name."
+    )
+    category: str | None = Field(
+        default=None, min_length=1, description="Category of all its chunks; null reads it from each record."
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="Text encoding, such as `cp1252`, where files are neither UTF-8 nor marked with an encoding.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str | None) -> str | None:
+        try:
+            "".encode(encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"{error}; use one that Python knows, such as cp1252 or utf-16-le") from error
+        return encoding
+
+
+class Fields(Section):
+    """Names of the fields in your chunk records; null tries the usual names."""
+
+    chunk_id: str | None = Field(
+        default=None,
+        description="Id of the chunk; null tries `chunk_id`, `id`, `_id`, `uuid` and others, and without one derives"
+        " the id from the content.",
+    )
+    category: str | None = Field(
+        default=None,
+        description="Category, where the source gives none; null tries `category`, `domain`, `collection` and others.",
+    )
+    filename: str | None = Field(
+        default=None, description="Document; null tries `filename`, `file`, `path`, `source`, `url` and others."
+    )
+    header_path: str | None = Field(
+        default=None,
+        description="Headings from the top: a list, or one string such as `A > B > C`; null tries `header_path`,"
+        " `headings`, `breadcrumbs`, `section` and others.",
+    )
+    title: str | None = Field(
+        default=None,
+        description="Title; null tries `title` and `name`, and without one uses the last heading of the header path.",
+    )
+    content: str | None = Field(
+        default=None, description="Text; null tries `content`, `text`, `body`, `page_content` and others."
+    )
+
+
+class Ingest(Section):
+    """Read the sources into chunks."""
+
+    sources: list[Source] = Field(min_length=1, description="What to read.")
+    fields: Fields = Field(default_factory=Fields)
+    max_content_chars: int = Field(
+        default=4000,
+        ge=200,
+        description="Longer texts are split at headings, else between paragraphs, else between sentences.",
+    )
+    min_content_chars: int = Field(
+        default=0,
+        ge=0,
+        description="Shorter texts are merged into the section above them, if they belong to it; 0 merges none.",
+    )
+    on_bad_file: Literal["stop", "skip"] = Field(
+        default="stop",
+        description="What to do with a file that cannot be read: `stop`, or `skip` the rest of it with a warning.",
+    )
+    max_rejected_share: Share = Field(
+        default=0.05, description="Stop if more than this share of a source's records is rejected."
+    )
+    min_link_words: Count = Field(default=3, description="Link texts with fewer words are not used as queries.")
+
+
+class NearDuplicates(Section):
+    """MinHash over word shingles, verified by exact Jaccard similarity."""
+
+    shingle_words: Count = Field(default=3, description="Words per shingle.")
+    threshold: float = Field(
+        default=0.8, gt=0.0, le=1.0, description="Jaccard similarity from which two chunks are near-duplicates."
+    )
+    permutations: int = Field(default=128, ge=16, description="Length of the MinHash signature.")
+
+
+class Fractions(Shares):
+    """Shares of train, dev and test."""
+
+    train: Share = Field(default=0.7, description="Share of the chunks for training.")
+    dev: Share = Field(default=0.1, description="Share of the chunks for dev, on which settings are chosen.")
+    test: Share = Field(default=0.2, description="Share of the chunks for test, on which the verdict is based.")
+
+
+class Split(Section):
+    """Divide the documents into train, dev and test."""
+
+    seed: int = Field(default=13, description="Seed of the assignment.")
+    fractions: Fractions = Field(default_factory=Fractions)
+    near_duplicates: NearDuplicates = Field(default_factory=NearDuplicates)
+    group_titles: bool = Field(
+        default=True,
+        description="Keep chunks with equal titles in one split (`numpy.max`, `DataFrame.max`). Set it to false if many"
+        ' pages share titles such as "Overview".',
+    )
+    queries: str | None = Field(
+        default=None,
+        description="A BEIR folder (`queries.jsonl`, `qrels/*.tsv`) with questions of your own users.",
+    )
+    min_queries: Count = Field(default=20, description="Stop if a category has fewer dev or test queries than this.")
+    warn_queries: Count = Field(default=100, description="Warn if a category has fewer dev or test queries than this.")

@@ -1,0 +1,37 @@
+"""The sections ``index`` and ``report`` of ``params.yaml``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from triptych.params.types import Count, Section
+
+
+class Index(Section):
+    """Embed every chunk with the published embedder."""
+
+    precision: Literal["float32", "float16", "int8", "binary"] = Field(
+        default="int8",
+        description="Precision of the vectors; `binary` searches bits and rescores by int8 vectors on disk.",
+    )
+    clip_percentile: float = Field(
+        default=99.99,
+        gt=50.0,
+        le=100.0,
+        description="Percentile of a dimension's absolute values at which they are clipped, for finer int8 steps.",
+    )
+    rescore: Count = Field(
+        default=4, description="Of precision `binary`: rescore this many times the number of hits that are asked for."
+    )
+
+
+class Report(Section):
+    """Write the HTML page."""
+
+    max_megabytes: float = Field(
+        default=5.0,
+        ge=1.0,
+        description="Size limit of `metrics/report.html`; if there are many test queries, some of their hits are left"
+        " out.",
+    )
+    snippet_chars: Count = Field(default=240, description="Characters shown of each hit.")
