@@ -129,12 +129,12 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
         chunk = examples.pool.chunk[places]
         rows = np.repeat(chosen, NEGATIVES)
         columns |= {
-            "anchor": examples.anchor[rows].tolist(),
-            "positive": examples.positive[rows].tolist(),
-            "positive_chunk": examples.positive_chunk[rows].tolist(),
-            "negative": read_passage_ids(Path("data/triplets/texts"))[chunk].tolist(),
-            "negative_chunk": chunk.tolist(),
-            "tier": examples.pool.tier[places].tolist(),
+            "anchor": examples.anchor[rows],
+            "positive": examples.positive[rows],
+            "positive_chunk": examples.positive_chunk[rows],
+            "negative": read_passage_ids(Path("data/triplets/texts"))[chunk],
+            "negative_chunk": chunk,
+            "tier": examples.pool.tier[places],
         }
     material = replace(material, schedule=FixedSchedule.from_columns(columns, ROWS))
     torch.manual_seed(0)

@@ -30,7 +30,7 @@ COLUMNS = {name: np.array([row[name] for row in ROWS]) for name in ROWS[0]}
 
 
 @pytest.mark.parametrize("fixed", [False, True])
-def test_a_batch_holds_each_pair_once_and_says_where_those_of_a_list_are(fixed):
+def test_a_batch_has_each_pair_once_and_the_positions_of_each_list(fixed):
     batch = ListCollator(STORE, PASSAGES, fixed)(COLUMNS)
     position, features = batch["rows"]["pairs"], batch["features"]
     read = [ids[mask.bool()].tolist() for one in features for ids, mask in zip(*one.values(), strict=True)]

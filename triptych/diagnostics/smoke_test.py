@@ -40,7 +40,7 @@ class SmokeResult:
     loss: str
     device: str
     steps: list[Step]
-    device_peak: int | None  # bytes allocated on the GPU at most; None where there is none
+    device_peak: int | None  # peak of allocated GPU memory in bytes; None without a GPU
     trained: TrainingResult
 
     def seconds(self) -> tuple[float, float]:

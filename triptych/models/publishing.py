@@ -1,4 +1,4 @@
-"""Save a model for plain sentence-transformers, and check that the saved model is the one that was evaluated."""
+"""Save a model that loads with plain sentence-transformers, and check that it gives the same vectors."""
 
 from pathlib import Path
 
@@ -26,15 +26,15 @@ def publish(
 ) -> None:
     """Save ``model`` with its prompts and its card into an existing folder, and load it again.
 
-    Raise AssertionError if the loaded model's vectors differ from those in memory, or if a tuned model gives the base
-    model's vectors: both are known bugs of merging adapters.
+    Raise AssertionError where the loaded model's vectors differ from those in memory, or where a tuned model gives the
+    base model's vectors: both are known to happen when adapters are merged.
     """
-    # The prompts it was evaluated with, which may be empty; a default prompt would be put before every text.
+    # The prompts that it was evaluated with, possibly empty; a default prompt would precede every text.
     model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
     model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
     for path in folder.rglob("*.safetensors"):
-        path.chmod(0o644)  # they are saved as readable by their owner only
+        path.chmod(0o644)  # they are saved readable by their owner only
     write_text(folder / "README.md", card)
     loaded = SentenceTransformer(str(folder), device=str(model.device)).eval()
     in_memory, from_disk, from_base = (_vectors(one) for one in (model, loaded, base))

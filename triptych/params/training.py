@@ -122,6 +122,10 @@ class Train(Section):
     checkpoint_every: Count = Field(
         default=20, description="Steps between checkpoints; an interrupted run repeats at most as many."
     )
+    fused: bool = Field(
+        default=True,
+        description="Compute BERT and LoRA layers with hand-written passes; false uses the library's.",
+    )
     dropout: bool = Field(
         default=False, description="Use the dropout of the base model; without it training is faster, not worse."
     )

@@ -84,18 +84,19 @@ def _training(results: RunResults) -> list[dict[str, Any]]:
             _by_round(results, "cosine"),
         ),
     ]
+    metric = results.verdicts.measure  # stage train chooses by it too
     for one in rounds:
         active = [_point(row, "step", f"active_{tier}", tier) for tier in TIERS for row in one.steps]
         weights = [_point(row, "step", f"weight_{tier}", tier) for tier in TIERS for row in one.steps]
-        dev = [_point(row, "step", "mrr@10", row["category"]) for row in one.dev]
-        strengths = [_point(row, "strength", "mrr@10", row["category"]) for row in one.strengths]
+        dev = [_point(row, "step", metric, row["category"]) for row in one.dev]
+        strengths = [_point(row, "strength", metric, row["category"]) for row in one.strengths]
         charts += [
             _chart("Active triplets", "Share of each tier's rows.", "step", active, one.name),
             _chart("Tier weights", "Share of each tier in the sampled rows.", "step", weights, one.name),
-            _chart("Dev, mrr@10", "By category, during the round.", "step", dev, one.name),
+            _chart(f"Dev, {metric}", "By category, during the round.", "step", dev, one.name),
             _chart(
                 "Strength of tuning, λ",
-                "Dev mrr@10 by category; 0 is the base model.",
+                f"Dev {metric} by category; 0 is the base model.",
                 "strength",
                 strengths,
                 one.name,

@@ -33,7 +33,7 @@ def drawn_schedule(params_with):
     def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
-        settings = {"train.stretch": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
+        settings = {"train.resample_every": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
         params = params_with(**(settings | changes))
         epoch = epoch_of_run(batches * SIZE, examples)
         anchors = AnchorSampler(examples, params.triplets, seed, epoch)
@@ -178,7 +178,7 @@ def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(drawn_schedule):
 
 
 def test_examples_without_a_negative_stop_the_run_with_a_reason(drawn_schedule):
-    with pytest.raises(UserError, match="not one triplet can be drawn"):
+    with pytest.raises(UserError, match="no triplet can be sampled"):
         drawn_schedule(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 

@@ -44,7 +44,7 @@ def run(prepared, tmp_path, write_params, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(figures=None, steps=8, free=True, loss="softmax", negatives="stored", metric="mrr@10", **changes):
-        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "stretch": 2, "eval_every": 2} | changes
+        settings = {"batch_size": 8, "precision": "fp32", "loss": loss, "resample_every": 2, "eval_every": 2} | changes
         path = write_params(tmp_path, **{"model.base": "./tiny"} | {f"train.{k}": v for k, v in settings.items()})
         params = load_params(path)
         model = load_base(params.model)
@@ -57,7 +57,9 @@ def run(prepared, tmp_path, write_params, monkeypatch):
         )
         evaluator = load_evaluator(corpus, texts, ["dev"], store, "fp32")
         if free:  # dev is one chunk and one query, so that an evaluation costs next to nothing
-            evaluator = replace(evaluator, passages=evaluator.passages[:1], query_texts=evaluator.query_texts[:1])
+            evaluator = replace(
+                evaluator, passage_ids=evaluator.passage_ids[:1], query_text_ids=evaluator.query_text_ids[:1]
+            )
         evaluator = evaluator if figures is None else Scripted(evaluator, figures)
         make_trainable(model, params.train, None)
         watch = DevEvaluation(evaluator, metric, training_data, params.train, tmp_path / "data/vectors")
@@ -74,7 +76,7 @@ FLAT = [both(0.5, 0.5)] * 9
 
 
 def test_dev_is_evaluated_by_category_at_the_start_at_the_end_and_between(run):
-    watch, _, _ = run(free=False, steps=120, stretch=20, eval_every=20)
+    watch, _, _ = run(free=False, steps=120, resample_every=20, eval_every=20)
     assert [point["step"] for point in watch.points] == [0, *watch.steps]
     assert watch.steps[-1] == 120
     assert all(point["dev"].keys() == {"fft", "ma"} for point in watch.points)
