@@ -111,10 +111,6 @@ class Train(Section):
     torch_compile: bool = Field(
         default=False, description="Compile the model first, which takes minutes on a CPU; the gain was not measured."
     )
-    fused: bool = Field(
-        default=True,
-        description="Hand-written forward and backward passes of BERT and LoRA layers; false takes the library's.",
-    )
     prefetch_batches: int = Field(
         default=4, ge=0, description="Batches prepared ahead in pinned memory; 0 prepares each when it is needed."
     )
