@@ -102,7 +102,7 @@ def test_ready_reranker_throws_out_what_it_finds_as_likely_an_answer_as_the_posi
     base = saved_reranker(Path("ready"), 50.0)
     metrics = mined(relative_margin=2.0, guide=base, guide_max_length=64)[0]
     assert alone["rejected"]["guide"] == 0 < metrics["mined"]["all"]["rejected"]["guide"]
-    examples = read_examples(MINED / "examples.parquet", "mine")
+    examples = read_examples(MINED / "examples.parquet")
     texts, passages = read_texts(Path("data/tokens/texts"))[1], read_passage_ids(Path("data/tokens/texts"))
     pool = examples.pool
     new = np.flatnonzero(pool.strategy >= STRATEGIES.index("mined"))[:200]
@@ -131,7 +131,7 @@ def test_guide_that_is_no_reranker_is_refused(project, write_params, capsys, gui
 
 def test_no_mined_negative_is_closer_than_the_margin_allows(mined):
     metrics, _, _ = mined(relative_margin=0.9)
-    examples = read_examples(MINED / "examples.parquet", "mine")
+    examples = read_examples(MINED / "examples.parquet")
     assert metrics["mined"]["all"]["hardness"] < 0.9
     assert len(examples) == metrics["examples"]
 
