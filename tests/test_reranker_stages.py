@@ -67,7 +67,7 @@ def read(path):
 
 def test_mining_keeps_anchors_and_replaces_the_hard_negatives_of_the_rerankers_profile(trained):
     before, after = (
-        read_examples(trained / f"data/triplets/{name}/examples.parquet", "") for name in ("reranker0", "reranker")
+        read_examples(trained / f"data/triplets/{name}/examples.parquet") for name in ("reranker0", "reranker")
     )
     for name in ("anchor", "positive", "positive_chunk"):
         np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
