@@ -337,7 +337,7 @@ def test_each_anchor_is_mined_by_its_own_neighbors_and_pool(params_with):
     )
     chosen = filter_of(examples, Relations(CHUNKS, []), params_with(**PARAMS).mine)
     new, metrics = mine(examples, [found], CHUNKS, chosen, 2)
-    assert [[one.chunk for one in new.pool[row]] for row in range(3)] == [[1, 4, 10], [2, 5], [3]]
+    assert [[one.chunk for one in row.negatives] for row in new] == [[1, 4, 10], [2, 5], [3]]
     assert metrics["all"]["rejected"]["pool_above_relative_margin"] == 3
 
 
