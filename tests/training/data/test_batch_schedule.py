@@ -110,7 +110,7 @@ def test_rows_hold_a_triplet_of_the_examples(drawn_schedule):
         assert set(row) == {"anchor", "positive", "positive_chunk", "negative", "negative_chunk", "tier"}
         number = row["anchor"]
         assert (row["positive"], row["positive_chunk"]) == (500 + 20 * number + 19, 20 * number + 19)
-        negatives = {one.chunk: one.tier for one in EXAMPLES[number].negatives}
+        negatives = {one.chunk: one.tier for one in EXAMPLES.pool[number]}
         assert negatives[row["negative_chunk"]] == TIERS[row["tier"]]
         assert row["negative"] == 500 + row["negative_chunk"]
 
@@ -134,8 +134,8 @@ def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_segm
     met = Counter((row["anchor"], row["tier"], row["negative_chunk"]) for row in all_rows(drawn_schedule(batches=120)))
     assert max(met.values()) > 1
     of_pool = defaultdict(list)
-    for number, one in enumerate(EXAMPLES):
-        for negative in one.negatives:
+    for number in range(len(EXAMPLES)):
+        for negative in EXAMPLES.pool[number]:
             tier = TIERS.index(negative.tier)
             of_pool[number, tier].append(met[number, tier, negative.chunk])
     assert all(max(times) - min(times) <= 1 for times in of_pool.values())
