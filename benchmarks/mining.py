@@ -40,7 +40,8 @@ def ours(folder: Path) -> np.ndarray:
     from triptych.params.load import load_params
     from triptych.triplets.examples import Examples
     from triptych.triplets.false_negatives import PositivesByAnchor, Relations
-    from triptych.triplets.mining.hard_negatives import CandidateFilter, MiningVectors, mine_hard_negatives, neighbors
+    from triptych.triplets.mining.candidate_filter import CandidateFilter
+    from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
     from triptych.triplets.negatives import Pool
 
     anchors, passages = np.load(folder / "anchors.npy"), np.load(folder / "passages.npy")

@@ -33,7 +33,8 @@ from triptych.training.loop.trainer import train
 from triptych.triplets.examples import Examples, read_examples, write_examples
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import CandidateFilter, MiningVectors, mine_hard_negatives, neighbors
+from triptych.triplets.mining.candidate_filter import CandidateFilter
+from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 
 _NO_ANSWERS = PositivesByAnchor(np.empty(0, int), np.empty(0, int))
 _EVERYTHING = 1e9  # a margin that lets any score pass

@@ -23,16 +23,11 @@ from triptych.params.load import load_params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
-from triptych.triplets.export.flat import write_round
+from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
-from triptych.triplets.mining.hard_negatives import (
-    CandidateFilter,
-    MiningVectors,
-    PairScorer,
-    mine_hard_negatives,
-    neighbors,
-)
+from triptych.triplets.mining.candidate_filter import CandidateFilter, PairScorer
+from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
 
 
@@ -73,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     chunk_ids, total = [chunk.chunk_id for chunk in chunks], metrics["all"]
     with writing(args.mined) as out:
         _, written = write_round(
-            out, mined, read_texts(args.texts)[1], passage_ids.tolist(), chunk_ids, params.triplets, profile
+            out, mined, read_texts(args.texts)[1], passage_ids, chunk_ids, params.triplets, profile
         )
         # Rounds are the embedder's: mining for the reranker never ends them.
         if ends := profile == "embedder" and total["churn"] < params.mine.skip_below_churn:

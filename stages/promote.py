@@ -13,7 +13,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import read_json, write_text, writing
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
-from triptych.evaluation.decision_rule import decide
+from triptych.evaluation.promotion_rule import decide
 from triptych.models.loading import load_base
 from triptych.models.publishing import publish
 from triptych.models.round_loading import load_round

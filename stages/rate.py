@@ -37,11 +37,11 @@ def main(argv: list[str] | None = None) -> None:
         for profile in PROFILES
     ]
     of_profiles = similarities(model, store, passage_ids, precision, *by_profile)
-    for profile, examples, found in zip(PROFILES, by_profile, of_profiles, strict=True):
-        rows = tier_difficulty(examples, found, params.train.margin, params.rate.suspect)
+    for profile, examples, scores in zip(PROFILES, by_profile, of_profiles, strict=True):
+        rows = tier_difficulty(examples, scores, params.train.margin, params.rate.suspect)
         sentences[profile] = tier_sentences(rows, profile)
         tiers += [{"profile": profile} | row for row in rows]
-        of_profile = sample_with_texts(examples, found, texts, passage_ids, params.rate.shown, params.rate.seed)
+        of_profile = sample_with_texts(examples, scores, texts, passage_ids, params.rate.shown, params.rate.seed)
         samples += [{"profile": profile} | row for row in of_profile]
     write_text(
         args.tables / "tiers.csv", pd.DataFrame(tiers).to_csv(index=False, float_format="%.6f", lineterminator="\n")

@@ -19,8 +19,8 @@ from triptych.ids import TextIds
 from triptych.params.load import load_params
 from triptych.params.triplets import PROFILES
 from triptych.triplets.examples import Examples, TextTable, write_examples, write_texts
-from triptych.triplets.export.flat import write_round
-from triptych.triplets.export.import_export import Imported, read_imported
+from triptych.triplets.exchange.flat import write_round
+from triptych.triplets.exchange.import_export import Imported, read_imported
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.sampling.shortfalls import shortfall_warnings

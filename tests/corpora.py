@@ -55,7 +55,7 @@ def topics(number, words=24, files=10, depth=3):
 
 
 def letters(number):
-    """Spell a number in letters, so that it is a word."""
+    """Spell a number in letters, since words have only letters."""
     return "".join(chr(ord("a") + int(digit)) for digit in str(number % 400))
 
 

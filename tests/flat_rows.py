@@ -1,10 +1,10 @@
-"""What tests of exported and imported triplets share: chunks, rows of the flat view, and how they are read."""
+"""Shared by tests of exported and imported triplets: chunks, rows of the flat table, and how they are read."""
 
 import pandas as pd
 from corpora import TEMPLATE, look_alikes
 
 from triptych.corpus.records import Chunk
-from triptych.triplets.export.import_export import read_imported
+from triptych.triplets.exchange.import_export import read_imported
 from triptych.triplets.false_negatives import Relations
 
 CHUNKS = [*look_alikes(4), Chunk("held", "lists", "h.md", ("h",), "held", "Held out.", "", cluster_id=9, split="test")]

@@ -1,15 +1,16 @@
-"""Triplets made elsewhere, through the stage: their share, their negatives, and what stops it."""
+"""Imported triplets in the stage: their share, their negatives, and what is refused."""
 
 import json
 import shutil
 
 import pandas as pd
 import pytest
+from corpora import rows_of
 from hand_made import OUTS, PATHS, check_mix, shares, two_categories
 
 from stages import triplets
 from triptych.triplets.examples import read_examples
-from triptych.triplets.export.import_export import export
+from triptych.triplets.exchange.import_export import export
 
 
 def imported_rows(number=8):
@@ -31,7 +32,7 @@ def test_imported_triplets_get_their_share_and_bring_their_negatives(staged, tmp
         assert made["triplets"] == made["examples"] == 38
         assert made["triplets_by_view"] == {"imported": 10, "lead": 28}
         assert made["strategies"]["imported"] == 8
-        found = read_examples(tmp_path / OUTS[profile] / "examples.parquet")
+        found = rows_of(read_examples(tmp_path / OUTS[profile] / "examples.parquet"))
         own = [one.negatives[0] for one in found if one.view == "imported"]
         assert [(one.chunk, one.tier, one.strategy) for one in own] == [
             (n + 9, ("easy", "hard")[n % 2], "imported") for n in range(8)
@@ -73,6 +74,6 @@ def test_triplets_of_real_documentation_come_back_as_a_view_of_their_share(
     wanted = made["triplets"] + sum(why["missing"] for why in made["shortfall"].values())
     assert made["triplets_by_view"]["imported"] / wanted == pytest.approx(0.4, abs=0.01)
     check_mix(metrics)
-    examples = read_examples(tmp_path / "data/triplets/embedder/examples.parquet")
+    examples = rows_of(read_examples(tmp_path / "data/triplets/embedder/examples.parquet"))
     own = [one for row in examples for one in row.negatives if one.strategy == "imported"]
     assert len(own) == len(before[["anchor", "positive", "negative"]].drop_duplicates())

@@ -29,7 +29,7 @@ ROOMS = [
     "triplets/heuristics",
     "triplets/sampling",
     "triplets/mining",
-    "triplets/export",
+    "triplets/exchange",
     "encoding",
     "evaluators",
     "training/data",

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from stages import evaluate, promote, train
-from stages.evaluate import WITHOUT
 from triptych.artifacts import write_json
 from triptych.corpus.records import Query
 from triptych.evaluation.comparison import compare, write_intervals
+from triptych.evaluators.systems import ABLATIONS
 from triptych.triplets.examples import read_examples, write_examples
 
 
@@ -133,12 +133,12 @@ def compared(project, params_with):
         systems = {"base": run(usual), "bm25": run(usual), "base_hybrid": run(usual), "tuned_hybrid": run(usual)}
         systems |= {system: run(usual | found) for system, found in ranks.items()}
         if late_weight:
-            systems |= {late: systems[first] for late, first in WITHOUT[:2] if late not in systems}
+            systems |= {late: systems[first] for late, first in ABLATIONS[:2] if late not in systems}
         params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
         found = compare(systems, qrels, queries, documents, "base", params)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
         added = []
-        for system, without in WITHOUT:
+        for system, without in ABLATIONS:
             if {system, without} <= systems.keys():
                 both = {name: systems[name] for name in (without, system)}
                 added += compare(both, qrels, queries, documents, without, params).intervals

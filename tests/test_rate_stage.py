@@ -1,4 +1,4 @@
-"""Stage rate on real documentation and a model: figures, sentences and examples, and what they are computed from."""
+"""Stage rate on real documentation and a model: metrics, sentences and sampled triplets."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ def test_every_profile_category_and_tier_has_figures_that_add_up(rated, capsys):
         assert all(f"rate {profile}: {line}" in said for line in nested["judgment"][profile])
 
 
-def test_examples_to_read_are_so_many_of_each_profile_and_tier(rated):
+def test_the_given_number_of_triplets_of_each_profile_and_tier_is_shown(rated):
     lines = (rated(shown=5) / "metrics/rate/examples.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     assert Counter((row["profile"], row["tier"]) for row in rows) == {
@@ -73,7 +73,7 @@ def test_same_seed_writes_the_same_bytes_and_another_others(rated):
     assert all(left != right for left, right in zip(one, other, strict=True))
 
 
-def test_so_many_anchors_are_looked_at(rated):
+def test_only_the_given_number_of_anchors_is_rated(rated):
     folder = rated(anchors=7)
     chosen = read_examples(folder / "data/triplets/embedder/examples.parquet").sample(7, 13)
     table = pd.read_csv(folder / "metrics/rate/tiers.csv").set_index(["profile", "category", "tier"])

@@ -1,10 +1,11 @@
-"""Stage triplets on corpora made by hand: what it writes, and what it says of input it can do little with."""
+"""Stage triplets on hand-made corpora: its outputs, and its messages about poor input."""
 
 from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+from corpora import rows_of
 from hand_made import OUTS, VOCABULARY, check_mix, chunk, shares, two_categories, warnings
 
 from triptych.corpus.records import Link
@@ -41,13 +42,13 @@ def test_same_corpus_gives_the_same_bytes(staged, tmp_path):
 def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
     chunks = [*two_categories(), *(chunk(row, split="test") for row in range(40, 50))]
     staged(chunks, questions=[("where do rows go", "lists40", "test"), ("how do I sort", "lists0", "train")])
-    (one,) = read_examples(tmp_path / "data/triplets/heldout/examples.parquet")
+    (one,) = rows_of(read_examples(tmp_path / "data/triplets/heldout/examples.parquet"))
     assert chunks[one.positive_chunk].chunk_id == "lists40"
     assert one.negatives
     assert {chunks[negative.chunk].split for negative in one.negatives} == {"test"}
 
 
-def test_question_of_dev_or_test_is_no_anchor(staged):
+def test_question_of_dev_or_test_is_not_an_anchor(staged):
     held = [(one.content.split(". ")[0] + ".", "lists30", side) for one, side in zip(two_categories(), ("dev", "test"))]  # noqa: B905
     chunks = [*two_categories(), chunk(30, split="test")]
     metrics, _ = staged(chunks, questions=held, views=shares(lead=1.0))

@@ -179,7 +179,7 @@ def export(
     source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
 ) -> None:
     """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
-    from triptych.triplets.export.import_export import export as write_flat
+    from triptych.triplets.exchange.import_export import export as write_flat
 
     with user_errors_as_messages():
         number = write_flat(source, out)

@@ -3,7 +3,7 @@
 import pytest
 
 from triptych.evaluation.comparison import NamedInterval
-from triptych.evaluation.decision_rule import decide_system
+from triptych.evaluation.promotion_rule import decide_system
 from triptych.evaluation.significance import Interval
 from triptych.params.sections import Promote
 

@@ -8,7 +8,7 @@ from verdicts import make_verdicts
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import Interval
 from triptych.report.charts import drawn_categories
-from triptych.report.decisions import decision_cards
+from triptych.report.verdict_cards import decision_cards
 
 METRICS = {"all": {"base": {"mrr@10": 0.5}, "tuned": {"mrr@10": 0.6}, "tuned_hybrid": {"mrr@10": 0.7}}}
 

@@ -141,5 +141,5 @@ def test_senseless_settings_are_refused():
     for weight, depth in [(-0.1, 5), (1.1, 5), (0.5, 0)]:
         with pytest.raises(ValueError, match="expected a weight"):
             zscore_fusion({}, {}, weight, depth)
-    with pytest.raises(ValueError, match="at least one fusion"):
+    with pytest.raises(ValueError, match="at least one candidate"):
         choose_fusion({}, {}, [], {"q": {"a": 1}}, partial(mean_metric, "mrr@10"))

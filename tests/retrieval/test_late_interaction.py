@@ -1,4 +1,4 @@
-"""Late interaction by its definition, what eight bits cost, and token vectors on the disk."""
+"""Late interaction by its definition, the error of int8, and token vectors on disk."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Eight bits for a number: what is lost is half a step, and a dimension's step comes from the corpus."""
+"""Quantization to int8: the error is at most half a step, and steps are calibrated on the corpus."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_a_dimension_that_is_negative_throughout_keeps_sign_and_size(vectors):
     assert np.abs(found[:, 1] - vectors[:, 1]).max() <= scales.step[1] * 0.5001
 
 
-def test_what_lies_above_the_percentile_is_cut_and_the_rest_has_finer_steps(vectors):
+def test_values_above_the_percentile_are_clipped_and_the_rest_has_finer_steps(vectors):
     vectors[0, 3] = 1000.0
     scales, found = back(vectors, 99.5)
     assert found[0, 3] == pytest.approx(scales.step[3] * 127)

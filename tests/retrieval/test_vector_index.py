@@ -1,4 +1,4 @@
-"""Each precision against an exact search: what it finds, what it takes, and that the file is enough to find it."""
+"""Each precision against an exact search: its recall, its size, and that the file alone can be searched."""
 
 import faiss
 import numpy as np

@@ -1,4 +1,4 @@
-"""Pairs put together from ids against what a tokenizer makes of two texts."""
+"""Pairs assembled from ids equal a tokenizer's encoding of both texts."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_texts_cut_for_the_embedder_are_enough_for_pairs_of_the_same_length():
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_padding_stands_where_the_tokenizer_puts_it_and_widths_are_multiples_of_eight(left):
+def test_padding_is_on_the_tokenizers_side_and_widths_are_multiples_of_eight(left):
     frame = PairTemplate((CLS,), (SEP,), (SEP,), (0, 0, 0, 1, 1), False, left, PAD)
     store = PairStore(pack([[5, 6], [7] * 9], {"max_length": 99}), 0, 0, frame, 40)
     made = store.pad(np.array([[0, 0], [0, 1]]))

@@ -1,4 +1,4 @@
-"""The token store: padding as the model wants it, and no store of another tokenizer."""
+"""The token store: padding on the tokenizer's side, and refusal of another tokenizer's store."""
 
 import numpy as np
 import pytest
@@ -38,13 +38,13 @@ def test_tokens_lie_in_a_memory_map_as_int32(store):
     assert np.shares_memory(found[1], found.ids)
 
 
-def test_padding_stands_right_of_an_encoders_tokens(store):
+def test_padding_is_right_of_an_encoders_tokens(store):
     ids, mask = store().pad(np.array([0, 2]))
     assert ids.tolist() == [[2, 7, 3, 9, 9, 9, 9, 9], [2, 3, 9, 9, 9, 9, 9, 9]]
     assert mask.tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]
 
 
-def test_padding_stands_left_of_a_decoders_tokens(store):
+def test_padding_is_left_of_a_decoders_tokens(store):
     ids, mask = store(padding_side="left").pad(np.array([0, 2]))
     assert ids.tolist() == [[9, 9, 9, 9, 9, 2, 7, 3], [9, 9, 9, 9, 9, 9, 2, 3]]
     assert mask.tolist() == [[0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1]]
@@ -72,7 +72,7 @@ def test_store_of_another_tokenizer_is_refused(store, tmp_path):
 
 
 def test_missing_store_is_named(tmp_path):
-    with pytest.raises(UserError, match="holds no tokens"):
+    with pytest.raises(UserError, match="contains no tokens"):
         open_store(tmp_path / "tokens", "abc")
 
 

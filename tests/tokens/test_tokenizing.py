@@ -1,4 +1,4 @@
-"""Token ids as the model's own tokenizer gives them, and where they are cut."""
+"""Token ids equal those of the model's own tokenizer, and are truncated correctly."""
 
 import pytest
 from transformers import AutoTokenizer

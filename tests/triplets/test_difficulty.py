@@ -1,4 +1,4 @@
-"""How hard negatives are for a model: figures by hand, sentences to act on, examples to read."""
+"""Difficulty of negatives for a model: metrics computed by hand, sentences with advice, sampled triplets."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def shares(row):
     [
         ("lists", "easy", (1.0, 0.0, 0.0, 0.0, 0.0)),  # below 0.6
         ("lists", "medium", (0.0, 1.0, 0.0, 1.0, 0.0)),  # from 0.6, suspected only from 0.76
-        ("lists", "hard", (0.0, 0.5, 0.5, 1.0, 1.0)),  # 0.77 is suspected though it is no higher than 0.8
+        ("lists", "hard", (0.0, 0.5, 0.5, 1.0, 1.0)),  # 0.77 is suspected although it is below 0.8
         ("tables", "easy", (1.0, 0.0, 0.0, 0.0, 0.0)),
         ("tables", "medium", (0.0, 1.0, 0.0, 1.0, 0.0)),
         ("tables", "hard", (0.0, 0.5, 0.5, 1.0, 1.0)),  # suspected from -0.42; -0.4 is as near as the positive
@@ -116,7 +116,7 @@ LIKE = Similarities(
 )
 
 
-def test_so_many_triplets_of_each_tier_are_shown_with_their_texts_and_figures():
+def test_the_given_number_of_triplets_of_each_tier_is_sampled_with_texts_and_scores():
     rows = sample_with_texts(SHOWN, LIKE, TEXTS, PASSAGES, 12, 3)
     assert [row["tier"] for row in rows] == [tier for tier in TIERS for _ in range(12)]
     pool = SHOWN.pool

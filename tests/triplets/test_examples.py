@@ -1,4 +1,4 @@
-"""Examples and their pools as columns: what goes in comes out, from objects, from files, joined and given first."""
+"""Examples and their pools as columns: round trips through rows and files, joined pools, imported negatives first."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def equal(one, other):
 
 @RANDOM
 @given(POOLS)
-def test_pool_gives_back_the_negatives_it_was_made_of(rows):
+def test_pool_returns_the_negatives_it_was_built_from(rows):
     pool = Pool.of(rows)
     assert rows_of(pool) == rows
     assert pool.anchors.tolist() == [number for number, row in enumerate(rows) for _ in row]
@@ -105,7 +105,7 @@ def test_examples_of_anchors_share_the_ids_of_equal_texts():
     ]
 
 
-def test_no_anchors_are_no_examples():
+def test_no_anchors_give_no_examples():
     assert equal(Examples.of_anchors([], [], Pool.of([]), TextTable()), examples_of([]))
 
 

@@ -1,4 +1,4 @@
-"""View sibling: chunk -> chunk, most of them in one category, the rest along links that people drew."""
+"""View sibling: pairs of chunks, most within one category, the rest along links between categories."""
 
 from collections import Counter
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_share_of_positives_is_of_the_anchors_own_category(siblings, share, same
     assert tuple(map(len, siblings(share))) == (same, across)
 
 
-def test_pairs_across_categories_follow_links_and_none_is_made_up(siblings):
+def test_pairs_across_categories_follow_links_only(siblings):
     linked = {(int(one.from_chunk_id[1:]), int(one.to_chunk_id[1:])) for one in ACROSS}
     _, across = siblings(0.5)
     assert set(across) <= linked
@@ -67,7 +67,7 @@ def test_link_given_twice_is_one_pair(siblings):
     assert siblings(0.5, links=ACROSS[:1] * 3)[1] == [(0, 1)]
 
 
-def test_held_out_end_of_a_link_is_no_positive(siblings):
+def test_held_out_end_of_a_link_is_not_a_positive(siblings):
     held = [replace(one, split="test") if one.chunk_id in ("c1", "c2") else one for one in CHUNKS]
     links = [Link("c0", "c1", "", ""), Link("c2", "c3", "", ""), Link("c4", "c5", "", "")]
     same, across = siblings(0.5, links=links, chunks=held)
@@ -76,7 +76,7 @@ def test_held_out_end_of_a_link_is_no_positive(siblings):
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_chunk_is_the_anchor_of_at_most_so_many_siblings(siblings, most):
+def test_chunk_is_the_anchor_of_at_most_the_given_number_of_siblings(siblings, most):
     same, _ = siblings(1.0, anchors_per_chunk=most)
     assert set(Counter(one for one, _ in same).values()) == {most}
     assert all(one != other for one, other in same)

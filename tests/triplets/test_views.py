@@ -71,7 +71,7 @@ def test_sentence_is_paired_with_its_chunk_without_that_sentence(made):
         assert one.positive_text.startswith("Lists > Order > sort\nReturn a sorted copy of an array.")
 
 
-def test_first_sentence_is_no_sentence_anchor(made):
+def test_first_sentence_is_not_a_sentence_anchor(made):
     assert "Return a sorted copy of an array." not in [one.text for one in made("sentence")]
 
 
@@ -109,7 +109,7 @@ def test_heading_is_paired_with_the_passage_that_is_searched(made):
     assert (found["sort"].text, found["sort"].positive_text) == ("Order sort", passage(SORT, TEMPLATE))
 
 
-def test_heading_over_no_text_is_no_anchor(made):
+def test_heading_without_text_is_not_an_anchor(made):
     assert made("heading", [replace(SORT, content="")]) == []
 
 
@@ -142,7 +142,7 @@ def test_question_of_a_user_is_an_anchor_for_each_of_its_answers(made):
     ]
 
 
-def test_query_anchors_are_those_of_the_judgments_given():
+def test_query_anchors_are_those_of_the_given_qrels():
     query = Query("user-1", "keep a value", "user", "api")
     (found,) = query_anchors(CHUNKS, {"user-1": query}, {"user-1": {"held": 1}}, TEMPLATE)
     assert (found.positive, found.positive_text) == (2, passage(HELD, TEMPLATE))
@@ -171,7 +171,7 @@ def test_anchor_that_repeats_a_held_out_query_is_left_out(made, view):
     assert len(after) < len(before)
 
 
-def test_one_chunk_gives_at_most_so_many_anchors_of_a_view(made):
+def test_one_chunk_gives_at_most_the_given_number_of_anchors_of_a_view(made):
     many = made("sentence", [SORT])
     few = made("sentence", [SORT], **{"triplets.anchors_per_chunk": 2})
     assert len(many) > len(few) == 2

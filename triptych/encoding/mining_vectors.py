@@ -1,4 +1,4 @@
-"""MiningVectors of anchors and train chunks for mining: encoded once and cached for the next run."""
+"""Vectors of anchors and train chunks for mining: encoded once and cached for the next run."""
 
 from pathlib import Path
 

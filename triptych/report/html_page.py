@@ -9,10 +9,10 @@ from markupsafe import Markup
 
 from triptych.evaluation.comparison import ALL
 from triptych.report.charts import categories, chart_data, charted, drawn_categories
-from triptych.report.decisions import decision_cards
 from triptych.report.query_explorer import Explorer, embeddable
 from triptych.report.run_results import RunResults
 from triptych.report.systems import in_order, system_name
+from triptych.report.verdict_cards import decision_cards
 from triptych.triplets.negatives import TIERS
 
 _HERE = Path(__file__).parent

@@ -11,7 +11,7 @@ from triptych.params.sections import Model, Params
 from triptych.reranker.cross_encoder import has_fresh_head, load_reranker, pair_scores
 from triptych.reranker.pair_format import pair_store
 from triptych.triplets.examples import Examples
-from triptych.triplets.mining.hard_negatives import PairScorer
+from triptych.triplets.mining.candidate_filter import PairScorer
 
 
 def reranker_guide(

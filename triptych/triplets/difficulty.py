@@ -7,8 +7,7 @@ import numpy as np
 
 from triptych.ids import TextIds
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import score_limit
-from triptych.triplets.negatives import ALL, STRATEGIES, TIERS
+from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, score_limit
 from triptych.triplets.views import VIEWS
 
 _WARN_FROM = 0.15  # advise from this share of suspected false negatives in a tier

@@ -106,17 +106,6 @@ class PositivesByAnchor:
         return result
 
 
-def score_limit(positive: np.ndarray, margin: float) -> np.ndarray:
-    """Return the score that a negative must stay below to be unlikely a false one, given the positive's score.
-
-    ``margin`` times a positive score (Moreira et al. 2024, NV-Retriever, "TopK-PercPos"); below a negative one too.
-
-    >>> score_limit(np.array([0.5, -0.5]), 0.9).round(2).tolist()
-    [0.45, -0.55]
-    """
-    return positive - (1 - margin) * np.abs(positive)
-
-
 def _matches(ascending: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return all pairs (index into ``values``, index into ``ascending``) of equal elements, int64."""
     first = np.searchsorted(ascending, values, side="left")

@@ -134,3 +134,15 @@ def fractional_quota(anchors: np.ndarray, quota: float) -> np.ndarray:
     [0, 0, 1, 0, 1]
     """
     return (np.floor((anchors + 1) * quota + 1e-9) - np.floor(anchors * quota + 1e-9)).astype(np.int64)
+
+
+def score_limit(positive: np.ndarray, margin: float) -> np.ndarray:
+    """Return the score at which a candidate counts as a possible false negative, given the positive's score.
+
+    ``margin`` times the score if that is positive (Moreira et al. 2024, NV-Retriever, "TopK-PercPos"), and as far below
+    it if it is negative.
+
+    >>> score_limit(np.array([0.5, -0.5]), 0.9).round(2).tolist()
+    [0.45, -0.55]
+    """
+    return positive - (1 - margin) * np.abs(positive)

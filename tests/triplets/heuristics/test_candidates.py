@@ -1,4 +1,4 @@
-"""Candidates: what inverted lists and path prefixes find is what a look at every pair would find, at a flat cost."""
+"""Candidates: inverted lists and path prefixes find what comparing all pairs would, at a constant cost per anchor."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def check_hits(texts, queries, number):
         scores = brute_force(texts, query)
         found = chunks[asked == row]
         expected = np.sort(scores[scores > 0])[::-1][:number]
-        assert scores[found] == pytest.approx(expected, rel=1e-4)  # equal scores may stand in any order
+        assert scores[found] == pytest.approx(expected, rel=1e-4)  # equal scores may be in any order
         assert len(set(found.tolist())) == len(found)
 
 
@@ -41,12 +41,12 @@ def test_hits_on_real_documentation_are_those_of_bm25(tiny_corpus):
     check_hits(texts, [one.title for one in tiny_corpus.chunks[:20]] + texts[:5], 10)
 
 
-def test_of_equal_hits_the_first_chunk_stands_first():
+def test_of_equal_hits_the_first_chunk_comes_first():
     asked, chunks = WordIndex(["sort lists"] * 5 + ["find"], postings=10).hits(["sort", "find sort"], 3)
     assert (asked.tolist(), chunks.tolist()) == ([0, 0, 0, 1, 1, 1], [0, 1, 2, 5, 0, 1])
 
 
-def test_cut_lists_keep_the_chunks_where_a_word_weighs_most():
+def test_truncated_lists_keep_the_chunks_with_the_highest_weight_of_a_word():
     texts = ["sort " + "filler " * length for length in (9, 1, 5)] + ["other words"]
     _, chunks = WordIndex(texts, postings=2).hits(["sort"], 10)
     assert chunks.tolist() == [1, 2]
@@ -76,7 +76,7 @@ def test_overlap_of_paths_is_the_share_of_the_longer_that_both_begin_with(paths)
 
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.lists(st.sampled_from("ab"), max_size=4).map(tuple), min_size=1, max_size=8), st.integers(1, 5))
-def test_near_chunks_share_the_beginning_that_they_were_drawn_for(paths, number):
+def test_near_chunks_share_the_prefix_that_they_were_sampled_for(paths, number):
     rows = np.arange(len(paths))
     for depth, (place, chunk) in enumerate(PathIndex(paths).near(rows, number, np.random.default_rng(1)), start=1):
         assert np.bincount(place, minlength=len(paths)).tolist() == [number * (len(path) >= depth) for path in paths]
@@ -97,7 +97,7 @@ def test_buckets_give_rows_of_the_label_and_of_any_other(labels, number, seed):
     assert (labels[row] != labels[place]).all()
 
 
-def test_every_row_of_and_outside_a_label_can_be_drawn():
+def test_every_row_of_and_outside_a_label_can_be_sampled():
     labels, random = np.array([0, 1, 0, 2, 1, 0]), np.random.default_rng(1)
     buckets = Buckets(labels)
     assert set(buckets.inside(np.array([0]), 200, random)[1].tolist()) == {0, 2, 5}

@@ -90,7 +90,7 @@ def test_linked_look_alike_is_left_out(params_with, profile):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_parts_of_one_long_text_without_headings_are_no_negatives_of_each_other(params_with, profile):
+def test_parts_of_one_long_text_without_headings_are_not_negatives_of_each_other(params_with, profile):
     long = Chunk(
         "guide", "lists", "guide.txt", (), "", "\n\n".join(f"Sort array axis {'x' * n}." for n in range(60)), ""
     )
@@ -114,7 +114,7 @@ def test_anchor_whose_positive_is_related_to_everything_gets_an_empty_pool(param
     assert (drawn.related == drawn.considered).all()
 
 
-def test_chunks_that_answer_the_same_words_are_no_negatives_of_each_other(params_with):
+def test_chunks_that_answer_the_same_words_are_not_negatives_of_each_other(params_with):
     chunks = [
         Chunk(
             f"c{row}", "api", f"{row}.md", (f"h{row}",), f"t{row}", f"word{row} shared sorting", "", row, row, "train"

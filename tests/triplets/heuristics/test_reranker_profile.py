@@ -25,7 +25,7 @@ def made(tiny_corpus, params_with):
     return [(anchor, one) for anchor, pool in zip(found, drawn, strict=True) for one in pool]
 
 
-def test_every_tier_is_drawn_with_its_strategies(made):
+def test_every_tier_is_filled_with_its_strategies(made):
     for tier, known in zip(TIERS, (EASY, MEDIUM, HARD), strict=True):
         found = {one.strategy for _, one in made if one.tier == tier}
         assert found
@@ -60,7 +60,7 @@ def test_negative_that_looks_right_is_a_lexical_hit_of_the_anchor(made, tiny_cor
         assert set(words(anchor.text)) & set(words(texts[train.index(one.chunk)]))
         scores = brute_force(texts, anchor.text)
         best = np.array(train)[np.argsort(-scores, kind="stable")]
-        # postings of 200 cut nothing in a corpus of this size
+        # 200 postings truncate nothing in a corpus of this size
         assert one.chunk in best[: params.candidates.lexical]
 
 

@@ -17,24 +17,24 @@ def shares_of(parts):
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 6), min_size=5, max_size=5).filter(any), st.integers(1, 6), st.integers(0, 10**6))
-def test_slots_are_divided_among_the_easy_strategies_by_their_shares(params_with, parts, size, start):
+def test_easy_negatives_are_divided_among_the_easy_strategies_by_their_shares(params_with, parts, size, start):
     shares = shares_of(parts)
     changes = {"triplets.tiers.easy.strategies": shares, "triplets.negatives_per_anchor": size}
-    given_out = easy_quotas(np.arange(start, start + 2000), params_with(**changes).triplets)
-    assert (sum(given_out.values()) == size).all()
+    quotas = easy_quotas(np.arange(start, start + 2000), params_with(**changes).triplets)
+    assert (sum(quotas.values()) == size).all()
     for strategy, share in shares.items():
-        assert given_out[strategy].mean() / size == pytest.approx(share, abs=0.005)
-        assert share > 0 or not given_out[strategy].any()
+        assert quotas[strategy].mean() / size == pytest.approx(share, abs=0.005)
+        assert share > 0 or not quotas[strategy].any()
 
 
-def test_slots_do_not_repeat_from_anchor_to_anchor(params_with):
-    given_out = np.stack(list(easy_quotas(np.arange(200), params_with().triplets).values()), axis=1)
+def test_easy_quotas_do_not_repeat_from_anchor_to_anchor(params_with):
+    quotas = np.stack(list(easy_quotas(np.arange(200), params_with().triplets).values()), axis=1)
     for period in range(1, 12):
-        assert (given_out[period:] != given_out[:-period]).any()
+        assert (quotas[period:] != quotas[:-period]).any()
 
 
 @pytest.mark.parametrize("parts", [(6, 1, 1, 1, 1), (0, 1, 1, 1, 1), (1, 0, 0, 1, 0)])
-def test_easy_negatives_that_are_drawn_have_the_shares_of_their_strategies(params_with, parts):
+def test_easy_negatives_have_the_shares_of_their_strategies(params_with, parts):
     shares = shares_of(parts)
     params = params_with(**{"triplets.tiers.easy.strategies": shares}).triplets
     easy = [one.strategy for pool in pools(topics(300), params) for one in pool if one.tier == "easy"]

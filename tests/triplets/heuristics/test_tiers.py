@@ -38,7 +38,7 @@ def strategies(drawn, tier):
     return Counter(one.strategy for pool in drawn for one in pool if one.tier == tier)
 
 
-def test_every_tier_is_drawn(made):
+def test_every_tier_is_filled(made):
     assert {one.tier for _, _, one in made} == set(TIERS)
 
 
@@ -101,7 +101,7 @@ def test_pool_holds_no_chunk_twice_and_no_more_than_asked(tiny_corpus, params_wi
 
 @pytest.mark.parametrize("profile", ["embedder", "reranker"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_only_chunks_of_the_split_asked_for_are_drawn(tiny_corpus, params_with, split, profile):
+def test_only_chunks_of_the_split_asked_for_are_used(tiny_corpus, params_with, split, profile):
     chunks = tiny_corpus.chunks
     own = [replace(one, split="train" if one.split == split else "") for one in chunks]
     pool = build_pools(chunks, params_with().triplets, found=anchors_of(own), split=split).pools[profile]
@@ -140,7 +140,7 @@ def test_moderate_lexical_overlap_is_medium_where_there_is_no_neighbor(params_wi
 
 
 def single_category(paths):
-    """Make thirty chunks of one category in six files, with a word of its own each."""
+    """Make thirty chunks of one category in six files, each with a unique word."""
     return [
         replace(one, category="lists", header_path=path, filename=f"c{row % 6}.md", content="z" * (row + 3))
         for row, (one, path) in enumerate(zip(look_alikes(30), paths, strict=True))

@@ -1,4 +1,4 @@
-"""Hard negatives from a model's neighbors: what is taken, what is refused, and what fills the rest."""
+"""Hard negatives from a model's neighbors: candidates taken, candidates rejected, and what fills the rest."""
 
 from dataclasses import replace
 
@@ -11,13 +11,8 @@ from triptych.errors import UserError
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
 from triptych.triplets.mining import hard_negatives as mining
-from triptych.triplets.mining.hard_negatives import (
-    CandidateFilter,
-    MiningVectors,
-    Neighbors,
-    mine_hard_negatives,
-    neighbors,
-)
+from triptych.triplets.mining.candidate_filter import CandidateFilter, Neighbors
+from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
 from triptych.triplets.negatives import Negative
 
@@ -207,7 +202,7 @@ def test_each_rule_is_counted_by_its_name(mined, rule, changes):
     assert metrics["rejected"][rule] == 1
 
 
-def test_another_answer_of_the_same_words_and_what_is_related_to_it_are_no_negatives(params_with):
+def test_another_answer_of_the_same_words_and_chunks_related_to_it_are_not_negatives(params_with):
     examples = examples_of([EXAMPLE, replace(EXAMPLE, positive_chunk=3), replace(EXAMPLE, anchor=9)])
     found = Neighbors(
         chunks=np.tile(np.arange(10), (3, 1)),
@@ -222,7 +217,7 @@ def test_another_answer_of_the_same_words_and_what_is_related_to_it_are_no_negat
     assert metrics["all"]["rejected"]["other_answer"] == 3  # 3 and 4 for the first, 0 for the second
 
 
-def test_candidate_that_says_the_same_in_the_same_words_is_no_negative(mined):
+def test_candidate_with_the_words_of_the_positive_is_not_a_negative(mined):
     texts = [
         "sort rows by one key",
         "",
@@ -246,12 +241,16 @@ def test_guide_must_agree_that_a_candidate_is_farther_than_the_positive(mined):
     new, metrics = mined(guide=guide, guide_margin=0.9)
     assert hard(new) == [3, 5, 6]
     assert metrics["rejected"]["guide"] == 2
-    assert 1 not in asked  # what is refused already costs no opinion
+    assert 1 not in asked  # the guide does not score candidates that are already rejected
 
 
 def test_candidates_far_down_or_far_off_are_medium_where_the_tier_has_room(mined):
     new, _ = mined(size=3, hard_ranks=4)
-    assert hard(new) == [2, 3, *sorted(set(hard(new)[2:]))]  # behind rank 4 nothing is hard; 4 or 5 stay from before
+    assert hard(new) == [
+        2,
+        3,
+        *sorted(set(hard(new)[2:])),
+    ]  # none after rank 4; 4 or 5 stay from the old pool
     medium = [one.chunk for one in new.negatives if one.tier == "medium"]
     assert (medium[0], len(medium)) == (6, 3)
     new, _ = mined(size=3, hard_from=0.75)
@@ -266,7 +265,7 @@ def test_every_candidate_refused_leaves_the_pool_of_before_and_is_reported(mined
     assert metrics["rejected"]["above_relative_margin"] == 9
 
 
-def test_fallback_is_said_with_its_category_and_reason(mined):
+def test_fallback_is_reported_with_its_category_and_reason(mined):
     _, metrics = mined(scores=[1.0] * 10, size=2)
     (line,) = advice({"all": metrics, "lists": metrics})
     assert "category lists: nothing mined for 1 of 1 anchors (most often above_relative_margin)" in line
@@ -284,7 +283,7 @@ def test_category_without_candidates_falls_back_and_the_other_does_not(params_wi
     new, metrics = mine(examples, [found], CHUNKS, filter_of(examples, Relations(CHUNKS, []), params), 2)
     assert (metrics["lists"]["examples_fallback"], metrics["tables"]["examples_fallback"]) == (0, 1)
     assert set(hard(new[1])) == {4, 5}
-    assert metrics["tables"]["suggested_margin"] is None  # nothing related was met, so nothing can be learned
+    assert metrics["tables"]["suggested_margin"] is None  # no related candidate, so no suggestion
 
 
 def test_suggested_margin_parts_what_is_related_from_what_is_not(mined):
@@ -380,7 +379,7 @@ def test_blocks_change_nothing(vectors, params_with, monkeypatch):
     assert found[0][1] == found[1][1]
 
 
-def test_fewer_chunks_than_depth_are_all_looked_at(vectors, params_with):
+def test_fewer_chunks_than_depth_are_all_found(vectors, params_with):
     examples = examples_of([EXAMPLE] * 60)
     (found,) = neighbors(examples, vectors, params_with(**{"mine.depth": 50}).mine)
     assert (np.sort(found.chunks, axis=1) == np.arange(12)).all()

@@ -1,4 +1,4 @@
-"""The draw of triplets: the promised mix of views, categories and tiers, from the examples' own pools."""
+"""Sampling of triplets: the mix of views, categories and tiers holds, and negatives are of the example's own pool."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ TWO = LEAD_ROWS + [example(100 + number, category="tables") for number in range(
 
 @pytest.fixture
 def sampled(params_with):
-    """Draw an epoch of (example, negative) from a list of examples; no cap is met unless asked for."""
+    """Sample an epoch of (example, negative) from a list of examples, by default without caps."""
 
     def run(rows, number=None, mix=MIX, shares=None, seed=5, **changes):
         free = {"cap_per_anchor": 10**6, "cap_per_negative": 10**6, "repeat_anchors": 10**6}
@@ -60,7 +60,7 @@ def test_mix_holds_in_every_category_to_the_nearest_row(sampled, mix, number):
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(example_sets(), st.integers(1, 60), st.integers(0, 9), st.lists(st.integers(0, 5), min_size=3, max_size=3))
-def test_mix_holds_or_what_is_missing_is_said_with_its_cause(params_with, examples, number, seed, parts):
+def test_mix_holds_or_missing_triplets_are_reported_with_their_cause(params_with, examples, number, seed, parts):
     mix = {tier: (part + 1) / sum(one + 1 for one in parts) for tier, part in zip(TIERS, parts, strict=True)}
     changes = {"triplets.views": views(lead=1.0), "triplets.profiles.reranker": mix}
     params = params_with(**changes).triplets
@@ -112,7 +112,7 @@ def test_mix_of_real_documentation_holds_within_one_percentage_point(tiny_corpus
             assert abs(shares[category][tier] - wanted) <= 0.01
 
 
-def test_shares_that_are_reported_are_those_that_were_drawn(params_with):
+def test_reported_shares_are_those_of_the_sampled_triplets(params_with):
     params = params_with(**{"triplets.views": views(lead=1.0), "triplets.cap_per_anchor": 100}).triplets
     examples = examples_of(TWO)
     shares = tier_shares(examples, sample(examples, params, "embedder", 0, 5, 200))
@@ -149,7 +149,7 @@ def test_mix_is_met_whenever_the_pools_allow_it(sampled, seed):
     assert tiers_of(pairs) == {"easy": 1, "medium": 1, "hard": 1}
 
 
-def test_tier_that_no_pool_has_makes_the_draw_smaller_but_relabels_nothing(sampled):
+def test_tier_that_no_pool_has_makes_the_sample_smaller_but_relabels_nothing(sampled):
     pairs, found = sampled([example(number, tiers=("easy", "medium")) for number in range(20)], 100)
     assert tiers_of(pairs) == {"easy": 30, "medium": 40}
     assert found.shortfall == {"lists": {"missing": 30, "hard_empty": 100}}
@@ -188,7 +188,7 @@ def test_view_without_examples_gives_its_share_to_the_others(sampled):
     assert Counter(one.view for one, _ in pairs) == {"lead": 40, "sentence": 40}
 
 
-def test_view_of_share_zero_is_not_drawn(sampled):
+def test_view_of_share_zero_is_not_sampled(sampled):
     assert {one.view for one, _ in sampled([*LEAD_ROWS, example(200, view="sentence")], 80)[0]} == {"lead"}
 
 

@@ -1,4 +1,4 @@
-"""Epoch after epoch: caps hold in each, other negatives come, and none comes back before its pool is used up."""
+"""Several epochs: caps hold in each, and no negative is repeated before its pool is used up."""
 
 from collections import Counter, defaultdict
 from itertools import islice
@@ -51,7 +51,7 @@ def test_mix_holds_to_the_nearest_row_though_caps_are_met(with_caps, examples, a
     draw = sample(examples, with_caps(anchor, negative), "embedder", 0, seed, 80)
     for category, shares in tier_shares(examples, draw).items():
         if len(Counter(tier for tier, share in shares.items() if share)) < 3:
-            assert "missing" in draw.shortfall[category]  # a tier met its cap altogether
+            assert "missing" in draw.shortfall[category]  # all rows of a tier met the cap
             continue
         rows = int((examples.category[draw.example] == examples.categories.index(category)).sum())
         for tier, wanted in {"easy": 0.3, "medium": 0.4, "hard": 0.3}.items():
@@ -146,7 +146,7 @@ def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up(with_caps
 
 @RANDOM
 @given(example_sets(full=True), st.integers(0, 9), st.integers(1, 50))
-def test_no_example_comes_back_before_all_of_its_category_were_drawn(with_caps, examples, seed, size):
+def test_no_example_is_repeated_before_all_of_its_category_were_sampled(with_caps, examples, seed, size):
     met = defaultdict(list)
     for draw in islice(epochs(examples, with_caps(), "embedder", seed, size), 4):
         for row in np.sort(draw.example).tolist():

@@ -1,4 +1,4 @@
-"""Lists for the reranker: hard negatives required, the profile's tiers, random ones, nothing related."""
+"""Lists for the reranker: hard negatives are required, tiers follow the profile, no negative is related."""
 
 from collections import Counter
 from dataclasses import replace

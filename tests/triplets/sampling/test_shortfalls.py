@@ -1,4 +1,4 @@
-"""What fell short is said for each category, with its cause and a remedy that exists; else nothing is said."""
+"""Each shortfall of a category is a warning with its cause and a remedy that exists; without one there is none."""
 
 from collections import Counter
 
@@ -13,8 +13,8 @@ from triptych.triplets.sampling.shortfalls import shortfall_warnings
 
 
 @pytest.fixture
-def said(params_with):
-    """Return the sentences about an epoch of some examples."""
+def warnings_of(params_with):
+    """Return the warnings about an epoch of some examples."""
 
     def of(rows, chunks=None, related=0, profile="embedder", size=None, **changes):
         settings = {"views": views(lead=1.0), "min_triplets_per_category": 1, "cap_per_anchor": 100}
@@ -37,16 +37,16 @@ def lists(number, **more):
     return [example(row, **more) for row in range(number)]
 
 
-def test_nothing_is_said_where_every_promise_is_kept(said):
-    assert said(lists(20), {"lists": 20}) == []
+def test_no_shortfall_gives_no_warning(warnings_of):
+    assert warnings_of(lists(20), {"lists": 20}) == []
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("tier", TIERS)
-def test_tier_that_many_anchors_lack_is_named_with_a_remedy(said, profile, tier, params_with):
+def test_tier_that_many_anchors_lack_is_named_with_a_remedy(warnings_of, profile, tier, params_with):
     others = tuple(one for one in TIERS if one != tier)
     rows = lists(30) + [example(100 + n, tiers=others if n < 10 else TIERS, category="tables") for n in range(30)]
-    (line,) = [line for line in said(rows, profile=profile) if f"no {tier} negative" in line]
+    (line,) = [line for line in warnings_of(rows, profile=profile) if f"no {tier} negative" in line]
     assert line.startswith(f"tables: 33% of the anchors have no {tier} negative for the {profile}; ")
     for key in keys_of(line):
         section = params_with()
@@ -54,45 +54,45 @@ def test_tier_that_many_anchors_lack_is_named_with_a_remedy(said, profile, tier,
             section = getattr(section, part)
 
 
-def test_tier_that_few_anchors_lack_is_not_worth_a_word(said):
+def test_tier_that_few_anchors_lack_is_not_reported(warnings_of):
     rows = [example(row, tiers=TIERS if row >= 4 else ("easy", "hard")) for row in range(20)]
-    assert said(rows) == []
+    assert warnings_of(rows) == []
 
 
-def test_triplets_left_out_for_want_of_a_tier_are_counted_for_their_category(said):
+def test_triplets_left_out_for_want_of_a_tier_are_counted_for_their_category(warnings_of):
     rows = lists(20) + [example(100 + row, category="tables", tiers=("easy", "medium")) for row in range(20)]
-    lines = said(rows, size=40)
+    lines = warnings_of(rows, size=40)
     assert "tables: 6 triplets fewer than wanted so that the mix holds (tiers without candidates); " in lines[1]
     assert not [line for line in lines if line.startswith("lists")]
 
 
-def test_triplets_left_out_for_caps_are_counted_with_the_caps_as_the_remedy(said):
-    (line,) = said([example(row, positive=0) for row in range(30)], cap_per_anchor=2)
+def test_triplets_left_out_for_caps_are_counted_with_the_caps_as_the_remedy(warnings_of):
+    (line,) = warnings_of([example(row, positive=0) for row in range(30)], cap_per_anchor=2)
     assert line.startswith("lists: ")
     assert "(caps); raise triplets.cap_per_negative or cap_per_anchor" in line
 
 
-def test_anchors_whose_candidates_are_all_related_are_named_with_the_cause(said):
-    lines = said(lists(5, tiers=()), related=10)
+def test_anchors_whose_candidates_are_all_related_are_named_with_the_cause(warnings_of):
+    lines = warnings_of(lists(5, tiers=()), related=10)
     assert any(line.startswith("lists: every candidate is related to its positive") for line in lines)
-    assert not any("every candidate" in line for line in said(lists(5, tiers=()), related=9))
+    assert not any("every candidate" in line for line in warnings_of(lists(5, tiers=()), related=9))
 
 
 @pytest.mark.parametrize(
     ("floor", "chunks", "warned"), [(20, 40, None), (21, 40, 21), (1, 80, None), (1, 84, 21), (300, 2000, 500)]
 )
-def test_few_triplets_of_a_category_bring_a_warning_by_number_or_a_quarter_of_its_chunks(said, floor, chunks, warned):
-    lines = said(lists(20), {"lists": chunks}, min_triplets_per_category=floor)
+def test_few_triplets_of_a_category_are_warned_about(warnings_of, floor, chunks, warned):
+    lines = warnings_of(lists(20), {"lists": chunks}, min_triplets_per_category=floor)
     expected = [] if warned is None else [f"lists: 20 distinct triplets of {chunks} chunks, fewer than {warned}; raise"]
     assert [line[: len(expected[0])] for line in lines] == expected
 
 
-def test_triplet_drawn_twice_counts_once(said):
-    (line,) = said([example(0, size=1)], {"lists": 4}, size=300, min_triplets_per_category=4, cap_per_negative=300,
-                   cap_per_anchor=300)  # fmt: skip
+def test_triplet_sampled_twice_counts_once(warnings_of):
+    caps = {"cap_per_negative": 300, "cap_per_anchor": 300}
+    (line,) = warnings_of([example(0, size=1)], {"lists": 4}, size=300, min_triplets_per_category=4, **caps)
     assert line.startswith("lists: 3 distinct triplets of 4 chunks, fewer than 4")
 
 
-def test_category_with_chunks_but_no_anchor_is_warned_about(said):
-    (line,) = said(lists(20), {"lists": 20, "maps": 3})
+def test_category_with_chunks_but_no_anchor_is_warned_about(warnings_of):
+    (line,) = warnings_of(lists(20), {"lists": 20, "maps": 3})
     assert line.startswith("maps: 0 distinct triplets of 3 chunks")

@@ -1,6 +1,6 @@
 """Mine hard negatives from a model's nearest train chunks: positive-aware, and unrelated to the positive."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,18 +13,16 @@ from triptych.params.sections import Mine
 from triptych.progress import strides
 from triptych.retrieval.dense import DenseIndex
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations, codes, score_limit
-from triptych.triplets.heuristics.candidates import Words, rank_in_group
-from triptych.triplets.mining.mining_metrics import REASONS, MiningMetrics
-from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool, fractional_quota
+from triptych.triplets.false_negatives import codes
+from triptych.triplets.heuristics.candidates import rank_in_group
+from triptych.triplets.mining.candidate_filter import CandidateFilter, Neighbors
+from triptych.triplets.mining.mining_metrics import MiningMetrics
+from triptych.triplets.negatives import COLUMNS, STRATEGIES, TIERS, Pool, fractional_quota, score_limit
 
 _BLOCK = 4096  # anchors searched and filtered together; affects memory, not results
 _CANDIDATES_PER_NEGATIVE = 8  # candidates that reach the expensive filters, for each negative needed
 _HARD, _MEDIUM = TIERS.index("hard"), TIERS.index("medium")
 _MINED, _MINED_OUTSIDE = STRATEGIES.index("mined"), STRATEGIES.index("mined_cross_category")
-
-# Scores pairs of an example row and a chunk row; float32 of shape (pairs,).
-PairScorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,56 +36,6 @@ class MiningVectors:
     def scores(self, examples: np.ndarray, chunks: np.ndarray) -> np.ndarray:
         """Return the cosine similarity of pairs of example row and chunk row; float32 of shape (pairs,)."""
         return np.einsum("ij,ij->i", self.anchors[examples], self.passages[np.searchsorted(self.rows, chunks)])
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbors:
-    """The nearest train chunks of a block of examples, and the scores that they are compared to."""
-
-    chunks: ChunkRows  # int, shape (examples, depth): best first
-    scores: np.ndarray  # float32, shape (examples, depth): cosine similarity to the anchor; -inf for no result
-    positive_scores: np.ndarray  # float32, shape (examples,): cosine similarity of anchor and positive
-    pool_scores: np.ndarray  # float32, shape (negatives,): of anchor and each negative of its current pool
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateFilter:
-    """All reasons to reject a candidate."""
-
-    relations: Relations
-    positives: PositivesByAnchor
-    params: Mine
-    words: Words | None = None  # of all chunks, by row of the corpus; None: not compared
-    guide: PairScorer | None = None  # a second model that must agree that a candidate is not a positive
-
-    def reasons(self, examples: Examples, first: int, neighbors: Neighbors, needed: int) -> np.ndarray:
-        """Return the first reason to reject each candidate as index in ``REASONS``, or -1; int8 like ``chunks``.
-
-        ``examples`` are those of the block, ``first`` the row of the first among all. The expensive filters see only
-        the nearest ``needed`` candidates; the others are not needed.
-        """
-        chunks, scores, params = neighbors.chunks, neighbors.scores, self.params
-        anchors, positives = examples.anchor, examples.positive_chunk
-        reason = self.relations.rule(positives[:, None], chunks)
-        owners = np.repeat(np.arange(len(examples)), reason.shape[1])
-        other_answer = self.positives.false_negatives(self.relations, anchors, positives, owners, chunks.ravel())
-        close = scores >= score_limit(neighbors.positive_scores, params.relative_margin)[:, None]
-        skipped = np.broadcast_to(np.arange(reason.shape[1]) < params.skip_top, reason.shape)
-        for number, rejected in enumerate((other_answer.reshape(reason.shape), close, skipped), len(RULES)):
-            reason[rejected & (reason < 0)] = number
-        free = (reason < 0) & np.isfinite(scores)
-        reason[free & (np.cumsum(free, axis=1) > needed)] = REASONS.index("not_needed")
-        if self.words is not None:
-            row, column = np.nonzero((reason < 0) & np.isfinite(scores))
-            alike = self.words.jaccard(positives[row], chunks[row, column]) >= params.same_words
-            reason[row[alike], column[alike]] = REASONS.index("same_words")
-        if self.guide is not None:
-            row, column = np.nonzero((reason < 0) & np.isfinite(scores))
-            of_positives = self.guide(first + np.arange(len(examples)), positives)
-            of_candidates = self.guide(first + row, chunks[row, column])
-            agreed = of_candidates < score_limit(of_positives, params.guide_margin)[row]
-            reason[row[~agreed], column[~agreed]] = REASONS.index("guide")
-        return reason
 
 
 def neighbors(examples: Examples, vectors: MiningVectors, params: Mine) -> Iterator[Neighbors]:
@@ -130,32 +78,32 @@ def mine_hard_negatives(
     metrics = MiningMetrics(examples.categories, params.relative_margin)
     random = np.random.default_rng(params.seed).random(len(examples.pool.chunk), np.float32)
     pools, first = [Pool.of([])], 0
-    for found in blocks:
-        block = examples.select(np.arange(first, first + len(found.positive_scores)))
-        _assert_train(found.chunks[np.isfinite(found.scores)], train, chunks)
-        reasons = filter_.reasons(block, first, found, _CANDIDATES_PER_NEGATIVE * size)
-        metrics.add_candidates(block, found.chunks, found.scores, found.positive_scores, reasons)
-        free = (reasons < 0) & np.isfinite(found.scores)
-        outside = group[found.chunks] != group[block.positive_chunk][:, None]
+    for nearest in blocks:
+        block = examples.select(np.arange(first, first + len(nearest.positive_scores)))
+        _assert_train(nearest.chunks[np.isfinite(nearest.scores)], train, chunks)
+        reasons = filter_.reasons(block, first, nearest, _CANDIDATES_PER_NEGATIVE * size)
+        metrics.add_candidates(block, nearest.chunks, nearest.scores, nearest.positive_scores, reasons)
+        free = (reasons < 0) & np.isfinite(nearest.scores)
+        outside = group[nearest.chunks] != group[block.positive_chunk][:, None]
         quota = fractional_quota(first + np.arange(len(block)), params.prefer_other_category * size)
-        mined = _mined_pool(free, outside, quota, found, size, params)
+        mined = _mined_pool(free, outside, quota, nearest, size, params)
         start = examples.pool.offsets[first]
         random_order = random[start : start + len(block.pool.chunk)]
-        pool, scores = _merged_pool(block.pool, mined, found, size, params.relative_margin, random_order)
-        metrics.add_pools(block, pool, scores, found.positive_scores, found.pool_scores, size)
+        pool, scores = _merged_pool(block.pool, mined, nearest, size, params.relative_margin, random_order)
+        metrics.add_pools(block, pool, scores, nearest.positive_scores, nearest.pool_scores, size)
         pools.append(pool)
         first += len(block)
     return replace(examples, pool=Pool.join(pools)), metrics.of_round()
 
 
 def _mined_pool(
-    free: np.ndarray, outside: np.ndarray, quota: np.ndarray, found: Neighbors, size: int, params: Mine
+    free: np.ndarray, outside: np.ndarray, quota: np.ndarray, nearest: Neighbors, size: int, params: Mine
 ) -> Pool:
     """Assign candidates to tiers by rank and score, the preferred ones of each anchor first.
 
     Near ones are hard: the first ``size``, of which ``quota`` from outside the anchor's group. All others are medium.
     """
-    near = found.scores >= score_limit(found.positive_scores, params.hard_from)[:, None]
+    near = nearest.scores >= score_limit(nearest.positive_scores, params.hard_from)[:, None]
     near &= np.arange(free.shape[1]) < params.hard_ranks
     preferred = free & near & outside
     preferred &= np.cumsum(preferred, axis=1) <= quota[:, None]
@@ -166,16 +114,16 @@ def _mined_pool(
     row, column = row[order], column[order]
     return Pool(
         np.cumsum([0, *np.bincount(row, minlength=len(free))], dtype=np.int64),
-        ChunkRows(found.chunks[row, column].astype(np.int32)),
+        ChunkRows(nearest.chunks[row, column].astype(np.int32)),
         np.where(near[row, column], _HARD, _MEDIUM).astype(np.int8),
         np.where(outside[row, column], _MINED_OUTSIDE, _MINED).astype(np.int8),
-        np.round(found.scores[row, column], 6),
+        np.round(nearest.scores[row, column], 6),
         *np.zeros((2, len(row)), np.float32),
     )
 
 
 def _merged_pool(
-    old: Pool, mined: Pool, found: Neighbors, size: int, margin: float, random_order: np.ndarray
+    old: Pool, mined: Pool, nearest: Neighbors, size: int, margin: float, random_order: np.ndarray
 ) -> tuple[Pool, np.ndarray]:
     """Return the new pools of a block, and the model's score of each of their negatives.
 
@@ -189,7 +137,7 @@ def _merged_pool(
     rows = np.arange(len(anchor))
     hard, medium = (rows[old_size:][mined.tier == tier_index] for tier_index in (_HARD, _MEDIUM))
 
-    safe = np.flatnonzero(found.pool_scores < score_limit(found.positive_scores, margin)[old.anchors])
+    safe = np.flatnonzero(nearest.pool_scores < score_limit(nearest.positive_scores, margin)[old.anchors])
     safe = safe[~np.isin(keys[safe], keys[hard])]
     old_hard, old_others = safe[tier[safe] == _HARD], safe[tier[safe] != _HARD]
     old_hard = old_hard[np.lexsort((random_order[old_hard], anchor[old_hard]))]
@@ -206,7 +154,7 @@ def _merged_pool(
     chosen = np.concatenate([hard, refill, old_others, medium])
     chosen = chosen[np.argsort(anchor[chosen], kind="stable")]
     offsets = np.cumsum([0, *np.bincount(anchor[chosen], minlength=len(old))], dtype=np.int64)
-    scores = np.concatenate([found.pool_scores, mined.score])[chosen]
+    scores = np.concatenate([nearest.pool_scores, mined.score])[chosen]
     return Pool(offsets, **{name: column[chosen] for name, column in columns.items()}), scores
 
 

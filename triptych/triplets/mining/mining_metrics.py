@@ -6,8 +6,8 @@ import numpy as np
 
 from triptych.ids import ChunkRows
 from triptych.triplets.examples import Examples
-from triptych.triplets.false_negatives import RULES, score_limit
-from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, Pool
+from triptych.triplets.false_negatives import RULES
+from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, Pool, score_limit
 
 REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "not_needed", "same_words", "guide")
 _STEP = 0.01

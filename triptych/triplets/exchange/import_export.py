@@ -13,7 +13,7 @@ from triptych.corpus.records import Chunk
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
 from triptych.ids import ChunkRow
-from triptych.triplets.export.flat import FLAT, IDS
+from triptych.triplets.exchange.flat import FLAT, IDS
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.negatives import TIERS, Negative
 from triptych.triplets.views import Anchor

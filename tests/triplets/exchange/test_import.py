@@ -1,4 +1,4 @@
-"""Triplets made elsewhere: what can be used is, the rest is counted, and a file that is none is refused by name."""
+"""Imported triplets: usable rows are kept, the others counted, and invalid files refused by name."""
 
 import datasets
 import pandas as pd
@@ -7,7 +7,7 @@ from flat_rows import CHUNKS, read, row, triplets_of, write
 
 from triptych.corpus.records import Link
 from triptych.errors import UserError
-from triptych.triplets.export.flat import FLAT
+from triptych.triplets.exchange.flat import FLAT
 
 
 def test_every_row_is_kept_or_counted_by_its_reason(tmp_path):

@@ -1,4 +1,4 @@
-"""Triplets out and in again: every format gives back what was written, and export overwrites nothing else."""
+"""Export and import: every format reads back what was written, and export overwrites only its own files."""
 
 from collections import Counter, defaultdict
 
@@ -12,8 +12,8 @@ from flat_rows import CHUNKS, read, row, triplets_of
 from triptych.corpus.embedded_text import passage
 from triptych.errors import UserError
 from triptych.triplets.examples import Examples, TextTable
-from triptych.triplets.export.flat import FLAT, IDS, write_round
-from triptych.triplets.export.import_export import export
+from triptych.triplets.exchange.flat import FLAT, IDS, write_round
+from triptych.triplets.exchange.import_export import export
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.views import anchors
