@@ -11,8 +11,8 @@ from typing import Any
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import read_qrels
-from triptych.evaluation.comparison import ALL, compare, missing_from_top, write_intervals
+from triptych.corpus.records import ALL, read_qrels
+from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.metrics import mean_metric
 from triptych.evaluation.run_files import write_runs

@@ -10,9 +10,9 @@ from verdicts import make_verdicts
 
 from triptych.artifacts import write_jsonl, write_rows
 from triptych.cli import app
-from triptych.corpus.records import Query
+from triptych.corpus.records import ALL, Query
 from triptych.evaluation.chosen_on_dev import FusionChoice
-from triptych.evaluation.comparison import ALL, compare, write_intervals
+from triptych.evaluation.comparison import compare, write_intervals
 
 SYSTEMS = {
     "bm25": "BM25",

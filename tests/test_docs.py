@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 from triptych.cli import app
 from triptych.evaluation.comparison import NamedInterval, read_intervals
-from triptych.report.systems import in_order, system_name
+from triptych.report.system_names import in_order, system_name
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

@@ -114,7 +114,7 @@ def evaluate(
 ) -> None:
     """Evaluate a saved embedder, the base model and BM25 on your own questions."""
     from triptych.corpus.readers.judged_questions import read_corpus, read_questions
-    from triptych.evaluation.comparison import ALL
+    from triptych.corpus.records import ALL
     from triptych.evaluators.own_questions import compare_on_questions, read_fusions
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from triptych.corpus.records import Query
-from triptych.evaluation.comparison import ALL, missing_from_top
+from triptych.corpus.records import ALL, Query
+from triptych.evaluation.comparison import missing_from_top
 from triptych.evaluation.metrics import mean_metric
 from triptych.retrieval.reranking import Reranking, choose_reranking
 

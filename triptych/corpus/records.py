@@ -105,6 +105,7 @@ def read_links(path: Path) -> list[Link]:
     return [Link(**row) for row in read_table(path).to_pylist()]
 
 
+ALL = "all"  # the row of tables and metrics that takes all categories together
 SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score

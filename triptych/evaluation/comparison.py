@@ -8,13 +8,11 @@ from typing import get_type_hints
 import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
-from triptych.corpus.records import Qrels, Query, Run, best
+from triptych.corpus.records import ALL, Qrels, Query, Run, best
 from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
 from triptych.params.sections import Evaluate
-
-ALL = "all"  # the category under which all queries together are reported
 
 Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> metric -> value
 _FIELDS = get_type_hints(Interval)  # float or int by name

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from triptych.corpus.records import ALL
 from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
-from triptych.evaluation.comparison import ALL, NamedInterval
+from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
 from triptych.evaluation.verdict import (
     AgainstBase,

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from triptych.corpus.records import Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
+from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.vector_cache import VectorCache
-from triptych.evaluation.comparison import ALL
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
 from triptych.ids import TextIds
 from triptych.models.adapter import Blend

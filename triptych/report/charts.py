@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from triptych.evaluation.comparison import ALL
+from triptych.corpus.records import ALL
 from triptych.report.run_results import CsvRow, RunResults
-from triptych.report.systems import in_order, system_name
+from triptych.report.system_names import in_order, system_name
 from triptych.triplets.negatives import TIERS
 
 Point = dict[str, Any]

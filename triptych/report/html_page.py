@@ -7,11 +7,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from triptych.evaluation.comparison import ALL
+from triptych.corpus.records import ALL
 from triptych.report.charts import categories, chart_data, charted, drawn_categories
 from triptych.report.query_explorer import Explorer, embeddable
 from triptych.report.run_results import RunResults
-from triptych.report.systems import in_order, system_name
+from triptych.report.system_names import in_order, system_name
 from triptych.report.verdict_cards import decision_cards
 from triptych.triplets.negatives import TIERS
 

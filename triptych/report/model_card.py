@@ -6,13 +6,14 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from triptych.evaluation.comparison import ALL, Measures, NamedInterval
+from triptych.corpus.records import ALL
+from triptych.evaluation.comparison import Measures, NamedInterval
 from triptych.evaluation.metrics import METRICS
 from triptych.evaluation.verdict import Verdicts
 from triptych.models.loading import license_of, locate
 from triptych.models.round_record import RoundRecord
 from triptych.params.sections import Model, Params
-from triptych.report.systems import in_order, system_name
+from triptych.report.system_names import in_order, system_name
 
 _LOAD_EMBEDDER = """from sentence_transformers import SentenceTransformer
 

@@ -12,7 +12,7 @@ import numpy as np
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.evaluation.run_files import SystemHits
 from triptych.report.passage_text import readable, shortened
-from triptych.report.systems import system_name
+from triptych.report.system_names import system_name
 
 SHOWN = 5  # hits per system
 _UNDERLINE = re.compile(r"^\s*([-=~^])\1{2,}\s*$", re.MULTILINE)  # under a heading; meaningless once lines are joined

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from triptych.evaluation.comparison import ALL, Measures
+from triptych.corpus.records import ALL
+from triptych.evaluation.comparison import Measures
 from triptych.evaluation.verdict import AgainstBase, SystemVerdict, Verdicts
-from triptych.report.systems import system_name
+from triptych.report.system_names import system_name
 
 
 @dataclass(frozen=True, slots=True)

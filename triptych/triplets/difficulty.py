@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from triptych.corpus.records import ALL
 from triptych.ids import TextIds
 from triptych.triplets.examples import Examples
-from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, score_limit
+from triptych.triplets.negatives import STRATEGIES, TIERS, score_limit
 from triptych.triplets.views import VIEWS
 
 _WARN_FROM = 0.15  # advise from this share of suspected false negatives in a tier

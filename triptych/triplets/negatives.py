@@ -10,7 +10,6 @@ from triptych.ids import ChunkRow, ChunkRows
 
 TIERS = ("easy", "medium", "hard")
 # Key of all tiers or categories together; the same word as in evaluation, which mining must not depend on.
-ALL = "all"
 STRATEGIES = (
     # easy, cross-topic
     "other_domain",

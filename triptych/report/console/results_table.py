@@ -3,10 +3,11 @@
 from rich.console import Console
 from rich.table import Table
 
+from triptych.corpus.records import ALL
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
-from triptych.evaluation.comparison import ALL, Measures, NamedInterval
+from triptych.evaluation.comparison import Measures, NamedInterval
 from triptych.evaluation.verdict import Verdicts
-from triptych.report.systems import SECOND_STAGES, SYSTEMS, in_order, system_name
+from triptych.report.system_names import SECOND_STAGES, SYSTEMS, in_order, system_name
 
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from triptych.corpus.records import ALL
 from triptych.ids import ChunkRows
 from triptych.triplets.examples import Examples
 from triptych.triplets.false_negatives import RULES
-from triptych.triplets.negatives import ALL, STRATEGIES, TIERS, Pool, score_limit
+from triptych.triplets.negatives import STRATEGIES, TIERS, Pool, score_limit
 
 REASONS = (*RULES, "other_answer", "above_relative_margin", "skipped_top", "not_needed", "same_words", "guide")
 _STEP = 0.01
