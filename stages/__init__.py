@@ -1,10 +1,5 @@
 """Verbs: one thin module per DVC stage, run as ``python -m stages.<name>``."""
 
-import logging
-import os
-import warnings
+from triptych.progress import quiet_libraries
 
-# Set before a stage imports any library: some libraries write notes to their own developers on import.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+quiet_libraries()

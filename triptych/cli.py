@@ -14,6 +14,8 @@ from triptych import progress
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 
+progress.quiet_libraries()
+
 # Each command imports what it needs, so that a search does not wait for the slow imports of the others.
 
 CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("data/tokens")  # as in dvc.yaml

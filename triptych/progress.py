@@ -1,7 +1,9 @@
 """Progress of long work: a bar in a terminal, a line every ten seconds in a log, nothing with ``--quiet``."""
 
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -22,6 +24,13 @@ def quiet() -> None:
     transformers_logging = sys.modules.get("transformers.utils.logging")
     if transformers_logging is not None:  # it reads the variable only on import
         transformers_logging.disable_progress_bar()
+
+
+def quiet_libraries() -> None:
+    """Hide what libraries print for their own developers; to be called before they are imported."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a note about optional kernels on each import
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @contextmanager

@@ -62,7 +62,10 @@ def locate(model: Model, key: str = "model.base") -> str:
 
 
 def load_base(model: Model, **more: Any) -> SentenceTransformer:
-    """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers."""
+    """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers.
+
+    Pooling and normalization are the model's own modules (its ``1_Pooling`` folder); nothing here sets them.
+    """
     path = locate(model)
     disable_progress_bar()  # reading weights takes a moment
     try:
