@@ -210,7 +210,7 @@ def plant(project: Path, out: Path, number: int, seed: int, settings: dict[str, 
 
     shutil.copytree(project / "data/corpus", out / "data/corpus")
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    raw["triplets"] |= settings
+    raw.setdefault("triplets", {}).update(settings)
     (out / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     chunks = read_chunks(out / "data/corpus/chunks.parquet")
     generator = random.Random(seed)
@@ -253,7 +253,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     from triptych.triplets.examples import read_examples, read_texts
 
     with tempfile.TemporaryDirectory() as scratch:
-        planted_project, folder = Path(scratch) / "project", Path(scratch) / "made"
+        planted_project, folder = Path(scratch) / "project", Path(scratch) / "recipe"
         folder.mkdir()
         planted = plant(project, planted_project, number, seed, settings)
         recipe = prepare_recipe(planted_project, folder, [], False, ["dev"])
@@ -277,23 +277,19 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     anchor_rows = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))
     positives = examples.positive_chunk[anchor_rows].tolist()
 
-    hits = rows[search(vectors.anchors[anchor_rows], vectors.passages, WANTED + 1)[0]].tolist()
-    raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
+    nearest = rows[search(vectors.anchors[anchor_rows], vectors.passages, WANTED + 1)[0]].tolist()
+    raw = [[one for one in near if one != own][:WANTED] for near, own in zip(nearest, positives, strict=True)]
     pools = [{one.chunk for one in examples.pool[int(one)]} for one in anchor_rows]
     passages = [texts[evaluator.passage_ids[row]] for row in rows.tolist()]
     anchors = [texts[one] for one in examples.anchor[anchor_rows].tolist()]
-    vector_of = dict(zip(passages, vectors.passages, strict=True)) | dict(
-        zip(anchors, vectors.anchors[anchor_rows], strict=True)
-    )
+    vector_of = dict(zip(passages, vectors.passages, strict=True))
+    vector_of |= dict(zip(anchors, vectors.anchors[anchor_rows], strict=True))
     positive_texts = [texts[evaluator.passage_ids[row]] for row in positives]
     row_of_text = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
 
     def share(negatives: list[Any]) -> float:
-        return (
-            sum(len(copies[one] & set(chosen)) for one, chosen in zip(positives, negatives, strict=True))
-            / 2
-            / len(anchor_rows)
-        )
+        hits = sum(len(copies[one] & set(chosen)) for one, chosen in zip(positives, negatives, strict=True))
+        return hits / 2 / len(anchor_rows)  # each original has two planted chunks
 
     result = {"planted_raw": share(raw), "planted_ours": share(pools)}
     for name, margin in (

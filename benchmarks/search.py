@@ -138,7 +138,8 @@ def main() -> None:
     for side in ("triptych", "peer"):
         start, ms = first[side], latency[side]
         print(
-            f"{side:<9} first hit {start['wall']:.2f} s (longest {start['longest']:.2f}, processor {start['processor']:.2f});"
+            f"{side:<9} first hit {start['wall']:.2f} s"
+            f" (longest {start['longest']:.2f}, processor {start['processor']:.2f});"
             f" a query {ms['median']:.1f} ms (p95 {ms['p95']:.1f}, processor {ms['processor']:.1f})"
         )
     for name, values in by_precision.items():
