@@ -77,26 +77,26 @@ class ArmRuns:
 
     def values(self, arm: Arm | None, seed: int) -> np.ndarray:
         """Return the metric of each dev query after an arm's last round; without an arm, after round 0."""
-        folder = self._trained(arm, seed, 0 if arm is None else arm.rounds)
+        folder = self._model_folder(arm, seed, 0 if arm is None else arm.rounds)
         path = folder / "values.npy"
         if not path.exists():
             np.save(path, self._comparison.values(self._blend(folder), 1.0))
         return np.load(path)
 
-    def _trained(self, arm: Arm | None, seed: int, number: int) -> Path:
+    def _model_folder(self, arm: Arm | None, seed: int, number: int) -> Path:
         folder = self._keep / str(seed) / "round0"
         if arm is not None and number:
             folder = self._keep / str(seed) / f"{arm.mined}-{arm.times}" / f"round{number}"
         if folder.exists():
             return folder
-        previous = None if not number else self._trained(arm, seed, number - 1)
+        previous = None if not number else self._model_folder(arm, seed, number - 1)
         partial = folder.with_name(folder.name + ".partial")
         partial.mkdir(parents=True, exist_ok=True)
         examples, raw = self._start, arm is not None and arm.mined == "raw"
         if arm is not None and previous is not None and arm.mined != "none":
             before = previous / "examples.parquet"
             examples = read_examples(before) if before.exists() else self._start
-            examples, metrics = self._mined(arm.mined, examples, previous)
+            examples, metrics = self._mine(arm.mined, examples, previous)
             write_examples(partial / "examples.parquet", examples)
             (partial / "mined.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
         self._train(examples, previous, seed, number, 1 if arm is None else arm.times, raw, partial)
@@ -112,24 +112,17 @@ class ArmRuns:
         params = recipe.params.model_copy(update={"train": settings})
         model = load_base(params.model)
         data, round_seed = recipe.folder / "data", seed + crc32(f"round{number}".encode())
-        inputs = (
-            data / "corpus",
-            data / "triplets/texts",
-            recipe.evaluator.store,
-            examples,
-            recipe.folder / "models/base",
-        )
+        store, base = recipe.evaluator.store, recipe.folder / "models/base"
+        inputs = data / "corpus", data / "triplets/texts", store, examples, base
         training_data = prepare_training_data(*inputs, params, round_params, round_seed)
         if raw:
             unrelated = Relations(make_unrelated(self._chunks), [])
-            training_data = replace(
-                training_data, collator=Collator(recipe.evaluator.store, unrelated, _NO_POSITIVES, False)
-            )
+            training_data = replace(training_data, collator=Collator(store, unrelated, _NO_POSITIVES, False))
         make_trainable(model, settings, previous)
         train(model, training_data, settings, round_params.learning_rate)
         save_trained(model, settings, out)
 
-    def _mined(self, kind: str, examples: Examples, previous: Path) -> tuple[Examples, dict[str, Any]]:
+    def _mine(self, kind: str, examples: Examples, previous: Path) -> tuple[Examples, dict[str, Any]]:
         params, triplets = self._recipe.params.mine, self._recipe.params.triplets
         relations = Relations(self._chunks, self._links, triplets.exclude_linked)
         positives = PositivesByAnchor(examples.anchor, examples.positive_chunk)
@@ -144,14 +137,14 @@ class ArmRuns:
 
     def _vectors(self, folder: Path) -> MiningVectors:
         if folder not in self._vectors_of:
-            self._vectors_of[folder] = self._encoded(self._blend(folder))
+            self._vectors_of[folder] = self._encode(self._blend(folder))
         return self._vectors_of[folder]
 
     @cached_property
     def _base(self) -> MiningVectors:
-        return self._encoded(Blend(load_base(self._recipe.params.model), {}))
+        return self._encode(Blend(load_base(self._recipe.params.model), {}))
 
-    def _encoded(self, blend: Blend) -> MiningVectors:
+    def _encode(self, blend: Blend) -> MiningVectors:
         evaluator = self._recipe.evaluator
         model = blend.at(1.0)
         return vectors_for_mining(
