@@ -26,7 +26,7 @@ SYSTEMS = {
 
 @pytest.fixture
 def written(tmp_path, params_with):
-    """Write the figures of a small run: the tuned systems put every answer first, the others half of them second."""
+    """Write the metrics of a small run: the tuned systems put every answer first, the others half of them second."""
     qrels = {f"q{number}": {f"c{number}": 1} for number in range(8)}
     good = {query: {**judged} for query, judged in qrels.items()}
     poor = {
@@ -92,7 +92,7 @@ def test_results_show_every_system_of_every_category(written):
     assert [row[1] for row in table] == list(SYSTEMS.values()) * 3
 
 
-def test_results_show_each_measure_and_the_difference_to_base_with_its_interval(written):
+def test_results_show_each_metric_and_the_difference_to_base_with_its_interval(written):
     tuned = next(row for row in rows(run(written()).output) if row[1] == "tuned")
     assert tuned[2:6] == ["1.000"] * 4
     assert tuned[6].startswith("+0.250 [+0.")
@@ -104,7 +104,7 @@ def test_base_has_no_difference_to_itself(written):
 
 
 @pytest.mark.parametrize(("measure", "difference"), [("recall@1", "+0.500"), ("recall@50", "+0.000")])
-def test_difference_is_in_the_measure_that_the_verdict_is_about(written, measure, difference):
+def test_difference_is_in_the_metric_of_the_verdict(written, measure, difference):
     output = run(written(measure=measure)).output
     assert f"{measure} against base" in output
     assert next(row for row in rows(output) if row[1] == "tuned")[-2].startswith(difference)
@@ -152,7 +152,7 @@ def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
 @pytest.mark.parametrize(
     "name", ["evaluate.json", "verdict.json", "evaluate/intervals.csv", "evaluate/heldout_triplets.csv"]
 )
-def test_missing_figures_are_one_message_and_exit_code_one(written, name):
+def test_missing_metrics_are_one_message_and_exit_code_one(written, name):
     folder = written()
     (folder / name).unlink()
     found = run(folder)
@@ -166,7 +166,7 @@ def exported(*arguments):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
-def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
+def test_export_prints_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
     source, out = prepared / "data/triplets/reranker0", tmp_path / name
     found = exported(out, "--source", source)
     number = len(pd.read_parquet(source / "triplets.parquet"))
@@ -208,7 +208,7 @@ def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
     assert "--limit" not in all_of_them
 
 
-def test_damaged_figures_are_one_message(tmp_path):
+def test_damaged_metrics_are_one_message(tmp_path):
     (tmp_path / "rate.json").write_text("{", encoding="utf-8")
     found = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)])
     assert found.exit_code == 1

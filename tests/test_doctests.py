@@ -1,4 +1,4 @@
-"""The examples in docstrings are run, so that they stay true."""
+"""The examples in docstrings are run, so that they stay correct."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""Stage ``index``: what it measures, what it embeds again, and that equal inputs give equal bytes."""
+"""Stage ``index``: its metrics, the chunks it embeds again, and that equal inputs give equal bytes."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""``dvc.yaml`` tells the truth: about the modules a stage runs, its params, and where it writes."""
+"""``dvc.yaml`` is correct about the modules of a stage, its params and its outputs."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ STAGES = _stages()
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_declares_every_module_it_imports_and_no_other(name):
+def test_stage_declares_exactly_the_modules_it_imports(name):
     declared = {dep.def_path for dep in STAGES[name].deps if str(dep.def_path).endswith(".py")}
     assert declared == set(code_of(STAGES[name].cmd)), "run `make deps`"
 

@@ -56,7 +56,7 @@ def test_train_has_no_pseudo_queries(project):
     assert set(kinds["dev"]) == set(kinds["test"]) == {"pseudo"}
 
 
-def test_the_base_model_is_published_unproven_however_good_the_figures(project, monkeypatch):
+def test_the_base_model_is_published_unproven_however_good_the_metrics(project, monkeypatch):
     monkeypatch.chdir(project)
     path = project / "metrics/evaluate/intervals.csv"
     figures = path.read_bytes()

@@ -32,7 +32,7 @@ LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
 
 @pytest.fixture
 def stage(prepared, tmp_path, write_params):
-    """Run stage train with ``python`` and these arguments before its own; return folder and what it said."""
+    """Run stage train with ``python`` and these arguments before its own; return folder and standard output."""
 
     def call(name, *before, **changes):
         folder = tmp_path / name

@@ -213,7 +213,7 @@ def examples(*views):
         (("lead", "crossref"), {"lead": 1.0}, "distill"),
     ],
 )
-def test_auto_distills_where_no_person_chose_a_positive(params_with, views, shares, loss):
+def test_auto_distills_where_people_chose_no_positives(params_with, views, shares, loss):
     params = params_with().triplets
     given = params.model_copy(update={"views": params.views.model_copy(update=dict.fromkeys(VIEWS, 0.0) | shares)})
     assert resolve_loss("auto", examples(*views), given) == loss

@@ -1,4 +1,4 @@
-"""A fused encoder gives what the library's layers give, forward and backward, and is not used where it cannot."""
+"""A fused encoder gives what the library's layers give, forward and backward, and is used only where it applies."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A run that was killed, or found the disk full, continues where it was and ends with the same bits."""
+"""A run that was killed, or found the disk full, continues from its last checkpoint and ends with the same bits."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(short_run, kill
     assert same(short_run(**settings), whole)
 
 
-def test_the_key_tells_runs_apart_by_settings_data_and_code(tmp_path, monkeypatch):
+def test_the_key_of_a_run_depends_on_settings_data_and_code(tmp_path, monkeypatch):
     data = tmp_path / "data"
     data.mkdir()
     (data / "examples").write_text("one")

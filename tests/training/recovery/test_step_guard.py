@@ -1,4 +1,4 @@
-"""Every fault is made to happen, and the run recovers, with the same result where that is possible."""
+"""Every fault is provoked, and the run recovers, with the same result where possible."""
 
 import json
 import logging
@@ -151,7 +151,7 @@ def test_failures_that_are_apart_do_not_add_up(short_run, spoiled):
 
 @pytest.fixture
 def scaled(monkeypatch):
-    """Train with a GradScaler whose scale is too large at first; return what its schedule did."""
+    """Train with a GradScaler whose scale is too large at first; return whether each step was skipped, and its schedule step."""
 
     def install(**settings):
         seen = []
@@ -257,7 +257,7 @@ def test_where_nothing_fits_the_run_ends_with_the_arithmetic(short_run, tmp_path
     assert last["activations_per_token"] > 0
 
 
-def test_where_the_cpu_has_no_room_either_the_run_still_ends_with_a_message(short_run):
+def test_if_the_cpu_is_out_of_memory_too_the_run_still_ends_with_a_message(short_run):
     with pytest.raises(UserError, match=r"out of memory.*the CPU could not measure.*smaller model\.base"):
         short_run(micro_batch_tokens=1, touch=limited(0))
 
