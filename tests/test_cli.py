@@ -127,12 +127,12 @@ def test_results_of_pseudo_queries_are_labeled_and_prove_nothing(written):
     assert "Verdict: unproven, keep your base model." in output
 
 
-def test_results_say_what_was_chosen_on_dev(written):
+def test_results_print_what_was_chosen_on_dev(written):
     output = " ".join(run(written()).output.split())
     assert "strength 0.75; zscore with dense weight 0.5 for base + BM25, rrf with dense weight 0.9 for" in output
 
 
-def test_results_say_how_to_search(written):
+def test_results_print_how_to_search(written):
     output = " ".join(run(written()).output.split())
     assert "Search with tuned + BM25, rrf with dense weight 0.9: mrr@10 rises by 0.600." in output
     assert "Rerank the best 50 with weight 0.2: mrr@10 rises by 0.700." in output
@@ -181,7 +181,7 @@ def test_export_takes_the_profile_of_the_embedder_by_default(prepared, tmp_path,
 
 
 @pytest.mark.parametrize("arguments", [["out.xlsx"], ["out.csv", "--source", "nowhere"], ["."]])
-def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkeypatch, arguments):
+def test_export_that_fails_is_one_message_and_exit_code_one(prepared, monkeypatch, arguments):
     monkeypatch.chdir(prepared)
     found = exported(*arguments)
     assert found.exit_code == 1
@@ -190,7 +190,7 @@ def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkey
     assert "Traceback" not in found.output
 
 
-def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
+def test_triplets_fill_one_screen_and_end_with_how_to_see_more(tmp_path):
     one = {"strategy": "s", "view": "v", "category": "c", "positive_similarity": 0.9, "negative_similarity": 0.5}
     rows = [
         one | {"profile": profile, "tier": tier, "anchor": f"{tier} {number}", "positive": "p", "negative": "n"}

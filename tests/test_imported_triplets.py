@@ -40,7 +40,7 @@ def test_imported_triplets_get_their_share_and_bring_their_negatives(staged, tmp
     assert "imported 8" in lines[-1]
 
 
-def test_imported_file_that_is_not_there_stops_the_stage(staging_fails):
+def test_missing_imported_file_stops_the_stage(staging_fails):
     said = staging_fails(two_categories(), imported="nowhere.csv", views=shares(lead=0.75, imported=0.25))
     assert "triplets.imported: nowhere.csv does not exist" in said
 

@@ -67,7 +67,7 @@ def leaves(value) -> int:
 def test_the_file_shows_only_what_people_change():
     shown = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert leaves(shown) <= MOST_KEYS
-    assert list(shown) == list(Params.model_fields)  # DVC stops where a section that it tracks is missing
+    assert list(shown) == list(Params.model_fields)  # DVC fails if a section that it tracks is missing
 
 
 def sections():

@@ -83,7 +83,7 @@ def test_the_base_model_is_published_unproven_however_good_the_metrics(project, 
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "tuned")
     (project / "params.yaml").write_text(before, encoding="utf-8")
 
-    better["kinds"] = "crossref"  # the same figures on queries that people wrote do promote
+    better["kinds"] = "crossref"  # the same metrics on queries that people wrote do promote
     better.to_csv(path, index=False)
     promote.main([*PROMOTE.split(), "models/other"])
     assert read(project, "verdict.json")["verdict"] == "promoted"

@@ -53,7 +53,7 @@ def test_questions_come_from_standard_input_in_bulk(search, arguments):
     assert records[0]["hits"][0]["snippet"].keys() == {"text", "matches"}
 
 
-def test_a_category_is_kept_to(search):
+def test_search_is_restricted_to_a_category(search):
     (record,) = map(json.loads, search("--json", "--category", "fft", "mask").stdout.splitlines())
     assert {hit["category"] for hit in record["hits"]} == {"fft"}
 

@@ -26,7 +26,7 @@ PATHS = {
     "checkpoints": ".checkpoints/round0",
 }
 STAGE = ["-m", "stages.train", *(part for name, path in PATHS.items() for part in (f"--{name}", path))]
-# accelerate's own launcher asks for GPUs or MPI.
+# accelerate's own launcher needs GPUs or MPI.
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 

@@ -170,7 +170,7 @@ def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(drawn_schedule)
     assert max(times.values()) <= 3
 
 
-def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(drawn_schedule):
+def test_rows_missing_for_lack_of_a_tier_are_filled_up(drawn_schedule):
     lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
     rows = all_rows(drawn_schedule(lacking))
     assert len(rows) == BATCHES * SIZE
@@ -182,7 +182,7 @@ def test_examples_without_a_negative_stop_the_run_with_a_reason(drawn_schedule):
         drawn_schedule(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 
-def test_what_follows_a_decision_is_unknown_until_it_is_made(drawn_schedule):
+def test_batches_after_a_decision_are_unknown_until_it_is_made(drawn_schedule):
     made = drawn_schedule()
     made.decide_at([6, 15])
     assert made.known() == 6

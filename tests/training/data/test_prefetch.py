@@ -157,14 +157,14 @@ def test_an_error_in_the_loop_ends_the_threads_once_the_loader_is_closed(schedul
     assert loader.ready == 0
 
 
-def test_an_iterator_that_is_dropped_ends_its_threads(schedule):
+def test_a_deleted_iterator_ends_its_threads(schedule):
     batches = iter(BatchLoader(schedule, Collate(), lambda: 0, 4))
     next(batches)
     assert threading.active_count() > 1
     batches.close()
 
 
-def test_what_was_begun_before_ends_with_the_next_loop(schedule):
+def test_the_threads_of_the_previous_loop_end_with_the_next(schedule):
     loader = BatchLoader(schedule, Collate(), lambda: 0, 4)
     first = iter(loader)
     next(first)

@@ -137,12 +137,12 @@ def test_quantization_that_gives_nan_loads_the_full_base_with_a_warning(settings
     assert "train.load_in: 4bit does not work here (" in caplog.text
 
 
-def test_quantized_weights_cannot_train_and_the_params_say_so(write_params, tmp_path):
+def test_quantized_weights_cannot_train_and_the_params_are_refused(write_params, tmp_path):
     with pytest.raises(UserError, match=r"train: load_in: 4bit freezes the base model.* set method: lora"):
         load_params(write_params(tmp_path, **{"train.load_in": "4bit", "train.method": "full"}))
 
 
-def test_attention_that_is_asked_for_is_taken(ready, caplog):
+def test_the_configured_attention_is_used(ready, caplog):
     model = ready(attention="sdpa")
     assert model[0].model.config._attn_implementation == "sdpa"
     assert close(gradients(model), gradients(ready(attention="eager")))

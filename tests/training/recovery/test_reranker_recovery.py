@@ -61,7 +61,7 @@ def test_a_smaller_adapter_keeps_what_the_head_has_learned(short_lists):
             if not torch.is_grad_enabled():
                 return
             calls.append(given)
-            if len(calls) in {33, 34, 35}:  # the third step, and that step again with all activations given up
+            if len(calls) in {33, 34, 35}:  # the third step, and that step again with gradient checkpointing
                 head = model[0].model.base_model.model.classifier.modules_to_save["default"].weight
                 heads.append(head.detach().clone())
             if len(calls) in {33, 34}:
