@@ -55,7 +55,7 @@ def test_int8_takes_a_quarter_and_finds_what_float32_finds(project):
     assert 32 <= found["bytes_per_chunk"]["vectors"] < 36  # the file's header counts with a few hundred chunks
     for split in ("dev", "test"):
         measured = found["measures"][split]
-        assert measured["index"]["recall@10"] >= 0.9  # of 32 dimensions; the benchmark has the real figure
+        assert measured["index"]["recall@10"] >= 0.9  # of 32 dimensions; the benchmark has the real value
         assert measured["index"]["mrr@10"] == pytest.approx(measured["float32"]["mrr@10"], abs=0.05)
 
 

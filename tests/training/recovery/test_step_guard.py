@@ -223,7 +223,7 @@ def test_out_of_memory_halves_the_micro_batches_and_the_step_is_what_it_would_ha
 
 def test_the_repeated_step_draws_the_same_random_numbers(short_run):
     assert same(short_run(**DROPOUT), short_run(**DROPOUT, touch=limited(0, times=0)))
-    # Gradient checkpointing changes nothing but memory: a run that switches to it equals the run in small micro-batches.
+    # Gradient checkpointing changes only the memory: a run that switches to it equals one in small micro-batches.
     undisturbed = short_run(**DROPOUT, micro_batch_tokens=1)
     run = short_run(**DROPOUT, micro_batch_tokens=1, touch=limited(0, times=1))
     assert run.trained.incidents.out_of_memory == 1
