@@ -1,1 +1,1 @@
-"""One script for each claim of speed or quality; each prints a table and, last, one line of JSON."""
+"""One script for each claim about speed or quality; each prints a table and, as its last line, JSON."""

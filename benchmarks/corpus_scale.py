@@ -2,14 +2,14 @@
 
 ``python -m benchmarks.corpus_scale [--quick] [--sizes 10000 100000 1000000]``
 
-Both run as stages, in processes of their own, on JSON Lines that are made here: chunks of 60 to 140 words drawn by
-Zipf's law, in files of twenty, in three categories. 15 % of the chunks are copies of another one in which so many
-words were changed that the Jaccard similarity of word 3-grams is still 0.8; 5 % are look-alikes of which it is less.
-One file holds 0.5 % of the corpus, all copies of one text, and another as many look-alikes of one text, which is what
-makes comparing all pairs of a bucket quadratic. Every tenth chunk has a question.
+Both stages run in their own processes on synthetic JSON Lines: chunks of 60 to 140 words sampled by Zipf's law, in
+files of twenty, in three categories. 15 % of the chunks are copies of another chunk with a few words changed, so that
+the Jaccard similarity of word 3-grams is at least 0.8; 5 % are look-alikes, with a similarity below 0.8. One file has
+0.5 % of the corpus, all copies of one text, and another has as many look-alikes of one text: with such families,
+comparing all pairs of a bucket takes quadratic time. Every tenth chunk has a question.
 
-Cost per chunk leaves out the start of Python, timed as ``import stages.<stage>``. Peak memory is the larger one of the
-two stages. Recall is the share of copies in the cluster of their original; precision the share of pairs in a cluster
+Cost per chunk excludes Python's startup, timed as ``import stages.<stage>``. Peak memory is the maximum of the two
+stages. Recall is the share of copies in the cluster of their original; precision is the share of pairs within clusters
 that were planted.
 """
 
@@ -29,9 +29,9 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 _SEED = 7
-_FILE, _BLOCK = 20, 100  # chunks in a file; chunks among which copies are made
+_FILE, _BLOCK = 20, 100  # chunks in a file; chunks within which copies and originals are chosen
 _VOCABULARY = 200_000
-_LOOK_ALIKE = 16  # place in a file; those after it are copies
+_LOOK_ALIKE = 16  # position in a file; chunks after it are copies
 _STAGES = {
     "ingest": "--chunks data/chunks --metrics metrics/ingest.json",
     "split": "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json",
@@ -39,7 +39,7 @@ _STAGES = {
 
 
 def vocabulary() -> np.ndarray:
-    """Return distinct words of two to four syllables, the frequent ones first."""
+    """Return distinct words of two to four syllables, the most frequent first."""
     random = np.random.default_rng(_SEED)
     syllables = np.array([a + b for a in "bcdfghklmnprstvz" for b in "aeiou"])
     words: dict[str, None] = {}
@@ -49,18 +49,18 @@ def vocabulary() -> np.ndarray:
     return np.array(list(words)[:_VOCABULARY], dtype=object)
 
 
-class Maker:
-    """Makes each chunk from its number alone, so that a copy can be made without keeping the original."""
+class SyntheticCorpus:
+    """Generates each chunk from its row alone, so that a copy needs no stored original."""
 
     def __init__(self, size: int) -> None:
-        """Make a corpus of ``size`` chunks."""
+        """Define a corpus of ``size`` chunks."""
         self.size = size
-        self.family = size // 200  # chunks of each of the two large families, the last of the corpus
+        self.family = size // 200  # chunks of each of the two large families, which are the last chunks of the corpus
         self._words = vocabulary()
         self._weights = np.cumsum(1 / np.arange(1, _VOCABULARY + 1))
 
     def original(self, row: int) -> int:
-        """Return the chunk that this one was made from, itself for one that was made anew."""
+        """Return the row of the chunk that this one is derived from; its own row if it is an original."""
         if row >= self.size - 2 * self.family:
             return self.size - self.family * (2 if row < self.size - self.family else 1)
         if row % _FILE < _LOOK_ALIKE:
@@ -69,8 +69,8 @@ class Maker:
         block = row - row % _BLOCK
         return int(block + random.integers(_BLOCK // _FILE) * _FILE + random.integers(_LOOK_ALIKE))
 
-    def copied(self, row: int) -> bool:
-        """Tell near-duplicates of the original from look-alikes."""
+    def is_copy(self, row: int) -> bool:
+        """Return whether a derived chunk is a near-duplicate of its original, not a look-alike."""
         if row >= self.size - 2 * self.family:
             return row < self.size - self.family
         return row % _FILE > _LOOK_ALIKE
@@ -80,20 +80,20 @@ class Maker:
         original = self.original(row)
         random = np.random.default_rng([_SEED, original])
         length = int(random.integers(60, 141))
-        places = np.searchsorted(self._weights, random.random(length) * self._weights[-1])
-        words = self._words[np.minimum(places, _VOCABULARY - 1)].tolist()
+        ranks = np.searchsorted(self._weights, random.random(length) * self._weights[-1])
+        words = self._words[np.minimum(ranks, _VOCABULARY - 1)].tolist()
         if row == original:
             return words
         random = np.random.default_rng([_SEED, row, 2])
-        # A word changed takes three of the shingles away and brings three others; places are four apart.
+        # A changed word replaces three of the shingles; positions are four apart, so that no shingle is counted twice.
         shingles = length - 2
-        changed = int(random.integers(shingles // 27 + 1)) if self.copied(row) else shingles // 24 + 1
-        for place in random.choice(length // 4 - 1, changed, replace=False):
-            words[4 * place + 2] = f"{self._words[random.integers(_VOCABULARY)]}{row}"
+        changed = int(random.integers(shingles // 27 + 1)) if self.is_copy(row) else shingles // 24 + 1
+        for position in random.choice(length // 4 - 1, changed, replace=False):
+            words[4 * position + 2] = f"{self._words[random.integers(_VOCABULARY)]}{row}"
         return words
 
     def records(self) -> Iterator[dict[str, object]]:
-        """Yield every chunk as a user's record."""
+        """Yield every chunk as a record of a user's file."""
         for row in range(self.size):
             words, file = self.text(row), min(row, self.size - 2 * self.family) // _FILE
             if row >= self.size - self.family:
@@ -108,30 +108,30 @@ class Maker:
             }
 
 
-def make(folder: Path, maker: Maker) -> None:
-    """Write a project: the corpus, questions about it in BEIR's format, and params."""
-    asked = folder / "asked"
-    (asked / "qrels").mkdir(parents=True)
+def write_project(folder: Path, corpus: SyntheticCorpus) -> None:
+    """Write a project: the corpus, questions about it in BEIR format, and params."""
+    beir = folder / "beir"
+    (beir / "qrels").mkdir(parents=True)
     with (
-        (folder / "corpus.jsonl").open("w", encoding="utf-8") as corpus,
-        (asked / "queries.jsonl").open("w", encoding="utf-8") as queries,
-        (asked / "qrels" / "all.tsv").open("w", encoding="utf-8") as qrels,
+        (folder / "corpus.jsonl").open("w", encoding="utf-8") as chunks,
+        (beir / "queries.jsonl").open("w", encoding="utf-8") as queries,
+        (beir / "qrels" / "all.tsv").open("w", encoding="utf-8") as qrels,
     ):
         qrels.write("query-id\tcorpus-id\tscore\n")
-        for row, record in enumerate(maker.records()):
-            corpus.write(json.dumps(record) + "\n")
+        for row, record in enumerate(corpus.records()):
+            chunks.write(json.dumps(record) + "\n")
             if row % 10 == 0:
                 words = str(record["content"]).split()[5:12]
                 queries.write(json.dumps({"_id": str(row), "text": " ".join(words)}) + "\n")
                 qrels.write(f"{row}\tc{row}\t1\n")
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     params["ingest"]["sources"] = [{"path": "corpus.jsonl"}]
-    params["split"] |= {"queries": "asked", "group_titles": False}
+    params["split"] |= {"queries": "beir", "group_titles": False}
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
 
 
-def timed(command: list[str], folder: Path) -> tuple[float, float]:
-    """Run a command; return seconds, and the peak memory of its process in GB."""
+def run_timed(command: list[str], folder: Path) -> tuple[float, float]:
+    """Run a command; return its wall time in seconds and its peak memory in GB."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
@@ -142,17 +142,17 @@ def timed(command: list[str], folder: Path) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9
 
 
-def found(folder: Path, maker: Maker) -> tuple[float, float]:
+def recall_and_precision(folder: Path, corpus: SyntheticCorpus) -> tuple[float, float]:
     """Return recall and precision of the planted near-duplicates."""
     table = pq.read_table(folder / "data/corpus/chunks.parquet", columns=["chunk_id", "cluster_id"])
     rows = np.array([int(one[1:]) for one in table["chunk_id"].to_pylist()])
-    cluster = np.empty(maker.size, dtype=np.int64)
+    cluster = np.empty(corpus.size, dtype=np.int64)
     cluster[rows] = table["cluster_id"].to_numpy()
-    copied = np.array([maker.copied(row) for row in range(maker.size)])
-    original = np.array([maker.original(row) if copied[row] else row for row in range(maker.size)])
-    planted = np.flatnonzero(original != np.arange(maker.size))
+    is_copy = np.array([corpus.is_copy(row) for row in range(corpus.size)])
+    original = np.array([corpus.original(row) if is_copy[row] else row for row in range(corpus.size)])
+    planted = np.flatnonzero(original != np.arange(corpus.size))
     recall = (cluster[planted] == cluster[original[planted]]).mean()
-    return float(recall), _pairs(cluster * maker.size + original) / _pairs(cluster)
+    return float(recall), _pairs(cluster * corpus.size + original) / _pairs(cluster)
 
 
 def _pairs(groups: np.ndarray) -> int:
@@ -161,27 +161,27 @@ def _pairs(groups: np.ndarray) -> int:
 
 
 def measure(size: int) -> dict[str, float]:
-    """Make a corpus, run both stages, and look at what they found."""
-    maker = Maker(size)
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder, maker)
+    """Write a corpus, run both stages on it, and return their cost and the quality of the clusters."""
+    corpus = SyntheticCorpus(size)
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        write_project(folder, corpus)
         row: dict[str, float] = {"chunks": size, "corpus_gb": (folder / "corpus.jsonl").stat().st_size / 1e9}
         for stage, paths in _STAGES.items():
-            started, _ = timed([sys.executable, "-c", f"import stages.{stage}"], folder)
-            row[f"{stage}_s"], row[f"{stage}_gb"] = timed(
+            startup, _ = run_timed([sys.executable, "-c", f"import stages.{stage}"], folder)
+            row[f"{stage}_s"], row[f"{stage}_gb"] = run_timed(
                 [sys.executable, "-m", f"stages.{stage}", *paths.split()], folder
             )
-            row[f"{stage}_ms_per_chunk"] = 1000 * (row[f"{stage}_s"] - started) / size
-        row["recall"], row["precision"] = found(folder, maker)
+            row[f"{stage}_ms_per_chunk"] = 1000 * (row[f"{stage}_s"] - startup) / size
+        row["recall"], row["precision"] = recall_and_precision(folder, corpus)
     return row
 
 
 def main() -> None:
     """Measure each size; print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--quick", action="store_true", help="10 k and 30 k chunks")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="chunks")
+    parser.add_argument("--quick", action="store_true", help="10 k and 30 k chunks only")
     args = parser.parse_args()
     if any(size % 10_000 for size in args.sizes):
         parser.error("sizes: expected multiples of 10000, so that the two large families fill whole files")

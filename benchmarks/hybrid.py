@@ -1,9 +1,9 @@
-"""What code-aware terms and each fusion are worth: BM25, the base model and their hybrid on dev queries.
+"""Effect of code-aware terms and of each fusion: BM25, the base model and their hybrid on dev queries.
 
-``python -m benchmarks.hybrid [--corpus data/corpus] [--quick]``; quick asks BM25 alone. Four ways to take terms from
-text: plain words, identifiers whole, identifiers by their parts, both (what Triptych does). They are compared on the
-dev queries, and on names: each dev chunk that is called by several words in one (``set_index``, ``DataFrame``) is asked
-for by its name and by the words of it. Test queries are not read.
+``python -m benchmarks.hybrid [--corpus data/corpus] [--quick]``; ``--quick`` runs BM25 only. Compares four
+tokenizations: plain words, whole identifiers, parts of identifiers, both (the one that Triptych uses). They run on the
+dev queries, and on names: for each dev chunk with a compound name (``set_index``, ``DataFrame``), one query is the name
+and one is its words. Test queries are not read.
 """
 
 import argparse
@@ -52,41 +52,46 @@ _TERMS: dict[str, Callable[[str], list[str]]] = {
 
 
 def _names(chunks: list[Chunk]) -> list[tuple[str, str, str]]:
-    """Return id, name and the words of the name of each dev chunk that is called by several words in one."""
-    called = [(one.chunk_id, one.title.rsplit(".", 1)[-1]) for one in chunks if one.split == "dev"]
-    split = [(chunk_id, name, " ".join(_parts(name))) for chunk_id, name in called if " " not in name]
+    """Return chunk id, name and the words of the name, for each dev chunk with a compound name."""
+    names = [(one.chunk_id, one.title.rsplit(".", 1)[-1]) for one in chunks if one.split == "dev"]
+    split = [(chunk_id, name, " ".join(_parts(name))) for chunk_id, name in names if " " not in name]
     return [one for one in split if " " in one[2]]
 
 
-def _found(index: LexicalIndex, asked: list[tuple[str, str]], title: dict[str, str]) -> float:
-    """Return mrr@10 of names: any chunk of the same name is right (numpy.max, DataFrame.max)."""
-    queries = [Query(str(row), text, "", "") for row, (_, text) in enumerate(asked)]
+def _mrr_of_names(index: LexicalIndex, names: list[tuple[str, str]], title: dict[str, str]) -> float:
+    """Return mrr@10 of pairs of chunk id and query; any chunk of the same name is relevant.
+
+    ``numpy.max`` and ``DataFrame.max`` have the same name.
+    """
+    queries = [Query(str(row), text, "", "") for row, (_, text) in enumerate(names)]
     last = {one: name.rsplit(".", 1)[-1] for one, name in title.items()}
-    hits = lexical_run(index, queries, 10)
-    right = [[last[one] == last[chunk_id] for one in hits[str(row)]] for row, (chunk_id, _) in enumerate(asked)]
-    return float(np.mean([1 / (found.index(True) + 1) if any(found) else 0.0 for found in right]))
+    run = lexical_run(index, queries, 10)
+    relevant = [[last[one] == last[chunk_id] for one in run[str(row)]] for row, (chunk_id, _) in enumerate(names)]
+    return float(np.mean([1 / (hits.index(True) + 1) if any(hits) else 0.0 for hits in relevant]))
 
 
 def main() -> None:
-    """Print a row for each way to take terms, and the fusions of base and BM25."""
+    """Print a row for each tokenization, with the fusions of base and BM25."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("data/corpus"))
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="BM25 only")
     args = parser.parse_args()
     params = load_params()
     chunks, dev = read_chunks(args.corpus / "chunks.parquet"), read_qrels(args.corpus / "qrels" / "dev.tsv")
-    known = read_queries(args.corpus)
-    queries, depth = [known[one] for one in dev], params.evaluate.depth
+    all_queries = read_queries(args.corpus)
+    queries, depth = [all_queries[one] for one in dev], params.evaluate.depth
     ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
     documents = {one.chunk_id: one.document_id for one in chunks}
     clusters = np.array([documents[min(judged)] for judged in dev.values()])
     names, title = _names(chunks), {one.chunk_id: one.title for one in chunks}
-    measure = partial(mean_metric, "mrr@10")
+    metric = partial(mean_metric, "mrr@10")
 
     def gain(run: dict[str, dict[str, float]], other: dict[str, dict[str, float]]) -> str:
         ours, theirs = (np.array([per_query(dev, one)["mrr@10"][query] for query in dev]) for one in (run, other))
-        found = paired_bootstrap(ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, params.evaluate.seed)
-        return f"{found.difference:+.3f} [{found.low:.3f}, {found.high:.3f}]"
+        interval = paired_bootstrap(
+            ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, params.evaluate.seed
+        )
+        return f"{interval.difference:+.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
     dense = None
     if not args.quick:
@@ -96,22 +101,22 @@ def main() -> None:
         with TemporaryDirectory() as vectors:
             retriever = Retriever(model, ids, passages, params.train.precision, Path(vectors), "base")
         dense = retriever.run(queries, depth)
-        print(f"base: mrr@10 {measure(dev, dense):.3f} on {len(dev)} dev queries")
+        print(f"base: mrr@10 {metric(dev, dense):.3f} on {len(dev)} dev queries")
     fusions = [Fusion(method, weight) for method in ("zscore", "rrf") for weight in params.evaluate.dense_weights]
     table: dict[str, dict[str, object]] = {}
     for name, terms in _TERMS.items():
         lexical.terms = terms
         index = LexicalIndex(ids, passages)
-        words = lexical_run(index, queries, depth)
+        bm25 = lexical_run(index, queries, depth)
         row: dict[str, object] = {
-            "bm25": measure(dev, words),
-            "names": _found(index, [(one, whole) for one, whole, _ in names], title),
-            "words of names": _found(index, [(one, parts) for one, _, parts in names], title),
+            "bm25": metric(dev, bm25),
+            "names": _mrr_of_names(index, [(one, whole) for one, whole, _ in names], title),
+            "words of names": _mrr_of_names(index, [(one, parts) for one, _, parts in names], title),
         }
         if dense is not None:
-            best, means = choose_fusion(dense, words, fusions, dev, measure)
+            best, means = choose_fusion(dense, bm25, fusions, dev, metric)
             row |= {str(one): mean for one, mean in means.items()} | {"best": asdict(best)}
-            halves = [Fusion(method, 0.5).fuse(dense, words, depth) for method in ("zscore", "rrf")]
+            halves = [Fusion(method, 0.5).fuse(dense, bm25, depth) for method in ("zscore", "rrf")]
             row |= {"zscore - base": gain(halves[0], dense), "zscore - rrf": gain(*halves)}
         table[name] = row
         print(

@@ -1,8 +1,8 @@
-"""What late interaction is worth on top of the hybrid, weight by weight, with intervals.
+"""Effect of late interaction on top of the hybrid, for each weight, with intervals.
 
-``python -m benchmarks.late [--embedder models/embedder] [--quick]`` after ``dvc repro split``. The base model knows
-none of the queries, so it is asked those of train and dev, with the fusion that is best on dev; a tuned embedder is
-asked those of dev alone. Test queries are not read.
+``python -m benchmarks.late [--embedder models/embedder] [--quick]`` after ``dvc repro split``. The base model was
+trained on none of the queries, so it is evaluated on those of train and dev, with the fusion that is best on dev; a
+tuned embedder is evaluated on dev only. Test queries are not read.
 """
 
 import argparse
@@ -28,24 +28,24 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run
 from triptych.retrieval.reranking import Reranking
 
-_MEASURE = "mrr@10"
+_METRIC = "mrr@10"
 
 
 def main() -> None:
     """Print a row for each split and weight, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("data/corpus"))
-    parser.add_argument("--embedder", type=Path, help="a tuned one; else the base model")
-    parser.add_argument("--quick", action="store_true", help="dev queries alone")
+    parser.add_argument("--embedder", type=Path, help="a tuned embedder; default: the base model")
+    parser.add_argument("--quick", action="store_true", help="dev queries only")
     args = parser.parse_args()
     params = load_params()
-    chunks, known = read_chunks(args.corpus / "chunks.parquet"), read_queries(args.corpus)
+    chunks, all_queries = read_chunks(args.corpus / "chunks.parquet"), read_queries(args.corpus)
     splits = ["dev"] if args.embedder or args.quick else ["dev", "train"]
     qrels = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in splits}
-    queries = [known[one] for judged in qrels.values() for one in judged]
+    queries = [all_queries[one] for judged in qrels.values() for one in judged]
     ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
     documents = {one.chunk_id: one.document_id for one in chunks}
-    depth, measure = params.evaluate.depth, partial(mean_metric, _MEASURE)
+    depth, metric = params.evaluate.depth, partial(mean_metric, _METRIC)
 
     model = load_saved(args.embedder) if args.embedder else load_with_prompts(params.model)
     if isinstance(params.tokenize.max_length, int):
@@ -58,31 +58,30 @@ def main() -> None:
     query_store = tokenized(model, [query.text for query in queries], "query")
     precision = resolve_precision(params.train.precision, device())
     query_tokens = encode_tokens(model, query_store, np.arange(len(queries)), precision, "late: queries")
-    questions = {query.query_id: query_tokens.vectors([row]) for row, query in enumerate(queries)}
-    words = lexical_run(LexicalIndex(ids, passages), queries, depth)
+    query_vectors = {query.query_id: query_tokens.vectors([row]) for row, query in enumerate(queries)}
+    bm25 = lexical_run(LexicalIndex(ids, passages), queries, depth)
     fusions = [Fusion(method, weight) for method in params.evaluate.fusions for weight in params.evaluate.dense_weights]
 
     def only(run: Run, split: str) -> Run:
         return {query: run[query] for query in qrels[split]}
 
-    fusion, _ = choose_fusion(only(dense, "dev"), only(words, "dev"), fusions, qrels["dev"], measure)
-    first = fusion.fuse(dense, words, depth)
+    fusion, _ = choose_fusion(only(dense, "dev"), only(bm25, "dev"), fusions, qrels["dev"], metric)
+    first = fusion.fuse(dense, bm25, depth)
     deepest = max(params.evaluate.rerank_depths)
-    scores = late_scores(first, questions, tokens, {chunk: row for row, chunk in enumerate(ids)}, deepest)
+    scores = late_scores(first, query_vectors, tokens, {chunk: row for row, chunk in enumerate(ids)}, deepest)
     rows = []
     for split, judged in qrels.items():
-        before = per_query(judged, only(first, split))[_MEASURE]
+        before = per_query(judged, only(first, split))[_METRIC]
         clusters = np.array([documents[min(answers)] for answers in judged.values()])
-        plain = measure(judged, only(dense, split))
-        print(f"{split}, {len(judged)} queries: alone {plain:.3f}, {fusion} {np.mean(list(before.values())):.3f}")
+        dense_mean = metric(judged, only(dense, split))
+        print(f"{split}, {len(judged)} queries: alone {dense_mean:.3f}, {fusion} {np.mean(list(before.values())):.3f}")
         for weight in filter(None, params.evaluate.late_weights):
-            after = per_query(judged, Reranking(deepest, weight).rerank(only(first, split), scores))[_MEASURE]
+            after = per_query(judged, Reranking(deepest, weight).rerank(only(first, split), scores))[_METRIC]
             ours, theirs = (np.array([values[query] for query in judged]) for values in (after, before))
-            found = paired_bootstrap(ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, 13)
-            print(
-                f"  weight {weight:g}: {ours.mean():.3f}, {found.difference:+.3f} [{found.low:.3f}, {found.high:.3f}]"
-            )
-            rows.append({"split": split, "weight": weight, _MEASURE: float(ours.mean()), "gain": found.difference})
+            interval = paired_bootstrap(ours, theirs, clusters, params.evaluate.bootstrap_samples, 0.95, 13)
+            gain = f"{interval.difference:+.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            print(f"  weight {weight:g}: {ours.mean():.3f}, {gain}")
+            rows.append({"split": split, "weight": weight, _METRIC: float(ours.mean()), "gain": interval.difference})
     print(json.dumps({"embedder": str(args.embedder or params.model.base), "fusion": str(fusion), "rows": rows}))
 
 

@@ -1,16 +1,16 @@
-"""Mining beside sentence-transformers' ``mine_hard_negatives``: time, memory, and false negatives that were planted.
+"""Mining compared with sentence-transformers' ``mine_hard_negatives``: time, memory, and planted false negatives.
 
 ``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 100000] [--repeats 2] [--quick]``
 
-Time and memory: both sides mine the same vectors (real ones of the project's texts, moved a little to make many) from
-the same files, exactly, by the same rules: 50 candidates, at most 0.8 of the positive, the 4 closest. The peer's model
-is one that reads the file where it should encode, so that neither side's time holds encoding. Each runs in a process of
-its own, in turn, and has sentence-transformers and torch imported before the clock starts, as both products have.
-Memory is the peak of the whole process, and what mining added to what the imports held.
+Time and memory: both sides mine the same vectors (those of the project's texts, multiplied by adding noise) from the
+same files with exact search and the same rules: 50 candidates, scores of at most 0.8 of the positive's, the 4 closest.
+The peer's model reads its vectors from a file, so that neither side's time includes encoding. The sides alternate, each
+in its own process, with sentence-transformers and torch imported before the clock starts. Memory is the peak of the
+whole process, and how much mining added to the peak after the imports.
 
-Planted: near-copies and paraphrases of positives go into the train split under other titles and files. Counted are
-those that end up as negatives of the anchors whose positive they repeat: the nearest without a filter, the peer with
-the settings its documentation recommends, and stage ``mine`` with those of params.yaml.
+Planted: near-copies and paraphrases of positives are added to the train split under other titles and files. The share
+of them that become negatives of an anchor whose positive they repeat is reported for the nearest neighbors without a
+filter, the peer with the settings that its documentation recommends, and stage ``mine`` with params.yaml.
 """
 
 import argparse
@@ -35,7 +35,7 @@ DEPTH, WANTED, MARGIN = 50, 4, 0.8
 
 
 def ours(folder: Path) -> np.ndarray:
-    """Mine with Triptych; return chunk rows, int64 of shape (anchors, wanted), -1 where there are fewer."""
+    """Mine with Triptych; return chunk rows, int64 of shape (anchors, wanted), padded with -1."""
     from triptych.corpus.records import Chunk
     from triptych.params.load import load_params
     from triptych.triplets.examples import Examples
@@ -54,9 +54,9 @@ def ours(folder: Path) -> np.ndarray:
         for row, text in enumerate((folder / "passages.txt").read_text(encoding="utf-8").split("\0"))
     ]
     examples = Examples(np.arange(number), positive, positive, zeros, zeros, ("one",), Pool.of([()] * number))
-    chosen = CandidateFilter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
-    found = neighbors(examples, MiningVectors(anchors, passages, np.arange(len(passages))), params)
-    pool = mine_hard_negatives(examples, found, chunks, chosen, WANTED)[0].pool
+    candidate_filter = CandidateFilter(Relations(chunks, []), PositivesByAnchor(examples.anchor, positive), params)
+    blocks = neighbors(examples, MiningVectors(anchors, passages, np.arange(len(passages))), params)
+    pool = mine_hard_negatives(examples, blocks, chunks, candidate_filter, WANTED)[0].pool
     rows = np.full((number, WANTED), -1)
     rows[pool.anchors, np.arange(len(pool.chunk)) - pool.offsets[pool.anchors]] = pool.chunk
     return rows
@@ -73,7 +73,7 @@ def theirs(folder: Path) -> np.ndarray:
     dataset = Dataset.from_dict({"anchor": anchors, "positive": [passages[row] for row in positive]})
     mined = mine_hard_negatives(
         dataset,
-        _model(folder),
+        _precomputed_model(folder),
         corpus=passages,
         range_max=DEPTH,
         relative_margin=1 - MARGIN,
@@ -82,22 +82,22 @@ def theirs(folder: Path) -> np.ndarray:
         output_format="labeled-list",
         verbose=False,
     )
-    row = {text: number for number, text in enumerate(passages)}
-    place = {text: number for number, text in enumerate(anchors)}
+    passage_row = {text: row for row, text in enumerate(passages)}
+    anchor_row = {text: row for row, text in enumerate(anchors)}
     rows = np.full((len(anchors), WANTED), -1)
     for anchor, texts in zip(mined["anchor"], mined["positive"], strict=True):
-        found = [row[text] for text in texts[1:]]
-        rows[place[anchor], : len(found)] = found
+        negatives = [passage_row[text] for text in texts[1:]]
+        rows[anchor_row[anchor], : len(negatives)] = negatives
     return rows
 
 
-def _model(folder: Path) -> Any:
-    """Return a model that knows the vectors."""
+def _precomputed_model(folder: Path) -> Any:
+    """Return a model that returns the vectors in a folder."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Normalize
 
-    class Given(SentenceTransformer):
-        """Gives the vectors that lie in a folder, in their order."""
+    class Precomputed(SentenceTransformer):
+        """Returns the stored vectors in their order, whatever the texts."""
 
         def encode_document(self, *_: Any, **__: Any) -> np.ndarray:
             return np.load(folder / "passages.npy")
@@ -108,41 +108,41 @@ def _model(folder: Path) -> Any:
         def get_embedding_dimension(self) -> int:
             return int(np.load(folder / "anchors.npy", mmap_mode="r").shape[1])
 
-    return Given(modules=[Normalize()], device="cpu")
+    return Precomputed(modules=[Normalize()], device="cpu")
 
 
 def make_vectors(base: Any, texts: list[str], chunks: int, anchors: int, folder: Path) -> None:
-    """Write vectors and texts of many chunks and anchors, as varied as the real ones they are made from."""
-    noise = np.random.default_rng(5)
+    """Write vectors and texts of many chunks and anchors: noisy copies of those of ``texts``."""
+    generator = np.random.default_rng(5)
     real = base.encode(texts, normalize_embeddings=True, show_progress_bar=False)
 
-    def moved(rows: np.ndarray, share: float) -> np.ndarray:
-        made = real[rows] + share * noise.standard_normal((len(rows), real.shape[1])).astype(np.float32) / 20
-        return (made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+    def noisy(rows: np.ndarray, share: float) -> np.ndarray:
+        vectors = real[rows] + share * generator.standard_normal((len(rows), real.shape[1])).astype(np.float32) / 20
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     source = np.arange(chunks) % len(texts)
-    passages, positive = moved(source, 1.0), np.sort(noise.permutation(chunks)[:anchors]).astype(np.int32)
-    asked = passages[positive] + 0.6 * moved(source[positive], 1.0)
+    passages, positive = noisy(source, 1.0), np.sort(generator.permutation(chunks)[:anchors]).astype(np.int32)
+    queries = passages[positive] + 0.6 * noisy(source[positive], 1.0)
     np.save(folder / "passages.npy", passages)
-    np.save(folder / "anchors.npy", asked / np.linalg.norm(asked, axis=1, keepdims=True))
+    np.save(folder / "anchors.npy", queries / np.linalg.norm(queries, axis=1, keepdims=True))
     np.save(folder / "positive.npy", positive)
     (folder / "passages.txt").write_text("\0".join(f"{texts[s]} {n}" for n, s in enumerate(source)), encoding="utf-8")
     (folder / "anchors.txt").write_text("\0".join(f"{texts[source[p]][:80]} ? {p}" for p in positive), encoding="utf-8")
 
 
 def timed(side: str, folder: Path) -> list[float]:
-    """Run one side in a process of its own; return seconds, its peak memory, and of that what mining added, in GiB."""
+    """Run one side in its own process; return seconds, its peak memory, and the memory that mining added, in GiB."""
     command = [sys.executable, "-m", "benchmarks.mining", "--side", side, "--folder", str(folder)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return [float(one) for one in done.stdout.splitlines()[-1].split()]
 
 
 def one_side(side: str, folder: Path) -> None:
-    """Mine, and print what `timed` reads."""
+    """Mine, and print the line that `timed` parses."""
     import datasets  # noqa: F401
     import sentence_transformers  # noqa: F401
 
-    def peak() -> float:  # getrusage would begin with what the parent held when it forked
+    def peak() -> float:  # getrusage would start with the parent's memory at the fork
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 2**20
 
@@ -154,21 +154,23 @@ def one_side(side: str, folder: Path) -> None:
 
 
 def race(base: Any, texts: list[str], chunks: int, anchors: int, repeats: int) -> dict[str, float]:
-    """Time both sides in turn; return ratios, ours to theirs."""
+    """Time both sides, alternating; return the ratios of ours to theirs."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         make_vectors(base, texts, chunks, anchors, folder)
-        found: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
+        runs: dict[str, list[list[float]]] = {"ours": [], "theirs": []}
         for _ in range(repeats):
-            for side, figures in found.items():
-                figures.append(timed(side, folder))
+            for side, of_side in runs.items():
+                of_side.append(timed(side, folder))
         same = (np.load(folder / "ours.npy") == np.load(folder / "theirs.npy")).all(axis=1).mean()
-    median = {side: [statistics.median(one) for one in zip(*figures, strict=True)] for side, figures in found.items()}
+    median = {side: [statistics.median(one) for one in zip(*of_side, strict=True)] for side, of_side in runs.items()}
     print(f"{chunks} chunks, {anchors} anchors | seconds | peak GiB | added GiB")
-    for side, figures_of in median.items():
-        print(" | ".join([side, *(f"{one:.2f}" for one in figures_of)]))
-    print(f"same ids in {same:.2%} of the rows", flush=True)
-    ratios = [mine / other for mine, other in zip(median["ours"], median["theirs"], strict=True)]
+    for side, values in median.items():
+        print(" | ".join([side, *(f"{one:.2f}" for one in values)]))
+    print(f"the same negatives for {same:.2%} of the anchors", flush=True)
+    ratios = [
+        our_median / their_median for our_median, their_median in zip(median["ours"], median["theirs"], strict=True)
+    ]
     names = ("ratio_time", "ratio_peak_memory", "ratio_added_memory")
     return dict(zip(names, ratios, strict=True)) | {"same_rows": float(same)}
 
@@ -186,120 +188,127 @@ _SYNONYMS = dict(pair.split("=") for pair in _PAIRS.split())
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
-def near_copy(text: str, dice: random.Random) -> str:
-    """Return the text with other words around it and one word in fifteen left out, as in a page of another version."""
-    kept = [word for word in text.split(" ") if dice.random() > 1 / 15]
-    return f"Added in version 2.{dice.randint(0, 9)}. {' '.join(kept)} See the release notes for what has changed."
+def near_copy(text: str, generator: random.Random) -> str:
+    """Return the text without one word in fifteen and with other words around it, like a page of another version."""
+    kept = [word for word in text.split(" ") if generator.random() > 1 / 15]
+    return f"Added in version 2.{generator.randint(0, 9)}. {' '.join(kept)} See the release notes for what has changed."
 
 
-def paraphrase(text: str, dice: random.Random) -> str:
+def paraphrase(text: str, generator: random.Random) -> str:
     """Return the text with its sentences in another order and common words replaced."""
     sentences = [one for one in _SENTENCE.split(text) if one.strip()]
-    cut = dice.randint(1, max(len(sentences) - 1, 1))
+    cut = generator.randint(1, max(len(sentences) - 1, 1))
     words = " ".join(sentences[cut:] + sentences[:cut]).split(" ")
     return " ".join(_SYNONYMS.get(word.lower().strip(".,"), word) for word in words)
 
 
-def plant(project: Path, place: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Write a project with planted chunks into ``place``; return chunk id → ids of its near-copy and paraphrase."""
+def plant(project: Path, out: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Write a project with planted chunks into ``out``; return chunk id → ids of its near-copy and paraphrase."""
     from triptych.corpus.duplicates.near_duplicates import cluster
-    from triptych.corpus.records import read_chunks, write_chunks
+    from triptych.corpus.records import Chunk, read_chunks, write_chunks
     from triptych.params.load import load_params
 
-    shutil.copytree(project / "data/corpus", place / "data/corpus")
+    shutil.copytree(project / "data/corpus", out / "data/corpus")
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
-    raw["triplets"] |= settings
-    (place / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    chunks = read_chunks(place / "data/corpus/chunks.parquet")
-    dice = random.Random(seed)
-    long = [one for one in chunks if one.split == "train" and len(_SENTENCE.split(one.content)) >= 2]
-    planted, made = {}, []
-    for turn, one in enumerate(dice.sample(long, number)):
+    raw.setdefault("triplets", {}).update(settings)
+    (out / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    chunks = read_chunks(out / "data/corpus/chunks.parquet")
+    generator = random.Random(seed)
+    candidates = [one for one in chunks if one.split == "train" and len(_SENTENCE.split(one.content)) >= 2]
+    planted: dict[str, tuple[str, str]] = {}
+    copies: list[Chunk] = []
+    for index, one in enumerate(generator.sample(candidates, number)):
         names = []
         for kind, change in (("copy", near_copy), ("paraphrase", paraphrase)):
-            name = f"planted-{kind}-{turn}"
-            made.append(
+            name = f"planted-{kind}-{index}"
+            copies.append(
                 replace(
                     one,
                     chunk_id=name,
                     filename=f"{name}.md",
                     header_path=("Notes", name),
                     title=f"Note {name}",
-                    content=change(one.content, dice),
-                    document_id=-2 - len(made),
+                    content=change(one.content, generator),
+                    document_id=-2 - len(copies),
                 )
             )
             names.append(name)
         planted[one.chunk_id] = (names[0], names[1])
-    chunks += made
-    similar = load_params(place / "params.yaml").split.near_duplicates
+    chunks += copies
+    similar = load_params(out / "params.yaml").split.near_duplicates
     near = cluster([[one.content for one in chunks]], similar).cluster
     chunks = [replace(one, cluster_id=int(group)) for one, group in zip(chunks, near, strict=True)]
-    write_chunks(place / "data/corpus/chunks.parquet", chunks)
+    write_chunks(out / "data/corpus/chunks.parquet", chunks)
     return planted
 
 
 def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Plant, mine three ways with the base model, and count what was planted among the negatives of its original."""
-    from benchmarks.recipes import make
+    """Plant, mine in three ways with the base model, and return the share of planted chunks that become negatives."""
+    from benchmarks.recipes import prepare_recipe
     from stages import mine
     from triptych.encoding.mining_vectors import vectors_for_mining
+    from triptych.ids import ChunkRows
     from triptych.models.loading import load_base
     from triptych.retrieval.dense import search
     from triptych.triplets.examples import read_examples, read_texts
 
     with tempfile.TemporaryDirectory() as scratch:
-        place, folder = Path(scratch) / "project", Path(scratch) / "made"
+        planted_project, folder = Path(scratch) / "project", Path(scratch) / "recipe"
         folder.mkdir()
-        planted = plant(project, place, number, seed, settings)
-        made = make(place, folder, [], False, ["dev"])
+        planted = plant(project, planted_project, number, seed, settings)
+        recipe = prepare_recipe(planted_project, folder, [], False, ["dev"])
         with chdir(folder), redirect_stdout(sys.stderr):
-            line = (
+            arguments = (
                 "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
                 " --round data/triplets/round0 --model models/base"
                 " --mined data/triplets/round1 --metrics mine.json --vectors data/vectors"
             )
-            mine.main(line.split())
-        examples = read_examples(folder / "data/triplets/round1/examples.parquet", "mine")
-        chunks, evaluator = made.evaluator.chunks, made.evaluator
-        rows = np.array([row for row, one in enumerate(chunks) if one.split == "train"])
-        base = load_base(made.params.model)
-        found = vectors_for_mining(
+            mine.main(arguments.split())
+        examples = read_examples(folder / "data/triplets/round1/examples.parquet")
+        chunks, evaluator = recipe.evaluator.chunks, recipe.evaluator
+        rows = ChunkRows(np.array([row for row, one in enumerate(chunks) if one.split == "train"]))
+        base = load_base(recipe.params.model)
+        vectors = vectors_for_mining(
             base, evaluator.store, examples, evaluator.passage_ids, rows, evaluator.precision, folder / "data/vectors"
         )
         texts = read_texts(folder / "data/triplets/texts")[1]
     row_of = {one.chunk_id: row for row, one in enumerate(chunks)}
     copies = {row_of[one]: {row_of[name] for name in names} for one, names in planted.items()}
-    asked = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))
-    positives = examples.positive_chunk[asked].tolist()
+    anchor_rows = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))
+    positives = examples.positive_chunk[anchor_rows].tolist()
 
-    hits = rows[search(found.anchors[asked], found.passages, WANTED + 1)[0]].tolist()
-    raw = [[one for one in near if one != own][:WANTED] for near, own in zip(hits, positives, strict=True)]
-    pools = [{one.chunk for one in examples.pool[int(one)]} for one in asked]
+    nearest = rows[search(vectors.anchors[anchor_rows], vectors.passages, WANTED + 1)[0]].tolist()
+    raw = [[one for one in near if one != own][:WANTED] for near, own in zip(nearest, positives, strict=True)]
+    pools = [{one.chunk for one in examples.pool[int(one)]} for one in anchor_rows]
     passages = [texts[evaluator.passage_ids[row]] for row in rows.tolist()]
-    anchors = [texts[one] for one in examples.anchor[asked].tolist()]
-    vector = dict(zip(passages, found.passages, strict=True)) | dict(zip(anchors, found.anchors[asked], strict=True))
-    own = [texts[evaluator.passage_ids[row]] for row in positives]
-    place_of = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
+    anchors = [texts[one] for one in examples.anchor[anchor_rows].tolist()]
+    vector_of = dict(zip(passages, vectors.passages, strict=True))
+    vector_of |= dict(zip(anchors, vectors.anchors[anchor_rows], strict=True))
+    positive_texts = [texts[evaluator.passage_ids[row]] for row in positives]
+    row_of_text = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
 
-    def share(taken: list[Any]) -> float:
-        return sum(len(copies[one] & set(some)) for one, some in zip(positives, taken, strict=True)) / 2 / len(asked)
+    def share(negatives: list[Any]) -> float:
+        hits = sum(len(copies[one] & set(chosen)) for one, chosen in zip(positives, negatives, strict=True))
+        return hits / 2 / len(anchor_rows)  # each original has two planted chunks
 
     result = {"planted_raw": share(raw), "planted_ours": share(pools)}
-    for name, margin in (("planted_peer", 0.05), ("planted_peer_at_our_margin", 1 - made.params.mine.relative_margin)):
-        mined = recommended(anchors, own, passages, vector, margin)
-        result[name] = share([[place_of[text] for text in mined.get(anchor, [])] for anchor in anchors])
+    for name, margin in (
+        ("planted_peer", 0.05),
+        ("planted_peer_at_our_margin", 1 - recipe.params.mine.relative_margin),
+    ):
+        mined = recommended(anchors, positive_texts, passages, vector_of, margin)
+        result[name] = share([[row_of_text[text] for text in mined.get(anchor, [])] for anchor in anchors])
     hard = np.bincount(examples.pool.anchors[examples.pool.tier == 2], minlength=len(examples))
-    filled = hard >= made.params.triplets.negatives_per_anchor
-    result |= {"rows_filled": float(filled.mean()), "rows_filled_of_originals": float(filled[asked].mean())}
-    print(f"{2 * number} planted chunks, {len(asked)} anchors of their originals, {len(rows)} train chunks")
+    filled = hard >= recipe.params.triplets.negatives_per_anchor
+    result |= {"rows_filled": float(filled.mean()), "rows_filled_of_originals": float(filled[anchor_rows].mean())}
+    print(f"{2 * number} planted chunks, {len(anchor_rows)} anchors of their originals, {len(rows)} train chunks")
     for name, value in result.items():
         print(f"{name} | {value:.2%}")
     return result
 
 
 def recommended(
-    anchors: list[str], positives: list[str], passages: list[str], vector: dict[str, np.ndarray], margin: float
+    anchors: list[str], positives: list[str], passages: list[str], vector_of: dict[str, np.ndarray], margin: float
 ) -> dict[str, list[str]]:
     """Mine with sentence-transformers' recommended settings; return anchor → negatives."""
     from datasets import Dataset
@@ -307,20 +316,20 @@ def recommended(
     from sentence_transformers.models import Normalize
     from sentence_transformers.util import mine_hard_negatives
 
-    class Known(SentenceTransformer):
-        """Gives vectors that are known by text."""
+    class Precomputed(SentenceTransformer):
+        """Returns the vector of each text."""
 
         def encode_document(self, texts: list[str], **_: Any) -> np.ndarray:
-            return np.stack([vector[text] for text in texts])
+            return np.stack([vector_of[text] for text in texts])
 
         encode_query = encode_document
 
         def get_embedding_dimension(self) -> int:
-            return len(vector[passages[0]])
+            return len(vector_of[passages[0]])
 
     mined = mine_hard_negatives(
         Dataset.from_dict({"anchor": anchors, "positive": positives}),
-        Known(modules=[Normalize()], device="cpu"),
+        Precomputed(modules=[Normalize()], device="cpu"),
         corpus=passages,
         relative_margin=margin,
         num_negatives=WANTED,
@@ -342,12 +351,12 @@ def main() -> None:
     """Print a table for each part, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--chunks", type=int, default=100_000)
-    parser.add_argument("--anchors", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--chunks", type=int, default=100_000, help="for time and memory")
+    parser.add_argument("--anchors", type=int, default=100_000, help="for time and memory")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each side")
     parser.add_argument("--planted", type=int, default=400, help="originals; each gets a near-copy and a paraphrase")
-    parser.add_argument("--seed", type=int, default=11, help="of what is planted")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, default=11, help="of the planted chunks")
+    parser.add_argument("--quick", action="store_true", help="20 k chunks, 4 k anchors, 100 originals, one repeat")
     parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -366,9 +375,9 @@ def main() -> None:
     chunks = read_chunks(args.project / "data/corpus/chunks.parquet")
     texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]
     base = load_base(load_params(args.project / "params.yaml").model)
-    figures = race(base, texts, args.chunks, args.anchors, args.repeats)
-    figures |= planted_test(args.project, args.planted, args.seed, settings)
-    print(json.dumps(figures))
+    results = race(base, texts, args.chunks, args.anchors, args.repeats)
+    results |= planted_test(args.project, args.planted, args.seed, settings)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A second corpus with questions that people wrote: Debian's documentation of Python and of Git.
+"""A second corpus with queries that people wrote: Debian's documentation of Python and of Git.
 
-``python -m benchmarks.second_corpus [build/second_corpus]`` fetches two packages (Debian or Ubuntu is needed) and
-makes ``<folder>/project``, in which the stages run as ``dvc.yaml`` says, with two categories. What people wrote about
-a page somewhere else is a query, the page the answer; see `benchmarks.second_queries`.
+``python -m benchmarks.second_corpus [build/second_corpus]`` downloads two packages (on Debian or Ubuntu) and
+writes ``<folder>/project``, where the stages run as in ``dvc.yaml``, with two categories. The queries are what people
+wrote about a page in another place, and the page is the answer; see `benchmarks.second_queries`.
 """
 
 import argparse
@@ -17,33 +17,35 @@ from typing import Any
 import yaml
 
 from benchmarks.second_queries import (
-    described,
+    command_summaries,
     docstrings,
+    filter_queries,
     index_entries,
     option_help,
     parsed,
     synopses,
-    weeded,
     words_of,
 )
 from triptych.artifacts import write_jsonl, write_text
 from triptych.corpus.pages.html import html_pages
 from triptych.corpus.records import write_qrels
 
-# Of the library enough chapters for a corpus on which two cores train in minutes; its page lists the modules of each.
+# Chapters of the library; few enough to train on two cores in minutes. The page of a chapter lists its modules.
 _PYTHON_FOLDERS = ("reference", "tutorial")
 _CHAPTERS = ("text", "datatypes", "functional", "filesys", "fileformats", "crypto")
-# Git's page lists the commands in groups. git-config repeats what the pages of the commands say about configuration.
+# Groups of commands on Git's main page. git-config repeats the configuration sections of the commands' pages.
 _GROUPS = ("Main porcelain commands", "Ancillary Commands")
 _GUIDES = ("gittutorial", "gittutorial-2", "giteveryday", "gitworkflows", "gitglossary", "gitfaq", "githooks")
-_WITHOUT = {"git-config.html"}
+_EXCLUDED = {"git-config.html"}
 _NAME = re.compile(r'<h2>NAME</h2>\s*<div class="sectionbody">.*?</div>', re.DOTALL)
 
 
 def main() -> None:
-    """Fetch the documentation and write the project."""
+    """Download the documentation and write the project."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("build/second_corpus"))
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=Path("build/second_corpus"), help="for packages and project"
+    )
     folder: Path = parser.parse_args().folder
     docs = fetch(folder) / "usr/share/doc"
     python, git = next(docs.glob("python3.*/html")), docs / "git-doc"
@@ -53,17 +55,17 @@ def main() -> None:
     summaries = copy_git(git, raw / "git")
     copy_python(python, raw / "python")
     pages = {name: html_pages(raw / name) for name in ("python", "git")}
-    found = {
+    queries_of = {
         "python": [
             *index_entries(python / "genindex-all.html", pages["python"]),
             *synopses(python / "py-modindex.html", pages["python"]),
             *docstrings(pages["python"]),
         ],
-        "git": [*described(summaries, pages["git"]), *option_help(pages["git"])],
+        "git": [*command_summaries(summaries, pages["git"]), *option_help(pages["git"])],
     }
     rows, qrels = [], dict[str, dict[str, int]]()
-    for category, queries in found.items():
-        kept, dropped = weeded(queries, pages)
+    for category, queries in queries_of.items():
+        kept, dropped = filter_queries(queries, pages)
         number: Counter[str] = Counter()
         for kind, text, chunk in kept:
             number[kind] += 1
@@ -76,7 +78,7 @@ def main() -> None:
 
 
 def fetch(folder: Path) -> Path:
-    """Download and unpack the two packages, unless they are there."""
+    """Download and unpack the two packages if they are missing; return the folder of their files."""
     unpacked = folder / "unpacked"
     if not unpacked.exists():
         packages, partial = folder / "packages", folder / "partial"
@@ -85,7 +87,7 @@ def fetch(folder: Path) -> Path:
         listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         dependency = re.search(r"Depends: (python3\.\d+-doc)", listing)
         if not dependency:
-            sys.exit("apt knows no python3-doc; run apt-get update, on Debian or Ubuntu")
+            sys.exit("apt does not know python3-doc; on Debian or Ubuntu, run apt-get update")
         subprocess.run(["apt-get", "download", dependency[1], "git-doc"], cwd=packages, check=True)
         for package in sorted(packages.glob("*.deb")):
             subprocess.run(["dpkg-deb", "-x", package, partial], check=True)
@@ -93,35 +95,35 @@ def fetch(folder: Path) -> Path:
     return unpacked
 
 
-def copy_python(source: Path, to: Path) -> None:
-    """Copy the pages chosen: whole folders, and chapters of the library."""
-    chosen = {path for name in _PYTHON_FOLDERS for path in (source / name).rglob("*.html")}
+def copy_python(source: Path, out: Path) -> None:
+    """Copy the selected pages: whole folders, and chapters of the library."""
+    selected = {path for name in _PYTHON_FOLDERS for path in (source / name).rglob("*.html")}
     for chapter in _CHAPTERS:
         links = parsed(source / "library" / f"{chapter}.html").xpath("//div[contains(@class, 'toctree-wrapper')]//a")
-        chosen |= {source / "library" / link.get("href").split("#")[0] for link in links}
-    for path in {source / "glossary.html"} | chosen:
-        copy = to / path.relative_to(source)
+        selected |= {source / "library" / link.get("href").split("#")[0] for link in links}
+    for path in {source / "glossary.html"} | selected:
+        copy = out / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
 
 
-def copy_git(source: Path, to: Path) -> dict[str, str]:
-    """Copy the guides, and the pages of the commands chosen without their summaries; return these by page."""
-    to.mkdir(parents=True)
+def copy_git(source: Path, out: Path) -> dict[str, str]:
+    """Copy the guides, and the pages of the selected commands without their summaries; return page → summary."""
+    out.mkdir(parents=True)
     summaries = {}
     groups = [one for one in parsed(source / "git.html").iter("h3") if words_of(one).startswith(_GROUPS)]
     for term in (term for group in groups for term in group.getparent().iter("dt")):
         page = term.find("a").get("href")
-        if page not in _WITHOUT and (source / page).exists():
+        if page not in _EXCLUDED and (source / page).exists():
             summaries[page] = words_of(term.getnext()).rstrip(".")
-            write_text(to / page, _NAME.sub("", (source / page).read_text(encoding="utf-8")))
+            write_text(out / page, _NAME.sub("", (source / page).read_text(encoding="utf-8")))
     for guide in _GUIDES:
-        shutil.copyfile(source / f"{guide}.html", to / f"{guide}.html")
+        shutil.copyfile(source / f"{guide}.html", out / f"{guide}.html")
     return summaries
 
 
 def params(default: Path) -> str:
-    """Return the project's params: the default ones with other sources and queries."""
+    """Return the project's params: the default params with other sources and queries."""
     values: dict[str, Any] = yaml.safe_load(default.read_text(encoding="utf-8"))
     values["ingest"]["sources"] = [
         {"path": f"data/raw/{name}", "format": "html", "category": name} for name in ("python", "git")

@@ -1,11 +1,11 @@
-"""What people wrote about the pages of the second corpus somewhere else, as queries that these pages answer.
+"""Queries for the second corpus: what people wrote about its pages in other places.
 
 - python: the entries of the index, the synopses of the module index, and the first sentences of docstrings (of the
-  running Python; the documentation says the same in other words)
-- git: the summaries of the commands, which the corpus is made without, and the help that ``git <command> -h`` prints
+  running Python; the documentation describes the same in other words)
+- git: the summaries of the commands, which are removed from the corpus, and the help that ``git <command> -h`` prints
   for each option
 
-A query that a chunk quotes is left out, and so is one that fits several chunks.
+Queries that a chunk quotes, and queries with several answers, are left out.
 """
 
 import importlib
@@ -24,22 +24,22 @@ from lxml import etree
 from triptych.corpus.pages.linked_pages import Page, folded, target
 from triptych.corpus.texts import normalized, sentence_spans
 
-Asked = tuple[str, str, str | None]  # kind, text, the chunk that answers
+CandidateQuery = tuple[str, str, str | None]  # kind, text, id of the relevant chunk
 
-_WORD = re.compile(r"[A-Z]?[a-z]+(?:[-'][a-z]+)*|[A-Z]{2,5}")  # of prose; TypeError and os.path are names
-# What the index puts above or below names, or what is no word of the query's.
+_WORD = re.compile(r"[A-Z]?[a-z]+(?:[-'][a-z]+)*|[A-Z]{2,5}")  # in prose; TypeError and os.path are names
+# Headings of the index above or below names, and words that do not belong to a query.
 _NOT_PROSE = {"module", "keyword", "built-in", "RFC", "Enhancement", "environment", "command-line", "examples"}
 _OPTION = re.compile(r"^ {4}(-\S.*?)(?: {2,}(\S.*))?$")
 _LONG_NAME = re.compile(r"--(?:\[no-\]|no-)?([a-z][\w-]+)")
 _SIGNATURE = re.compile(r"^\w[\w.]*\(.*\)(\s*->.*)?$|^\w[\w.]*\(.*\)\s*->")
 _LONGEST_SENTENCE = 30  # words
-_NEARLY = 0.75  # a query with so many of a sentence's words, and few others, quotes it
+_NEARLY = 0.75  # word overlap (Jaccard) with a sentence above which a query is a quote of it
 
 
-def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
-    """Yield the index's entries that are prose; a nested entry is joined with the one above it."""
+def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuery]:
+    """Yield the entries of the index that are prose; a nested entry is joined with its parent."""
     text = normalized(" ".join(one.content for page in pages.values() for one in page.sections))
-    found = defaultdict[frozenset[str], dict[str, set[str | None]]](dict)  # by words: wordings with their chunks
+    entries = defaultdict[frozenset[str], dict[str, set[str | None]]](dict)  # words → wording → chunks
     for item in parsed(index).iter("li"):
         links = [one for one in item if one.tag == "a"]
         above = item.getparent().getparent()
@@ -51,40 +51,40 @@ def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
             continue
         if len(parts) == 2 and len(words) > 2 and any(map(keyword.iskeyword, parts)):  # "as" above "import statement"
             continue
-        # The same two words stand under each other in both orders; take the one that people write.
+        # The index nests the same two words in both orders; take the order that the documentation uses more often.
         orders = sorted([" ".join(parts), " ".join(parts[::-1])])
         entry = max(orders, key=lambda one: text.count(normalized(one)))
         chunks = {target("", link.get("href"), pages) for link in links} - {None}
-        found[frozenset(normalized(entry).split())].setdefault(entry, set()).update(chunks)
-    for wordings in found.values():
+        entries[frozenset(normalized(entry).split())].setdefault(entry, set()).update(chunks)
+    for wordings in entries.values():
         for chunk in set().union(*wordings.values()):
             yield "index", min(wordings), chunk
 
 
-def synopses(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
-    """Yield what the module index says about each module."""
+def synopses(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuery]:
+    """Yield the synopsis of each module in the module index."""
     for row in parsed(index).iter("tr"):
         link, synopsis = row.find(".//a"), row.find(".//em")
         if link is not None and synopsis is not None and link.get("href"):
             yield "synopsis", words_of(synopsis).rstrip("."), target("", link.get("href"), pages)
 
 
-def docstrings(pages: dict[str, Page]) -> Iterator[Asked]:
-    """Yield the first sentence of the docstring of everything that the library's pages describe."""
+def docstrings(pages: dict[str, Page]) -> Iterator[CandidateQuery]:
+    """Yield the first sentence of the docstring of each object that the library's pages document."""
     for name, page in pages.items():
         for anchor in page.anchors if name.startswith("library/") else ():
-            if "__" not in anchor:  # what operators call is described with its class
+            if "__" not in anchor:  # special methods are documented with their class
                 yield "docstring", first_sentence(_object(anchor)), target("", f"{name}#{anchor}", pages)
 
 
-def described(summaries: dict[str, str], pages: dict[str, Page]) -> Iterator[Asked]:
-    """Yield the summary of each command, which its description answers."""
+def command_summaries(summaries: dict[str, str], pages: dict[str, Page]) -> Iterator[CandidateQuery]:
+    """Yield the summary of each command; its description is the answer."""
     for page, summary in summaries.items():
         yield "summary", summary, target("", f"{page}#_description", pages)
 
 
-def option_help(pages: dict[str, Page]) -> Iterator[Asked]:
-    """Yield what ``git <command> -h`` says about each option, with the command before it."""
+def option_help(pages: dict[str, Page]) -> Iterator[CandidateQuery]:
+    """Yield the help of ``git <command> -h`` for each option, with the command before it."""
     for name, page in pages.items():
         if not name.startswith("git-"):
             continue
@@ -95,36 +95,40 @@ def option_help(pages: dict[str, Page]) -> Iterator[Asked]:
                 by_option[option].add(one.chunk_id)
         for names, text in options(_help(command)):
             chunks = set().union(*(by_option[one] for one in _LONG_NAME.findall(names)))
-            own = {one for one in chunks if one.startswith(f"{name}#")}  # not merged into another command's
+            own = {one for one in chunks if one.startswith(f"{name}#")}  # not those merged into another command's
             if len(chunks) == len(own) == 1 and len(text.split()) > 2:
                 yield "option", f"git {command}: {text}", own.pop()
 
 
-def weeded(asked: list[Asked], pages: dict[str, dict[str, Page]]) -> tuple[list[tuple[str, str, str]], Counter[str]]:
-    """Return the queries that are fair, and the number of the others by reason."""
+def filter_queries(
+    candidates: list[CandidateQuery], pages: dict[str, dict[str, Page]]
+) -> tuple[list[tuple[str, str, str]], Counter[str]]:
+    """Return the queries to keep, and the number of dropped ones by reason."""
     sections = [one for each in pages.values() for page in each.values() for one in page.sections if not one.merged]
     chunks = {one.chunk_id: one for one in sections if one.content and not one.flaw}
-    everything = [normalized(" ".join([*one.header_path, one.content])) for one in chunks.values()]
+    chunk_texts = [normalized(" ".join([*one.header_path, one.content])) for one in chunks.values()]
     answers = defaultdict(set)
-    for _, text, chunk in asked:
+    for _, text, chunk in candidates:
         answers[normalized(text)].add(chunk)
     kept: list[tuple[str, str, str]] = []
     dropped: Counter[str] = Counter()
     seen: set[str] = set()
-    for kind, text, chunk in asked:
+    for kind, text, chunk in candidates:
         key = normalized(text)
-        said = key.split(": ", 1)[-1] if kind == "option" else key
+        wording = key.split(": ", 1)[-1] if kind == "option" else key
         if not key or chunk not in chunks:
             dropped["no answer" if key else "no text"] += 1
         elif len(answers[key]) > 1:
             dropped["several answers"] += 1
         elif key in seen:
-            dropped["said twice"] += 1
-        elif set(said.split()) <= set(normalized(chunks[chunk].title).split()):
+            dropped["duplicate"] += 1
+        elif set(wording.split()) <= set(normalized(chunks[chunk].title).split()):
             dropped["repeats the title"] += 1
-        elif kind != "index" and any(said in one for one in everything):  # the index's words must be those of the text
+        elif kind != "index" and any(
+            wording in one for one in chunk_texts
+        ):  # index entries use the words of the text anyway
             dropped["quoted"] += 1
-        elif _overlap(said, chunks[chunk].content) > _NEARLY:
+        elif _overlap(wording, chunks[chunk].content) > _NEARLY:
             dropped["nearly quoted"] += 1
         else:
             kept.append((kind, text, chunk))
@@ -133,19 +137,22 @@ def weeded(asked: list[Asked], pages: dict[str, dict[str, Page]]) -> tuple[list[
 
 
 def parsed(path: Path) -> Any:
-    """Parse a page."""
+    """Parse an HTML page."""
     return etree.parse(str(path), etree.HTMLParser(encoding="utf-8"))
 
 
 def words_of(element: Any) -> str:
-    """Return the words of an element on one line."""
+    """Return the text of an element on one line."""
     return folded("".join(element.itertext()))
 
 
-def first_sentence(thing: Any) -> str:
-    """Return the first sentence of a docstring; that of its type says nothing about a constant."""
-    text = inspect.getdoc(thing) or ""
-    for paragraph in re.split(r"\n\s*\n", text if text != inspect.getdoc(type(thing)) else ""):
+def first_sentence(item: Any) -> str:
+    """Return the first sentence of an object's docstring, or an empty string.
+
+    A docstring inherited from the type does not count: it does not describe a constant.
+    """
+    text = inspect.getdoc(item) or ""
+    for paragraph in re.split(r"\n\s*\n", text if text != inspect.getdoc(type(item)) else ""):
         lines = [line for line in paragraph.splitlines() if not _SIGNATURE.match(line.strip())]
         prose = folded(" ".join(lines))
         if prose:
@@ -156,33 +163,33 @@ def first_sentence(thing: Any) -> str:
 
 
 def options(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each option in a command's help with what is said about it, which may go on in further lines."""
-    found: list[list[str]] = []
+    """Yield the names of each option in a command's help with its description, which may take several lines."""
+    entries: list[list[str]] = []
     for line in text.splitlines():
         if match := _OPTION.match(line):
-            found.append([match[1], match[2] or ""])
-        elif found and line.startswith(" " * 20):
-            found[-1][1] += f" {line.strip()}"
-    return ((names, said.strip()) for names, said in found)
+            entries.append([match[1], match[2] or ""])
+        elif entries and line.startswith(" " * 20):
+            entries[-1][1] += f" {line.strip()}"
+    return ((names, description.strip()) for names, description in entries)
 
 
 def _heading(item: Any) -> str:
-    """Return the words of an entry without those nested in it."""
+    """Return the text of an index entry without its nested entries."""
     link = next((one for one in item if one.tag == "a"), None)
     return folded(item.text or "") or (words_of(link) if link is not None else "")
 
 
 def _object(anchor: str) -> Any:
-    """Return what Python has under a dotted name, or None."""
+    """Import the object with a dotted name of the standard library; None if there is none."""
     parts = anchor.split(".")
     for cut in range(len(parts) - 1, 0, -1) if parts[0] in sys.stdlib_module_names else ():
         try:
-            found: Any = importlib.import_module(".".join(parts[:cut]))
+            item: Any = importlib.import_module(".".join(parts[:cut]))
             for name in parts[cut:]:
-                found = inspect.getattr_static(found, name) if inspect.isclass(found) else getattr(found, name)
+                item = inspect.getattr_static(item, name) if inspect.isclass(item) else getattr(item, name)
         except (ImportError, AttributeError):
             continue
-        return found
+        return item
     return None
 
 
@@ -191,13 +198,13 @@ def _help(command: str) -> str:
         done = subprocess.run(
             ["git", command, "-h"], capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL, check=False
         )
-    except subprocess.TimeoutExpired:  # a script that knows no -h
+    except subprocess.TimeoutExpired:  # a script without -h
         return ""
     return done.stdout or done.stderr
 
 
 def _overlap(query: str, text: str) -> float:
-    """Return the largest share of words that a query has in common with a sentence."""
+    """Return the largest word overlap (Jaccard similarity) of a query with a sentence of a text."""
     words = set(re.findall(r"\w+", query))
     sentences = [set(re.findall(r"\w+", text[start:end].casefold())) for start, end in sentence_spans(text)]
     return max((len(words & one) / len(words | one) for one in sentences), default=0.0)

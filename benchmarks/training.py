@@ -1,22 +1,23 @@
-"""Training beside sentence-transformers' trainer: rows and tokens a second, peak memory, and whether losses agree.
+"""Training compared with sentence-transformers' trainer: throughput, peak memory, and agreement of the losses.
 
 ``python -m benchmarks.training [--project .] [--lengths 64 128] [--model NAME] [--repeats 2] [--quick] [--fits]``
 
-``--project`` holds ``params.yaml`` and ``data/corpus``; triplets and tokens are made of them in a temporary folder. Two
-tasks: *softmax*, the rows of the default run in their order (one negative each), theirs with
-MultipleNegativesRankingLoss; and *triplet*, cosine triplet loss over flat rows of four negatives for each anchor, which
-is the format that loss takes. Same model, adapter, cut, rows of a step, learning rate, optimizer.
+``--project`` contains ``params.yaml`` and ``data/corpus``; triplets and tokens are written to a temporary folder. Two
+tasks: *softmax*, the rows of the default run in their order (one negative each), for the peer with
+MultipleNegativesRankingLoss; and *triplet*, cosine triplet loss on flat rows, four for each anchor with one negative
+each, which is the format that this loss takes. Both sides have the same model, adapter, truncation, rows per step,
+learning rate and optimizer.
 
-Sides: *ours*; *stock*, the peer as its documentation shows it (float32, the model's dropout, texts tokenized as they
-come); and the peer with flags, dropout off in all, bf16 where the machine computes in it, freed memory kept (glibc's
+Sides: *ours*; *stock*, the peer as in its documentation (float32, the model's dropout, texts tokenized on the fly); and
+the peer with flags, all without dropout, in bf16 where the hardware supports it, and with freed memory kept (glibc's
 `mallopt`, as ours does): *flags* with the library's attention, *eager* with plain attention, *double* with twice the
-rows in a step, *resident* with the weights themselves in bf16. The fastest of these is what
-``ratio_best_flags`` compares with. Each side runs in a process of its own, in turn; a step's time is from the end of
-one to the end of the next, medians over all runs; beside it the processor time of the process, which other work on the
-machine disturbs less. Loss curves are of float32 and triplet loss without dropout.
+rows per step, *resident* with the weights themselves in bf16. ``ratio_best_flags`` compares with the fastest of these.
+Each side runs in its own process, alternating. A step's time is from the end of one step to the end of the next; the
+median over all runs is printed, beside the CPU time of the process, which other work on the machine disturbs less. Loss
+curves are in float32, with triplet loss and without dropout.
 
 ``--model qwen3-0.6b`` and ``bge-base`` have the shape of these models and random weights, for a GPU. ``--fits`` prints
-what trains within 16 GB of one.
+what trains within 16 GiB of its memory.
 """
 
 import argparse
@@ -37,14 +38,14 @@ from typing import Any
 import numpy as np
 import torch
 
-SKIP = 2  # steps that warm up
+SKIP = 2  # warm-up steps that are not timed
 ROWS, NEGATIVES = 32, 4
 SIDES = ("ours", "stock", "flags", "eager", "double", "resident")
 SHAPES = ("bge-base", "qwen3-0.6b")
 
 
-def shape(name: str, folder: Path) -> None:
-    """Write a model of a known shape with random weights and the default model's tokenizer."""
+def write_random_model(name: str, folder: Path) -> None:
+    """Write a model of a named shape with random weights and the default model's tokenizer."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
     from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3Model
@@ -73,12 +74,14 @@ def shape(name: str, folder: Path) -> None:
     model.save_pretrained(folder / "raw")
     tokenizer.save_pretrained(folder / "raw")
     pooling = Pooling(model.config.hidden_size, "cls" if name == "bge-base" else "lasttoken")
-    made = SentenceTransformer(modules=[Transformer(str(folder / "raw"), max_seq_length=512), pooling], device="cpu")
-    made.save_pretrained(str(folder / "model"), create_model_card=False)
+    embedder = SentenceTransformer(
+        modules=[Transformer(str(folder / "raw"), max_seq_length=512), pooling], device="cpu"
+    )
+    embedder.save_pretrained(str(folder / "model"), create_model_card=False)
 
 
 def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
-    """Train in the current folder; return seconds of each step, rows and padded tokens of one, memory, and losses."""
+    """Train in the current folder; return times and losses of the steps, rows and padded tokens of one, and memory."""
     from transformers import TrainerCallback, trainer
 
     from triptych.models.loading import load_base, tokenizer_fingerprint
@@ -91,10 +94,10 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
 
     stamps: list[tuple[float, float]] = []
     losses: list[float] = []
-    seen: list[int] = []
+    padded_tokens: list[int] = []
 
     class Clock(TrainerCallback):
-        """Takes the time after each step and the loss of each."""
+        """Records the time after each step and the loss of each."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             state.logging_steps = 1
@@ -116,60 +119,60 @@ def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
     model = load_base(params.model)
     store = open_store(Path("data/tokens"), tokenizer_fingerprint(model))
     examples = read_examples(Path("data/triplets/round0/examples.parquet"))
-    turns = steps * (2 if side == "double" else 1)
-    turn = TrainRound(previous="base", steps=turns, learning_rate=1e-3, negatives="stored")
-    material = prepare_training_data(
-        Path("data/corpus"), Path("data/triplets/texts"), store, examples, Path("models/base"), params, turn, 1
+    batches = steps * (2 if side == "double" else 1)
+    round_params = TrainRound(previous="base", steps=batches, learning_rate=1e-3, negatives="stored")
+    training_data = prepare_training_data(
+        Path("data/corpus"), Path("data/triplets/texts"), store, examples, Path("models/base"), params, round_params, 1
     )
-    drawn = [material.schedule.rows(batch) for batch in range(turns)]
-    columns = {name: np.concatenate([batch[name] for batch in drawn]) for name in drawn[0]}
+    columns_of = [training_data.schedule.rows(batch) for batch in range(batches)]
+    columns = {name: np.concatenate([batch[name] for batch in columns_of]) for name in columns_of[0]}
     if task == "triplet":
-        chosen = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: turns * ROWS // NEGATIVES]
-        places = (examples.pool.offsets[chosen][:, None] + np.arange(NEGATIVES)).ravel()
-        chunk = examples.pool.chunk[places]
-        rows = np.repeat(chosen, NEGATIVES)
+        anchors = np.flatnonzero(np.diff(examples.pool.offsets) >= NEGATIVES)[: batches * ROWS // NEGATIVES]
+        negatives = (examples.pool.offsets[anchors][:, None] + np.arange(NEGATIVES)).ravel()
+        chunk = examples.pool.chunk[negatives]
+        rows = np.repeat(anchors, NEGATIVES)
         columns |= {
             "anchor": examples.anchor[rows],
             "positive": examples.positive[rows],
             "positive_chunk": examples.positive_chunk[rows],
             "negative": read_passage_ids(Path("data/triplets/texts"))[chunk],
             "negative_chunk": chunk,
-            "tier": examples.pool.tier[places],
+            "tier": examples.pool.tier[negatives],
         }
-    material = replace(material, schedule=FixedSchedule.from_columns(columns, ROWS))
+    training_data = replace(training_data, schedule=FixedSchedule.from_columns(columns, ROWS))
     torch.manual_seed(0)
-    if side == "ours":  # whose model may drop padding that the call has
-        made = material.collator
-        material = replace(material, collator=lambda columns: counted(made(columns), seen))
+    if side == "ours":  # counted by batch, since the fused layers drop padding
+        collate = training_data.collator
+        training_data = replace(training_data, collator=lambda columns: counted(collate(columns), padded_tokens))
     else:
-        model.register_forward_pre_hook(lambda _, given: seen.append(given[0]["input_ids"].numel()))
+        model.register_forward_pre_hook(lambda _, args: padded_tokens.append(args[0]["input_ids"].numel()))
     run = ours if side == "ours" else theirs
-    run(model, material, params, side, steps, exact)
+    run(model, training_data, params, side, steps, exact)
     rows_of_step = ROWS * (2 if side == "double" else 1)
     memory = int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))[0]) / 2**20
     if torch.cuda.is_available():
         memory = torch.cuda.max_memory_allocated() / 2**30
     seconds, processor = np.diff(stamps, axis=0)[SKIP:].T.tolist()
-    result = {"seconds": seconds, "processor": processor, "rows": rows_of_step, "tokens": sum(seen) / steps}
+    result = {"seconds": seconds, "processor": processor, "rows": rows_of_step, "tokens": sum(padded_tokens) / steps}
     return result | {"memory": memory, "losses": losses}
 
 
-def counted(batch: Any, seen: list[int]) -> Any:
-    """Note how many tokens a batch has with the padding of its groups; return it."""
-    seen.append(sum(group["input_ids"].numel() for group in batch["features"]))
+def counted(batch: Any, padded_tokens: list[int]) -> Any:
+    """Append the number of tokens of a batch, with the padding of its groups; return the batch."""
+    padded_tokens.append(sum(group["input_ids"].numel() for group in batch["features"]))
     return batch
 
 
-def ours(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
+def ours(model: Any, training_data: Any, params: Any, side: str, steps: int, exact: bool) -> None:
     """Train with Triptych."""
     from triptych.models.adapter import make_trainable
     from triptych.training.loop.trainer import train
 
     make_trainable(model, params.train, None)
-    train(model, material, params.train, 1e-3)
+    train(model, training_data, params.train, 1e-3)
 
 
-def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact: bool) -> None:
+def theirs(model: Any, training_data: Any, params: Any, side: str, steps: int, exact: bool) -> None:
     """Train with sentence-transformers on the texts of the same rows."""
     from datasets import Dataset
     from peft import LoraConfig
@@ -188,7 +191,7 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     settings, stock = params.train, side == "stock" and not exact
     model.max_seq_length = json.loads(Path("data/tokens/metadata.json").read_text(encoding="utf-8"))["max_length"]
     lora = settings.lora
-    torch.manual_seed(settings.seed)  # the adapter begins as ours does
+    torch.manual_seed(settings.seed)  # the adapter has the same initial weights as ours
     model.add_adapter(
         LoraConfig(
             r=lora.r,
@@ -212,11 +215,11 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
     if side in ("eager", "double", "resident"):
         model[0].model.set_attn_implementation("eager" if model.device.type == "cpu" else "sdpa")
     texts = read_texts(Path("data/triplets/texts"))[1]
-    batches = material.schedule.batches
+    batches = training_data.schedule.batches
     columns = {name: np.concatenate([batch[name] for batch in batches]).tolist() for name in batches[0]}
     names = ("anchor", "positive", "negative")
     dataset = Dataset.from_dict({name: [texts[one] for one in columns[name]] for name in names})
-    if material.loss == "triplet":
+    if training_data.loss == "triplet":
         loss: Any = TripletLoss(model, TripletDistanceMetric.COSINE, settings.margin)
     else:
         loss = MultipleNegativesRankingLoss(model, scale=1 / settings.temperature)
@@ -239,36 +242,36 @@ def theirs(model: Any, material: Any, params: Any, side: str, steps: int, exact:
 
 
 def timed(folder: Path, side: str, task: str, steps: int, exact: bool = False) -> dict[str, Any]:
-    """Run one side in a process of its own."""
+    """Run one side in its own process; return what `one_side` returns."""
     command = [sys.executable, "-m", "benchmarks.training", "--side", side, "--task", task, "--steps", str(steps)]
     command += ["--folder", str(folder), *(["--exact"] if exact else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{side} on {task} failed:\n{done.stderr[-3000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 def race(folder: Path, task: str, length: int, sides: list[str], steps: int, repeats: int) -> dict[str, float]:
-    """Time all sides in turn and print them; return the ratios to ours."""
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    for _, (side, runs) in product(range(repeats), found.items()):
+    """Time all sides, alternating, and print a table; return the ratios of our throughput to theirs."""
+    results: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for _, (side, runs) in product(range(repeats), results.items()):
         runs.append(timed(folder, side, task, steps))
     count = (steps - SKIP - 1) * repeats
-    print(f"{task}, {length} tokens, {count} steps | s a step | rows/s | tokens/s | processor s | tokens, padded | GiB")
-    speed, thrift = {}, {}
-    for side, runs in found.items():
+    print(f"{task}, {length} tokens, {count} steps | s/step | rows/s | tokens/s | processor s | tokens, padded | GiB")
+    speed, cpu_speed = {}, {}
+    for side, runs in results.items():
         second = statistics.median(one for run in runs for one in run["seconds"])
         processor = statistics.median(one for run in runs for one in run["processor"])
-        tokens, speed[side], thrift[side] = runs[0]["tokens"], runs[0]["rows"] / second, runs[0]["rows"] / processor
+        tokens, speed[side], cpu_speed[side] = runs[0]["tokens"], runs[0]["rows"] / second, runs[0]["rows"] / processor
         memory = max(run["memory"] for run in runs)
         times = f"{second:.3f} | {speed[side]:.1f} | {tokens / second:.0f} | {processor:.3f}"
         print(f"{side} | {times} | {tokens:.0f} | {memory:.2f}", flush=True)
-    ratios = {}
-    for kind, figures in (("", speed), ("processor_", thrift)):
-        best = max(value for side, value in figures.items() if side not in ("ours", "stock"))
-        ratios |= {f"{kind}ratio_stock": figures["ours"] / figures["stock"]}
-        ratios |= {f"{kind}ratio_best_flags": figures["ours"] / best}
+    ratios: dict[str, float] = {}
+    for kind, rows_per_second in (("", speed), ("processor_", cpu_speed)):
+        best = max(value for side, value in rows_per_second.items() if side not in ("ours", "stock"))
+        ratios |= {f"{kind}ratio_stock": rows_per_second["ours"] / rows_per_second["stock"]}
+        ratios |= {f"{kind}ratio_best_flags": rows_per_second["ours"] / best}
     return ratios
 
 
@@ -279,9 +282,9 @@ def loss_difference(folder: Path, steps: int) -> float:
 
 
 def fits(limit: float) -> None:
-    """Print what trains within ``limit`` GiB of the GPU: shapes, methods, rows of a step, lengths."""
+    """Print what trains within ``limit`` GiB of GPU memory: shapes, methods, texts per step, lengths."""
     if not torch.cuda.is_available():
-        sys.exit("--fits needs a GPU; not measured")
+        sys.exit("--fits needs a GPU")
     share = limit * 2**30 / torch.cuda.get_device_properties(0).total_memory
     print(f"within {limit:g} GiB | method | texts | tokens | peak GiB")
     for name, method, texts, length in product(SHAPES, ("lora", "full"), (96, 384, 1536), (128, 512)):
@@ -294,7 +297,7 @@ def fits(limit: float) -> None:
 
 
 def one_fit(name: str, method: str, texts: int, length: int, share: float) -> None:
-    """Make two steps on random tokens with bf16 and the default budget; print the peak."""
+    """Train for two steps on random tokens in bf16 with the default token budget; print the peak memory in GiB."""
     from accelerate import Accelerator
 
     from triptych.models.adapter import make_trainable
@@ -306,19 +309,26 @@ def one_fit(name: str, method: str, texts: int, length: int, share: float) -> No
     torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
     params = load_params()
     with tempfile.TemporaryDirectory() as folder:
-        shape(name, Path(folder))
+        write_random_model(name, Path(folder))
         model = load_base(params.model.model_copy(update={"base": f"{folder}/model"}))
     make_trainable(model, params.train.model_copy(update={"method": method}), None)
     accelerator = Accelerator(mixed_precision="bf16")
     model = accelerator.prepare(model).train()
-    engine = GradCache(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
+    grad_cache = GradCache(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
     optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], fused=True)
-    places, third = torch.arange(texts, device="cuda"), texts // 3
+    positions, third = torch.arange(texts, device="cuda"), texts // 3
     ids = torch.randint(1000, 30_000, (texts, length), device="cuda")
-    rows = {"queries": places[:third], "passages": places[third:], "anchor": places[:third], "positive": places[:third]}
+    rows = {
+        "queries": positions[:third],
+        "passages": positions[third:],
+        "anchor": positions[:third],
+        "positive": positions[:third],
+    }
     rows["related"] = torch.zeros((third, texts - third), dtype=torch.bool, device="cuda")
     for _ in range(2):
-        engine.backward(model, {"features": [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}], "rows": rows})
+        grad_cache.backward(
+            model, {"features": [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}], "rows": rows}
+        )
         optimizer.step()
         optimizer.zero_grad()
     print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f}")
@@ -328,12 +338,12 @@ def main() -> None:
     """Print a table for each task and length, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--model", default="", help="a name of model.base, or a shape: " + ", ".join(SHAPES))
-    parser.add_argument("--lengths", type=int, nargs="+", default=[64, 128])
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--fits", action="store_true")
+    parser.add_argument("--model", default="", help="a value of model.base, or a shape: " + ", ".join(SHAPES))
+    parser.add_argument("--lengths", type=int, nargs="+", default=[64, 128], help="values of tokenize.max_length")
+    parser.add_argument("--steps", type=int, default=10, help="of each run")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each side")
+    parser.add_argument("--quick", action="store_true", help="one length, five steps, three sides")
+    parser.add_argument("--fits", action="store_true", help="print what fits in 16 GiB of a GPU")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -356,24 +366,24 @@ def main() -> None:
     if args.quick:
         args.lengths, args.steps, args.repeats, sides = args.lengths[:1], 5, 1, ["ours", "stock", "eager"]
 
-    from benchmarks.recipes import make
+    from benchmarks.recipes import prepare_recipe
 
-    figures: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         settings = [f"model.base={args.model}"] if args.model else []
         if args.model in SHAPES:
-            shape(args.model, Path(scratch))
+            write_random_model(args.model, Path(scratch))
             settings = [f"model.base={scratch}/model"]
         for length in args.lengths:
             folder = Path(scratch) / str(length)
             folder.mkdir()
-            make(args.project, folder, [*settings, f"tokenize.max_length={length}"], False, ["dev"])
+            prepare_recipe(args.project, folder, [*settings, f"tokenize.max_length={length}"], False, ["dev"])
             tasks = ["softmax"] if args.quick else ["softmax", "triplet"]
             for task in tasks:
-                figures[f"{task}_{length}"] = race(folder, task, length, sides, args.steps, args.repeats)
-        figures["loss_difference"] = loss_difference(Path(scratch) / str(args.lengths[0]), args.steps)
-    print(f"largest difference of losses in float32: {figures['loss_difference']:.1e}")
-    print(json.dumps(figures[f"softmax_{args.lengths[0]}"] | figures))
+                results[f"{task}_{length}"] = race(folder, task, length, sides, args.steps, args.repeats)
+        results["loss_difference"] = loss_difference(Path(scratch) / str(args.lengths[0]), args.steps)
+    print(f"largest difference of the losses in float32: {results['loss_difference']:.1e}")
+    print(json.dumps(results[f"softmax_{args.lengths[0]}"] | results))
 
 
 if __name__ == "__main__":

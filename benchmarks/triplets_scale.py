@@ -2,10 +2,11 @@
 
 ``python -m benchmarks.triplets_scale [--quick] [--sizes 10000 100000 1000000]``
 
-The corpus is made of sentences of numpy's and pandas' documentation, drawn anew for each chunk, under header paths of
-two to four levels in files of twenty chunks, so that frequent words stay frequent and every word's list grows with the
-corpus. Each size runs in a process of its own, for its peak memory. Above ``--anchors`` anchors only so many are drawn
-for, evenly from the whole corpus, and the time for all of them is their mean times the number of anchors.
+The corpus consists of sentences from numpy's and pandas' documentation, sampled independently for each chunk, under
+header paths of two to four levels in files of twenty chunks, so that frequent words stay frequent and the posting list
+of every word grows with the corpus. Each size runs in its own process, to measure its peak memory. If there are more
+anchors than ``--anchors``, pools are built for about that many, evenly spaced over the corpus; the total time is
+extrapolated from their mean.
 """
 
 import argparse
@@ -33,7 +34,7 @@ _FILE = 20  # chunks in a file
 
 
 def corpus(size: int) -> list[Chunk]:
-    """Return ``size`` chunks of five to twelve real sentences each, all of the train split."""
+    """Return ``size`` chunks of five to twelve real sentences each, all in the train split."""
     sentences = [
         chunk.content[start:end]
         for name in ("numpy", "pandas")
@@ -57,38 +58,38 @@ def corpus(size: int) -> list[Chunk]:
 
 
 def measure(size: int, limit: int) -> dict[str, float]:
-    """Make all pools once; seconds, anchors, and peak memory of this process in MiB."""
+    """Build all pools once; return seconds, numbers of anchors, and the peak memory of this process in MiB."""
     params = load_params().triplets
     chunks = corpus(size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = time.perf_counter()
-    found = anchors(chunks, [], {}, {}, set(), params)
+    all_anchors = anchors(chunks, [], {}, {}, set(), params)
     pools = PoolBuilder(chunks, "train", Relations(chunks, []), params)
-    built = time.perf_counter() - start
-    chosen = found[:: max(1, len(found) // limit)]
+    views_s = time.perf_counter() - start
+    sampled = all_anchors[:: max(1, len(all_anchors) // limit)]
     start = time.perf_counter()
-    drawn = pools.build(chosen)
-    drawing = time.perf_counter() - start
+    profiles = pools.build(sampled)
+    pools_s = time.perf_counter() - start
     return {
         "chunks": size,
-        "anchors": len(found),
-        "anchors_drawn": len(chosen),
-        "negatives_per_anchor": float(np.mean([len(pool.chunk) / len(chosen) for pool in drawn.pools.values()])),
-        "build_s": built,
-        "draw_ms_per_anchor": 1000 * drawing / len(chosen),
-        "ms_per_anchor": 1000 * (built / len(found) + drawing / len(chosen)),
-        "total_s": built + drawing / len(chosen) * len(found),
+        "anchors": len(all_anchors),
+        "anchors_drawn": len(sampled),
+        "negatives_per_anchor": float(np.mean([len(pool.chunk) / len(sampled) for pool in profiles.pools.values()])),
+        "build_s": views_s,
+        "draw_ms_per_anchor": 1000 * pools_s / len(sampled),
+        "ms_per_anchor": 1000 * (views_s / len(all_anchors) + pools_s / len(sampled)),
+        "total_s": views_s + pools_s / len(sampled) * len(all_anchors),
         "corpus_mib": before,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
 def main() -> None:
-    """Run each size in a process of its own; print a table and one line of JSON."""
+    """Run each size in its own process; print a table and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--anchors", type=int, default=400_000)
-    parser.add_argument("--quick", action="store_true", help="10 k and 30 k chunks")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000], help="chunks")
+    parser.add_argument("--anchors", type=int, default=400_000, help="about how many get pools")
+    parser.add_argument("--quick", action="store_true", help="10 k and 30 k chunks only")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:

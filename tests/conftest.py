@@ -68,7 +68,7 @@ def params_with(tmp_path_factory, write_params):
 
 @pytest.fixture(scope="session")
 def tiny_corpus(params_with):
-    """The documentation of numpy.fft and numpy.linalg as ``ingest`` and ``split`` leave it."""
+    """The documentation of numpy.fft and numpy.linalg as ``ingest`` and ``split`` write it."""
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "linalg")]
     params = params_with(**{"ingest.sources": sources, "ingest.max_content_chars": 1_000_000})
     intake = SourceReader(params.ingest)
@@ -166,7 +166,7 @@ def prepared(tmp_path_factory, prepare):
 
 @pytest.fixture
 def encoded_counts(caplog):
-    """Return how many texts each call of an encoder has encoded since the last look, from its log."""
+    """Return how many texts each call of an encoder has encoded since the last check, from its log."""
     caplog.set_level(logging.INFO, logger="triptych.encoding")
 
     def call():
@@ -197,7 +197,7 @@ def staged(monkeypatch, tmp_path, write_params, capsys):
 
 @pytest.fixture
 def staging_fails(staged, capsys, tmp_path):
-    """Run stage triplets; return what it says on standard error after it exited with 1 and wrote nothing."""
+    """Run stage triplets; return its standard error after it exited with 1 and wrote nothing."""
 
     def call(*arguments, **changes):
         with pytest.raises(SystemExit) as stopped:

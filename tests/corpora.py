@@ -165,7 +165,7 @@ def examples_of(rows, pool=None):
 
 
 def rows_of(examples):
-    """Return what `examples_of` made columns of."""
+    """Return the rows that `examples_of` made columns of."""
     names = ("anchor", "positive", "positive_chunk", "view", "category")
     columns = zip(*(getattr(examples, name).tolist() for name in names), strict=True)
     return [
@@ -175,7 +175,7 @@ def rows_of(examples):
 
 
 def views(**shares):
-    """Return shares of views as params hold them."""
+    """Return shares of views as params contain them."""
     return dict.fromkeys(VIEWS, 0.0) | shares
 
 

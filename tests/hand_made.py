@@ -1,4 +1,4 @@
-"""Corpora made by hand, and what tests of them share."""
+"""Hand-made corpora and helpers for their tests."""
 
 from dataclasses import replace
 from itertools import product
@@ -78,12 +78,12 @@ def two_categories(number=30):
 
 
 def shares(**some):
-    """Return shares of views as params hold them."""
+    """Return shares of views as params contain them."""
     return dict.fromkeys(VIEWS, 0.0) | some
 
 
 def write_corpus(folder, chunks, links=(), questions=()):
-    """Write what split leaves; questions are (text, chunk id, split)."""
+    """Write the outputs of split; questions are (text, chunk id, split)."""
     queries = [Query(f"q{n}", text, "user", "lists") for n, (text, _, _) in enumerate(questions)]
     qrels = {
         split: {f"q{n}": {one: 1} for n, (_, one, side) in enumerate(questions) if side == split}
@@ -95,7 +95,7 @@ def write_corpus(folder, chunks, links=(), questions=()):
 
 
 def warnings(lines):
-    """Return the warnings among the lines that a stage says."""
+    """Return the warnings among the lines that a stage prints."""
     return [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
 
 

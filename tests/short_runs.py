@@ -151,7 +151,7 @@ def limited(tokens, times=10**9):
 
 
 class KilledError(Exception):
-    """Ends a run from within, without any handler running."""
+    """Ends a run from within, in place of a kill."""
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ SYSTEMS = {
 
 @pytest.fixture
 def written(tmp_path, params_with):
-    """Write the figures of a small run: the tuned systems put every answer first, the others half of them second."""
+    """Write the metrics of a small run: the tuned systems put every answer first, the others half of them second."""
     qrels = {f"q{number}": {f"c{number}": 1} for number in range(8)}
     good = {query: {**judged} for query, judged in qrels.items()}
     poor = {
@@ -92,7 +92,7 @@ def test_results_show_every_system_of_every_category(written):
     assert [row[1] for row in table] == list(SYSTEMS.values()) * 3
 
 
-def test_results_show_each_measure_and_the_difference_to_base_with_its_interval(written):
+def test_results_show_each_metric_and_the_difference_to_base_with_its_interval(written):
     tuned = next(row for row in rows(run(written()).output) if row[1] == "tuned")
     assert tuned[2:6] == ["1.000"] * 4
     assert tuned[6].startswith("+0.250 [+0.")
@@ -104,7 +104,7 @@ def test_base_has_no_difference_to_itself(written):
 
 
 @pytest.mark.parametrize(("measure", "difference"), [("recall@1", "+0.500"), ("recall@50", "+0.000")])
-def test_difference_is_in_the_measure_that_the_verdict_is_about(written, measure, difference):
+def test_difference_is_in_the_metric_of_the_verdict(written, measure, difference):
     output = run(written(measure=measure)).output
     assert f"{measure} against base" in output
     assert next(row for row in rows(output) if row[1] == "tuned")[-2].startswith(difference)
@@ -127,12 +127,12 @@ def test_results_of_pseudo_queries_are_labeled_and_prove_nothing(written):
     assert "Verdict: unproven, keep your base model." in output
 
 
-def test_results_say_what_was_chosen_on_dev(written):
+def test_results_print_what_was_chosen_on_dev(written):
     output = " ".join(run(written()).output.split())
     assert "strength 0.75; zscore with dense weight 0.5 for base + BM25, rrf with dense weight 0.9 for" in output
 
 
-def test_results_say_how_to_search(written):
+def test_results_print_how_to_search(written):
     output = " ".join(run(written()).output.split())
     assert "Search with tuned + BM25, rrf with dense weight 0.9: mrr@10 rises by 0.600." in output
     assert "Rerank the best 50 with weight 0.2: mrr@10 rises by 0.700." in output
@@ -152,7 +152,7 @@ def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
 @pytest.mark.parametrize(
     "name", ["evaluate.json", "verdict.json", "evaluate/intervals.csv", "evaluate/heldout_triplets.csv"]
 )
-def test_missing_figures_are_one_message_and_exit_code_one(written, name):
+def test_missing_metrics_are_one_message_and_exit_code_one(written, name):
     folder = written()
     (folder / name).unlink()
     found = run(folder)
@@ -166,7 +166,7 @@ def exported(*arguments):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out"])
-def test_export_says_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
+def test_export_prints_how_many_triplets_it_wrote_and_where(prepared, tmp_path, name):
     source, out = prepared / "data/triplets/reranker0", tmp_path / name
     found = exported(out, "--source", source)
     number = len(pd.read_parquet(source / "triplets.parquet"))
@@ -181,7 +181,7 @@ def test_export_takes_the_profile_of_the_embedder_by_default(prepared, tmp_path,
 
 
 @pytest.mark.parametrize("arguments", [["out.xlsx"], ["out.csv", "--source", "nowhere"], ["."]])
-def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkeypatch, arguments):
+def test_export_that_fails_is_one_message_and_exit_code_one(prepared, monkeypatch, arguments):
     monkeypatch.chdir(prepared)
     found = exported(*arguments)
     assert found.exit_code == 1
@@ -190,7 +190,7 @@ def test_export_that_cannot_be_is_one_message_and_exit_code_one(prepared, monkey
     assert "Traceback" not in found.output
 
 
-def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
+def test_triplets_fill_one_screen_and_end_with_how_to_see_more(tmp_path):
     one = {"strategy": "s", "view": "v", "category": "c", "positive_similarity": 0.9, "negative_similarity": 0.5}
     rows = [
         one | {"profile": profile, "tier": tier, "anchor": f"{tier} {number}", "positive": "p", "negative": "n"}
@@ -208,7 +208,7 @@ def test_triplets_are_a_screenful_and_say_how_to_see_more(tmp_path):
     assert "--limit" not in all_of_them
 
 
-def test_damaged_figures_are_one_message(tmp_path):
+def test_damaged_metrics_are_one_message(tmp_path):
     (tmp_path / "rate.json").write_text("{", encoding="utf-8")
     found = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)])
     assert found.exit_code == 1

@@ -127,7 +127,7 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     } <= set(metadata)
 
 
-def test_the_table_shows_every_system_and_where_the_model_lies(project):
+def test_the_table_shows_every_system_and_the_folder_of_the_model(project):
     shown = run(project, sys.executable, "-m", "triptych.cli", "results")
     for expected in ("BM25", "base + BM25", "tuned + BM25", "fft", "ma", "Verdict", "models/embedder"):
         assert expected in shown
@@ -190,13 +190,13 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_more(project, key, value,
     set_params(project, **{key: value})
     found = ran(run(project, "dvc", "repro"))
     assert found[0] == stages[0]
-    assert found == [one for one in stages if one in found]  # one that gives the same as before spares those after it
+    assert found == [one for one in stages if one in found]  # a stage with unchanged output spares those after it
     assert found[-1] == "report"  # it shows all params
     (project / "params.yaml").write_text(before, encoding="utf-8")
-    assert ran(run(project, "dvc", "repro")) == []  # what was made before comes back from the run cache
+    assert ran(run(project, "dvc", "repro")) == []  # earlier outputs come from the run cache
 
 
-def test_a_round_is_added_by_two_lines_and_older_ones_stay_as_they_are(project):
+def test_a_round_is_added_by_two_lines_and_older_ones_are_unchanged(project):
     before = (project / "params.yaml").read_text(encoding="utf-8")
     set_params(
         project,
@@ -230,7 +230,7 @@ def test_metrics_diff_names_category_system_and_measure(project):
         path.write_text(before, encoding="utf-8")
 
 
-def test_tokens_made_on_one_machine_are_trained_on_by_another(seed_project, tmp_path):
+def test_tokens_of_one_machine_are_used_for_training_by_another(seed_project, tmp_path):
     remote, origin = tmp_path / "remote", tmp_path / "origin.git"
     run(tmp_path, "git", "clone", "-q", "--bare", str(seed_project), str(origin))
     one, two = tmp_path / "one", tmp_path / "two"
@@ -270,7 +270,7 @@ def _produced(project: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_repro_after_a_power_cut_in_training_goes_on_from_the_last_checkpoint(seed_project, tmp_path):
+def test_repro_after_a_power_cut_in_training_continues_from_the_last_checkpoint(seed_project, tmp_path):
     outcomes = []
     for name in ("whole", "killed"):
         folder = tmp_path / name

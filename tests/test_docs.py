@@ -1,4 +1,4 @@
-"""The documents agree with the repository: links, paths, commands, and the figures of the README."""
+"""The documents agree with the repository: links, paths, commands, and the numbers of the README."""
 
 import json
 import re

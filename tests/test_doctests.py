@@ -1,4 +1,4 @@
-"""The examples in docstrings are run, so that they stay true."""
+"""The examples in docstrings are run, so that they stay correct."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ MODULES = [
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples_in_docstrings_are_true(name):
+def test_examples_in_docstrings_are_correct(name):
     results = doctest.testmod(importlib.import_module(name))
     assert results.attempted > 0
     assert results.failed == 0

@@ -40,12 +40,12 @@ def test_imported_triplets_get_their_share_and_bring_their_negatives(staged, tmp
     assert "imported 8" in lines[-1]
 
 
-def test_imported_file_that_is_not_there_stops_the_stage(staging_fails):
+def test_missing_imported_file_stops_the_stage(staging_fails):
     said = staging_fails(two_categories(), imported="nowhere.csv", views=shares(lead=0.75, imported=0.25))
     assert "triplets.imported: nowhere.csv does not exist" in said
 
 
-def test_imported_row_of_no_tier_stops_the_stage_with_file_row_and_value(staging_fails, tmp_path):
+def test_imported_row_with_an_unknown_tier_stops_the_stage_with_file_row_and_value(staging_fails, tmp_path):
     imported_rows().assign(difficulty="severe").to_csv(tmp_path / "mine.csv", index=False)
     said = staging_fails(two_categories(), imported="mine.csv", views=shares(lead=0.75, imported=0.25))
     assert "mine.csv, row 2: difficulty is 'severe'; expected one of easy, medium, hard" in said

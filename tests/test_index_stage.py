@@ -1,4 +1,4 @@
-"""Stage ``index``: what it measures, what it embeds again, and that equal inputs give equal bytes."""
+"""Stage ``index``: its metrics, the chunks it embeds again, and that equal inputs give equal bytes."""
 
 import json
 import shutil
@@ -52,10 +52,10 @@ def test_int8_takes_a_quarter_and_finds_what_float32_finds(project):
     assert found["bytes_per_chunk"]["vectors"] == pytest.approx(
         (project / "data/index/vectors.faiss").stat().st_size / number, abs=1e-6
     )
-    assert 32 <= found["bytes_per_chunk"]["vectors"] < 36  # the file's head weighs something on a few hundred chunks
+    assert 32 <= found["bytes_per_chunk"]["vectors"] < 36  # the file's header counts with a few hundred chunks
     for split in ("dev", "test"):
         measured = found["measures"][split]
-        assert measured["index"]["recall@10"] >= 0.9  # of 32 dimensions; the benchmark has the real figure
+        assert measured["index"]["recall@10"] >= 0.9  # of 32 dimensions; the benchmark has the real value
         assert measured["index"]["mrr@10"] == pytest.approx(measured["float32"]["mrr@10"], abs=0.05)
 
 

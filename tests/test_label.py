@@ -1,4 +1,4 @@
-"""``triptych label`` as a person types it, and stage split on what comes of it."""
+"""``triptych label`` as a person types it, and stage split on the labels it writes."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def test_numbers_out_of_range_are_asked_for_again(project):
     assert len(labels()) == 1
 
 
-def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_is_as_the_verdict_says(
+def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_follows_the_verdict(
     indexed, tmp_path, monkeypatch
 ):
     shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)

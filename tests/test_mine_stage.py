@@ -52,7 +52,7 @@ def mined(project, write_params, capsys):
     return call
 
 
-def test_cache_saves_encoding_and_changes_no_byte(mined, encoded_counts):
+def test_cache_saves_encoding_and_keeps_every_byte(mined, encoded_counts):
     first = mined()
     assert min(encoded_counts()) > 0
     again = mined()

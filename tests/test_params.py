@@ -67,7 +67,7 @@ def leaves(value) -> int:
 def test_the_file_shows_only_what_people_change():
     shown = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert leaves(shown) <= MOST_KEYS
-    assert list(shown) == list(Params.model_fields)  # DVC stops where a section that it tracks is missing
+    assert list(shown) == list(Params.model_fields)  # DVC fails if a section that it tracks is missing
 
 
 def sections():
@@ -86,7 +86,7 @@ def test_every_key_has_a_description_that_ends_with_a_period_and_every_section_a
             assert field.description.endswith("."), name
 
 
-def test_only_what_no_default_could_fit_is_required():
+def test_only_keys_without_a_sensible_default_are_required():
     required = {
         f"{section.__name__}.{name}"
         for section in sections()
@@ -127,7 +127,7 @@ def test_missing_key_is_named(written, missing):
     assert str(error.value).splitlines()[1:] == ["  model.base: missing", "  ingest.sources: missing"]
 
 
-def test_section_that_is_no_mapping_is_refused_in_plain_words(written):
+def test_section_that_is_not_a_mapping_is_refused_in_plain_words(written):
     with pytest.raises(UserError, match=r"train\.lora: must contain keys, got 8"):
         load_params(written(f"{MINIMAL}train: {{lora: 8}}\n"))
 
@@ -215,7 +215,7 @@ def test_unknown_key_is_refused_with_the_nearest_known_one(message, key, near):
     assert f"{key}: unknown key, did you mean {near!r}?" in message(**{key: 1})
 
 
-def test_unknown_key_like_no_other_is_refused_without_a_guess(message):
+def test_unknown_key_unlike_any_other_is_refused_without_a_guess(message):
     assert message(**{"train.xyzzy": 1}).endswith("train.xyzzy: unknown key")
 
 
@@ -275,7 +275,7 @@ def test_a_third_round_takes_a_line_in_train_and_one_in_mine(params_with):
     assert list(params.rounds.train) == ["round0", "round1", "round2"]
 
 
-def test_the_reranker_must_learn_from_the_retriever_that_is_judged(message):
+def test_the_reranker_must_learn_from_the_retriever_that_is_evaluated(message):
     problem = message(**{"rounds.mine.reranker.previous": "round0"})
     assert "rounds.mine.reranker.previous: expected evaluate.round, 'round1', got 'round0'" in problem
 
@@ -285,7 +285,7 @@ def test_a_list_must_have_room_for_a_hard_negative(message):
     assert "train_reranker: random: 2 random of 2 negatives leave no hard negative" in problem
 
 
-def test_round_to_judge_must_be_trained(message):
+def test_round_to_evaluate_must_be_trained(message):
     problem = message(**{"evaluate.round": "round7"})
     assert "evaluate.round: 'round7' is not one of rounds.train (round0, round1)" in problem
 
@@ -303,7 +303,7 @@ def test_file_without_sections_is_refused(tmp_path, text):
         load_params(tmp_path / "params.yaml")
 
 
-def test_missing_file_says_where_to_run(tmp_path):
+def test_message_on_a_missing_file_names_the_folder_to_run_in(tmp_path):
     with pytest.raises(UserError, match="run from the root of the project"):
         load_params(tmp_path / "params.yaml")
 
@@ -375,7 +375,7 @@ def test_more_neighborhoods_than_a_batch_has_anchors_are_refused(tmp_path, write
 
 
 @pytest.mark.parametrize("encoding", ["klingon", "base64"])
-def test_encoding_that_decodes_no_text_is_refused(message, encoding):
+def test_encoding_that_cannot_decode_text_is_refused(message, encoding):
     problem = message(**{"ingest.sources": [{"path": "a.csv", "encoding": encoding}]})
     assert "ingest.sources.0.encoding: " in problem
     assert encoding in problem

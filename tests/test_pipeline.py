@@ -1,4 +1,4 @@
-"""``dvc.yaml`` tells the truth: about the modules a stage runs, its params, and where it writes."""
+"""``dvc.yaml`` is correct about the modules of a stage, its params and its outputs."""
 
 import ast
 import os
@@ -24,12 +24,12 @@ STAGES = _stages()
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_declares_every_module_it_imports_and_no_other(name):
+def test_stage_declares_exactly_the_modules_it_imports(name):
     declared = {dep.def_path for dep in STAGES[name].deps if str(dep.def_path).endswith(".py")}
     assert declared == set(code_of(STAGES[name].cmd)), "run `make deps`"
 
 
-def test_make_deps_changes_nothing_that_is_in_order():
+def test_make_deps_keeps_correct_deps():
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     assert with_code_deps(text, {name.split("@")[0]: stage.cmd for name, stage in STAGES.items()}) == text
 

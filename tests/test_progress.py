@@ -98,7 +98,7 @@ def test_stages_and_the_command_line_take_quiet(stage, monkeypatch):
     assert os.environ["TQDM_DISABLE"] == "1"
 
 
-def test_training_prints_no_dicts_and_shows_its_steps(prepared, tmp_path):
+def test_training_shows_its_steps_and_does_not_print_dicts(prepared, tmp_path):
     """Run a stage of the real pipeline in a process whose standard error is a log."""
     code = (
         "import triptych.progress as p; p._LOG_INTERVAL = 0;"

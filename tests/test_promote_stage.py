@@ -23,7 +23,7 @@ from triptych.triplets.examples import read_examples, write_examples
 
 @pytest.fixture(scope="module")
 def trained(prepared, tmp_path_factory, write_params):
-    """A project whose tiny base model knows words, so that there is something to lose, and a round trained from it."""
+    """A project whose tiny base model knows words, so that its metrics can fall, and a round trained from it."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     base = SentenceTransformer(str(folder / "tiny"), device="cpu")
@@ -95,7 +95,7 @@ def test_a_damaged_model_is_refused(project):
 
 
 def test_an_over_fitted_model_is_refused(project, write_params):
-    """Trained long on few questions whose answers were shuffled: it knows them by heart, and nothing about others."""
+    """Trained long on few questions whose answers were shuffled: it has memorized them and fails on others."""
     path = project / "data/triplets/round0/examples.parquet"
     examples = read_examples(path)
     few = examples.select(np.sort(np.random.default_rng(1).choice(len(examples), 16, replace=False)))
@@ -115,7 +115,7 @@ def test_an_over_fitted_model_is_refused(project, write_params):
 
 @pytest.fixture
 def compared(project, params_with):
-    """Write what evaluate would of two categories, with the answers' ranks given; return the verdict of promote."""
+    """Write the outputs of evaluate for two categories with given ranks of the answers; return promote's verdict."""
     queries = {f"q{number}": Query(f"q{number}", "", "user", "fft" if number < 60 else "ma") for number in range(240)}
     qrels = {one: {"answer": 1} for one in queries}
     documents = {one: int(one[1:]) // 2 for one in queries}
@@ -175,7 +175,7 @@ def test_a_model_that_is_good_in_both_is_published(compared):
     assert verdict["p_holm"] < 0.05
 
 
-def test_the_hybrid_of_the_published_embedder_is_judged_on_its_own(compared):
+def test_the_hybrid_of_the_published_embedder_gets_its_own_verdict(compared):
     verdict = compared(tuned={"fft": WORSE, "ma": WORSE}, base_hybrid={"fft": BETTER, "ma": BETTER})
     assert verdict["published"] == "base"
     hybrid = verdict["hybrid"]
@@ -253,7 +253,7 @@ def test_late_interaction_that_adds_to_the_hybrid_is_used(compared):
     assert 0 < record["added"]["low"] < record["added"]["difference"] < record["difference"]
 
 
-def test_late_interaction_is_judged_for_the_base_model_too(compared):
+def test_late_interaction_gets_a_verdict_for_the_base_model_too(compared):
     record = late(compared(tuned={}, base_hybrid=GOOD, base_late=BEST))
     assert (record["used"], record["system"]) == (True, "base_late")
 
@@ -272,7 +272,7 @@ def test_late_interaction_without_a_first_stage_or_that_adds_nothing_is_not_used
     assert record["reason"].startswith(why)
 
 
-def test_a_reranker_is_judged_beside_late_interaction_where_that_is_used(compared):
+def test_a_reranker_is_compared_with_late_interaction_where_that_is_used(compared):
     verdict = compared(tuned=GOOD, tuned_hybrid=GOOD, tuned_late=BEST, reranked=BEST)
     assert late(verdict)["used"] is True
     record = verdict["reranker"]

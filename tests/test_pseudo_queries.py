@@ -56,7 +56,7 @@ def test_train_has_no_pseudo_queries(project):
     assert set(kinds["dev"]) == set(kinds["test"]) == {"pseudo"}
 
 
-def test_the_base_model_is_published_unproven_however_good_the_figures(project, monkeypatch):
+def test_the_base_model_is_published_unproven_however_good_the_metrics(project, monkeypatch):
     monkeypatch.chdir(project)
     path = project / "metrics/evaluate/intervals.csv"
     figures = path.read_bytes()
@@ -83,7 +83,7 @@ def test_the_base_model_is_published_unproven_however_good_the_figures(project, 
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "tuned")
     (project / "params.yaml").write_text(before, encoding="utf-8")
 
-    better["kinds"] = "crossref"  # the same figures on queries that people wrote do promote
+    better["kinds"] = "crossref"  # the same metrics on queries that people wrote do promote
     better.to_csv(path, index=False)
     promote.main([*PROMOTE.split(), "models/other"])
     assert read(project, "verdict.json")["verdict"] == "promoted"

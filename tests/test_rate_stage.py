@@ -40,7 +40,7 @@ def rated(prepared, tmp_path, write_params, monkeypatch):
     return run
 
 
-def test_every_profile_category_and_tier_has_figures_that_add_up(rated, capsys):
+def test_every_profile_category_and_tier_has_metrics_that_add_up(rated, capsys):
     folder = rated()
     table = pd.read_csv(folder / "metrics/rate/tiers.csv")
     assert set(table["profile"]) == {"embedder", "reranker"}
@@ -82,7 +82,7 @@ def test_only_the_given_number_of_anchors_is_rated(rated):
 
 @pytest.fixture(scope="module")
 def judged(prepared):
-    """Return the base model, what evaluator needs, texts and roles of the prepared project."""
+    """Return the base model, the evaluator, texts and roles of the prepared project."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(prepared)
         params = load_params()
@@ -114,7 +114,7 @@ def test_similarities_are_the_cosines_of_anchor_positive_and_each_negative(prepa
         assert near.negative == pytest.approx(cosines(model, texts, pairs), abs=1e-4)
 
 
-def test_held_out_triplets_are_measured_for_each_category_and_tier(judged):
+def test_held_out_triplets_have_metrics_for_each_category_and_tier(judged):
     model, evaluator, data = judged
     examples = read_examples(data / "triplets/heldout/examples.parquet")
     rows = {(row["category"], row["tier"]): row for row in held_out_triplet_metrics(model, evaluator, examples)}

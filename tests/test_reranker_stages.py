@@ -92,7 +92,7 @@ def test_the_reranker_learns_and_loads_as_a_plain_cross_encoder(trained):
     assert np.ptp(scores) > 0
 
 
-def test_evaluate_measures_the_reranker_beside_the_others_and_what_no_reranker_can_reach(trained):
+def test_evaluate_reports_the_reranker_beside_the_others_and_what_it_cannot_reach(trained):
     evaluation = read(trained / "metrics/evaluate.json")
     assert "reranked" in evaluation["measures"]["all"]
     assert evaluation["chosen_on_dev"]["reranked"]["depth"] in {20, 50}
@@ -104,7 +104,7 @@ def test_evaluate_measures_the_reranker_beside_the_others_and_what_no_reranker_c
     assert {(one.system, one.baseline) for one in added} == set(ABLATIONS)
 
 
-def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_where_dev_prefers_so(
+def test_late_interaction_is_evaluated_beside_the_hybrids_and_changes_nothing_where_dev_prefers_so(
     trained, project, write_params
 ):
     evaluation = read(trained / "metrics/evaluate.json")
@@ -125,7 +125,7 @@ def test_late_interaction_is_measured_beside_the_hybrids_and_changes_nothing_whe
     assert (verdict["used"], verdict["reason"]) == (False, "dev prefers the order as it is")
 
 
-def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project):
+def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_has_the_reason(project):
     promote.main([*PROMOTE.split(), "models/embedder"])
     verdict = read(project / "metrics/verdict.json")["reranker"]
     assert (verdict["verdict"], verdict["used"]) == ("kept", False)
@@ -134,7 +134,7 @@ def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_says_why(project
     assert verdict["reason"][1:] in readme
 
 
-def test_with_no_steps_there_is_no_reranker(project, write_params):
+def test_without_steps_no_reranker_is_trained(project, write_params):
     write_params(project, **CHANGES | {"train_reranker.steps": 0})
     train_reranker.main(RERANKER.split())
     assert [one.name for one in (project / "models/reranker-candidate").iterdir()] == ["README.md"]

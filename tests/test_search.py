@@ -18,7 +18,7 @@ def search(indexed, monkeypatch):
     return call
 
 
-def test_a_hit_is_shown_with_title_place_file_and_snippet(search):
+def test_a_hit_is_shown_with_title_headings_file_and_snippet(search):
     found = search("--k", "2", "mask an array where a condition is met")
     assert found.exit_code == 0, found.output
     (record,) = map(
@@ -53,12 +53,12 @@ def test_questions_come_from_standard_input_in_bulk(search, arguments):
     assert records[0]["hits"][0]["snippet"].keys() == {"text", "matches"}
 
 
-def test_a_category_is_kept_to(search):
+def test_search_is_restricted_to_a_category(search):
     (record,) = map(json.loads, search("--json", "--category", "fft", "mask").stdout.splitlines())
     assert {hit["category"] for hit in record["hits"]} == {"fft"}
 
 
-def test_words_of_a_question_are_no_markup(search):
+def test_words_of_a_question_are_not_markup(search):
     assert "[red]mask[/red]" in search("--k", "1", "[red]mask[/red]").stdout
 
 
@@ -70,7 +70,7 @@ def test_words_of_a_question_are_no_markup(search):
         (["mask", "--index", "nowhere"], "nowhere is missing"),
     ],
 )
-def test_a_mistake_is_one_message_and_exit_code_one(search, arguments, said):
+def test_an_error_is_one_message_and_exit_code_one(search, arguments, said):
     found = search(*arguments)
     assert found.exit_code == 1
     assert found.stderr.startswith("error: ")

@@ -28,7 +28,7 @@ def two_categories(number=120):
 
 
 def links_to(chunks):
-    """Return a link to each chunk from the one after it, with words of its own."""
+    """Return a link to each chunk from the one after it, with its own words."""
     pairs = zip([*chunks[1:], chunks[0]], chunks, strict=True)
     return [Link(one.chunk_id, other.chunk_id, f"what {other.chunk_id} is about", "") for one, other in pairs]
 

@@ -36,12 +36,12 @@ def test_the_message_names_both_commands():
     assert found == f"{ROOT / 'data/index'} is missing; `dvc repro index` makes it, `dvc pull index` fetches it"
 
 
-def test_other_mistakes_and_other_folders_get_no_command(tmp_path):
+def test_other_errors_and_other_folders_get_no_command(tmp_path):
     assert with_remedy(UserError("k must be 1 to 100"), ROOT) == "k must be 1 to 100"
     assert with_remedy(ArtifactError(Path("data/index"), "is missing"), tmp_path) == "data/index is missing"
 
 
-def test_a_dvc_yaml_that_is_no_pipeline_costs_no_message(tmp_path):
+def test_a_dvc_yaml_that_is_not_a_pipeline_keeps_the_message(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: [", encoding="utf-8")
     assert with_remedy(ArtifactError(Path("data/index"), "is missing"), tmp_path) == "data/index is missing"
 

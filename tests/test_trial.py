@@ -39,7 +39,7 @@ def figures(output):
 
 
 def plain_mrr(project, place):
-    """Measure with sentence-transformers alone, as somebody who loads the model would."""
+    """Evaluate with sentence-transformers alone, as somebody who loads the model would."""
     chunks, qrels = (
         read_chunks(project / "data/corpus/chunks.parquet"),
         read_qrels(project / "data/corpus/qrels/dev.tsv"),
@@ -60,7 +60,7 @@ def plain_mrr(project, place):
     return mean_metric("mrr@10", qrels, run)
 
 
-def test_embedder_and_base_are_measured_as_sentence_transformers_would_load_them(project):
+def test_embedder_and_base_are_evaluated_as_sentence_transformers_would_load_them(project):
     found = evaluated()
     assert found.exit_code == 0, found.output
     rows = figures(found.output)
@@ -116,7 +116,7 @@ def test_questions_on_a_beir_corpus(project):
         (["--metrics", "none"], "--metrics: none is missing; expected a folder with evaluate.json"),
     ],
 )
-def test_what_is_not_there_is_one_message(project, arguments, said):
+def test_a_missing_file_is_one_message(project, arguments, said):
     found = evaluated(*arguments)
     assert found.exit_code == 1
     assert found.stderr.startswith("error: ")

@@ -71,7 +71,7 @@ def test_chunks_without_a_header_fall_back_to_files_and_words(staged):
     assert metrics["embedder"]["overlap"]["hard"]["path"] == 0
 
 
-def test_no_header_and_one_file_and_one_category_still_give_every_tier(staged):
+def test_without_headers_one_file_and_one_category_still_give_every_tier(staged):
     chunks = [replace(chunk(row), header_path=(), filename="all.csv", title="") for row in range(60)]
     metrics, lines = staged(chunks)
     check_mix(metrics)

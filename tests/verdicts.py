@@ -1,4 +1,4 @@
-"""Verdicts made by hand."""
+"""Hand-made verdicts."""
 
 from dataclasses import replace
 

@@ -1,10 +1,10 @@
-"""The queries of the second corpus, made from small pages."""
+"""The queries of the second corpus, extracted from small pages."""
 
 import json
 
 import pytest
 
-from benchmarks.second_queries import first_sentence, index_entries, option_help, options, synopses, weeded
+from benchmarks.second_queries import filter_queries, first_sentence, index_entries, option_help, options, synopses
 from triptych.corpus.pages.html import html_pages
 
 EXPRESSIONS = """<h1>Expressions</h1><section id=arith><h2>Conversions</h2><span id=index-0></span>
@@ -36,20 +36,22 @@ def pages(tmp_path):
     return parse
 
 
-def test_prose_of_the_index_is_joined_in_the_order_that_people_write(pages, tmp_path):
-    found = pages(expressions=EXPRESSIONS)
+def test_nested_index_entries_are_joined_in_the_order_that_the_text_uses(pages, tmp_path):
+    pages_by_name = pages(expressions=EXPRESSIONS)
     (tmp_path / "index").write_text(INDEX, encoding="utf-8")
-    assert list(index_entries(tmp_path / "index", found)) == [
+    assert list(index_entries(tmp_path / "index", pages_by_name)) == [
         ("index", "arithmetic conversion", "expressions.html#arith"),
         ("index", "call instance", "expressions.html#calls"),
     ]
 
 
-def test_synopsis_is_answered_by_the_page_of_its_module(pages, tmp_path):
-    found = pages(csv="<h1 id=module-csv>csv</h1>Comma separated values.")
+def test_answer_of_a_synopsis_is_the_page_of_its_module(pages, tmp_path):
+    pages_by_name = pages(csv="<h1 id=module-csv>csv</h1>Comma separated values.")
     row = "<table><tr><td><a href='csv.html#module-csv'>csv</a></td><td><em>Write tabular data.</em></td></tr></table>"
     (tmp_path / "index").write_text(row, encoding="utf-8")
-    assert list(synopses(tmp_path / "index", found)) == [("synopsis", "Write tabular data", "csv.html#module-csv")]
+    assert list(synopses(tmp_path / "index", pages_by_name)) == [
+        ("synopsis", "Write tabular data", "csv.html#module-csv")
+    ]
 
 
 def test_first_sentence_of_a_docstring():
@@ -67,11 +69,11 @@ def test_help_of_an_option_may_take_two_lines():
     ]
 
 
-def test_help_of_an_option_is_answered_by_its_entry(pages, monkeypatch):
+def test_answer_of_an_options_help_is_its_entry(pages, monkeypatch):
     monkeypatch.setattr("benchmarks.second_queries._help", lambda command: HELP)
     entries = "".join(f"<dt>--{name}</dt><dd>{'Long text. ' * 100}</dd>" for name in ("[no-]ignore-missing", "other"))
-    found = pages(git_add=f"<h1>git-add</h1><h2 id=o>OPTIONS</h2><dl>{entries}</dl>")
-    assert list(option_help(found)) == [
+    pages_by_name = pages(git_add=f"<h1>git-add</h1><h2 id=o>OPTIONS</h2><dl>{entries}</dl>")
+    assert list(option_help(pages_by_name)) == [
         (
             "option",
             "git add: check if - even missing - files are ignored in dry run",
@@ -90,13 +92,13 @@ def test_help_of_an_option_is_answered_by_its_entry(pages, monkeypatch):
         ("stable sorting keeps equal items", "nearly quoted"),
     ],
 )
-def test_query_that_is_not_fair_is_dropped_with_its_reason(pages, text, reason):
-    found = {
+def test_unsuitable_query_is_dropped_with_its_reason(pages, text, reason):
+    pages_by_name = {
         "docs": pages(
             a="<h1>Sort lists</h1>It puts a list in order. Stable sorting keeps the equal items.", b="<h1>B</h1>x"
         )
     }
     other = ("docstring", "how a list is put in order", "b.html#b")
-    kept, dropped = weeded([("docstring", text, "a.html#sort-lists"), other], found)
+    kept, dropped = filter_queries([("docstring", text, "a.html#sort-lists"), other], pages_by_name)
     assert dropped[reason] == (2 if reason == "several answers" else 1)
     assert kept == ([] if reason == "several answers" else [other])

@@ -1,4 +1,4 @@
-"""Both sides of the training benchmark train on the same rows, and what they learn from them is the same."""
+"""Both sides of the training benchmark train on the same rows with the same losses."""
 
 import numpy as np
 import pytest

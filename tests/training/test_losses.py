@@ -32,7 +32,7 @@ def test_softmax_loss_by_hand():
     assert loss.item() == pytest.approx((first + second) / 2)
 
 
-def test_related_passages_are_no_negatives():
+def test_related_passages_are_not_negatives():
     related = ((1, 1, 0), (0, 1, 1))
     first = math.log(math.exp(1.6) + math.exp(2.0)) - 1.6
     second = math.log(math.exp(1.2) + math.exp(1.6)) - 1.6
@@ -48,7 +48,7 @@ def test_related_passages_get_no_gradient():
     assert passages.grad[2].abs().sum() > 0
 
 
-def test_passages_far_above_the_positive_are_no_negatives():
+def test_passages_far_above_the_positive_are_not_negatives():
     # Of the first row 1.0 passes 0.8 by 0.2, of the second nothing passes 0.8.
     first, second = (math.log(math.exp(1.6) + math.exp(1.2)) - 1.6, math.log(sum(map(math.exp, (1.2, 1.6, 0.0)))) - 1.6)
     assert SoftmaxLoss(0.5, 0.1).row_losses(QUERIES, PASSAGES, rows()).mean().item() == pytest.approx(
@@ -58,7 +58,7 @@ def test_passages_far_above_the_positive_are_no_negatives():
     assert SoftmaxLoss(0.5, 0.25).row_losses(QUERIES, PASSAGES, rows()).mean().item() == whole
 
 
-def test_a_positive_below_all_others_is_kept_and_what_is_masked_gets_no_gradient():
+def test_a_positive_below_all_others_is_kept_and_masked_passages_get_no_gradient():
     passages = PASSAGES.clone().requires_grad_()
     only = rows((0,), (1,), (2,), ((0, 0, 0),))
     loss = SoftmaxLoss(0.5, 0.1).row_losses(QUERIES[:1], passages, only).mean()

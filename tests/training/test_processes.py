@@ -26,13 +26,13 @@ PATHS = {
     "checkpoints": ".checkpoints/round0",
 }
 STAGE = ["-m", "stages.train", *(part for name, path in PATHS.items() for part in (f"--{name}", path))]
-# accelerate's own launcher asks for GPUs or MPI.
+# accelerate's own launcher needs GPUs or MPI.
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
 @pytest.fixture
 def stage(prepared, tmp_path, write_params):
-    """Run stage train with ``python`` and these arguments before its own; return folder and what it said."""
+    """Run stage train with ``python`` and these arguments before its own; return folder and standard output."""
 
     def call(name, *before, **changes):
         folder = tmp_path / name

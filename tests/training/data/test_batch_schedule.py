@@ -77,7 +77,7 @@ def test_the_run_as_a_whole_has_the_promised_mix_within_a_point(drawn_schedule, 
         assert found == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.01)
 
 
-def test_the_curriculum_goes_from_easy_to_hard_and_leaves_no_tier_out(drawn_schedule):
+def test_the_curriculum_goes_from_easy_to_hard_and_keeps_every_tier(drawn_schedule):
     made = drawn_schedule(**{"train.curriculum": 0.8})
     segments = [
         shares([row for batch in range(first, first + SEGMENT) for row in rows_of(made, batch)])
@@ -115,7 +115,7 @@ def test_rows_hold_a_triplet_of_the_examples(drawn_schedule):
         assert row["negative"] == 500 + row["negative_chunk"]
 
 
-def test_without_stored_negatives_rows_are_anchors_with_their_positives_and_there_is_no_mix(drawn_schedule):
+def test_without_stored_negatives_rows_are_anchors_with_their_positives_without_a_mix(drawn_schedule):
     made = drawn_schedule(stored=False)
     rows = all_rows(made)
     assert len(rows) == BATCHES * SIZE
@@ -130,7 +130,7 @@ def test_a_segment_is_the_same_whatever_was_drawn_before(drawn_schedule, stored)
     assert rows_of(drawn_schedule(stored=stored), BATCHES - 1) == all_rows(drawn_schedule(stored=stored))[-SIZE:]
 
 
-def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_segments(drawn_schedule):
+def test_negatives_repeat_only_after_their_tier_of_the_pool_is_used_up_over_segments(drawn_schedule):
     met = Counter((row["anchor"], row["tier"], row["negative_chunk"]) for row in all_rows(drawn_schedule(batches=120)))
     assert max(met.values()) > 1
     of_pool = defaultdict(list)
@@ -142,7 +142,7 @@ def test_no_negative_comes_back_before_its_tier_of_the_pool_is_used_up_over_segm
 
 
 @pytest.mark.parametrize("stored", [True, False])
-def test_no_example_comes_back_before_all_of_its_category_were_drawn_over_segments(drawn_schedule, stored):
+def test_examples_repeat_only_after_all_of_their_category_were_drawn_over_segments(drawn_schedule, stored):
     times = Counter(row["anchor"] for row in all_rows(drawn_schedule(stored=stored)))
     for category in (0, 1):
         rows = [times[anchor] for anchor in np.flatnonzero(EXAMPLES.category == category).tolist()]
@@ -170,7 +170,7 @@ def test_caps_hold_for_each_epoch_of_a_run_and_not_for_all_of_it(drawn_schedule)
     assert max(times.values()) <= 3
 
 
-def test_rows_that_a_lacking_tier_leaves_out_are_filled_up(drawn_schedule):
+def test_rows_missing_for_lack_of_a_tier_are_filled_up(drawn_schedule):
     lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
     rows = all_rows(drawn_schedule(lacking))
     assert len(rows) == BATCHES * SIZE
@@ -182,7 +182,7 @@ def test_examples_without_a_negative_stop_the_run_with_a_reason(drawn_schedule):
         drawn_schedule(examples_of(example(number, tiers=()) for number in range(20))).rows(0)
 
 
-def test_what_follows_a_decision_is_unknown_until_it_is_made(drawn_schedule):
+def test_batches_after_a_decision_are_unknown_until_it_is_made(drawn_schedule):
     made = drawn_schedule()
     made.decide_at([6, 15])
     assert made.known() == 6

@@ -84,7 +84,7 @@ def test_a_text_that_is_query_and_passage_is_there_once(collate):
 
 
 @pytest.mark.parametrize(("fixed", "width"), [(False, 8), (True, 16)])
-def test_padding_is_as_params_say(collate, fixed, width):
+def test_padding_follows_the_params(collate, fixed, width):
     batch = collate(fixed=fixed)(ROWS)
     assert [group["input_ids"].shape for group in batch["features"]] == [(8, width)]
 

@@ -83,7 +83,7 @@ def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anc
     assert scale.tolist() == pytest.approx([np.std(cosine)], abs=1e-6)
 
 
-def test_an_anchor_behind_the_cut_is_left_out():
+def test_an_anchor_that_is_truncated_away_is_left_out():
     anchors = counts([[1, 2], [1, 2, 3, 4, 5], [6, 7]])
     chunks = counts([[1, 2, 9], [1, 2, 3, 4, 9], [1, 2, 3]])
     assert visible_before_cut(anchors, chunks).tolist() == [True, True, False]
@@ -213,7 +213,7 @@ def examples(*views):
         (("lead", "crossref"), {"lead": 1.0}, "distill"),
     ],
 )
-def test_auto_distills_where_no_person_chose_a_positive(params_with, views, shares, loss):
+def test_auto_distills_where_people_chose_no_positives(params_with, views, shares, loss):
     params = params_with().triplets
     given = params.model_copy(update={"views": params.views.model_copy(update=dict.fromkeys(VIEWS, 0.0) | shares)})
     assert resolve_loss("auto", examples(*views), given) == loss
@@ -241,7 +241,7 @@ def test_training_brings_the_student_nearer_to_the_teacher(prepared, tmp_path, w
         1,
     )
     assert len(training_data.schedule) == 60
-    assert training_data.steps == 60  # the 70 asked for are more than help
+    assert training_data.steps == 60  # 70 steps were requested; more than 60 do not help
     make_trainable(model, params.train, None)
     curve = train(model, training_data, params.train, 0.01).curve
     assert curve[-1].loss < 0.8 * curve[0].loss
@@ -252,7 +252,9 @@ def test_texts_cut_before_any_anchor_are_named_with_the_remedy(prepared, tmp_pat
     monkeypatch.chdir(tmp_path)
     params = load_params(write_params(tmp_path, **{"model.base": "./tiny", "train.loss": "distill"}))
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
-    blind = replace(store, offsets=np.repeat(store.offsets[:1], len(store.offsets)))  # as if nothing stood before it
+    blind = replace(
+        store, offsets=np.repeat(store.offsets[:1], len(store.offsets))
+    )  # as if all texts were empty before the cut
     found = read_examples(tmp_path / "data/triplets/round0/examples.parquet")
     round_params = TrainRound(previous="base", steps=2, learning_rate=0.01, negatives="stored")
     with pytest.raises(UserError, match=r"tokenize\.max_length"):

@@ -66,7 +66,7 @@ def no_thread_is_left():
 
 
 def until(condition):
-    """Wait for threads to bring something about."""
+    """Wait until threads have made a condition true."""
     end = time.monotonic() + 5
     while not condition():
         assert time.monotonic() < end
@@ -74,7 +74,7 @@ def until(condition):
 
 
 def seen(loader, pause=0.0):
-    """Return the numbers of the batches; ``pause`` is what a step takes."""
+    """Return the numbers of the batches; ``pause`` is the duration of a step in seconds."""
     numbers = []
     for batch in loader:
         numbers.append(int(batch["anchor"]))
@@ -85,7 +85,7 @@ def seen(loader, pause=0.0):
 
 @pytest.mark.parametrize(("ahead", "workers", "slow"), [(0, 1, 0.0), (4, 1, 0.0), (4, 3, 0.002), (1, 3, 0.002)])
 @pytest.mark.parametrize("first", [0, 7])
-def test_order_is_that_of_the_schedule_whatever_thread_made_a_batch(schedule, ahead, workers, slow, first):
+def test_order_is_that_of_the_schedule_whatever_thread_collated_a_batch(schedule, ahead, workers, slow, first):
     loader = BatchLoader(schedule, Collate(slow), lambda: first, ahead, workers)
     assert seen(loader) == list(range(first, LENGTH))
     assert len(loader) == LENGTH
@@ -101,7 +101,7 @@ def test_batches_are_ready_when_the_loop_is_slower(schedule):
     assert sorted(collate.made) == list(range(LENGTH))  # each once
 
 
-def test_without_prefetch_there_is_no_thread(schedule):
+def test_without_prefetch_no_thread_starts(schedule):
     collate = Collate()
     loader = BatchLoader(schedule, collate, lambda: 0, 0, 3)
     assert seen(loader) == list(range(LENGTH))
@@ -126,7 +126,7 @@ def test_batches_alive_are_bounded(schedule, ahead, workers):
         assert not collate.alive
 
 
-def test_nothing_is_made_beyond_what_the_schedule_knows(schedule):
+def test_only_batches_that_the_schedule_knows_are_collated(schedule):
     schedule = Opening(schedule.batches, 1)
     Opening.horizon = 5
     collate = Collate()
@@ -157,14 +157,14 @@ def test_an_error_in_the_loop_ends_the_threads_once_the_loader_is_closed(schedul
     assert loader.ready == 0
 
 
-def test_an_iterator_that_is_dropped_ends_its_threads(schedule):
+def test_a_deleted_iterator_ends_its_threads(schedule):
     batches = iter(BatchLoader(schedule, Collate(), lambda: 0, 4))
     next(batches)
     assert threading.active_count() > 1
     batches.close()
 
 
-def test_what_was_begun_before_ends_with_the_next_loop(schedule):
+def test_the_threads_of_the_previous_loop_end_with_the_next(schedule):
     loader = BatchLoader(schedule, Collate(), lambda: 0, 4)
     first = iter(loader)
     next(first)

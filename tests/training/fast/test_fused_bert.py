@@ -1,4 +1,4 @@
-"""A fused encoder gives what the library's layers give, forward and backward, and is not used where it cannot."""
+"""A fused encoder gives what the library's layers give, forward and backward, and is used only where it applies."""
 
 import pytest
 import torch
@@ -151,7 +151,7 @@ def checkpointed(model):
     ],
     ids=["dropout", "relu", "sdpa", "decoder", "hook", "norm", "checkpointing"],
 )
-def test_what_it_does_not_compute_is_left_to_the_library(calls, changes, touch):
+def test_unsupported_models_are_left_to_the_library(calls, changes, touch):
     model = adapted(**changes)
     if touch:
         touch(model)

@@ -85,7 +85,7 @@ def test_dropout_is_on_in_these_tests(model, batch):
     assert not agree((0.0, gradients(model, batch, 240)[1]), (0.0, gradients(model.eval(), batch, 240)[1]), 1e-3)
 
 
-def test_no_piece_holds_more_tokens_than_the_budget(model, batch):
+def test_micro_batches_stay_within_the_token_budget(model, batch):
     seen = counted(model, batch, 50)
     assert max(seen) <= 50
     assert sum(seen) == 2 * 240

@@ -1,4 +1,4 @@
-"""Only glibc is asked to keep memory; elsewhere nothing is opened and nothing breaks."""
+"""Only glibc is set to keep freed memory; on other systems nothing is opened and nothing fails."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,7 @@ import pytest
 from triptych.training.fast import malloc as allocator
 
 
-def test_windows_has_no_library_without_a_name(monkeypatch):
+def test_on_windows_the_c_library_is_not_opened(monkeypatch):
     def refuse(name):
         raise TypeError("argument must be str")
 
@@ -17,7 +17,7 @@ def test_windows_has_no_library_without_a_name(monkeypatch):
 
 
 @pytest.mark.parametrize("library", [SimpleNamespace(), SimpleNamespace(mallopt=lambda *_: 0)], ids=["musl", "refused"])
-def test_a_library_that_cannot_is_no_error(monkeypatch, caplog, library):
+def test_a_library_that_cannot_keep_memory_is_not_an_error(monkeypatch, caplog, library):
     monkeypatch.setattr(allocator.sys, "platform", "linux")
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: library)
     with caplog.at_level("DEBUG"):

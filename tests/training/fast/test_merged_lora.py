@@ -111,7 +111,7 @@ def test_an_error_leaves_the_layers_as_they_were(calls):
     assert not calls
 
 
-def test_the_engine_merges_once_a_step_and_keeps_nothing_for_the_next(calls):
+def test_grad_cache_merges_once_a_step_and_keeps_nothing_for_the_next(calls):
     model, features = adapted(), {"input_ids": torch.zeros(4, 2, dtype=torch.int64)}
 
     class Encoder(nn.Module):

@@ -1,4 +1,4 @@
-"""Optional ways to train: each works on a real model here, and where it does not, a line says so and all goes on."""
+"""Optional accelerations: each works on a real model here; one that does not is left out with a warning."""
 
 import functools
 import sys
@@ -116,7 +116,7 @@ def test_adapter_trains_beside_a_quantized_base_and_goes_onto_the_full_one(ready
 
 
 @pytest.mark.parametrize("bits", QUANTIZED)
-def test_quantization_without_bitsandbytes_is_the_full_base_and_says_so(settings, monkeypatch, caplog, bits):
+def test_quantization_without_bitsandbytes_loads_the_full_base_with_a_warning(settings, monkeypatch, caplog, bits):
     for name in [name for name in sys.modules if name.partition(".")[0] == "bitsandbytes"]:
         monkeypatch.setitem(sys.modules, name, None)
     params = settings(load_in=bits)
@@ -127,7 +127,7 @@ def test_quantization_without_bitsandbytes_is_the_full_base_and_says_so(settings
     assert line.endswith("training on the full base")
 
 
-def test_quantization_that_gives_no_numbers_is_the_full_base_and_says_so(settings, monkeypatch, caplog):
+def test_quantization_that_gives_nan_loads_the_full_base_with_a_warning(settings, monkeypatch, caplog):
     monkeypatch.setattr(
         bitsandbytes.nn.Linear4bit, "forward", lambda self, x: x.new_full((*x.shape[:-1], 32), torch.nan)
     )
@@ -137,19 +137,19 @@ def test_quantization_that_gives_no_numbers_is_the_full_base_and_says_so(setting
     assert "train.load_in: 4bit does not work here (" in caplog.text
 
 
-def test_quantized_weights_cannot_train_and_the_params_say_so(write_params, tmp_path):
+def test_quantized_weights_cannot_train_and_the_params_are_refused(write_params, tmp_path):
     with pytest.raises(UserError, match=r"train: load_in: 4bit freezes the base model.* set method: lora"):
         load_params(write_params(tmp_path, **{"train.load_in": "4bit", "train.method": "full"}))
 
 
-def test_attention_that_is_asked_for_is_taken(ready, caplog):
+def test_the_configured_attention_is_used(ready, caplog):
     model = ready(attention="sdpa")
     assert model[0].model.config._attn_implementation == "sdpa"
     assert close(gradients(model), gradients(ready(attention="eager")))
     assert caplog.messages == []
 
 
-def test_attention_that_is_not_installed_leaves_the_one_before_and_says_so(ready, caplog):
+def test_attention_that_is_not_installed_keeps_the_default_with_a_warning(ready, caplog):
     model = ready(attention="flash_attention_2")
     assert model[0].model.config._attn_implementation == "sdpa"
     assert close(gradients(model), gradients(ready()))
@@ -158,7 +158,7 @@ def test_attention_that_is_not_installed_leaves_the_one_before_and_says_so(ready
 
 
 @pytest.mark.parametrize("option", [{"attention": "sdpa"}, {"gradient_checkpointing": True}])
-def test_family_without_an_option_trains_without_it_and_says_so(settings, tmp_path, caplog, option):
+def test_family_without_an_option_trains_without_it_with_a_warning(settings, tmp_path, caplog, option):
     tiny_families.make_embedder(tmp_path, "mpnet", TEXTS)
     train = settings(**option).train
     model = load_base(settings().model.model_copy(update={"base": str(tmp_path)}))
@@ -206,7 +206,7 @@ def test_compiler_of_this_machine_gives_the_same_gradients(ready, caplog):
     assert close(gradients(compiled), gradients(ready()))
 
 
-def test_compiler_that_fails_is_not_used_and_says_so(ready, monkeypatch, caplog):
+def test_compiler_that_fails_is_not_used_with_a_warning(ready, monkeypatch, caplog):
     def fails(*_, **__):
         raise RuntimeError("backend='inductor' raised:\nInvalidCxxCompiler: no working C++ compiler\n\nmore")
 
@@ -220,7 +220,7 @@ def test_compiler_that_fails_is_not_used_and_says_so(ready, monkeypatch, caplog)
 
 
 @pytest.mark.slow
-def test_compiler_that_changes_the_vectors_is_not_used_and_says_so(ready, backend, caplog):
+def test_compiler_that_changes_the_vectors_is_not_used_with_a_warning(ready, backend, caplog):
     def wrong(graph, _inputs):
         return lambda *inputs: [out.flip(1) if out.dim() == 3 else out for out in graph(*inputs)]
 

@@ -83,7 +83,7 @@ def test_dev_is_evaluated_by_category_at_the_start_at_the_end_and_between(run):
     assert len({json.dumps(point["dev"]) for point in watch.points}) > 1
 
 
-def test_evaluation_takes_no_more_than_a_quarter_of_the_tokens(run):
+def test_evaluation_takes_at_most_a_quarter_of_the_tokens(run):
     watch, _, _ = run(FLAT, free=False, steps=40, eval_every=2)
     often = len(watch.steps)
     longer, _, _ = run(FLAT * 9, free=False, steps=80, eval_every=2)

@@ -42,7 +42,7 @@ def test_eight_bit_optimizer_that_cannot_take_a_step_here_falls_back_to_adamw(mo
     assert caplog.messages == ["train.optimizer: adamw_8bit does not work here (no kernel image); using adamw"]
 
 
-def test_eight_bit_optimizer_that_moves_no_weight_falls_back_to_adamw(monkeypatch, caplog):
+def test_eight_bit_optimizer_that_leaves_weights_unchanged_falls_back_to_adamw(monkeypatch, caplog):
     monkeypatch.setattr(bitsandbytes.functional, "optimizer_update_8bit_blockwise", lambda *_, **__: None)
     assert resolve_optimizer("adamw_8bit", CPU) == "adamw_torch"
     assert "does not work here (a step goes wrong); using adamw" in caplog.text

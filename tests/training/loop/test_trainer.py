@@ -62,7 +62,7 @@ def test_training_changes_the_transformer_and_not_the_pooler(trained, loss, meth
     assert [point.step for point in curve] == [10]
 
 
-def test_negatives_of_the_batch_teach_and_are_not_for_triplet_loss(trained):
+def test_in_batch_negatives_train_the_model_and_are_refused_for_triplet_loss(trained):
     _, curve, _ = trained(steps=150, negatives="batch")
     assert curve[-1].loss < 0.8 * curve[0].loss
     with pytest.raises(UserError, match=r"loss triplet needs stored negatives; set negatives: stored"):

@@ -1,4 +1,4 @@
-"""A run that was killed, or found the disk full, continues where it was and ends with the same bits."""
+"""A run that was killed, or found the disk full, continues from its last checkpoint and ends with the same bits."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_a_resumed_run_ends_with_the_same_bits_and_the_same_curve(short_run, kil
     assert resumed.trained == whole.trained
 
 
-def test_what_a_run_had_given_up_for_memory_stays_given_up_after_a_kill(short_run, killed_after, tmp_path):
+def test_memory_fallbacks_of_a_run_are_applied_again_after_a_kill(short_run, killed_after, tmp_path):
 
     settings = {"steps": 8, "checkpoint_every": 4, "micro_batch_tokens": 1, "dropout": True}
     whole = short_run(touch=limited(0, times=2), **settings)
@@ -88,7 +88,7 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(short_run, kill
     assert same(short_run(**settings), whole)
 
 
-def test_the_key_tells_runs_apart_by_settings_data_and_code(tmp_path, monkeypatch):
+def test_the_key_of_a_run_depends_on_settings_data_and_code(tmp_path, monkeypatch):
     data = tmp_path / "data"
     data.mkdir()
     (data / "examples").write_text("one")
@@ -107,7 +107,7 @@ def test_the_key_tells_runs_apart_by_settings_data_and_code(tmp_path, monkeypatc
     assert run_key("round0", ["settings"], [data]) != key
 
 
-def test_what_is_cleared_is_checkpoints_and_not_the_list_of_faults(tmp_path):
+def test_checkpoints_are_cleared_and_the_list_of_faults_is_kept(tmp_path):
     for name in ("round0/key", "round0/other", "round1/key"):
         (tmp_path / name / "checkpoint-3").mkdir(parents=True)
     (tmp_path / "round1/faults.jsonl").write_text("{}\n")
@@ -137,7 +137,7 @@ def outcome(folder):
 
 
 @pytest.mark.slow
-def test_a_stage_killed_with_sigkill_goes_on_and_gives_the_same_bytes(prepared, tmp_path, write_params):
+def test_a_stage_killed_with_sigkill_continues_with_the_same_bytes(prepared, tmp_path, write_params):
     settings = {
         "model.base": "./tiny",
         "tokenize.max_length": "auto",

@@ -31,7 +31,7 @@ def spoiled(monkeypatch):
     return spoil
 
 
-def test_scores_that_are_not_finite_are_computed_again_and_else_left_out(short_lists, spoiled, tmp_path):
+def test_scores_that_are_not_finite_are_computed_again_or_left_out(short_lists, spoiled, tmp_path):
     whole = short_lists()
     spoiled({2})
     again = short_lists(checkpoints=tmp_path / "run/key")
@@ -61,7 +61,7 @@ def test_a_smaller_adapter_keeps_what_the_head_has_learned(short_lists):
             if not torch.is_grad_enabled():
                 return
             calls.append(given)
-            if len(calls) in {33, 34, 35}:  # the third step, and that step again with all activations given up
+            if len(calls) in {33, 34, 35}:  # the third step, and that step again with gradient checkpointing
                 head = model[0].model.base_model.model.classifier.modules_to_save["default"].weight
                 heads.append(head.detach().clone())
             if len(calls) in {33, 34}:
@@ -108,7 +108,7 @@ def test_one_score_for_all_pairs_ends_the_run(short_lists, caplog):
     assert "all pairs get one score: deviation" in caplog.text
 
 
-def test_weights_that_are_not_numbers_end_the_run_with_a_diagnosis(short_lists, spoiled):
+def test_a_loss_that_stays_nan_ends_the_run_with_a_message(short_lists, spoiled):
     spoiled(set(range(1, 99)))
     with pytest.raises(UserError, match="3 steps in a row failed"):
         short_lists()

@@ -1,4 +1,4 @@
-"""Every fault is made to happen, and the run recovers, with the same result where that is possible."""
+"""Every fault is provoked, and the run recovers, with the same result where possible."""
 
 import json
 import logging
@@ -67,7 +67,7 @@ def test_the_repeated_step_computes_without_autocast(short_run, monkeypatch):
         layer.register_forward_hook(lambda module, given, out: seen.append(out.dtype))
 
         def overflow(module, given, out):
-            # What a number too large for fp16 does, and only there.
+            # Overflows in fp16, and only there.
             return out * float("nan") if out.dtype == torch.bfloat16 and len(seen) > 8 else out
 
         model[0].model.base_model.model.encoder.layer[1].output.dense.register_forward_hook(overflow)
@@ -151,7 +151,7 @@ def test_failures_that_are_apart_do_not_add_up(short_run, spoiled):
 
 @pytest.fixture
 def scaled(monkeypatch):
-    """Train with a GradScaler whose scale is too large at first; return what its schedule did."""
+    """Train with a GradScaler whose scale is too large at first; return the list of (step skipped, schedule step)."""
 
     def install(**settings):
         seen = []
@@ -223,7 +223,7 @@ def test_out_of_memory_halves_the_micro_batches_and_the_step_is_what_it_would_ha
 
 def test_the_repeated_step_draws_the_same_random_numbers(short_run):
     assert same(short_run(**DROPOUT), short_run(**DROPOUT, touch=limited(0, times=0)))
-    # Gradient checkpointing changes nothing but memory: a run that comes to it on the way is the run in small pieces.
+    # Gradient checkpointing changes only the memory: a run that switches to it equals one in small micro-batches.
     undisturbed = short_run(**DROPOUT, micro_batch_tokens=1)
     run = short_run(**DROPOUT, micro_batch_tokens=1, touch=limited(0, times=1))
     assert run.trained.incidents.out_of_memory == 1
@@ -247,7 +247,7 @@ def test_full_training_ends_with_full_weights_after_an_adapter_took_over(short_r
     assert run.trained.incidents.out_of_memory == 2
 
 
-def test_where_nothing_fits_the_run_ends_with_the_arithmetic(short_run, tmp_path):
+def test_where_nothing_fits_the_run_ends_with_the_memory_it_needs(short_run, tmp_path):
     with pytest.raises(UserError, match=r"weights \d.*\+ one text of \d+ tokens .* = .* GB of .* GB .*would fit"):
         short_run(micro_batch_tokens=1, touch=limited(0, times=3), checkpoints=tmp_path / "run/key")
     last = faults(tmp_path / "run")[-1]
@@ -257,7 +257,7 @@ def test_where_nothing_fits_the_run_ends_with_the_arithmetic(short_run, tmp_path
     assert last["activations_per_token"] > 0
 
 
-def test_where_the_cpu_has_no_room_either_the_run_still_ends_with_a_message(short_run):
+def test_if_the_cpu_is_out_of_memory_too_the_run_still_ends_with_a_message(short_run):
     with pytest.raises(UserError, match=r"out of memory.*the CPU could not measure.*smaller model\.base"):
         short_run(micro_batch_tokens=1, touch=limited(0))
 
@@ -301,7 +301,7 @@ def test_an_optimizer_out_of_memory_takes_its_step_again(short_run, optimizer_wi
     assert f"step {call}: CUDA out of memory. in the optimizer; repeated weight by weight" in caplog.text
 
 
-def test_an_optimizer_without_room_goes_on_with_fewer_weights(short_run, optimizer_without_room, caplog):
+def test_an_optimizer_still_out_of_memory_continues_with_fewer_weights(short_run, optimizer_without_room, caplog):
     optimizer_without_room({3, 4})
     run = short_run()
     assert {one.shape[0] for name, one in run.weights.items() if "lora_A" in name} == {4}
