@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Link
+from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.negatives import TIERS, Negative, Pool
 from triptych.triplets.views import VIEWS, Anchor
 
-TEMPLATE = "{header_path}\n{content}"
+TEMPLATE = Triplets.model_fields["text_template"].default
 COMMON = "array axis element order memory value shape copy index type"
 
 

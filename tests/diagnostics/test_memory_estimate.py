@@ -72,7 +72,7 @@ def test_command_prints_bytes_as_json(estimated):
 
 
 def test_text_length_is_that_of_params_or_of_the_token_store(estimated, tmp_path, write_params):
-    assert "96 texts of 64 tokens at once" in estimated().output
+    assert "96 texts of 64 tokens per batch" in estimated().output
     assert "96 texts of 32 tokens at once" in estimated("--length", "32").output
     write_params(tmp_path, **{"tokenize.max_length": "auto"})
     assert "96 texts of 256 tokens at once" in estimated().output
@@ -105,7 +105,7 @@ def test_missing_model_is_one_message(tmp_path, monkeypatch, write_params):
     for path, message in (
         ("./nowhere", f"MODEL: nowhere is missing; {expected}"),
         ("params.yaml", f"MODEL: params.yaml is a file; {expected}"),
-        ("empty", f"MODEL: empty holds neither config.json nor modules.json; {expected}"),
+        ("empty", f"MODEL: empty has neither config.json nor modules.json; {expected}"),
         ("torn", "torn: its config could not be read"),
     ):
         result = CliRunner().invoke(app, ["estimate", path])

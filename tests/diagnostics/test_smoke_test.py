@@ -22,7 +22,7 @@ def test_smoke_shows_each_step_with_time_memory_vectors_and_queue_and_keeps_noth
     rows = [line.strip("│ ").split() for line in done.output.splitlines() if line.startswith("│")]
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert all("0 of" in " ".join(row) and float(row[2]) > 0 for row in (line for line in rows))
-    assert "a step, deviation" in done.output
+    assert "per step, deviation" in done.output
     assert "MB resident" in done.output
     assert "batches were not ready" in done.output
     assert "faults: none" in done.output

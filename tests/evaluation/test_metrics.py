@@ -2,6 +2,7 @@
 
 import math
 import random
+from typing import get_args
 
 import ir_measures
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from ir_measures import RR, R, Success, nDCG
 
 from triptych.evaluation.metrics import METRICS, mean, mean_metric, per_query, triplet_metrics
+from triptych.params.evaluation import Promote
 
 
 def scored(*chunk_ids):
@@ -28,6 +30,10 @@ def test_values_by_hand():
     assert values["success@1"]["q"] == 0.0
     assert values["mrr@10"]["q"] == 0.5
     assert values["ndcg@10"]["q"] == pytest.approx(gained / ideal)
+
+
+def test_every_metric_may_decide():
+    assert set(get_args(Promote.model_fields["measure"].annotation)) == set(METRICS)
 
 
 def test_cutoffs():

@@ -9,6 +9,7 @@ from triptych.corpus.embedded_text import passage
 from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
+from triptych.params.triplets import Triplets
 from triptych.triplets.views import VIEWS, anchors, query_anchors
 
 CONTENT = """Return a sorted copy of an array. The order of equal elements is kept only by the stable sort.
@@ -26,7 +27,7 @@ SORT = Chunk("sort", "api", "sort.md", ("Lists", "Order", "sort"), "sort", CONTE
 FIND = Chunk("find", "api", "find.md", ("Lists", "Order", "find"), "find", "Look a value up.", "f:1", split="train")
 HELD = Chunk("held", "api", "held.md", ("Lists", "Order", "held"), "held", "Keep a value here.", "h:1", split="test")
 CHUNKS = [SORT, FIND, HELD]
-TEMPLATE = "{header_path}\n{content}"
+TEMPLATE = Triplets.model_fields["text_template"].default
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import json
 import sys
 import tracemalloc
 import types
+from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from triptych.corpus.readers import sources
 from triptych.corpus.readers.sources import SourceReader
 from triptych.errors import UserError
+from triptych.params.corpus import Source
 
 RECORD = {"chunk_id": "a", "title": "Sorting", "content": "Call sort."}
 
@@ -333,3 +336,10 @@ def test_every_record_is_counted_and_every_id_is_unique(read, write, exports):
     total = sum(found.accepted) + sum(found.merged) + len(found.rejected)
     assert total == sum(found.read)
     assert len(found.chunks) == sum(found.accepted) + found.reader.written["parts_added"]
+
+
+def test_every_format_that_params_name_has_a_reader_and_is_documented():
+    named = set(get_args(Source.model_fields["format"].annotation)) - {"auto"}
+    assert named == set(sources._READERS)
+    page = (Path(__file__).parents[3] / "docs/sources.md").read_text(encoding="utf-8")
+    assert not [name for name in named if f"`{name}`" not in page]
