@@ -73,13 +73,13 @@ def test_command_prints_bytes_as_json(estimated):
 
 def test_text_length_is_that_of_params_or_of_the_token_store(estimated, tmp_path, write_params):
     assert "96 texts of 64 tokens per batch" in estimated().output
-    assert "96 texts of 32 tokens at once" in estimated("--length", "32").output
+    assert "96 texts of 32 tokens per batch" in estimated("--length", "32").output
     write_params(tmp_path, **{"tokenize.max_length": "auto"})
-    assert "96 texts of 256 tokens at once" in estimated().output
+    assert "96 texts of 256 tokens per batch" in estimated().output
     metadata = tmp_path / "data/tokens/metadata.json"
     metadata.parent.mkdir(parents=True)
     metadata.write_text('{"max_length": 48}', encoding="utf-8")
-    assert "96 texts of 48 tokens at once" in estimated().output
+    assert "96 texts of 48 tokens per batch" in estimated().output
     metadata.write_text("{", encoding="utf-8")
     assert estimated().stderr.startswith("error: data/tokens/metadata.json is damaged (")
 
