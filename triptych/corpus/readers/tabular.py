@@ -26,6 +26,7 @@ Kind = Literal["json", "jsonl", "csv", "parquet"]
 
 _DELIMITERS = ",\t;|"
 _SAMPLE = 1 << 16  # characters of a CSV file that must contain its header
+_DOCSTORE = "docstore/data"  # the nodes in LlamaIndex' docstore.json
 _WRAPPERS = 8  # nested objects around the records
 _ESCAPED = re.compile(r"[\udc80-\udcff]")  # a byte that could not be decoded
 _BATCH = 1024  # records of a Parquet file
@@ -122,6 +123,8 @@ def _records(path: Path, value: Any, names: Fields) -> list[Any]:
     """Find the records: the array itself, or the list or object keyed by id that an object contains."""
     if isinstance(value, list):
         return value
+    if isinstance(value, dict) and _DOCSTORE in value:
+        value = value[_DOCSTORE]  # beside it are hashes and the metadata of documents
     lists = dict(_wrapped(value, names, "", _WRAPPERS))
     with_content = {
         key: records for key, records in lists.items() if any(has(record, "content", names) for record in records)
