@@ -18,9 +18,10 @@ import numpy as np
 
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Query, read_chunks, read_qrels, read_queries
-from triptych.encoding.text_encoder import Retriever, load_with_prompts
+from triptych.encoding.text_encoder import Retriever
 from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.evaluation.significance import paired_bootstrap
+from triptych.models.loading import load_base
 from triptych.params.load import load_params
 from triptych.retrieval import lexical
 from triptych.retrieval.fusion import Fusion, choose_fusion
@@ -95,7 +96,7 @@ def main() -> None:
 
     dense = None
     if not args.quick:
-        model = load_with_prompts(params.model)
+        model = load_base(params.model)
         if isinstance(params.tokenize.max_length, int):
             model.max_seq_length = params.tokenize.max_length
         with TemporaryDirectory() as vectors:

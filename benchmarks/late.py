@@ -16,10 +16,10 @@ import numpy as np
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_tokens import encode_tokens
-from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, load_with_prompts, tokenized
+from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, tokenized
 from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.evaluation.significance import paired_bootstrap
-from triptych.models.loading import device
+from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
 from triptych.params.load import load_params
 from triptych.retrieval.fusion import Fusion, choose_fusion
@@ -47,7 +47,7 @@ def main() -> None:
     documents = {one.chunk_id: one.document_id for one in chunks}
     depth, metric = params.evaluate.depth, partial(mean_metric, _METRIC)
 
-    model = load_saved(args.embedder) if args.embedder else load_with_prompts(params.model)
+    model = load_saved(args.embedder) if args.embedder else load_base(params.model)
     if isinstance(params.tokenize.max_length, int):
         model.max_seq_length = params.tokenize.max_length
     encoder = TextEncoder(model, params.train.precision, "late")

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.embedder) as out:
         tuned = verdicts.embedder.used
         card = embedder_card(run_facts, args.embedder)
-        publish(blend.model if tuned else base, base, out, params.model, card, tuned=tuned)
+        publish(blend.model if tuned else base, base, out, card, tuned=tuned)
     verdicts.write(args.verdict)
 
     hybrid, late, reranker = verdicts.hybrid, verdicts.late_interaction, verdicts.reranker

@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     roles, texts = read_texts(args.texts)
     examples = read_examples(args.examples / "examples.parquet")
-    model = load_base(params.model)
-    prompts = {"query": params.model.query_prompt, "passage": params.model.passage_prompt}
+    model = load_base(params.model, report=lambda line: print_line(f"tokenize: {line}"))
+    prompts = {"query": model.prompts["query"], "passage": model.prompts["document"]}
     rows = tokenize(
         model.tokenizer,
         [prompts[role] + text for role, text in zip(roles, texts, strict=True)],
@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     metadata = statistics(rows, examples.anchor.tolist(), max_length) | {
         "tokenizer": params.model.base,
         "tokenizer_sha256": base["tokenizer_sha256"],
+        "prompts": prompts,
         "max_length": max_length,
         "padding": params.tokenize.padding,
         "padding_side": model.tokenizer.padding_side,

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     train_params = settings_of(params)
     starts_tuned = settings.base is None and settings.start == "tuned"
     tuned = load_model(args.retriever, params.model) if starts_tuned else None
-    model = load_reranker(model_of(params), tuned)
+    model = load_reranker(model_of(params), tuned, report=lambda line: print_line(f"train_reranker: {line}"))
     store = pair_store(model, args.texts, args.tokens, params, settings.max_length)
     chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), read_passage_ids(args.texts)
     examples = read_examples(args.round / "examples.parquet")

@@ -74,7 +74,7 @@ def test_published_model_gives_plainly_what_was_trained_and_judged_on_the_token_
     tuned = Blend(load_base(params.model), difference(base, tmp_path / "models/round0")).at(1.0)
     tuned.max_seq_length = base.max_seq_length
     (tmp_path / "published").mkdir()
-    publish(tuned, base, tmp_path / "published", params.model, "# Card\n", tuned=True)
+    publish(tuned, base, tmp_path / "published", "# Card\n", tuned=True)
 
     plain = SentenceTransformer(str(tmp_path / "published"), device="cpu")
     roles, texts = read_texts(tmp_path / "data/triplets/texts")
@@ -141,6 +141,32 @@ def test_unknown_family_is_told_which_layers_there_are(params_with):
         adapter_targets(model, "auto")
     assert adapter_targets(model, "all-linear") == "all-linear"
     assert adapter_targets(model, ["qkv_proj"]) == ["qkv_proj"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "named"),
+    [
+        (["q_proj", "FAKE"], "q_proj, FAKE"),  # peft stops with a traceback
+        (["query", "FAKE"], "FAKE"),  # peft ignores the second
+        (["attention"], "attention"),  # a block, not a layer
+        (["pooler.dense"], "pooler.dense"),  # never tuned beside an adapter
+    ],
+)
+def test_targets_that_fit_no_layer_are_refused_with_those_that_exist(params_with, tiny_model, targets, named):
+    params = params_with(**{"model.base": str(tiny_model), "train.lora.target_modules": targets})
+    with pytest.raises(UserError) as error:
+        make_trainable(load_base(params.model), params.train, None)
+    assert str(error.value).startswith(f"train.lora.target_modules: {named}: no layer of this model")
+    assert "its linear layers are dense, key, query, value;" in str(error.value)
+
+
+@pytest.mark.parametrize("targets", [["query", "value"], ["attention.self.query", "value"]])
+def test_targets_that_fit_are_adapted(params_with, tiny_model, targets):
+    params = params_with(**{"model.base": str(tiny_model), "train.lora.target_modules": targets})
+    model = load_base(params.model)
+    make_trainable(model, params.train, None)
+    adapted = {name.split(".lora_")[0] for name, _ in model.named_parameters() if ".lora_" in name}
+    assert {name.rpartition(".")[2] for name in adapted} == {"query", "value"}
 
 
 def test_auto_and_all_linear_are_the_same_adapter(params_with, tiny_model, tmp_path):

@@ -1,5 +1,7 @@
 """Cross-encoders of every family: their inputs, what trains in them, and that the saved one scores the same."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -116,6 +118,14 @@ def test_a_chat_template_without_query_and_document_is_refused(params_of, tmp_pa
         pair_store(
             load_reranker(model_of(params)), tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, 200
         )
+
+
+def test_tokens_that_begin_with_prompts_are_not_used_for_pairs(params_of, tmp_path):
+    params, path = params_of("fresh"), tmp_path / "data/tokens/metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(metadata | {"prompts": {"query": "query: ", "passage": ""}}), encoding="utf-8")
+    model, length = load_reranker(model_of(params)), params.train_reranker.max_length
+    assert pair_store(model, tmp_path / "data/triplets/texts", tmp_path / "data/tokens", params, length).opening == 0
 
 
 def test_a_length_with_no_room_for_texts_is_refused(params_of, tmp_path):

@@ -8,7 +8,7 @@ from triptych.corpus.records import Chunk, Link
 from triptych.errors import UserError
 
 # Reasons that are not errors: the record contains no text.
-NOTHING_TO_READ = frozenset({"no docstring", "empty section", "only links"})
+NOTHING_TO_READ = frozenset({"no docstring", "empty section", "only links", "cut into nodes"})
 _SHOWN = 3  # reasons in a message
 
 

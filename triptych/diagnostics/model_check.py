@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.errors import UserError
 from triptych.models.loading import device
+from triptych.models.padding import ensure_padding_token
 from triptych.models.precision import Precision, autocast
 from triptych.models.round_loading import load_model
 from triptych.params.sections import Model
@@ -58,9 +59,11 @@ def load(folder: Path, params: Model) -> SentenceTransformer:
     if (folder / "round.json").exists():
         return load_model(folder, params)
     try:
-        return SentenceTransformer(str(folder), device=str(device()), model_kwargs={"dtype": torch.float32}).eval()
+        model = SentenceTransformer(str(folder), device=str(device()), model_kwargs={"dtype": torch.float32}).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"{folder} could not be loaded ({str(error).strip().splitlines()[0]})") from error
+    ensure_padding_token(model.tokenizer, "MODEL", str(folder))
+    return model
 
 
 def forward(model: SentenceTransformer, precision: Precision) -> Forward:

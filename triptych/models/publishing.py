@@ -6,7 +6,6 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from triptych.artifacts import write_text
-from triptych.params.sections import Model
 
 _PROBES = [
     "Return the maximum of the values over the requested axis.",
@@ -19,7 +18,6 @@ def publish(
     model: SentenceTransformer,
     base: SentenceTransformer,
     folder: Path,
-    params: Model,
     card: str,
     *,
     tuned: bool,
@@ -29,9 +27,6 @@ def publish(
     Raise AssertionError where the loaded model's vectors differ from those in memory, or where a tuned model gives the
     base model's vectors: both are known to happen when adapters are merged.
     """
-    # The prompts that it was evaluated with, possibly empty; a default prompt would precede every text.
-    model.prompts = {"query": params.query_prompt, "document": params.passage_prompt}
-    model.default_prompt_name = None
     model.save_pretrained(str(folder), create_model_card=False)
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)  # they are saved readable by their owner only

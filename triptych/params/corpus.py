@@ -18,11 +18,16 @@ class Model(Section):
     revision: str | None = Field(
         default=None, description="Commit of a hub model. Pin it, so that a run can be repeated."
     )
-    query_prompt: str = Field(
-        default="", description='Put before each query, where the model card asks for it (`"query: "`).'
+    query_prompt: str | None = Field(
+        default=None,
+        description='Put before each query, as the model card asks (`"query: "`). Null takes the prompt that comes with'
+        ' the model (`config_sentence_transformers.json`); `""` is none, even if the model has one. A file written when'
+        ' `""` was the default still means none, and stage `tokenize` prints which prompt it leaves out.',
     )
-    passage_prompt: str = Field(
-        default="", description='Put before each passage, where the model card asks for it (`"passage: "`).'
+    passage_prompt: str | None = Field(
+        default=None,
+        description='Put before each passage, as the model card asks (`"passage: "`); null and `""` as for'
+        " `query_prompt`.",
     )
 
 

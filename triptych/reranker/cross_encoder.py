@@ -1,5 +1,6 @@
 """Load a cross-encoder, score pairs of stored token ids with it, and save it."""
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from triptych.artifacts import write_text
 from triptych.encoding.encode_texts import forward_in_batches
 from triptych.errors import UserError
 from triptych.models.loading import device, locate
+from triptych.models.padding import ensure_padding_token, padding_notice
 from triptych.models.precision import Precision
 from triptych.params.sections import Model
 from triptych.tokens.pair_store import PairStore
@@ -24,13 +26,17 @@ _TOLERANCE = 1e-3  # of the probabilities of a saved reranker: other padding, ot
 
 
 def load_reranker(
-    params: Model, start: SentenceTransformer | None = None, key: str = "train_reranker.base"
+    params: Model,
+    start: SentenceTransformer | None = None,
+    key: str = "train_reranker.base",
+    report: Callable[[str], object] | None = None,
 ) -> CrossEncoder:
     """Load a cross-encoder in float32 on the device at hand, in evaluation mode.
 
     A model that is not a cross-encoder gets a fresh head with one score, always with the same weights. ``start``, an
     embedder of the same architecture, initializes the transformer. A decoder answers with a word: its score is the log
-    odds of yes against no. Raise `UserError` if the model cannot be loaded; ``key`` is the param that names it.
+    odds of yes against no. A tokenizer without a padding token gets one; ``report`` is called with a line about it.
+    Raise `UserError` if the model cannot be loaded; ``key`` is the param that names it.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -51,6 +57,11 @@ def load_reranker(
     if start is not None:
         transformer = model[0].model
         getattr(transformer, transformer.base_model_prefix).load_state_dict(start[0].model.state_dict(), strict=False)
+    if ensure_padding_token(model.tokenizer, key, params.base) and report is not None:
+        report(padding_notice(model.tokenizer, params.base))
+    config = model[0].model.config
+    if getattr(config, "pad_token_id", None) is None:
+        config.pad_token_id = model.tokenizer.pad_token_id  # where a decoder with a head looks for the last token
     return _prepared(model)
 
 

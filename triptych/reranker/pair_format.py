@@ -90,18 +90,15 @@ def pair_store(model: CrossEncoder, texts: Path, tokens: Path, params: Params, m
         )
     _check(model, pair_format, max_length)
     opening, closing = _special_tokens(model.tokenizer)
-    plain = not any(
-        [
-            *pair_format.heads.values(),
-            *pair_format.tails.values(),
-            params.model.query_prompt,
-            params.model.passage_prompt,
-        ]
-    )
+    plain = not any([*pair_format.heads.values(), *pair_format.tails.values()])
     fingerprint = tokenizer_fingerprint(model)
     if plain:
         stored = _stored(tokens, fingerprint)
-        if stored is not None and int(stored.metadata["max_length"]) - opening - closing >= room:
+        if (
+            stored is not None
+            and not any(stored.metadata["prompts"].values())
+            and int(stored.metadata["max_length"]) - opening - closing >= room
+        ):
             return PairStore(stored, opening, closing, pair_format.frame, max_length)
     log.info("tokenizing the texts for the reranker")
     own = _tokenized(model.tokenizer, pair_format, texts, params.tokenize, max_length)

@@ -8,6 +8,7 @@ from typing import Any
 from triptych.corpus.cleaning import cleaned, one_line
 from triptych.corpus.files import BadFileError, links_outside, read_text
 from triptych.corpus.outcomes import Rejected, SourceCounts
+from triptych.corpus.readers.shortening import listed, shortened
 from triptych.corpus.readers.tabular import read_lines, read_records
 from triptych.corpus.records import Chunk, Qrels
 from triptych.errors import UserError
@@ -60,7 +61,7 @@ def read_query_file(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
         metadata = row.fields.get("metadata")
         known, _ = queries.setdefault(query_id, (text, metadata if isinstance(metadata, dict) else {}))
         if known != text:
-            raise UserError(f"{position}: _id {query_id!r} has two different texts; rename one")
+            raise UserError(f"{position}: _id {shortened(query_id)} has two different texts; rename one")
     if not queries:
         raise UserError(f"{path} contains no records; expected the BEIR format, with _id and text")
     return queries
@@ -69,16 +70,17 @@ def read_query_file(path: Path) -> dict[str, tuple[str, dict[str, Any]]]:
 def _query_id(position: str, fields: dict[str, Any]) -> str:
     query_id = one_line(fields.get("_id"))
     if not query_id:
-        raise UserError(f"{position}: _id: expected text or a number, got {fields.get('_id')!r}; add one")
+        raise UserError(f"{position}: _id: expected text or a number, got {shortened(fields.get('_id'))}; add one")
     return query_id
 
 
 def _query_text(position: str, fields: dict[str, Any]) -> str:
     text = fields.get("text")
     if not isinstance(text, str) or not text.strip():
-        names = ", ".join(fields)
+        names = listed(fields)
         raise UserError(
-            f"{position}: text: expected a question, got {text!r} (fields: {names}); write one or remove the line"
+            f"{position}: text: expected a question, got {shortened(text)} (fields: {names}); write one or remove"
+            " the line"
         )
     return cleaned(text).strip()
 
@@ -91,11 +93,13 @@ def read_qrels_file(path: Path) -> Qrels:
         try:
             grade = int(score)
         except ValueError as error:
-            raise UserError(f"{path}:{line}: score: expected a whole number, got {score!r}") from error
+            raise UserError(f"{path}:{line}: score: expected a whole number, got {shortened(score)}") from error
         if not query or not chunk:
             raise UserError(f"{path}:{line}: empty query-id or corpus-id; fill it or remove the line")
         if qrels.setdefault(query, {}).setdefault(chunk, grade) != grade:
-            raise UserError(f"{path}:{line}: {query!r} and {chunk!r} have two different scores; keep one line")
+            raise UserError(
+                f"{path}:{line}: {shortened(query)} and {shortened(chunk)} have two different scores; keep one line"
+            )
     return qrels
 
 
@@ -105,7 +109,7 @@ def _qrels_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     header = [name.strip() for name in next(table, [])]
     missing = [column for column in _COLUMNS if column not in header]
     if missing:
-        names = ", ".join(header) or "nothing"
+        names = listed(header) or "nothing"
         raise UserError(
             f"{path}:1: no column {', '.join(missing)}, found {names}; the first line must be"
             f" {', '.join(_COLUMNS)}, separated by tabs"

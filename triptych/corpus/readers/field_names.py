@@ -5,13 +5,25 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from triptych.corpus.readers.exported_records import NESTED, empty, flattened, full_file_name, numbered_headings
 from triptych.params.sections import Fields
 
 # Compared without case and punctuation ("Header Path", "chunkId", "_id"); the first non-empty field is taken.
 KNOWN = {
-    "chunk_id": ("chunk_id", "id", "uid", "uuid", "passage_id", "node_id"),
+    "chunk_id": ("chunk_id", "id", "uid", "uuid", "passage_id", "node_id", "element_id"),
     "category": ("category", "domain", "collection"),
-    "filename": ("filename", "file", "file_name", "file_path", "path", "source", "url"),
+    "filename": (
+        "filename",
+        "file",
+        "file_name",
+        "file_path",
+        "path",
+        "source",
+        "url",
+        "ref_doc_id",
+        "source_id",
+        "document_id",
+    ),
     "header_path": (
         "header_path",
         "headers",
@@ -25,29 +37,27 @@ KNOWN = {
     "title": ("title", "name"),
     "content": ("content", "contents", "text", "body", "page_content", "passage", "chunk", "markdown"),
 }
-_METADATA = "metadata"  # where other systems export all fields except the text
-
-
-def flattened(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a record together with those of its ``metadata``; its own fields have priority.
-
-    >>> flattened({"text": "Sorts.", "metadata": {"title": "sort"}})["title"]
-    'sort'
-    """
-    metadata = record.get(_METADATA)
-    if not isinstance(metadata, dict):
-        return record
-    return metadata | {key: value for key, value in record.items() if value is not None or key not in metadata}
 
 
 def lookup(record: Mapping[str, Any], ours: str, names: Fields) -> tuple[str, Any]:
-    """Return name and value of the field that is used as ``ours``; if it is missing, our name and None."""
-    candidates = _candidates(tuple(record), ours, getattr(names, ours))
+    """Return name and value of the field that is used as ``ours``; if it is missing, our name and None.
+
+    Without a name in the params, a header path may be in several fields, such as ``Header 1`` and ``Header 2``, and so
+    may the folder and the name of a file.
+    """
+    given = getattr(names, ours)
+    candidates = _candidates(tuple(record), ours, given)
     for name in candidates:
         value = record[name]
-        if value is not None and value != "":
-            return name, value
-    return (candidates[0], record[candidates[0]]) if candidates else (getattr(names, ours) or ours, None)
+        if empty(value):
+            continue
+        if ours == "filename" and given is None and isinstance(value, str):
+            value = full_file_name(value, record, [record[other] for other in candidates])
+            name = next((other for other in candidates if record[other] == value), name)
+        return name, value
+    if ours == "header_path" and given is None and (headings := numbered_headings(record)):
+        return headings
+    return (candidates[0], record[candidates[0]]) if candidates else (given or ours, None)
 
 
 def has(record: Any, ours: str, names: Fields) -> bool:
@@ -73,4 +83,4 @@ def _letters(name: str) -> str:
 def relevant(keys: list[str], names: Fields) -> list[str]:
     """Return the columns of a table that can be looked up."""
     candidates = {name for ours in KNOWN for name in _candidates(tuple(keys), ours, getattr(names, ours))}
-    return [key for key in keys if key in candidates or key == _METADATA]
+    return [key for key in keys if key in candidates or key in NESTED or numbered_headings({key: "heading"})]

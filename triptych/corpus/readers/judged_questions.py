@@ -5,6 +5,7 @@ from pathlib import Path
 
 from triptych.corpus.outcomes import Rejected, SourceCounts
 from triptych.corpus.readers.beir import read_beir, read_qrels_file, read_query_file
+from triptych.corpus.readers.shortening import listed, shortened
 from triptych.corpus.records import Chunk, Qrels, Query, read_chunks, read_qrels, read_queries
 from triptych.errors import ArtifactError, UserError
 from triptych.params.sections import Source
@@ -48,7 +49,11 @@ def read_questions(queries: Path, qrels: Path, chunks: list[Chunk]) -> tuple[lis
     unknown_queries = sorted(judged.keys() - texts.keys())
     unanswered = sorted(query_id for query_id, grades in judged.items() if max(grades.values()) < 1)
     for column, ids, problem in (
-        ("corpus-id", unknown_chunks, f"are not chunks of the corpus, whose ids look like {chunks[0].chunk_id}"),
+        (
+            "corpus-id",
+            unknown_chunks,
+            f"are not chunks of the corpus, whose ids look like {listed([chunks[0].chunk_id])}",
+        ),
         ("query-id", unknown_queries, f"are not in {queries}"),
         ("query-id", unanswered, "have no answer of score 1 or more; judge one, or remove their lines"),
     ):
@@ -63,7 +68,9 @@ def read_questions(queries: Path, qrels: Path, chunks: list[Chunk]) -> tuple[lis
         exclude = metadata.get("exclude", [])
         kind = metadata.get("kind", "user")
         if not isinstance(exclude, list) or not isinstance(kind, str):
-            raise UserError(f"{queries}: {query_id!r}: metadata: expected kind as text and exclude as a list of ids")
+            raise UserError(
+                f"{queries}: {shortened(query_id)}: metadata: expected kind as text and exclude as a list of ids"
+            )
         questions.append(Query(query_id, text, kind, category[best], tuple(map(str, exclude))))
     return questions, judged, len(texts) - len(questions)
 
@@ -88,4 +95,4 @@ def _read_records(folder: Path, category: str | None) -> list[Chunk | Rejected]:
 
 
 def _some(ids: list[str]) -> str:
-    return ", ".join(ids[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
+    return listed(ids, _SHOWN)

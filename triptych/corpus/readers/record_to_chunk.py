@@ -3,19 +3,21 @@
 import ast
 import hashlib
 import json
-import reprlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from triptych.corpus.cleaning import cleaned, one_line
 from triptych.corpus.outcomes import Rejected, SourceCounts
-from triptych.corpus.readers.field_names import flattened, lookup
+from triptych.corpus.readers.exported_records import empty, flattened
+from triptych.corpus.readers.field_names import lookup
+from triptych.corpus.readers.shortening import shortened
 from triptych.corpus.records import Chunk
 from triptych.params.sections import Fields
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = 60
+_SLASHES = re.compile(r"/(?:.*/)?")  # "/A/B/": how LlamaIndex writes the headings above a node
+_HEADING_LINE = re.compile(r"\s*#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*\n\s*(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,6 @@ def source_record(file: str, number: int, value: Any) -> SourceRecord | Rejected
     return Rejected(file, number, "wrong type", "record", f"expected an object, got {shortened(value)}")
 
 
-def shortened(value: Any) -> str:
-    """Return the representation of a value, shortened if it is long or deeply nested."""
-    return _SHORT.repr(value)
-
-
 def chunk_of(
     record: SourceRecord, names: Fields, category: str | None, counts: SourceCounts, own_document: bool = False
 ) -> Chunk | Rejected:
@@ -61,12 +58,14 @@ def chunk_of(
         category = category or reader.line("category")
         if not category:
             raise _RefusedError("no category", reader.name("category"), "missing here and in ingest.sources")
-        path = reader.header_path()
+        path, of_ancestors = reader.header_path()
         title = reader.line("title")
         chunk_id = reader.line("chunk_id")
         filename = reader.line("filename") or (own_document and chunk_id) or record.file
     except _RefusedError as refused:
         return Rejected(record.file, record.number, *refused.outcome)
+    if of_ancestors:
+        path, content = _with_own_heading(path, content)
     if own_document and title and not path:
         path = (title,)
     if not title and path:
@@ -91,7 +90,7 @@ class _FieldReader:
 
     def _take(self, ours: str) -> tuple[str, Any]:
         name, value = lookup(self._fields, ours, self._names)
-        if name in self._fields:
+        if not empty(value):
             self._counts.fields[ours, name] += 1
         return name, value
 
@@ -113,8 +112,10 @@ class _FieldReader:
             raise _wrong_type(name, "text or a number", value)
         return line
 
-    def header_path(self) -> tuple[str, ...]:
+    def header_path(self) -> tuple[tuple[str, ...], bool]:
+        """Return the header path, and whether it has only the headings above that of the record itself."""
         name, value = self._take("header_path")
+        of_ancestors = False
         if isinstance(value, dict):  # {"h1": "A", "h2": "B"}
             value = list(value.values())
         if not isinstance(value, list | tuple):
@@ -124,15 +125,27 @@ class _FieldReader:
             if line:
                 self._changes["header_path_from_text"] += 1
             headings = _parsed_list(line)
-            value = line.split(" > ") if headings is None else headings
+            of_ancestors = _SLASHES.fullmatch(line) is not None
+            if headings is None:
+                headings = line.strip("/").split("/") if of_ancestors else line.split(" > ")
+            value = headings
         lines = [one_line(heading, self._changes) for heading in value]
         if None in lines:
             raise _wrong_type(name, "a list of headings or 'A > B'", value)
-        return tuple(line for line in lines if line)
+        return tuple(line for line in lines if line), of_ancestors
 
 
 def _wrong_type(field: str, expected: str, value: Any) -> _RefusedError:
     return _RefusedError("wrong type", field, f"expected {expected}, got {shortened(value)}")
+
+
+def _with_own_heading(path: tuple[str, ...], content: str) -> tuple[tuple[str, ...], str]:
+    """Return the path with the heading that the content begins with, and the content without it."""
+    match = _HEADING_LINE.match(content)
+    if match is None:
+        return path, content
+    own = one_line(match[1]) or ""
+    return path if path[-1:] == (own,) else (*path, own), content[match.end() :]
 
 
 def _parsed_list(line: str) -> list[Any] | None:

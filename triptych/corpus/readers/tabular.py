@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,11 @@ import pyarrow.parquet as pq
 
 from triptych.corpus.files import BadFileError, open_text, read_text
 from triptych.corpus.outcomes import Rejected, SourceCounts
-from triptych.corpus.readers.field_names import KNOWN, flattened, has, relevant
-from triptych.corpus.readers.record_to_chunk import SourceRecord, chunk_of, shortened, source_record
+from triptych.corpus.readers.exported_records import ancestors, flattened, node_id
+from triptych.corpus.readers.field_names import KNOWN, has, relevant
+from triptych.corpus.readers.record_to_chunk import SourceRecord, chunk_of, source_record
+from triptych.corpus.readers.shortening import listed, shortened
+from triptych.corpus.readers.unstructured_elements import is_element, sections_of
 from triptych.corpus.records import Chunk
 from triptych.params.sections import Fields
 
@@ -22,6 +26,7 @@ Kind = Literal["json", "jsonl", "csv", "parquet"]
 
 _DELIMITERS = ",\t;|"
 _SAMPLE = 1 << 16  # characters of a CSV file that must contain its header
+_DOCSTORE = "docstore/data"  # the nodes in LlamaIndex' docstore.json
 _WRAPPERS = 8  # nested objects around the records
 _ESCAPED = re.compile(r"[\udc80-\udcff]")  # a byte that could not be decoded
 _BATCH = 1024  # records of a Parquet file
@@ -45,7 +50,7 @@ def read_records(
     """
     first: SourceRecord | None = None
     missing, problem = list(required), ""
-    for record in _READERS[kind](path, encoding, names):
+    for record in _joined(_READERS[kind](path, encoding, names), names):
         counts.read += 1
         if isinstance(record, Rejected):
             problem = problem or f" ({record})"
@@ -58,10 +63,21 @@ def read_records(
         raise BadFileError(f"{path} contains no records{problem}; check the file and its format in ingest.sources")
     if missing:
         expected = getattr(names, missing[0]) or "/".join(KNOWN[missing[0]])
-        found = ", ".join(flattened(first.fields))
+        found = listed(flattened(first.fields))
         raise BadFileError(
             f"{path}: no record has the field {expected!r}, found {found}; name yours in ingest.fields of params.yaml"
         )
+
+
+def _joined(records: Iterator[SourceRecord | Rejected], names: Fields) -> Iterator[SourceRecord | Rejected]:
+    """Yield the records of a file; if they are elements of pages, and no fields are named, their sections."""
+    first = next(records, None)
+    if first is None:
+        return
+    records = chain([first], records)
+    if names == Fields() and isinstance(first, SourceRecord) and is_element(first):
+        records = sections_of(records)
+    yield from records
 
 
 def read_lines(
@@ -94,21 +110,28 @@ def _read_json(path: Path, encoding: str | None, names: Fields) -> Iterator[Sour
     except (ValueError, RecursionError) as error:
         raise BadFileError(f"{path}: invalid JSON, {error}; fix the file") from error
     del text
-    for number, record in enumerate(_records(path, value, names), start=1):
-        yield source_record(path.name, number, record)
+    records = _records(path, value, names)
+    cut_up = {node for record in records for node in ancestors(record)}
+    for number, record in enumerate(records, start=1):
+        if cut_up and (node := node_id(record)) in cut_up:
+            yield Rejected(path.name, number, "cut into nodes", "", shortened(node))
+        else:
+            yield source_record(path.name, number, record)
 
 
 def _records(path: Path, value: Any, names: Fields) -> list[Any]:
     """Find the records: the array itself, or the list or object keyed by id that an object contains."""
     if isinstance(value, list):
         return value
+    if isinstance(value, dict) and _DOCSTORE in value:
+        value = value[_DOCSTORE]  # beside it are hashes and the metadata of documents
     lists = dict(_wrapped(value, names, "", _WRAPPERS))
     with_content = {
         key: records for key, records in lists.items() if any(has(record, "content", names) for record in records)
     }
     lists = with_content or lists
     if len(lists) > 1:
-        raise BadFileError(f"{path}: lists under {', '.join(lists)}; keep the one that contains the chunks")
+        raise BadFileError(f"{path}: lists under {listed(lists)}; keep the one that contains the chunks")
     if not lists:
         raise BadFileError(
             f"{path}: expected an array of objects, got {shortened(value)}; wrap the records in [ ]"
@@ -176,7 +199,7 @@ def _header(path: Path, cells: list[str]) -> list[str]:
     header = [cell.strip() for cell in cells]
     repeated = next((name for name in header if name and header.count(name) > 1), None)
     if repeated is not None:
-        raise BadFileError(f"{path}:1: column {repeated!r} appears twice; rename one")
+        raise BadFileError(f"{path}:1: column {shortened(repeated)} appears twice; rename one")
     return header
 
 
@@ -233,5 +256,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
+        raise ValueError(f"key {shortened(next(key for key in keys if keys.count(key) > 1))} appears twice")
     return fields
