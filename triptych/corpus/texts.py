@@ -23,7 +23,9 @@ SPACED_WORD = rf"(?!\p{{M}}){_SPACED}+"  # a mark alone, as of an emoji, is not 
 
 _ASCII_WORD = re.compile(r"\w+")
 _WORD = regex.compile(rf"{PAIRED_RUN}|{SPACED_WORD}", regex.V1)
-_WORD_CHARACTER = regex.compile(rf"[{_LETTER}\p{{N}}_]", regex.V1)
+_WORD_CHARACTER = regex.compile(r"[\p{L}\p{N}_]")
+# From the first word to the last, with its vowel signs.
+_BETWEEN_PUNCTUATION = regex.compile(r"[\p{L}\p{N}_](?:.*[\p{L}\p{N}_])?\p{M}*", regex.DOTALL)
 _LONG_ASCII_WORD = re.compile(r"[^\W\d_]{3,}")
 _LONG_WORD = regex.compile(rf"{PAIRED_RUN}|(?!\p{{M}})[{_LETTER}--{_PAIRED}]{{3,}}", regex.V1)
 _PROSE_WORD = regex.compile(rf"{_LETTER}{{2,}}", regex.V1)
@@ -39,7 +41,7 @@ _SENTENCE_END = regex.compile(
     r"(?<=[.!?])\s+(?=[\p{Lu}\p{Lt}\p{Lo}(`\"'\d«„¿¡])"
     r"|\n\s*\n"
     # The full stops and question marks of other scripts, which no space needs to follow.
-    r"|[\p{STerm}--[.!?]]++[\p{Pe}\p{Pf}\"']*+\K\s*(?=\S)"
+    r"|[\p{STerm}--[.!?]][\p{STerm}]*+[\p{Pe}\p{Pf}\"']*+\K\s*(?=\S)"
     # Thai and its neighbors separate clauses by a space, which also surrounds numbers and foreign words.
     rf"|(?<={_SOUTHEAST_ASIAN}{{8}})[ \t]+(?={_SOUTHEAST_ASIAN}{{8}})",
     regex.V1,
@@ -116,8 +118,8 @@ def normalized(text: str) -> str:
     ''
     """
     folded = unicodedata.normalize("NFC", " ".join(text.casefold().split()))
-    first, last = _WORD_CHARACTER.search(folded), _WORD_CHARACTER.search(folded[::-1])
-    return folded[first.start() : len(folded) - last.start()] if first and last else ""
+    match = _BETWEEN_PUNCTUATION.search(folded)
+    return match[0] if match else ""
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
