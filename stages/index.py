@@ -13,6 +13,7 @@ from time import perf_counter
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, writing
 from triptych.corpus.embedded_text import passage
+from triptych.corpus.language import read_language
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
 from triptych.encoding.text_encoder import TextEncoder, load_saved
@@ -39,7 +40,13 @@ def main(argv: list[str] | None = None) -> None:
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
     late = Verdicts.read(args.verdict).late_interaction.used
     index_settings = IndexSettings(
-        dvc_hash(args.embedder, CARD), settings.precision, settings.rescore, depth, numpy_encoder, late
+        dvc_hash(args.embedder, CARD),
+        settings.precision,
+        settings.rescore,
+        depth,
+        numpy_encoder,
+        late,
+        read_language(args.corpus),
     )
     with writing(args.index) as out:
         size = write_index(out, chunks, passages, index, index_settings, encoder.passage_tokens(passages, args.vectors))

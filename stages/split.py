@@ -17,6 +17,7 @@ from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.duplicate_report import near_duplicate_metrics, near_duplicate_table
 from triptych.corpus.duplicates.near_duplicates import cluster
 from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
+from triptych.corpus.language import corpus_language, sampled_rows, write_language
 from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.queries.pseudo_queries import pseudo_queries
 from triptych.corpus.queries.user_queries import user_queries
@@ -24,6 +25,7 @@ from triptych.corpus.records import SPLITS, write_queries
 from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks, group_documents
 from triptych.corpus.splits.query_counts import check_query_counts, count_by_category
 from triptych.errors import UserError
+from triptych.ids import ChunkRows
 from triptych.params.load import load_params
 from triptych.progress import progress
 
@@ -42,6 +44,9 @@ def main(argv: list[str] | None = None) -> None:
         own, own_dropped = user_queries(Path(params.queries), columns)
         queries, dropped = own + queries, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
         warnings = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
+    sampled = ChunkRows(np.array(sampled_rows(len(corpus))))
+    sample = [chunk.content for _, chunk in corpus.chunks_at(sampled)]
+    language = corpus_language(sample, params.language)
     clusters = cluster(_texts(corpus), params.near_duplicates)
     document_ids = group_documents(columns, clusters.cluster, queries, params.group_titles)
     split_codes = assign_splits(columns, document_ids, queries, params.fractions, params.seed)
@@ -65,9 +70,11 @@ def main(argv: list[str] | None = None) -> None:
         write_table(out / "near_duplicates.parquet", near_duplicate_table(columns, clusters))
         shutil.copyfile(args.chunks / "links.parquet", out / "links.parquet")
         qrels = {split: {one.query.query_id: one.relevant for one in by_split[split]} for split in SPLITS}
+        write_language(out, language)
         write_queries(out, [one.query for split in SPLITS for one in by_split[split]], qrels)
     redundancy = near_duplicate_metrics(columns, clusters)
     metrics = {
+        "language": language,
         "splits": counts,
         "kinds": {split: dict(Counter(one.query.kind for one in by_split[split])) for split in SPLITS},
         "leaks": leaks,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from triptych.artifacts import intact, read_json
 from triptych.corpus.embedded_text import passage
+from triptych.corpus.language import corpus_language
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.encoding.text_encoder import Retriever, load_saved
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
@@ -48,7 +49,7 @@ def compare_on_questions(
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
-    runs = {"bm25": lexical_run(LexicalIndex(ids, passages), queries, depth)}
+    runs = {"bm25": lexical_run(_lexical_index(chunks, passages, params), queries, depth)}
     for system, model in (("base", load_base(params.model)), ("tuned", load_saved(embedder))):
         runs[system] = Retriever(model, ids, passages, params.train.precision, vectors, system).run(queries, depth)
         runs[f"{system}_hybrid"] = fusions[system].fuse(runs[system], runs["bm25"], depth)
@@ -84,7 +85,7 @@ def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> C
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
-    lexical = LexicalIndex(ids, passages)
+    lexical = _lexical_index(chunks, passages, params)
     model = load_base(params.model)
     dense = Retriever(model, ids, passages, params.train.precision, vectors, "chunks")
 
@@ -94,6 +95,11 @@ def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> C
         return list(fused["question"])
 
     return search
+
+
+def _lexical_index(chunks: list[Chunk], passages: list[str], params: Params) -> LexicalIndex:
+    language = corpus_language([chunk.content for chunk in chunks], params.split.language)
+    return LexicalIndex([chunk.chunk_id for chunk in chunks], passages, language)
 
 
 def _documents(chunks: list[Chunk]) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from triptych.corpus.language import ENGLISH, read_language
 from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.vector_cache import VectorCache
@@ -40,6 +41,7 @@ class RetrievalEvaluator:
     qrels: Qrels
     store: TokenStore
     precision: Precision
+    language: str = ENGLISH  # two-letter code
 
     def dense_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
         """Rank all chunks for each query with a model; return the best ``depth``."""
@@ -74,7 +76,8 @@ class RetrievalEvaluator:
 
     def lexical_run(self, passage_texts: list[str], depth: int) -> Run:
         """Rank all chunks for each query by BM25, but for chunks without a term of the query."""
-        return lexical_run(LexicalIndex([chunk.chunk_id for chunk in self.chunks], passage_texts), self.queries, depth)
+        index = LexicalIndex([chunk.chunk_id for chunk in self.chunks], passage_texts, self.language)
+        return lexical_run(index, self.queries, depth)
 
 
 def similarities(
@@ -133,6 +136,7 @@ def load_evaluator(
         qrels=qrels,
         store=store,
         precision=resolve_precision(precision, device()),
+        language=read_language(corpus),
     )
 
 

@@ -136,6 +136,12 @@ class Split(Section):
     seed: int = Field(default=13, description="Seed of the assignment.")
     fractions: Fractions = Field(default_factory=Fractions)
     near_duplicates: NearDuplicates = Field(default_factory=NearDuplicates)
+    language: str = Field(
+        default="auto",
+        pattern="^(auto|[a-z]{2})$",
+        description="Language of the texts as a two-letter code (`de`, `zh`), whose stop words BM25 leaves out; `auto`"
+        " takes that of most texts.",
+    )
     group_titles: bool = Field(
         default=True,
         description="Keep chunks with equal titles in one split (`numpy.max`, `DataFrame.max`). Set it to false if many"

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triptych.artifacts import intact, read_json, write_json, writing_table
+from triptych.corpus.language import ENGLISH
 from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
@@ -33,6 +34,7 @@ class IndexSettings:
     depth: int  # hits of each ranking that are fused
     numpy_encoder: NumpyEncoderSettings | None  # None where queries need PyTorch
     tokens: bool  # whether the index has token vectors, for late interaction
+    language: str = ENGLISH  # two-letter code: whose stop words BM25 leaves out
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -82,7 +84,7 @@ def write_index(
 
     ``tokens`` are the token vectors of the passages in blocks; they are iterated over only if ``settings.tokens``.
     """
-    lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], passages)
+    lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], passages, settings.language)
     lexical.save(folder / _WORDS)
     with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
@@ -115,5 +117,5 @@ def open_index(folder: Path, settings: IndexSettings) -> tuple[VectorIndex, Lexi
         if binary and not (folder / BITS).exists():  # it would open without them and search differently
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
-        lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids)
+        lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
     return vectors, lexical, texts

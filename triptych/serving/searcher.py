@@ -1,5 +1,6 @@
 """Search as the verdicts say: dense, fused with BM25, reranked by late interaction and a reranker, where they help."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -98,6 +99,7 @@ class Searcher:
                 raise UserError(f"{which} is empty; ask something")
         if not questions:
             return []
+        questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
         rows, scores = self._vectors.search(self._encoder.encode(questions), depth, among)
@@ -120,7 +122,7 @@ class Searcher:
         return [
             Hit(
                 chunk := texts[row_of[one]][0],
-                snippet(chunk.content, query.text),
+                snippet(chunk.content, query.text, language=self._settings.language),
                 {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]},
             )
             for one in chunk_ids

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from bm25s.stopwords import STOPWORDS_EN
-
-from triptych.retrieval.lexical import term_spans, terms
+from triptych.corpus.language import ENGLISH
+from triptych.retrieval.lexical import stop_words, term_spans, terms
 
 _BEFORE = 40  # characters shown before the first match, cut at a word
 
@@ -17,14 +16,14 @@ class Snippet:
     matches: tuple[tuple[int, int], ...]
 
 
-def snippet(content: str, query: str, width: int = 240) -> Snippet:
+def snippet(content: str, query: str, width: int = 240, language: str = ENGLISH) -> Snippet:
     """Return the window of about ``width`` characters that contains the most distinct words of the query.
 
-    Words match as in BM25: whole, or by the parts of an identifier, without stop words. Of equal windows the first is
-    taken; without a match it is the beginning.
+    Words match as in BM25: whole, by the parts of an identifier, or by pairs of characters, without the stop words of
+    the language. Of equal windows the first is taken; without a match it is the beginning.
     """
     text = " ".join(content.split())
-    wanted = set(terms(query)) - set(STOPWORDS_EN)
+    wanted = set(terms(query)) - stop_words(language)
     hits = [(start, end, words) for start, end, forms in term_spans(text) if (words := wanted.intersection(forms))]
     first = max(hits, key=lambda one: (_distinct(hits, one[0], width), -one[0]), default=(0, 0, set()))[0]
     start = 0 if first <= _BEFORE else text.find(" ", first - _BEFORE, first) + 1 or first
@@ -32,8 +31,19 @@ def snippet(content: str, query: str, width: int = 240) -> Snippet:
     end = end if end > first else start + width  # one long word
     before, after = "… " if start else "", " …" if end < len(text) else ""
     shift = len(before) - start
-    matches = tuple((low + shift, high + shift) for low, high, _ in hits if low >= start and high <= end)
-    return Snippet(before + text[start:end] + after, matches)
+    shown = [(low + shift, high + shift) for low, high, _ in hits if low >= start and high <= end]
+    return Snippet(before + text[start:end] + after, _joined(shown))
+
+
+def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Join the spans of pairs of characters that overlap or touch; words do neither."""
+    joined: list[tuple[int, int]] = []
+    for start, end in spans:
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return tuple(joined)
 
 
 def _distinct(hits: list[tuple[int, int, set[str]]], start: int, width: int) -> int:

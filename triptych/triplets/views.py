@@ -7,7 +7,7 @@ from random import Random
 
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk, Link, Qrels, Query
-from triptych.corpus.texts import is_prose, normalized, sentence_spans
+from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_spans
 from triptych.ids import ChunkRow
 from triptych.params.triplets import Triplets
 
@@ -102,11 +102,12 @@ def _phrases(row: ChunkRow, chunk: Chunk, template: str, random: Random) -> Iter
     """Pair a short run of words of each sentence of prose with the whole chunk, like a query typed in a hurry."""
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
-        words = sentence.split()
+        words = word_spans(sentence)
         if is_prose(sentence, at_least=5):
             number = min(random.randint(*_PHRASE), len(words))
             first = random.randint(0, len(words) - number)
-            yield Anchor(" ".join(words[first : first + number]), row, passage(chunk, template), "phrase")
+            phrase = sentence[words[first][0] : words[first + number - 1][1]]
+            yield Anchor(phrase, row, passage(chunk, template), "phrase")
 
 
 def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[Anchor]:

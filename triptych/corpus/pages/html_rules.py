@@ -1,9 +1,9 @@
 """The meaning of HTML elements: headings, blocks, table rows, and what is not content."""
 
+import re
 from typing import Any
 
 from triptych.corpus.pages.linked_pages import folded
-from triptych.corpus.texts import words
 
 MOSTLY = 0.75  # a list or section with a larger share of its characters in links is a table of contents or an index
 
@@ -41,7 +41,7 @@ def slug(text: str) -> str:
     >>> slug("What's new?")
     'what-s-new'
     """
-    return "-".join(words(text.lower())) or "section"
+    return "-".join(re.findall(r"\w+", text.lower())) or "section"
 
 
 def is_data_row(row: Any) -> bool:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from triptych.corpus.texts import letter_words
+from triptych.corpus.texts import long_words
 from triptych.retrieval.lexical import bm25_weights
 
-_WORD = letter_words(at_least=3)
 _PREFIXES = 16  # levels of a header path that are looked at
 _NONE = -1
 
@@ -20,7 +19,8 @@ _NONE = -1
 class Words:
     """The distinct words of each text, for similarities of pairs of texts.
 
-    A word has three letters or more, casefolded; identifiers are split into their words.
+    A word has three letters or more, casefolded; identifiers are split into their words, Chinese and its like into
+    pairs of characters.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ class Words:
         columns: list[np.ndarray] = []
         ids = self._vocabulary
         for text in texts:
-            words = _WORD.findall(text.casefold())
+            words = long_words(text.casefold())
             known = [ids.setdefault(w, len(ids)) for w in words] if grow else [ids[w] for w in words if w in ids]
             columns.append(np.array(known, np.int32))
         indptr = np.cumsum([0, *map(len, columns)])
