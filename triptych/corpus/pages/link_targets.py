@@ -58,6 +58,7 @@ class Resolution(NamedTuple):
 
 
 EXTERNAL = "external"
+EMPTY = "empty address"
 NO_ANCHOR = "no such anchor"  # the link goes to the page
 
 
@@ -152,12 +153,16 @@ class LinkTargets:
         path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
         if parts.scheme in _OWN_SCHEMES and not parts.netloc:
             return self._own(name, parts.scheme, path, anchor)
+        if "{{" in path or "{{" in destination:
+            return Resolution(None, "template")
         if parts.netloc in self._hosts:
-            path = path or "/"
-        elif parts.scheme or parts.netloc:
+            found = self._from_root(path.lstrip("/"))
+            at = self._at(found, anchor) if found else Resolution(None)
+            return at if at.chunk_id else Resolution(None, EXTERNAL)
+        if parts.scheme or parts.netloc:
             return Resolution(None, EXTERNAL)
         if not path and not anchor:
-            return Resolution(None, "empty address" if destination.strip("#?") == "" else "no such page")
+            return Resolution(None, EMPTY)
         page_name = self.page_of(name, path) if path else name
         if page_name is None:
             return Resolution(None, self._why(name, path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from triptych.corpus.files import BadFileError, files_under, links_outside, other_files
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
-from triptych.corpus.pages.link_targets import EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
+from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.texts import sentence_spans
 from triptych.params.sections import Source
@@ -149,8 +149,8 @@ def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -
                 counts.references["in_no_chunk"] += 1
                 continue
             chunk_id, reason = targets.resolve(name, reference.destination)
-            if reason == EXTERNAL:
-                counts.references["external"] += 1
+            if reason in (EXTERNAL, EMPTY):
+                counts.references[reason] += 1
             elif chunk_id is None:
                 counts.unknown_target(reason, f"{name}: {reference.destination}")
             else:

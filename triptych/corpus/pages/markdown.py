@@ -24,7 +24,7 @@ _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
 SUFFIXES = (".md", ".mdx", ".markdown")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
-_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")
+_RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
 _MOSTLY = 0.75  # a list of anchors with a larger share of its characters in links is a table of contents
 # GitHub keeps letters, marks, decimal digits and connectors (such as the underscore) in anchors.
@@ -79,7 +79,7 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Pa
     ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
     page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front))
     stem = PurePosixPath(name).stem
-    content = _body(lines[: ends[0]])
+    content = _body(plain, 0, ends[0])
     if content or not cuts:
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))
         page.headed = int(bool(cuts) and not title)
@@ -90,7 +90,7 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Pa
         start, level = _span(heading.token), int(heading.token.tag[1:])
         above = [one for one in above if one[0] < level] + [(level, folded(heading.title))]
         path = tuple(text for _, text in above if text) or (stem,)
-        content = _body(lines[start[1] : end])
+        content = _body(plain, start[1], end)
         page.sections.append(PageSection(f"{name}#{heading.slug}", path, path[-1], numbers[start[0]], content))
     _locate(page, tokens, headings, contents, len(page.sections) - len(cuts) - 1)
     _locate_anchors(page, plain, cuts)
@@ -190,9 +190,14 @@ def _span(token: Token) -> tuple[int, int]:
     return token.map[0], token.map[1]
 
 
-def _body(lines: list[str]) -> str:
-    """Return lines as a text; of the blank lines that removed syntax leaves, one stays."""
-    return _BLANK_EDGES.sub("", "\n".join(lines))
+def _body(plain: Plain, start: int, end: int) -> str:
+    """Return lines as a text; where removed syntax left several blank lines, one stays."""
+    kept: list[str] = []
+    for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
+        if is_code or line.strip() or (kept and kept[-1].strip()):
+            kept.append(line)
+    text = _BLANK_EDGES.sub("", "\n".join(kept))
+    return _BLANK_EDGES.sub("", _RULER_AT_END.sub("", text))
 
 
 def _flat(inline: Token) -> tuple[str, list[LinkSpan]]:

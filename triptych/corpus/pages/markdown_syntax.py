@@ -50,7 +50,7 @@ _CODE = (
 _EMBEDDED = "script|style|svg|iframe|video|audio|object|canvas"
 _HIDDEN = re.compile(
     rf"{_CODE}|(?P<comment><!--(?s:.*?)(?:-->|\Z)|\{{/\*(?s:.*?)\*/\}})"
-    rf"|(?P<embedded><(?P<element>{_EMBEDDED})\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(?<!/)>(?s:.*?)</(?P=element)\s*>)",
+    rf"|(?P<embedded>(?<!\\)<(?P<element>{_EMBEDDED})\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(?<!/)>(?s:.*?)</(?P=element)\s*>)",
     re.MULTILINE,
 )
 _MODULE = re.compile(
@@ -71,7 +71,7 @@ _SYNTAX = re.compile(
     r"|(?P<wiki>!?\[\[(?P<page>[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
     r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
     r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
-    rf"|(?P<tag><(?P<close>/?)(?P<name>[A-Za-z][\w.:-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
+    rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
     r"|(?P<fragment></?>)"
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
@@ -89,6 +89,7 @@ class Plain:
     lines: list[str]
     anchors: list[tuple[int, str]] = field(default_factory=list)  # (index of the line, anchor)
     mdx: bool = False  # whether indented text is not code
+    is_code: list[bool] = field(default_factory=list)  # of each line
 
 
 def plain_markdown(name: str, lines: list[str], uids: bool = False) -> Plain:
@@ -97,7 +98,7 @@ def plain_markdown(name: str, lines: list[str], uids: bool = False) -> Plain:
     text = _HIDDEN.sub(_shown, "\n".join(lines))
     plain = Plain([], [], ".mdx" in name.lower() or bool(_JSX_LINE.search(text)))
     lines = text.split("\n")
-    is_code = _code_lines(text, len(lines), plain.mdx)
+    is_code = plain.is_code = _code_lines(text, len(lines), plain.mdx)
     at = 0
     while at < len(lines):
         end = at
@@ -192,7 +193,8 @@ def _marker(line: str, indent: int, frames: list[int]) -> str:
 
 
 def _strong(title: str) -> str:
-    return f"**{title}**" if title.strip() else ""
+    plain = title.replace("**", "").strip()
+    return f"**{plain}**" if plain else ""
 
 
 def _add_prose(plain: Plain, lines: list[str], uids: bool) -> None:
