@@ -21,7 +21,7 @@ from typing import Any
 
 from lxml import etree
 
-from triptych.corpus.pages.linked_pages import Page, folded, target
+from triptych.corpus.pages.linked_pages import Page, folded
 from triptych.corpus.texts import normalized, sentence_spans
 
 Asked = tuple[str, str, str | None]  # kind, text, the chunk that answers
@@ -36,8 +36,15 @@ _LONGEST_SENTENCE = 30  # words
 _NEARLY = 0.75  # a query with so many of a sentence's words, and few others, quotes it
 
 
+def target(destination: str, targets: LinkTargets) -> str | None:
+    """Return the chunk at an address from the root; None unless its anchor exists."""
+    chunk_id, reason = targets.resolve("", destination)
+    return None if reason else chunk_id
+
+
 def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
     """Yield the index's entries that are prose; a nested entry is joined with the one above it."""
+    targets = LinkTargets(pages)
     text = normalized(" ".join(one.content for page in pages.values() for one in page.sections))
     found = defaultdict[frozenset[str], dict[str, set[str | None]]](dict)  # by words: wordings with their chunks
     for item in parsed(index).iter("li"):
@@ -54,7 +61,7 @@ def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
         # The same two words stand under each other in both orders; take the one that people write.
         orders = sorted([" ".join(parts), " ".join(parts[::-1])])
         entry = max(orders, key=lambda one: text.count(normalized(one)))
-        chunks = {target("", link.get("href"), pages) for link in links} - {None}
+        chunks = {target(link.get("href"), targets) for link in links} - {None}
         found[frozenset(normalized(entry).split())].setdefault(entry, set()).update(chunks)
     for wordings in found.values():
         for chunk in set().union(*wordings.values()):
@@ -63,24 +70,27 @@ def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
 
 def synopses(index: Path, pages: dict[str, Page]) -> Iterator[Asked]:
     """Yield what the module index says about each module."""
+    targets = LinkTargets(pages)
     for row in parsed(index).iter("tr"):
         link, synopsis = row.find(".//a"), row.find(".//em")
         if link is not None and synopsis is not None and link.get("href"):
-            yield "synopsis", words_of(synopsis).rstrip("."), target("", link.get("href"), pages)
+            yield "synopsis", words_of(synopsis).rstrip("."), target(link.get("href"), targets)
 
 
 def docstrings(pages: dict[str, Page]) -> Iterator[Asked]:
     """Yield the first sentence of the docstring of everything that the library's pages describe."""
+    targets = LinkTargets(pages)
     for name, page in pages.items():
         for anchor in page.anchors if name.startswith("library/") else ():
             if "__" not in anchor:  # what operators call is described with its class
-                yield "docstring", first_sentence(_object(anchor)), target("", f"{name}#{anchor}", pages)
+                yield "docstring", first_sentence(_object(anchor)), target(f"{name}#{anchor}", targets)
 
 
 def described(summaries: dict[str, str], pages: dict[str, Page]) -> Iterator[Asked]:
     """Yield the summary of each command, which its description answers."""
+    targets = LinkTargets(pages)
     for page, summary in summaries.items():
-        yield "summary", summary, target("", f"{page}#_description", pages)
+        yield "summary", summary, target(f"{page}#_description", targets)
 
 
 def option_help(pages: dict[str, Page]) -> Iterator[Asked]:

@@ -10,9 +10,9 @@ MOSTLY = 0.75  # a list or section with a larger share of its characters in link
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 # fmt: off
 BLOCKS = HEADINGS | {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary",
-    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    "address", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd", "details", "div", "dl",
+    "dt", "fieldset", "figcaption", "figure", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section",
+    "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 }
 _SKIPPED_TAGS = {
     "audio", "canvas", "footer", "head", "iframe", "input", "nav", "noscript", "object", "script", "select",

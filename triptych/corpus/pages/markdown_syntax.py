@@ -71,7 +71,7 @@ _SYNTAX = re.compile(
     r"|(?P<wiki>!?\[\[(?P<page>[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
     r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
     r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
-    rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
+    rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
     r"|(?P<fragment></?>)"
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
@@ -262,7 +262,7 @@ class _Syntax:
     def _tag(self, match: re.Match[str]) -> str:
         name, attrs, start = match["name"], match["attrs"], match.start()
         before = match.string[start - 1 : start]
-        is_component = name[0].isupper() or "." in name or "-" in name or ":" in name
+        is_component = name[0].isupper() or "." in name or "-" in name
         if name.lower() not in _HTML_TAGS and (
             not is_component or (before.isalnum() and not attrs.strip(" /")) or ("-" in name and not attrs)
         ):
