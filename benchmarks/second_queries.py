@@ -21,6 +21,7 @@ from typing import Any
 
 from lxml import etree
 
+from triptych.corpus.pages.link_targets import LinkTargets
 from triptych.corpus.pages.linked_pages import Page, folded
 from triptych.corpus.texts import normalized, sentence_spans
 

@@ -71,8 +71,8 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Pa
     lines = plain.lines
     tokens = (_MDX_PARSER if plain.mdx else _PARSER).parse("\n".join(lines))
     contents = _contents(tokens)
-    for start, end in contents:
-        lines[start:end] = [""] * (end - start)
+    for first, last in contents:
+        lines[first:last] = [""] * (last - first)
     headings = _headings(tokens, dict(plain.anchors))
     # Headings in lists and quotes do not start a section, but have anchors.
     cuts = [heading for heading in headings if heading.token.level == 0]
