@@ -21,7 +21,8 @@ from typing import Any
 
 from lxml import etree
 
-from triptych.corpus.pages.linked_pages import Page, folded, target
+from triptych.corpus.pages.link_targets import LinkTargets
+from triptych.corpus.pages.linked_pages import Page, folded
 from triptych.corpus.texts import normalized, sentence_spans
 
 CandidateQuery = tuple[str, str, str | None]  # kind, text, id of the relevant chunk
@@ -36,8 +37,15 @@ _LONGEST_SENTENCE = 30  # words
 _NEARLY = 0.75  # word overlap (Jaccard) with a sentence above which a query is a quote of it
 
 
+def target(destination: str, targets: LinkTargets) -> str | None:
+    """Return the chunk at an address from the root; None unless its anchor exists."""
+    chunk_id, reason = targets.resolve("", destination)
+    return None if reason else chunk_id
+
+
 def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuery]:
     """Yield the entries of the index that are prose; a nested entry is joined with its parent."""
+    targets = LinkTargets(pages)
     text = normalized(" ".join(one.content for page in pages.values() for one in page.sections))
     entries = defaultdict[frozenset[str], dict[str, set[str | None]]](dict)  # words → wording → chunks
     for item in parsed(index).iter("li"):
@@ -54,7 +62,7 @@ def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuer
         # The index nests the same two words in both orders; take the order that the documentation uses more often.
         orders = sorted([" ".join(parts), " ".join(parts[::-1])])
         entry = max(orders, key=lambda one: text.count(normalized(one)))
-        chunks = {target("", link.get("href"), pages) for link in links} - {None}
+        chunks = {target(link.get("href"), targets) for link in links} - {None}
         entries[frozenset(normalized(entry).split())].setdefault(entry, set()).update(chunks)
     for wordings in entries.values():
         for chunk in set().union(*wordings.values()):
@@ -63,24 +71,27 @@ def index_entries(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuer
 
 def synopses(index: Path, pages: dict[str, Page]) -> Iterator[CandidateQuery]:
     """Yield the synopsis of each module in the module index."""
+    targets = LinkTargets(pages)
     for row in parsed(index).iter("tr"):
         link, synopsis = row.find(".//a"), row.find(".//em")
         if link is not None and synopsis is not None and link.get("href"):
-            yield "synopsis", words_of(synopsis).rstrip("."), target("", link.get("href"), pages)
+            yield "synopsis", words_of(synopsis).rstrip("."), target(link.get("href"), targets)
 
 
 def docstrings(pages: dict[str, Page]) -> Iterator[CandidateQuery]:
     """Yield the first sentence of the docstring of each object that the library's pages document."""
+    targets = LinkTargets(pages)
     for name, page in pages.items():
         for anchor in page.anchors if name.startswith("library/") else ():
             if "__" not in anchor:  # special methods are documented with their class
-                yield "docstring", first_sentence(_object(anchor)), target("", f"{name}#{anchor}", pages)
+                yield "docstring", first_sentence(_object(anchor)), target(f"{name}#{anchor}", targets)
 
 
 def command_summaries(summaries: dict[str, str], pages: dict[str, Page]) -> Iterator[CandidateQuery]:
     """Yield the summary of each command; its description is the answer."""
+    targets = LinkTargets(pages)
     for page, summary in summaries.items():
-        yield "summary", summary, target("", f"{page}#_description", pages)
+        yield "summary", summary, target(f"{page}#_description", targets)
 
 
 def option_help(pages: dict[str, Page]) -> Iterator[CandidateQuery]:

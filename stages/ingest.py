@@ -6,10 +6,11 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing, writing_jsonl
-from triptych.corpus.outcomes import SourceCounts
+from triptych.corpus.outcomes import EXAMPLES, SourceCounts
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import write_chunks, write_links
 from triptych.params.load import load_params
@@ -28,16 +29,13 @@ def main(argv: list[str] | None = None) -> None:
         chunks = reader.chunks(lambda path, rejected: write_rejected({"source": path} | asdict(rejected)))
         write_chunks(out / "chunks.parquet", track(chunks, "ingest", "chunks"))
         write_links(out / "links.parquet", list(reader.links()))
-    written, found = reader.written, sum(counts.links for counts in reader.counts)
-    kept = written.pop("links", 0)
-    metrics = {
-        "sources": {counts.path: counts.summary() for counts in reader.counts},
-        "links": {"found": found, "kept": kept, "target_unknown": found - kept},
-        **written,
-    }
-    write_json(args.metrics, metrics)
+    written = reader.written
+    links = _link_counts(reader.counts, written.pop("links", 0))
+    sources = {counts.path: counts.summary() for counts in reader.counts}
+    write_json(args.metrics, {"sources": sources, "links": links, **written})
     for counts in reader.counts:
         _print_changes(counts)
+    _print_links(links)
     if written["longer_than_max"]:
         cause = "fenced code, a table row or a word, which are never cut"
         print_line(f"ingest: {written['longer_than_max']} chunks are longer than max_content_chars: {cause}")
@@ -49,7 +47,50 @@ def main(argv: list[str] | None = None) -> None:
     print_line(
         f"ingest: {total['read']} records read = {total['accepted']} accepted + {total['merged']} merged"
         f" + {rejected.total()} rejected{f' ({reasons})' if reasons else ''}; {written['chunks']} chunks,"
-        f" {kept} links in {args.chunks}"
+        f" {links['kept']} links in {args.chunks}"
+    )
+
+
+def _link_counts(sources: list[SourceCounts], kept: int) -> dict[str, Any]:
+    """Return the counts of links, over all sources; ``found`` = kept + target_unknown, external links apart.
+
+    ``unknown_by_reason`` adds up to ``target_unknown``; of each reason that pages have, there are ten examples.
+    """
+    references, unknown, examples = Counter[str](), Counter[str](), dict[str, list[str]]()
+    resolved = 0
+    for counts in sources:
+        resolved += counts.links
+        references.update(counts.references)
+        unknown.update(counts.unknown_targets)
+        for reason, links in counts.unknown_examples.items():
+            examples.setdefault(reason, []).extend(links[: EXAMPLES - len(examples.get(reason, []))])
+    found = resolved + unknown.total()
+    if resolved > kept:
+        unknown["no such chunk"] += resolved - kept
+    return {
+        "found": found,
+        "kept": kept,
+        "target_unknown": found - kept,
+        "external": references["external"],
+        "in_no_chunk": references["in_no_chunk"],
+        "repeated": references["repeated"],
+        "to_page_instead_of_anchor": references["to_page_instead_of_anchor"],
+        "unknown_by_reason": dict(sorted(unknown.items())),
+        "unknown_examples": dict(sorted(examples.items())),
+    }
+
+
+def _print_links(links: dict[str, Any]) -> None:
+    """Print how many links have a target among the chunks, and why the others have none, with an example each."""
+    if not links["found"]:
+        return
+    reasons = sorted(links["unknown_by_reason"].items(), key=lambda one: (-one[1], one[0]))
+    examples = {reason: f" (such as {found[0]})" for reason, found in links["unknown_examples"].items()}
+    unknown = ", ".join(f"{number} {reason}{examples.get(reason, '')}" for reason, number in reasons)
+    print_line(
+        f"ingest: {links['found']} links into the sources, {links['kept']} with a known target"
+        f" ({links['kept'] / links['found']:.0%}){f'; unknown: {unknown}' if unknown else ''};"
+        f" {links['external']} links lead elsewhere"
     )
 
 
@@ -58,6 +99,7 @@ def _print_changes(counts: SourceCounts) -> None:
     changes = {
         "fields taken": [f"{theirs} as {ours}" for ours, theirs in sorted(counts.fields) if ours != theirs],
         "normalized": [f"{number} {kind}" for kind, number in sorted(counts.normalized.items()) if number],
+        "not read": [f"{number} {kind}" for kind, number in sorted(counts.left_out.items()) if number],
         "skipped": counts.bad_files,
     }
     if counts.renamed:

@@ -55,8 +55,9 @@ def test_every_record_is_counted_on_disk_and_in_the_output(stage):
         "normalized": {"unicode_nfc": 1},
         "fields": {"chunk_id": {"id": 5}, "content": {"text": 5}} | metrics["sources"]["data/raw/a.jsonl"]["fields"],
         "bad_files": [],
+        "left_out": {},
     }
-    assert metrics["links"] == {"found": 1, "kept": 1, "target_unknown": 0}
+    assert metrics["links"] | {"found": 1, "kept": 1, "target_unknown": 0} == metrics["links"]
     assert metrics["chunks"] == len(read_chunks(Path("data/chunks/chunks.parquet"))) == 4
     assert len(read_links(Path("data/chunks/links.parquet"))) == 1
     rejected = [json.loads(line) for line in Path("data/chunks/rejected.jsonl").read_text().splitlines()]
@@ -71,6 +72,29 @@ def test_every_record_is_counted_on_disk_and_in_the_output(stage):
         "ingest: 8 records read = 4 accepted + 1 merged + 3 rejected (1 empty content, 1 wrong type, 1 invalid JSON);"
         " 4 chunks, 1 links in data/chunks"
     )
+
+
+def test_links_without_a_target_and_files_of_other_kinds_are_counted_and_shown(stage):
+    page = "# A\n\nSee [one](b), [two](gone), [three](#nowhere), [four](https://example.org), [five](plan.pdf).\n"
+    files = {"case/a.md": page, "case/b.mdx": "# B\n\ntext\n", "case/plan.pdf": "x", "case/notes.txt": "x"}
+    metrics, output, _ = stage(files, [{"path": "data/raw/case", "category": "api"}])
+    assert metrics["links"] == {
+        "found": 4,
+        "kept": 2,
+        "target_unknown": 2,
+        "external": 1,
+        "in_no_chunk": 0,
+        "repeated": 0,
+        "to_page_instead_of_anchor": 1,
+        "unknown_by_reason": {"no such page": 1, "not a page": 1},
+        "unknown_examples": {"no such page": ["a.md: gone"], "not a page": ["a.md: plan.pdf"]},
+    }
+    assert metrics["sources"]["data/raw/case"]["left_out"] == {".pdf": 1, ".txt": 1}
+    assert "ingest: data/raw/case: not read: 1 .pdf, 1 .txt" in output
+    assert (
+        "ingest: 4 links into the sources, 2 with a known target (50%); unknown: 1 no such page (such as a.md: gone),"
+        " 1 not a page (such as a.md: plan.pdf); 1 links lead elsewhere"
+    ) in output
 
 
 GOOD = '{"id": "good", "text": "Good words."}\n'

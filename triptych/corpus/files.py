@@ -4,10 +4,11 @@ import codecs
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, NamedTuple, TextIO, cast
 
 from triptych.corpus.cleaning import one_line
 from triptych.errors import UserError
@@ -103,6 +104,28 @@ def files_under(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
             name = f"{plain}~{number}"
         by_name[name] = path
     return by_name
+
+
+class OtherFiles(NamedTuple):
+    """What a folder contains apart from the files that are read."""
+
+    names: list[str]  # relative paths
+    counts: Counter[str]  # by suffix; linked folders and links without a target by those words
+
+
+def other_files(folder: Path, suffixes: tuple[str, ...]) -> OtherFiles:
+    """Return the files under a folder that do not have one of the suffixes, and the links that are not followed."""
+    others = OtherFiles([], Counter())
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if path.is_dir():
+            if path.is_symlink():
+                others.counts["linked folders"] += 1
+        elif not path.exists():
+            others.counts["links without a target"] += 1
+        elif not has_suffix(path, suffixes):
+            others.names.append(path.relative_to(folder).as_posix())
+            others.counts[path.suffix.lower() or "no suffix"] += 1
+    return others
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ from triptych.errors import UserError
 # Reasons that are not errors: the record contains no text.
 NOTHING_TO_READ = frozenset({"no docstring", "empty section", "only links", "cut into nodes"})
 _SHOWN = 3  # reasons in a message
+EXAMPLES = 10  # of links by reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class SourceCounts:
     read: int = 0
     accepted: int = 0
     merged: int = 0
-    links: int = 0
+    links: int = 0  # with a known target
     rejected: Counter[str] = field(default_factory=Counter)  # by reason
     renamed: int = 0  # accepted under a new id, because another text has theirs
     normalized: Counter[str] = field(
@@ -56,12 +57,23 @@ class SourceCounts:
         default_factory=Counter
     )  # records by (our name of a field, name in the record)
     bad_files: list[str] = field(default_factory=list)
+    references: Counter[str] = field(default_factory=Counter)  # links of pages by what became of them, apart from below
+    unknown_targets: Counter[str] = field(default_factory=Counter)  # links of pages by the reason
+    unknown_examples: dict[str, list[str]] = field(default_factory=dict)  # distinct ones by the reason
+    left_out: Counter[str] = field(default_factory=Counter)  # files of other kinds by suffix, and linked folders
     examples: dict[str, Rejected] = field(default_factory=dict)  # the first rejected record by reason
 
     def reject(self, rejected: Rejected) -> None:
         """Count a rejected record."""
         self.rejected[rejected.reason] += 1
         self.examples.setdefault(rejected.reason, rejected)
+
+    def unknown_target(self, reason: str, link: str) -> None:
+        """Count a link whose target is not known."""
+        self.unknown_targets[reason] += 1
+        examples = self.unknown_examples.setdefault(reason, [])
+        if len(examples) < EXAMPLES and link not in examples:
+            examples.append(link)
 
     def bad_file(self, error: BadFileError) -> None:
         """Record a file that is skipped from its first error on; raise the error unless bad files are skipped."""
@@ -109,4 +121,5 @@ class SourceCounts:
             "normalized": dict(self.normalized),
             "fields": fields,
             "bad_files": self.bad_files,
+            "left_out": dict(sorted(self.left_out.items())),
         }

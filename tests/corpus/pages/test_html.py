@@ -206,7 +206,7 @@ def test_section_that_pages_repeat_is_merged_into_the_first_and_links_follow(tmp
         ("/sub/b.html", "sub/b.html#one"),
         ("#here", "sub/a.html#here"),
         ("b.html?x=1#two", "sub/b.html#two"),
-        ("b.html#gone", None),
+        ("b.html#gone", "sub/b.html#one"),
         ("gone.html", None),
         ("#", None),
         ("https://example.org/b.html", None),

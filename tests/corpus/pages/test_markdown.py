@@ -117,7 +117,7 @@ def test_repeated_headings_are_numbered(tmp_path):
 
 def test_front_matter_is_removed_and_gives_the_title(tmp_path):
     (top, section) = read(tmp_path, a="---\ntitle: Sorting\n---\nIntro.\n\n# More\n\ntext\n").chunks
-    assert (top.header_path, top.title, top.content) == (("a",), "Sorting", "Intro.")
+    assert (top.header_path, top.title, top.content) == (("Sorting",), "Sorting", "Intro.")
     assert (section.title, section.content) == ("More", "text")
 
 
@@ -170,7 +170,7 @@ def test_single_file_is_a_source_too(tmp_path):
         ("/sub/b.md#two", "sub/b.md#two"),
         ("#here", "sub/a.md#here"),
         ("b.md?plain=1#two", "sub/b.md#two"),
-        ("b.md#gone", None),
+        ("b.md#gone", "sub/b.md#one"),
         ("gone.md", None),
         ("#", None),
         ("https://example.org/b.md", None),

@@ -52,10 +52,11 @@ def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[s
     walker = HtmlWalker(title or PurePosixPath(name).stem)
     if tree is not None:
         walker.walk(tree)
-    page, section_of, fragments = Page(), dict[SectionDraft, int](), set[str]()
+    page, section_of, fragments = Page(title=title), dict[SectionDraft, int](), set[str]()
     for number, draft in enumerate(walker.drafts):
         if number or draft.parts or len(walker.drafts) == 1:
             _add_sections(draft, name, page, section_of, fragments)
+    page.headed = next((section_of[draft] for draft in walker.drafts[1:]), 0)
     page.anchors = {anchor: section_of.get(draft, 0) for anchor, draft in walker.anchors.items()}
     page.references = [
         reference for draft, block, links in walker.links for reference in references(section_of[draft], block, links)

@@ -10,19 +10,34 @@ MOSTLY = 0.75  # a list or section with a larger share of its characters in link
 HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 # fmt: off
 BLOCKS = HEADINGS | {
-    "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "div", "dl", "dt",
-    "fieldset", "figcaption", "figure", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section", "summary",
-    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    "address", "article", "aside", "blockquote", "body", "button", "caption", "center", "dd", "details", "div", "dl",
+    "dt", "fieldset", "figcaption", "figure", "form", "header", "hr", "li", "main", "ol", "p", "pre", "section",
+    "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 }
 _SKIPPED_TAGS = {
-    "audio", "button", "canvas", "footer", "head", "iframe", "input", "nav", "noscript", "object", "script", "select",
+    "audio", "canvas", "footer", "head", "iframe", "input", "nav", "noscript", "object", "script", "select",
     "style", "svg", "template", "textarea", "video",
 }
 _SKIPPED_ROLES = {"banner", "complementary", "contentinfo", "doc-toc", "navigation", "search"}
 _SKIPPED_NAMES = {
-    "breadcrumb", "breadcrumbs", "footer", "footer-text", "headerlink", "linenos", "localtoc", "nav", "navbar",
-    "page-toc", "pagination", "section-number", "sidebar", "site-header", "skip-link", "sphinxsidebar",
-    "table-of-contents", "toc", "toctree-wrapper",
+    "anchor-link", "anchorjs-link", "bottomlang", "breadcrumb", "breadcrumbs", "bd-sidebar", "copybtn", "edit-link",
+    "edit-on-github", "edit-page", "edit-this-page", "footer", "footer-text", "hash-link", "header-anchor",
+    "headerlink", "language-selector", "lang-switcher", "linenos", "localtoc", "md-content__button", "md-footer",
+    "md-sidebar", "md-source-file", "menu-bar", "nav", "nav-chapters", "nav-wide-wrapper", "navbar", "on-this-page",
+    "page-header", "page-metadata", "page-nav", "page-toc", "pagination", "pagination-nav", "permalink", "prev-next",
+    "prev-next-area", "prev-next-footer", "quickview", "rst-footer-buttons", "rst-versions", "section-number",
+    "sidebar", "site-header", "skip-link", "skip-to-content", "sphinxsidebar", "table-of-contents",
+    "theme-doc-breadcrumbs", "theme-doc-footer", "theme-doc-toc-desktop", "theme-doc-toc-mobile",
+    "theme-doc-version-badge", "theme-doc-version-banner", "theme-edit-this-page", "toc", "toctree-wrapper", "toplang",
+    "version-switcher", "viewcode-link", "vp-doc-footer", "wy-breadcrumbs",
+}
+_PANELS = {  # shown when a tab or a heading is clicked
+    "accordion-body", "accordion-collapse", "collapse", "content-tab", "panel", "sd-tab-content", "tab-content",
+    "tab-pane", "tab-panel", "tabbed-block", "tabbed-content", "tabpanel",
+}
+_NOTES = {
+    "admonition", "alert", "callout", "caution", "danger", "hint", "important", "info", "note", "tip", "topic",
+    "warning",
 }
 # fmt: on
 ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them do not start a section
@@ -60,16 +75,47 @@ def class_names(element: Any) -> set[str]:
     return set((element.get("class") or "").split())
 
 
-def is_skipped(element: Any, whole: bool) -> bool:
-    """Return whether an element is not content; for a ``whole`` page that includes its banner and margins."""
+def is_skipped(element: Any, whole: bool, started: bool) -> bool:
+    """Return whether an element is not content.
+
+    For a ``whole`` page that includes its margins and its banner, which stands above the first heading of the text:
+    after that, once the text has ``started``, a ``<header>`` is that of a section.
+    """
+    if element.tag in _SKIPPED_TAGS:
+        return True
+    if not element.attrib:
+        return (element.tag == "button" and not _in_heading(element)) or (
+            whole and (element.tag == "aside" or (element.tag == "header" and not started))
+        )
     names = class_names(element)
+    role = element.get("role")
+    if element.tag == "button":
+        return role != "tab" and not _in_heading(element)
+    if element.tag == "aside" and (names & _NOTES or not whole or _has_title(element)):
+        return role in _SKIPPED_ROLES or bool((names - {"sidebar"}) & _SKIPPED_NAMES)
+    if "sidebar" in names and _has_title(element):
+        return False
     if element.tag in ("div", "ul") and "section" not in names:  # the ids of other elements are made from headings
         names.add(element.get("id") or "")
+    is_hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
     return (
-        element.tag in _SKIPPED_TAGS
-        or (whole and element.tag in ("aside", "header"))
-        or element.get("role") in _SKIPPED_ROLES
-        or element.get("hidden") is not None
-        or element.get("aria-hidden") == "true"
-        or bool(names & _SKIPPED_NAMES)
+        (whole and (element.tag == "aside" or (element.tag == "header" and not started)))
+        or role in _SKIPPED_ROLES
+        or (is_hidden and role not in ("tabpanel", "region") and not names & _PANELS)
+        or not _SKIPPED_NAMES.isdisjoint(names)
+        or (any("lang" in name.lower() for name in names) and _is_language_menu(element))
     )
+
+
+def _in_heading(element: Any) -> bool:
+    return next(element.iterancestors(*HEADINGS), None) is not None
+
+
+def _has_title(element: Any) -> bool:
+    """Return whether an element is the sidebar directive of Sphinx, which is text, rather than the side of a page."""
+    return any("sidebar-title" in (child.get("class") or "") for child in element)
+
+
+def _is_language_menu(element: Any) -> bool:
+    links = [child for child in element.iter("a") if child.get("href")] if len(element) > 1 else []
+    return len(links) > 1 and sum(link.get("hreflang") is not None for link in links) >= len(links) - 1

@@ -23,6 +23,7 @@ from triptych.corpus.pages.html_rules import (
 from triptych.corpus.pages.linked_pages import folded
 
 _SPACE = re.compile(r"\s+")
+_TITLE_EDGES = " \u200b\u200c\u200d\u2060\ufeff¶"  # in links from a heading to itself
 
 
 @dataclass(slots=True, eq=False)
@@ -82,7 +83,7 @@ class HtmlWalker:
         skipped = None
         for event, element in walker:
             if event == "start":
-                if is_skipped(element, whole) or self._is_contents(element):
+                if is_skipped(element, whole, len(self.drafts) > 1) or self._is_contents(element):
                     skipped = element
                     walker.skip_subtree()
                 else:
@@ -107,6 +108,8 @@ class HtmlWalker:
         is_contents = is_mostly_links(element)
         self._break()
         self._draft.contents |= is_contents
+        if is_contents:
+            self._pending += [cleaned(one.get("id")) for one in element.iter("*") if one.get("id")]
         return is_contents
 
     def _start(self, element: Any) -> None:
@@ -187,7 +190,7 @@ class HtmlWalker:
     def _start_section(self, heading: Any) -> None:
         """Start a section at the end of its heading."""
         self._in_heading = False
-        title = folded("".join(self._pieces))
+        title = folded("".join(self._pieces)).strip(_TITLE_EDGES)
         self._pieces, self._length, self._last = [], 0, ""
         if not title:
             return

@@ -1,15 +1,14 @@
 """Folders of pages that link to each other: the part that the Markdown and HTML readers share."""
 
-import posixpath
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from triptych.corpus.cleaning import cleaned
-from triptych.corpus.files import BadFileError, files_under, links_outside
+from triptych.corpus.files import BadFileError, files_under, links_outside, other_files
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
+from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.texts import sentence_spans
 from triptych.params.sections import Source
@@ -41,22 +40,12 @@ class Reference:
 
 
 @dataclass(slots=True)
-class Page:
+class Page(PageAnchors):
     """One file; anchors and references refer to sections by index."""
 
     sections: list[PageSection] = field(default_factory=list)
-    anchors: dict[str, int] = field(default_factory=dict)
     references: list[Reference] = field(default_factory=list)
     category: str = ""  # from the page itself
-    chunk_ids: list[str | None] = field(default_factory=list)  # of the sections; None for a section without a chunk
-
-    def chunk_at(self, section: int) -> str | None:
-        """Return the chunk id of a section or, if it has none, of the first section below it that has one."""
-        return next((one for one in self.chunk_ids[section:] if one), None)
-
-    def section_of(self, anchor: str) -> int | None:
-        """Return the section that contains an anchor, as written or else in lower case."""
-        return self.anchors.get(anchor, self.anchors.get(anchor.lower()))
 
 
 def read_pages(source: Source, counts: SourceCounts, suffixes: tuple[str, ...], parse: Parse) -> Iterator[Outcome]:
@@ -83,8 +72,9 @@ def read_pages(source: Source, counts: SourceCounts, suffixes: tuple[str, ...], 
         category = source.category or page.category or (name.split("/")[0] if "/" in name else folder.resolve().name)
         yield from (_outcome(section, name, category) for section in page.sections)
         page.sections = []
-    # Links with equal chunks, text and sentence count once.
-    yield from dict.fromkeys(link for name in pages for link in _links(name, pages))
+    files = other_files(root, suffixes)
+    counts.left_out.update(files.counts)
+    yield from _links(pages, LinkTargets(pages, files.names), counts)
 
 
 def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Parse) -> dict[str, Page]:
@@ -126,33 +116,17 @@ def _outcome(section: PageSection, name: str, category: str) -> Chunk | Merged |
     return Chunk(section.chunk_id, category, name, section.header_path, section.title, section.content, source)
 
 
-def target(name: str, destination: str, pages: dict[str, Page]) -> str | None:
-    """Return the chunk id to which a destination in the file ``name`` links; None if it is not in these pages.
-
-    Only pages that were read are looked up, so ``..`` cannot lead out of the folder.
-    """
-    try:
-        parts = urlsplit(destination)
-    except ValueError:  # "//[::g]"
-        return None
-    path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
-    if parts.scheme or parts.netloc or not (path or anchor):
-        return None
-    folder = "" if path.startswith("/") else posixpath.dirname(name)  # "/" is the root of the documentation
-    page = pages.get(posixpath.normpath(posixpath.join(folder, path.lstrip("/"))) if path else name)
-    if page is None:
-        return None
-    section = page.section_of(anchor) if anchor else 0
-    return None if section is None else page.chunk_at(section)
-
-
 def references(section: int, text: str, links: list[tuple[str, int, int]]) -> Iterator[Reference]:
     """Yield references for the links in a block of text, each given as (destination, start, end)."""
+    spans: list[tuple[int, int]] = []
     for destination, start, end in links:
         link_text = folded(text[start:end])
         if link_text:
-            spans = [span for span in sentence_spans(text) if span[0] < end and start < span[1]]
-            yield Reference(section, destination, link_text, folded(text[spans[0][0] : spans[-1][1]]))
+            spans = spans or sentence_spans(text)  # once for a block: an index can have thousands of links
+            first = max(0, bisect_right(spans, (start, len(text))) - 1)
+            first += spans[first][1] <= start and first + 1 < len(spans)
+            last = max(first, bisect_right(spans, (end - 1, len(text))) - 1)
+            yield Reference(section, destination, link_text, folded(text[spans[first][0] : spans[last][1]]))
 
 
 def folded(text: str) -> str:
@@ -164,9 +138,24 @@ def folded(text: str) -> str:
     return " ".join(text.split())
 
 
-def _links(name: str, pages: dict[str, Page]) -> Iterator[Link]:
-    for reference in pages[name].references:
-        origin = pages[name].chunk_ids[reference.section]
-        chunk_id = target(name, reference.destination, pages)
-        if chunk_id and origin:
-            yield Link(origin, chunk_id, reference.text, reference.context)
+def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -> Iterator[Link]:
+    """Yield the links between chunks; links with equal chunks, text and sentence once. All others are counted."""
+    targets.learn_prefixes(one.destination for page in pages.values() for one in page.references)
+    links: dict[Link, None] = {}
+    for name, page in pages.items():
+        for reference in page.references:
+            origin = page.chunk_ids[reference.section]
+            if origin is None:
+                counts.references["in_no_chunk"] += 1
+                continue
+            chunk_id, reason = targets.resolve(name, reference.destination)
+            if reason in (EXTERNAL, EMPTY):
+                counts.references[reason] += 1
+            elif chunk_id is None:
+                counts.unknown_target(reason, f"{name}: {reference.destination}")
+            else:
+                counts.references["to_page_instead_of_anchor"] += reason == NO_ANCHOR
+                link = Link(origin, chunk_id, reference.text, reference.context)
+                counts.references["repeated"] += link in links
+                links[link] = None
+    yield from links

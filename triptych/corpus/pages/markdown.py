@@ -1,4 +1,4 @@
-"""Markdown files: one chunk per section, and the links between sections."""
+"""Markdown and MDX files: one chunk per section, and the links between sections."""
 
 import re
 import unicodedata
@@ -6,25 +6,37 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NamedTuple
 
-import yaml
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.corpus.cleaning import cleaned, one_line
 from triptych.corpus.files import read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
+from triptych.corpus.pages.front_matter import addresses_of, split_front_matter, title_of
+from triptych.corpus.pages.includes import Includes
 from triptych.corpus.pages.linked_pages import Page, PageSection, folded, read_pages, references
+from triptych.corpus.pages.markdown_syntax import Plain, plain_markdown
 from triptych.params.sections import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-SUFFIXES = (".md", ".markdown")
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
-_KEY_LINE = re.compile(r"^(\w+):[ \t]+(.*\S)", re.MULTILINE)
+_MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
+SUFFIXES = (".md", ".mdx", ".markdown")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
+_RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
+_TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
+_MOSTLY = 0.75  # a list of anchors with a larger share of its characters in links is a table of contents
 # GitHub keeps letters, marks, decimal digits and connectors (such as the underscore) in anchors.
 _IN_ANCHOR = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Pc"}
+
+LinkSpan = tuple[str, int, int]  # (destination, start, end) in the plain text of a block
+
+
+class _Heading(NamedTuple):
+    token: Token
+    title: str
+    slug: str
 
 
 def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
@@ -33,69 +45,125 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     If the source has no category, the category of a chunk is that in the front matter, else the first folder of its
     path, else the name of the folder of the source.
     """
+    root = Path(source.path)
+    includes = Includes(root if root.is_dir() else root.parent, source.encoding, counts.normalized)
 
     def page(name: str, path: Path) -> Page:
-        return _page(name, cleaned(read_text(path, source.encoding), counts.normalized), counts.normalized)
+        text = cleaned(read_text(path, source.encoding), counts.normalized)
+        return _page(name, text, counts.normalized, includes)
 
     return read_pages(source, counts, SUFFIXES, page)
 
 
-def _page(name: str, text: str, changes: Counter[str]) -> Page:
-    """Cut a file at its headings; text above the first heading is a section with the name of the file."""
-    text, front, skipped = _without_front_matter(text, changes)
-    title, category = (one_line(front.get(key)) for key in ("title", "category"))
-    changes["front_matter_ignored"] += (title is None) + (category is None)
-    lines, stem = text.split("\n"), PurePosixPath(name).stem
-    tokens = _PARSER.parse(text)
-    titles = [_flat(inline)[0] for token, inline in pairwise(tokens) if token.type == "heading_open"]
-    slugs = _slugs(titles)
-    headings = list(zip((token for token in tokens if token.type == "heading_open"), titles, slugs, strict=True))
+def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Page:
+    """Cut a file at its headings; text above the first heading has the title of the page, else its file name.
+
+    The title in front matter heads the header paths of a page without a heading of level 1.
+    """
+    text, front, skipped = split_front_matter(text, changes)
+    title = title_of(front, changes)
+    category = one_line(front.get("category"))
+    changes["front_matter_ignored"] += category is None
+    origins = includes.expanded(name, text)
+    uid = one_line(front.get("uid")) or ""
+    plain = plain_markdown(name, [line for line, _ in origins], bool(uid))
+    numbers = [skipped + number for _, number in origins]
+    lines = plain.lines
+    tokens = (_MDX_PARSER if plain.mdx else _PARSER).parse("\n".join(lines))
+    contents = _contents(tokens)
+    for first, last in contents:
+        lines[first:last] = [""] * (last - first)
+    headings = _headings(tokens, dict(plain.anchors))
     # Headings in lists and quotes do not start a section, but have anchors.
-    cuts = [heading for heading in headings if heading[0].level == 0]
-    ends = [_span(token)[0] for token, _, _ in cuts] + [len(lines)]
-    page = Page(category=category or "")
-    content = _body(lines[: ends[0]])
+    cuts = [heading for heading in headings if heading.token.level == 0]
+    ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
+    page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front))
+    stem = PurePosixPath(name).stem
+    content = _body(plain, 0, ends[0])
     if content or not cuts:
-        page.sections.append(PageSection(name, (stem,), title or stem, skipped + 1, content))
+        page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))
+        page.headed = int(bool(cuts) and not title)
     above: list[tuple[int, str]] = []
-    for (token, heading_text, slug), end in zip(cuts, ends[1:], strict=True):
-        start, level = _span(token), int(token.tag[1:])
-        above = [one for one in above if one[0] < level] + [(level, folded(heading_text))]
+    if title and not any(heading.token.tag == "h1" for heading in cuts):
+        above = [(0, title)]
+    for heading, end in zip(cuts, ends[1:], strict=True):
+        start, level = _span(heading.token), int(heading.token.tag[1:])
+        above = [one for one in above if one[0] < level] + [(level, folded(heading.title))]
         path = tuple(text for _, text in above if text) or (stem,)
-        content = _body(lines[start[1] : end])
-        page.sections.append(PageSection(f"{name}#{slug}", path, path[-1], skipped + start[0] + 1, content))
-    _locate(page, tokens, slugs, len(page.sections) - len(cuts) - 1)
+        content = _body(plain, start[1], end)
+        page.sections.append(PageSection(f"{name}#{heading.slug}", path, path[-1], numbers[start[0]], content))
+    _locate(page, tokens, headings, contents, len(page.sections) - len(cuts) - 1)
+    _locate_anchors(page, plain, cuts)
     return page
 
 
-def _locate(page: Page, tokens: list[Token], slugs: list[str], section: int) -> None:
+def _headings(tokens: list[Token], ids: dict[int, str]) -> list[_Heading]:
+    """Return the headings with their titles and anchors: the given id, else that of GitHub."""
+    pairs = [(token, inline) for token, inline in pairwise(tokens) if token.type == "heading_open"]
+    titles = [_flat(inline)[0].strip(_TITLE_EDGES) for _, inline in pairs]
+    slugs = _slugs(titles)
+    used = set[str]()
+    headings = []
+    for (token, _), title, slug in zip(pairs, titles, slugs, strict=True):
+        given = ids.get(_span(token)[0], "")
+        anchor = given if given and given not in used else slug
+        number = 1
+        while anchor in used:
+            number += 1
+            anchor = f"{slug}~{number}"
+        used.add(anchor)
+        headings.append(_Heading(token, title, anchor))
+    return headings
+
+
+def _contents(tokens: list[Token]) -> list[tuple[int, int]]:
+    """Return the lines of the lists at the top level that are tables of contents of their own page."""
+    found, stack = [], list[tuple[tuple[int, int], int]]()
+    for index, token in enumerate(tokens):
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            stack.append((_span(token), index))
+        elif token.type in ("bullet_list_close", "ordered_list_close"):
+            span, start = stack.pop()
+            blocks = [_flat(inline) for inline in tokens[start:index] if inline.type == "inline"]
+            links = [link for _, links in blocks for link in links]
+            linked = sum(end - start for _, start, end in links)
+            is_own = all(destination.startswith("#") for destination, _, _ in links)
+            if not stack and len(links) > 2 and is_own and linked > _MOSTLY * sum(len(text) for text, _ in blocks):
+                found.append(span)
+    return found
+
+
+def _locate(
+    page: Page, tokens: list[Token], headings: list[_Heading], contents: list[tuple[int, int]], section: int
+) -> None:
     """Record the section of each anchor and each reference; ``section`` is the index of the first one."""
-    anchors = iter(slugs)
+    anchors = iter(headings)
     for token in tokens:
         if token.type == "heading_open":
             section += token.level == 0
-            page.anchors[next(anchors)] = section
+            page.anchors.setdefault(next(anchors).slug, section)
         elif token.type == "inline":
-            page.references.extend(references(section, *_flat(token)))
+            line = token.map[0] if token.map else 0
+            if not any(start <= line < end for start, end in contents):
+                page.references.extend(references(section, *_flat(token)))
 
 
-def _without_front_matter(text: str, changes: Counter[str]) -> tuple[str, dict[str, Any], int]:
-    """Return the text below the front matter, the values of the front matter, and its number of lines.
+def _locate_anchors(page: Page, plain: Plain, cuts: list[_Heading]) -> None:
+    """Record the anchors that tags and attributes set, and the slug of headings that have another id.
 
-    Two rulers around prose look the same: it is front matter only if YAML parses a mapping. Lines that are not YAML,
-    such as ``title: Numbers: an overview``, are read as ``key: value`` each, and counted.
+    An anchor below which nothing stands in its section, as above a heading, belongs to the next section.
     """
-    match = _FRONT_MATTER.match(text)
-    if not match:
-        return text, {}, 0
-    try:
-        values = yaml.safe_load(match[1] or "{}")
-    except (yaml.YAMLError, ValueError, RecursionError):
-        values = {key: value.strip("'\"") for key, value in _KEY_LINE.findall(match[1])}
-        changes["front_matter_not_yaml"] += 1
-    if not isinstance(values, dict):
-        return text, {}, 0
-    return text[match.end() :], values, text.count("\n", 0, match.end())
+    starts = [_span(heading.token) for heading in cuts]
+    first = len(page.sections) - len(cuts)
+    for line, anchor in plain.anchors:
+        above = sum(start[0] <= line for start in starts)
+        end = starts[above][0] if above < len(starts) else len(plain.lines)
+        inside = above and line < starts[above - 1][1]  # on the heading itself
+        is_last = above < len(starts) and not inside and not "".join(plain.lines[line:end]).strip()
+        page.anchors.setdefault(cleaned(anchor), max(0, first + above - 1 + is_last))
+    for number, (heading, slug) in enumerate(zip(cuts, _slugs(heading.title for heading in cuts), strict=True)):
+        if heading.slug != slug:
+            page.anchors.setdefault(slug, first + number)
 
 
 def _slugs(titles: Iterable[str]) -> list[str]:
@@ -122,13 +190,19 @@ def _span(token: Token) -> tuple[int, int]:
     return token.map[0], token.map[1]
 
 
-def _body(lines: list[str]) -> str:
-    return _BLANK_EDGES.sub("", "\n".join(lines))
+def _body(plain: Plain, start: int, end: int) -> str:
+    """Return lines as a text; where removed syntax left several blank lines, one stays."""
+    kept: list[str] = []
+    for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
+        if is_code or line.strip() or (kept and kept[-1].strip()):
+            kept.append(line)
+    text = _BLANK_EDGES.sub("", "\n".join(kept))
+    return _BLANK_EDGES.sub("", _RULER_AT_END.sub("", text))
 
 
-def _flat(inline: Token) -> tuple[str, list[tuple[str, int, int]]]:
-    """Return the plain text of a block, and each link in it as (destination, start, end)."""
-    text, links, open_link = "", list[tuple[str, int, int]](), ("", 0)
+def _flat(inline: Token) -> tuple[str, list[LinkSpan]]:
+    """Return the plain text of a block, and each link in it."""
+    text, links, open_link = "", list[LinkSpan](), ("", 0)
     for child in inline.children or []:
         if child.type in ("text", "code_inline"):
             text += child.content

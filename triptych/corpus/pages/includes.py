@@ -1,0 +1,112 @@
+"""Includes and snippets in Markdown: replaced with the text of the file if it is in the folder, else removed."""
+
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from triptych.corpus.files import BadFileError, has_suffix, links_outside, read_text
+from triptych.corpus.pages.front_matter import split_front_matter
+
+Line = tuple[str, int]  # a line and its number in the page, 1-based; included lines have that of the include
+
+_MARKDOWN = (".md", ".mdx", ".markdown")
+_QUOTED = r"""["']?([^"'\s{}|]+?)["']?"""
+# Each takes a whole line; a preceding `;` or `\` shows the syntax instead.
+_INCLUDES = tuple(
+    re.compile(rf"^(\s*)(?:>\s*)?{pattern}\s*$")
+    for pattern in (
+        rf"-{{1,2}}8<-{{1,2}}\s+{_QUOTED}",  # MkDocs snippets
+        rf"\{{%-?\s*include(?:-markdown|_relative)?\s+{_QUOTED}(?:\s[^%]*)?-?%\}}",  # Jekyll, MkDocs plugins
+        rf"\{{!>?\s*{_QUOTED}(?:\s[^!]*)?!\}}",  # mdx_include
+        rf"\{{\*\s*{_QUOTED}(?:\s[^*]*)?\*\}}",  # FastAPI's documentation
+        rf"\{{\{{\s*#(?:rustdoc_)?include\s+{_QUOTED}(?:\s[^}}]*)?\}}\}}",  # mdBook
+        rf"\{{\{{[<%]\s*(?:include|readfile|include-md)\s+(?:file=)?{_QUOTED}\s*/?[%>]\}}\}}",  # Hugo
+        rf"<<<\s+{_QUOTED}(?:\s*\{{[^}}]*\}})?",  # VitePress code
+        rf"<!--\s*@include:\s*{_QUOTED}\s*-->",  # VitePress
+        r"\[!INCLUDE\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX
+        r"\[!code(?:-[\w-]*)?\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX code
+        r"\.\. (?:literalinclude|include)::\s*(\S+)",
+    )
+)
+_IMPORT = re.compile(r"""^import\s+(\w+)\s+from\s+['"]([^'"]+\.mdx?)['"]""", re.MULTILINE)
+_COMPONENT = re.compile(r"^\s*<([A-Z]\w*)(?:\s[^<>]*)?/>\s*$")
+_DEEPEST = 5
+_LONGEST = 200_000  # characters of an included file
+_PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_partials")
+
+
+class Includes:
+    """Expands the includes of the pages of a folder; files outside it are never read."""
+
+    def __init__(self, folder: Path, encoding: str | None, counts: Counter[str]) -> None:
+        self._folder, self._encoding, self._counts = folder, encoding, counts
+
+    def expanded(self, name: str, text: str) -> list[Line]:
+        """Return the lines of a page with its includes expanded; what was expanded and removed is counted."""
+        return list(self._lines(name, text.split("\n"), None, _DEEPEST))
+
+    def _lines(self, name: str, lines: list[str], number: int | None, depth: int) -> Iterator[Line]:
+        partials = dict(_IMPORT.findall("\n".join(lines)))
+        fenced = False
+        for at, line in enumerate(lines, 1):
+            origin = number or at
+            fenced ^= line.lstrip().startswith(("```", "~~~"))
+            file, indent = _included(line, partials)
+            if file is None:
+                yield line, origin
+                continue
+            path = self._find(name, file) if depth else None
+            body = None if path is None else self._text(path)
+            is_layout = path is not None and has_suffix(path, (".html", ".htm")) and not fenced  # a part of a theme
+            if path is None or body is None or is_layout:
+                self._counts["includes_removed"] += 1
+                yield "", origin
+                continue
+            self._counts["includes_expanded"] += 1
+            inner = body.rstrip("\n").split("\n")
+            if has_suffix(path, _MARKDOWN):
+                nested = self._lines(_name(path, self._folder), inner, origin, depth - 1)
+                yield from ((indent + one, origin) for one, _ in nested)
+            else:
+                mark = "" if fenced else "```"
+                code = [mark + path.suffix[1:], *inner, mark] if mark else inner
+                yield from ((indent + one, origin) for one in code)
+
+    def _find(self, name: str, file: str) -> Path | None:
+        file = file.split("#")[0].split(":")[0] if not file.startswith("@") else file
+        file = re.sub(r"^(?:@site|@|~)?/+", "", file)
+        places = [posixpath.dirname(name), *_PLACES]
+        for place in places:
+            path = self._folder / posixpath.normpath(posixpath.join(place, file))
+            if path.is_file() and not links_outside(path, self._folder):
+                return path
+        # From the root of the site, where the folder is only the part with the documentation.
+        rest = file.split("/")[1:]
+        path = self._folder.joinpath(*rest) if rest and ".." not in rest else self._folder
+        return path if path.is_file() and not links_outside(path, self._folder) else None
+
+    def _text(self, path: Path) -> str | None:
+        try:
+            text = read_text(path, self._encoding)
+        except BadFileError:
+            return None
+        text = text.replace("\r\n", "\n")
+        return split_front_matter(text, Counter())[0] if len(text) <= _LONGEST else None
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.resolve().relative_to(folder.resolve()).as_posix()
+
+
+def _included(line: str, partials: dict[str, str]) -> tuple[str | None, str]:
+    """Return the file that a line includes and the indent of the line; None for any other line."""
+    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ")):
+        return None, ""
+    if partials and (match := _COMPONENT.match(line)) and match[1] in partials:
+        return partials[match[1]], ""
+    for pattern in _INCLUDES:
+        if match := pattern.match(line):
+            return match[2], match[1]
+    return None, ""

@@ -1,0 +1,300 @@
+"""Resolve the destinations of links to sections, as the generator of the site would."""
+
+import posixpath
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from triptych.corpus.cleaning import cleaned
+
+_PAGE_SUFFIX = re.compile(r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.gz)?$", re.IGNORECASE)
+_FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
+_INDEX = ("index", "readme", "_index")  # the page of their folder, in any case
+_NUMBER = re.compile(r"(?:^|(?<=/))\d+[-_.]\s*(?=[^\d/])")  # an order in front of a name: 01-intro
+_POST = re.compile(r"(?:^|.*/)_posts/(?:.*/)?(\d{4})-(\d\d)-(\d\d)-(.+)$")
+_OWN_SCHEMES = ("wiki", "ref", "post", "doc", "label", "xref")
+_MOST_SEGMENTS = 4  # of a site prefix
+_FEWEST_VOTES = 2  # links that a site prefix must resolve, unless it resolves a twentieth of them
+_SHARE = 0.05
+
+
+@dataclass(slots=True)
+class PageAnchors:
+    """Where the links into a page go; sections are given by index."""
+
+    chunk_ids: list[str | None] = field(default_factory=list)  # of the sections; None for a section without a chunk
+    anchors: dict[str, int] = field(default_factory=dict)
+    headed: int = 0  # the first section with a heading
+    addresses: list[str] = field(default_factory=list)  # from front matter, as written
+    uid: str = ""  # of DocFX
+    title: str = ""
+
+    def chunk_at(self, section: int) -> str | None:
+        """Return the chunk id of a section or, if it has none, of the first section below it that has one."""
+        return next((one for one in self.chunk_ids[section:] if one), None)
+
+    def start(self) -> str | None:
+        """Return the chunk that a link to the page means: the first with a heading, else the first with text."""
+        return self.chunk_at(self.headed) or self.chunk_at(0)
+
+    def section_of(self, anchor: str) -> int | None:
+        """Return the section that contains an anchor: as written, in lower case, or as another generator writes it."""
+        for key in (anchor, anchor.lower()):
+            if key in self.anchors:
+                return self.anchors[key]
+        key = anchor_key(anchor)
+        return next((section for one, section in self.anchors.items() if key and anchor_key(one) == key), None)
+
+
+class Resolution(NamedTuple):
+    """What a destination links to; without a chunk, the reason says why."""
+
+    chunk_id: str | None
+    reason: str = ""
+
+
+EXTERNAL = "external"
+EMPTY = "empty address"
+NO_ANCHOR = "no such anchor"  # the link goes to the page
+
+
+def anchor_key(anchor: str) -> str:
+    """Return the letters and digits of an anchor: what the slugs of all generators have in common.
+
+    >>> {anchor_key(one) for one in ("install--run", "install-run", "Install_Run")}
+    {'installrun'}
+    """
+    plain = unicodedata.normalize("NFKD", anchor.lower())
+    return "".join(char for char in plain if char.isalnum())
+
+
+class LinkTargets:
+    """The addresses of the pages of a folder."""
+
+    def __init__(self, pages: Mapping[str, PageAnchors], files: Iterable[str] = ()) -> None:
+        self._pages, self._files = pages, set(files)
+        self._by_key: dict[str, str] = {}  # address without suffix → name of the page
+        self._other: dict[str, str] = {}  # in lower case, without numbers; from front matter
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_uid = {page.uid.lower(): name for name, page in pages.items() if page.uid}
+        self._prefixes: list[tuple[str, str]] = []  # (removed, added), the most useful first
+        self._hosts: set[str] = set()
+        self._labels: dict[str, tuple[str, int]] | None = None
+        # A file stands for its own address before an index page does.
+        for name in sorted(pages, key=lambda one: (_is_index(one), one)):
+            key = _key(name)
+            self._by_key.setdefault(key, name)
+            self._by_stem[_wiki_key(posixpath.basename(key))].append(name)
+        for name, page in pages.items():
+            for key in self._other_keys(name, page):
+                self._other.setdefault(key, name)
+
+    def _other_keys(self, name: str, page: PageAnchors) -> Iterator[str]:
+        key = _key(name)
+        folder = posixpath.dirname(key)
+        for address in page.addresses:
+            at = _trimmed(address if address.startswith("/") else posixpath.join(folder, address)).lower()
+            yield from (at, _trimmed(address).lower())
+        yield key.lower()
+        yield _NUMBER.sub("", key).lower()
+        yield key.replace("/_", "/").removeprefix("_").lower()
+        if posixpath.basename(folder).lower() == posixpath.basename(key).lower():
+            yield folder.lower()  # Docusaurus: guide/guide.md is the page of guide/
+        if match := _POST.match(key):
+            year, month, day, title = match.groups()
+            yield from (f"{year}/{month}/{day}/{title}".lower(), title.lower())
+
+    def learn_prefixes(self, destinations: Iterable[str]) -> None:
+        """Find the prefixes of the site: those that make links from its root resolve, counted over distinct links."""
+        own: Counter[str] = Counter()
+        hosts: dict[str, list[bool]] = defaultdict(list)
+        rooted = []
+        for destination in dict.fromkeys(destinations):
+            parts = _split(destination)
+            if parts is None or (parts.scheme and parts.scheme not in ("http", "https")):
+                continue
+            path = _trimmed(unquote(parts.path))
+            if parts.netloc:
+                hosts[parts.netloc].append(bool(path) and self._lookup(path) is not None)
+            elif parts.path.startswith("/"):
+                rooted.append(path)
+        self._hosts = {host for host, hits in hosts.items() if sum(hits) >= 3 and sum(hits) > len(hits) / 2}
+        endings: dict[str, list[str]] = defaultdict(list)
+        for key in self._by_key:
+            segments = key.split("/")
+            for cut in range(len(segments)):
+                endings["/".join(segments[cut:])].append("/".join(segments[:cut]))
+        votes: Counter[tuple[str, str]] = Counter()
+        rooted = list(dict.fromkeys(path for path in rooted if path))
+        for path in rooted:
+            if self._lookup(path) is not None:
+                own["here"] += 1
+                continue
+            segments = path.split("/")
+            for cut in range(min(_MOST_SEGMENTS + 1, len(segments))):
+                removed, rest = "/".join(segments[:cut]), "/".join(segments[cut:])
+                votes.update((removed, added) for added in endings.get(rest, []) if removed != added)
+        least = max(_FEWEST_VOTES, _SHARE * (len(rooted) - own["here"])) if len(rooted) > 2 else 1
+        useful = [(pair, number) for pair, number in votes.items() if number >= least]
+        self._prefixes = [pair for pair, _ in sorted(useful, key=lambda one: (-one[1], len(one[0][1]), one[0]))]
+
+    def resolve(self, name: str, destination: str) -> Resolution:
+        """Return the chunk to which a destination in the page ``name`` links, or why there is none.
+
+        Only pages that were read are looked up, so ``..`` cannot lead out of the folder.
+        """
+        parts = _split(destination)
+        if parts is None:
+            return Resolution(None, "not an address")
+        path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+        if parts.scheme in _OWN_SCHEMES and not parts.netloc:
+            return self._own(name, parts.scheme, path, anchor)
+        if "{{" in path or "{{" in destination:
+            return Resolution(None, "template")
+        if parts.netloc in self._hosts:
+            found = self._from_root(path.lstrip("/"))
+            at = self._at(found, anchor) if found else Resolution(None)
+            return at if at.chunk_id else Resolution(None, EXTERNAL)
+        if parts.scheme or parts.netloc:
+            return Resolution(None, EXTERNAL)
+        if not path and not anchor:
+            return Resolution(None, EMPTY)
+        page_name = self.page_of(name, path) if path else name
+        if page_name is None:
+            return Resolution(None, self._why(name, path))
+        return self._at(page_name, anchor)
+
+    def page_of(self, name: str, path: str) -> str | None:
+        """Return the page at a path as written in the page ``name``."""
+        if path.startswith(("/", "@site/", "~/")):
+            return self._from_root(re.sub(r"^(?:@site|~)?/+", "", path))
+        key = _key(name)
+        folder = posixpath.dirname(name)
+        exact = _joined(folder, path)
+        if exact is not None and exact in self._pages:
+            return exact
+        # As a file next to the page; else as an address of a page that is served as a directory.
+        for base in dict.fromkeys((folder, key, posixpath.dirname(folder))):
+            joined = _joined(base, path)
+            if joined is not None and (found := self._lookup(joined)):
+                return found
+            if base == folder and _PAGE_SUFFIX.search(path):
+                continue
+        # Sources that are served one level higher or lower, and paths from the root without a slash.
+        bare = _joined("", path)
+        return self._from_root(bare) if bare else None
+
+    def _from_root(self, path: str) -> str | None:
+        trimmed = _trimmed(path)
+        if found := self._lookup(trimmed):
+            return found
+        for removed, added in self._prefixes:
+            if removed and trimmed != removed and not trimmed.startswith(f"{removed}/"):
+                continue
+            rest = trimmed[len(removed) :].lstrip("/")
+            if found := self._lookup(posixpath.join(added, rest).rstrip("/")):
+                return found
+        return None
+
+    def _lookup(self, path: str) -> str | None:
+        """Return the page at a path from the root of the folder."""
+        if path in self._pages:
+            return path
+        if _FILE_SUFFIX.search(path) and not _PAGE_SUFFIX.search(path) and path in self._files:
+            return None
+        for key in (_key(path), path):
+            if key in self._by_key:
+                return self._by_key[key]
+            if key.lower() in self._other:
+                return self._other[key.lower()]
+        return None
+
+    def _own(self, name: str, scheme: str, path: str, anchor: str) -> Resolution:
+        """Resolve an address of a generator, such as ``ref:`` of Hugo."""
+        found: str | None
+        if scheme == "xref":
+            found = self._by_uid.get(path.lower())
+        elif scheme == "label":
+            return self._label(path)
+        elif scheme == "post":
+            found = next((one for one in self._pages if _key(one).endswith(f"_posts/{path}")), None)
+        else:
+            found = self.page_of(name, path) if path else name
+            if found is None:
+                stems = self._by_stem.get(_wiki_key(posixpath.basename(_key(path))), [])
+                ending = [one for one in stems if _wiki_key(_key(one)).endswith(_wiki_key(_key(path)))]
+                found = min(ending or stems, key=lambda one: (one.count("/"), one), default=None)
+            if found is None:
+                found = next((one for one, page in self._pages.items() if page.title and page.title == path), None)
+        return Resolution(None, "no such page") if found is None else self._at(found, anchor)
+
+    def _label(self, label: str) -> Resolution:
+        if self._labels is None:
+            self._labels = {}
+            for name, page in self._pages.items():
+                for anchor, section in page.anchors.items():
+                    self._labels.setdefault(anchor.lower(), (name, section))
+        found = self._labels.get(label.lower())
+        chunk_id = self._pages[found[0]].chunk_at(found[1]) if found else None
+        return Resolution(chunk_id) if chunk_id else Resolution(None, "no such label")
+
+    def _at(self, name: str, anchor: str) -> Resolution:
+        page = self._pages.get(name, PageAnchors())
+        if not anchor or anchor == "top":
+            section = page.anchors.get(anchor) if anchor else None
+            chunk_id = page.start() if section is None else page.chunk_at(section)
+            return Resolution(chunk_id) if chunk_id else Resolution(None, "page without text")
+        section = page.section_of(anchor)
+        if section is None:
+            chunk_id = page.start()
+            return Resolution(chunk_id, NO_ANCHOR) if chunk_id else Resolution(None, "page without text")
+        chunk_id = page.chunk_at(section)
+        return Resolution(chunk_id) if chunk_id else Resolution(None, "section without text")
+
+    def _why(self, name: str, path: str) -> str:
+        if not path.startswith("/") and _joined(posixpath.dirname(name), path) is None:
+            return "outside the folder"
+        at = path.lstrip("/") if path.startswith("/") else _joined(posixpath.dirname(name), path) or ""
+        is_file = at in self._files or (_FILE_SUFFIX.search(path) and not _PAGE_SUFFIX.search(path))
+        return "not a page" if is_file else "no such page"
+
+
+def _split(destination: str) -> SplitResult | None:
+    try:
+        return urlsplit(destination.strip())
+    except ValueError:  # "//[::g]"
+        return None
+
+
+def _joined(folder: str, path: str) -> str | None:
+    """Return a relative path from the root of the folder; None if it leads out of it."""
+    joined = posixpath.normpath(posixpath.join(folder, path))
+    return None if joined.startswith("..") else "" if joined == "." else joined
+
+
+def _is_index(name: str) -> bool:
+    return posixpath.basename(_PAGE_SUFFIX.sub("", name)).lower() in _INDEX
+
+
+def _key(name: str) -> str:
+    """Return the address of a page without suffix; that of an index page is its folder.
+
+    >>> _key("guide/index.md"), _key("guide/reset.html"), _key("README.md")
+    ('guide', 'guide/reset', '')
+    """
+    plain = _PAGE_SUFFIX.sub("", name).rstrip("/")
+    folder, _, last = plain.rpartition("/")
+    return folder if last.lower() in _INDEX else plain
+
+
+def _trimmed(path: str) -> str:
+    """Return a path from the root without slashes at its ends."""
+    return posixpath.normpath(path.strip("/")).removeprefix("./") if path.strip("/") not in ("", ".") else ""
+
+
+def _wiki_key(page: str) -> str:
+    return re.sub(r"[\s_-]+", "-", page).lower()

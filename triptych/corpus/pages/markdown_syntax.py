@@ -1,0 +1,291 @@
+"""What generators add to Markdown: turned into plain Markdown where it is text or a link, removed where it is not.
+
+Every function keeps the number of lines, so that line numbers stay those of the file.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from markdown_it import MarkdownIt
+
+_HTML_TAGS = frozenset(
+    """
+    a abbr address article aside audio b base bdi bdo big blockquote body br button canvas caption center circle cite
+    code col colgroup data datalist dd del details dfn dialog div dl dt em embed fieldset figcaption figure font footer
+    form g h1 h2 h3 h4 h5 h6 head header hr html i iframe img input ins kbd label legend li line link main map mark menu
+    meta meter nav noscript object ol optgroup option output p param path picture polygon pre progress q rect rp rt ruby
+    s samp script section select small source span strike strong style sub summary sup svg table tbody td template
+    textarea tfoot th thead time title tr track tt u ul var video wbr
+    """.split()  # noqa: SIM905
+)
+_CODE_DIRECTIVES = frozenset(("code", "code-block", "code-cell", "sourcecode", "literalinclude", "math", "mermaid"))
+_MENUS = frozenset(("toctree", "contents", "tableofcontents", "toc"))
+
+_FENCE = re.compile(r"^\s*(?:>\s?)*\s*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}(?!.*`)|~{3,})\s*(.*?)\s*$")
+_INDENTED_BLOCK = re.compile(r"""^(\s*)(?:!!!|\?\?\?\+?|===[!+]?)\s+([\w -]*?)\s*(?:"(.*)")?\s*$""")
+_CONTAINER = re.compile(r"^(\s*(?:>\s?)*):{3,}\s*(?:\{?([\w-]+)\}?)?(?:\[(.*)\]|\s+(.*?))?\s*(?:\{[^}]*\})?\s*$")
+_SLASH_BLOCK = re.compile(r"^(\s*)/{3,}\s*(?:[\w-]+)?(?:\s*\|\s*(.*?))?\s*$")
+_ALERT = re.compile(r"^(\s*(?:>\s?)+)\[!(?:[\w-]+)(?:\s[^\]]*)?\][+-]?\s*(.*)$")
+_DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
+_MENU_LINE = re.compile(
+    r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|&nbsp;|<br\s*/?>)\s*$", re.I
+)
+_KRAMDOWN = re.compile(r"^\s*\{:(?!\s*#)[^}]*\}\s*$")
+_ID = r"\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
+_LINE_ID = re.compile(rf"\s*(?:{_ID}|\{{/\*\s*#?([\w.:/-]+)\s*\*/\}}|<!--\s*#([\w.:-]+)\s*-->)\s*#*\s*$")
+_LABEL = re.compile(r"^\(([\w.: -]+)\)=\s*$")  # of MyST
+_BADGE = (
+    r"\[!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])\](?:\([^)]*\)|\[[^\]]*\])"
+    r"|!\[[^\]]*\]\([^)\s]*(?:badge|shields\.io|codecov|travis-ci|circleci|deepsource)[^)]*\)"
+)
+_BADGES = re.compile(rf"^\s*(?:(?:{_BADGE}|&nbsp;)\s*)+$")
+
+_CODE = (
+    r"(?P<fence>^[ \t>]*(?:[-*+]\s+|\d+[.)]\s+)?(?P<mark>`{3,}|~{3,})[^\n`]*\n(?s:.*?)"
+    r"(?:^[ \t>]*(?P=mark)[`~]*[ \t]*$|\Z))"
+    r"|(?P<inline>(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n)(?s:.))+?(?<!`)(?P=ticks)(?!`))"
+)
+_EMBEDDED = "script|style|svg|iframe|video|audio|object|canvas"
+_HIDDEN = re.compile(
+    rf"{_CODE}|(?P<comment><!--(?s:.*?)(?:-->|\Z)|\{{/\*(?s:.*?)\*/\}})"
+    rf"|(?P<embedded>(?<!\\)<(?P<element>{_EMBEDDED})\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(?<!/)>(?s:.*?)</(?P=element)\s*>)",
+    re.MULTILINE,
+)
+_MODULE = re.compile(
+    r"""^import\s+(?:[\w*{][^'"\n;`]*(?:\n[^'"\n;`]+)*?\s+from\s+)?['"][^'"\n]+['"];?[ \t]*$"""
+    r"|^export\s+(?:const|let|var|function|default|async|class|\{|\*)[^\n]*(?:\n(?![ \t]*$)[^\n]*)*",
+    re.MULTILINE,
+)
+_BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+_DEST = r"""["']?([^"'\s}%|]+)["']?"""
+_SYNTAX = re.compile(
+    r"(?P<role>\{(?:doc|ref|any|numref|std:ref|std:doc)\}`(?P<target>[^`\n]+)`)"
+    r"|(?P<inline>(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n)(?s:.))+?(?<!`)(?P=ticks)(?!`))"
+    rf"|(?P<ref>\{{\{{[<%]\s*(?:rel)?ref\s+(?:path=)?{_DEST}[^}}\n]*[>%]\}}\}})"
+    rf"|(?P<link>\{{%-?\s*link\s+{_DEST}\s*-?%\}})"
+    rf"|(?P<post>\{{%-?\s*post_url\s+{_DEST}\s*-?%\}})"
+    rf"|(?P<filter>\{{\{{-?\s*{_DEST}\s*\|\s*(?:relative_url|absolute_url|relURL|url)\s*-?\}}\}})"
+    r"|(?P<template>\{\{[<%](?s:.*?)[>%]\}\}|\{%(?s:.*?)%\}|\{\{[^{}]*\}\}|\{#[^#\n]*#\})"
+    r"|(?P<wiki>!?\[\[(?P<page>[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
+    r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
+    r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
+    rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
+    r"|(?P<fragment></?>)"
+)
+_ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
+_UID = re.compile(r"(?<![\w@/`])@((?:[A-Z]\w*)(?:\.[A-Z]\w*)+)")  # of DocFX
+
+_BLOCKS = MarkdownIt("commonmark").disable(["inline", "html_block", "reference"])
+_MDX_BLOCKS = MarkdownIt("commonmark").disable(["inline", "html_block", "reference", "code"])
+_JSX_LINE = re.compile(r"^\s*</?[A-Z][A-Za-z.]*[\s/>]", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Plain:
+    """Plain Markdown and the anchors that its syntax set."""
+
+    lines: list[str]
+    anchors: list[tuple[int, str]] = field(default_factory=list)  # (index of the line, anchor)
+    mdx: bool = False  # whether indented text is not code
+    is_code: list[bool] = field(default_factory=list)  # of each line
+
+
+def plain_markdown(name: str, lines: list[str], uids: bool = False) -> Plain:
+    """Return the lines of a page as plain Markdown; set ``uids`` for pages of DocFX."""
+    lines = list(_without_markers(lines))
+    text = _HIDDEN.sub(_shown, "\n".join(lines))
+    plain = Plain([], [], ".mdx" in name.lower() or bool(_JSX_LINE.search(text)))
+    lines = text.split("\n")
+    is_code = plain.is_code = _code_lines(text, len(lines), plain.mdx)
+    at = 0
+    while at < len(lines):
+        end = at
+        while end < len(lines) and is_code[end] == is_code[at]:
+            end += 1
+        if is_code[at]:
+            plain.lines += lines[at:end]
+        else:
+            _add_prose(plain, lines[at:end], uids)
+        at = end
+    return plain
+
+
+def _shown(match: re.Match[str]) -> str:
+    """Return code as it is; of a comment or an embedded element only its line ends, and the id of a heading."""
+    if match["fence"] or match["inline"]:
+        return match[0]
+    if match["comment"] and _LINE_ID.fullmatch(match[0]):
+        line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if line.lstrip().startswith("#") or line.strip():
+            return match[0]
+    return "\n" * match[0].count("\n")
+
+
+def _code_lines(text: str, size: int, mdx: bool) -> list[bool]:
+    is_code = [False] * size
+    for token in (_MDX_BLOCKS if mdx else _BLOCKS).parse(text):
+        if token.type in ("fence", "code_block") and token.map:
+            for line in range(token.map[0], min(token.map[1], size)):
+                is_code[line] = True
+    return is_code
+
+
+def _without_markers(lines: list[str]) -> Iterator[str]:
+    """Remove the marks of admonitions, tabs and directives; their text stays, with its indent removed."""
+    frames: list[int] = []  # the indent that text in each open block has
+    fence, in_menu, unwrapped = "", False, list[str]()
+    options = False  # at the head of an unwrapped directive
+    for raw in lines:
+        line = raw.expandtabs(4) if frames and raw[:1] in " \t" else raw
+        indent = len(line) - len(line.lstrip())
+        while frames and line.strip() and indent < frames[-1]:
+            frames.pop()
+            fence = ""
+        line = line[min(4 * len(frames), indent) :]
+        match = _FENCE.match(line)
+        if fence:
+            closes = match and match[1].startswith(fence) and not match[2]
+            fence = "" if closes else fence
+            yield "" if in_menu else line
+            in_menu &= not closes
+            continue
+        if match and unwrapped and match[1].startswith(unwrapped[-1]) and not match[2]:
+            unwrapped.pop()
+            yield ""
+            continue
+        if match:
+            directive = re.match(r"\{([\w:-]+)\}\s*(.*)", match[2])
+            if directive and directive[1] not in _CODE_DIRECTIVES and directive[1] not in _MENUS:
+                unwrapped.append(match[1])
+                options = True
+                yield _strong(directive[2])
+                continue
+            fence, in_menu = match[1], bool(directive and directive[1] in _MENUS)
+            yield "" if in_menu else line
+            continue
+        if options and re.match(r"\s*:[\w-]+:", line):
+            yield ""
+            continue
+        options = False
+        yield _marker(line, indent, frames)
+
+
+def _marker(line: str, indent: int, frames: list[int]) -> str:
+    """Return a line that is not code without the mark of a block; the block of MkDocs that it opens is added."""
+    start = line.lstrip(" >")[:1]
+    if start in "!?=" and (match := _INDENTED_BLOCK.match(line)):
+        frames.append(indent + 4)
+        return match[1] + _strong(match[3] or "")
+    if start == ":" and (match := _CONTAINER.match(line)):
+        title = match[3] or match[4] or ""
+        return match[1] + _strong(re.sub(r"\s*\{[^}]*\}$", "", title))
+    if start == "/" and (match := _SLASH_BLOCK.match(line)):
+        return match[1] + _strong(match[2] or "")
+    if start == "[" and (match := _ALERT.match(line)):
+        return match[1] + _strong(match[2])
+    if start == "#" and (match := _DOCFX_TAB.match(line)):
+        return _strong(match[1])
+    if _MENU_LINE.match(line) or _KRAMDOWN.match(line) or _BADGES.match(line):
+        return ""
+    return line
+
+
+def _strong(title: str) -> str:
+    plain = title.replace("**", "").strip()
+    return f"**{plain}**" if plain else ""
+
+
+def _add_prose(plain: Plain, lines: list[str], uids: bool) -> None:
+    """Append lines without code; their ids, tags, template tags, imports and exports are removed."""
+    first = len(plain.lines)
+    for number, line in enumerate(lines):
+        if "{" in line and (match := _LINE_ID.search(line)):
+            plain.anchors.append((first + number, next(one for one in match.groups() if one)))
+            lines[number] = line[: match.start()]
+        elif line.startswith("(") and (match := _LABEL.match(line)):
+            plain.anchors.append((first + number, match[1]))
+            lines[number] = ""
+        elif "<!--" in line and (match := _LINE_ID.search(line)):
+            plain.anchors.append((first + number, next(one for one in match.groups() if one)))
+            lines[number] = line[: match.start()]
+    text = "\n".join(lines)
+    if "port" in text:
+        text = _MODULE.sub(lambda match: "\n" * match[0].count("\n"), text)
+    if any(mark in text for mark in "<{["):
+        syntax = _Syntax(first, plain.anchors)
+        text = _SYNTAX.sub(syntax, text)
+    if uids:
+        text = _UID.sub(lambda match: f"[{match[1]}](xref:{match[1]})", text)
+    plain.lines += text.split("\n")
+
+
+class _Syntax:
+    """Replaces one piece of syntax after another; knows the links that are open."""
+
+    def __init__(self, first: int, anchors: list[tuple[int, str]]) -> None:
+        self._first, self._anchors = first, anchors
+        self._open: list[tuple[str, str]] = []  # (tag, destination) of open links
+        self._newlines, self._upto = 0, 0
+
+    def __call__(self, match: re.Match[str]) -> str:
+        if match["inline"]:
+            return match[0]
+        return self._replacement(match) + "\n" * (match[0].count("\n"))
+
+    def _replacement(self, match: re.Match[str]) -> str:
+        kind, numbered = match.lastgroup, [one for one in match.groups() if one]
+        if match["role"]:
+            text, _, target = match["target"].rstrip(">").rpartition("<")
+            name = match["role"][1:].partition("}")[0].removeprefix("std:")
+            return f"[{text.strip() or target.strip()}](<{'doc' if name == 'doc' else 'label'}:{target.strip()}>)"
+        if match["ref"] or match["post"]:
+            return f"{'ref' if match['ref'] else 'post'}:{quote(numbered[1], safe='/#.-_~')}"
+        if match["link"] or match["filter"]:
+            return "/" + numbered[1].lstrip("/")
+        if match["wiki"]:
+            page = match["page"].strip().rstrip("\\")
+            return "" if match[0].startswith("!") else f"[{(match['words'] or page).strip()}](<wiki:{page}>)"
+        if match["template"] or match["attributes"] or match["fragment"]:
+            return self._template(match[0])
+        if match["space"]:
+            return " "
+        return self._tag(match) if kind else match[0]
+
+    @staticmethod
+    def _template(tag: str) -> str:
+        """Return the title of a tab or a panel, which is text; any other template tag is none."""
+        match = re.match(r"""\{\{[<%]\s*(?:tab|tabpanel|details|expand|collapse)\s+(?:\w+=)?"([^"]+)""", tag)
+        return _strong(match[1]) if match else ""
+
+    def _tag(self, match: re.Match[str]) -> str:
+        name, attrs, start = match["name"], match["attrs"], match.start()
+        before = match.string[start - 1 : start]
+        is_component = name[0].isupper() or "." in name or "-" in name
+        if name.lower() not in _HTML_TAGS and (
+            not is_component or (before.isalnum() and not attrs.strip(" /")) or ("-" in name and not attrs)
+        ):
+            known = match["close"] and "-" in name
+            return "" if known else match[0]  # a placeholder such as <your-name>, or a type such as List<T>
+        if match["close"]:
+            if self._open and self._open[-1][0] == name:
+                destination = self._open.pop()[1]
+                return f"](<{destination}>)" if destination else ""
+            return " " if name in ("td", "th") else ""
+        values = {key: one or two or three for key, one, two, three in _ATTRIBUTE.findall(attrs)}
+        if anchor := values.get("id") or (name == "a" and values.get("name")):
+            line = self._first + match.string.count("\n", 0, start)
+            self._anchors.append((line, anchor))
+        return self._opened(name, values, attrs.rstrip().endswith("/"))
+
+    def _opened(self, name: str, values: dict[str, str], closed: bool) -> str:
+        destination = (values.get("href") or values.get("to") or "").replace("<", "").replace(">", "").strip()
+        title = values.get("title") or values.get("label") or ""
+        is_link = name == "a" or name.endswith("Link") or name in ("router-link", "nuxt-link")
+        if is_link and not closed:
+            self._open.append((name, destination))
+            return "[" if destination else ""
+        if name[0].isupper() and title:
+            return f"[{title}](<{destination}>)" if destination else _strong(title)
+        return " " if name in ("br", "td", "th") else ""
