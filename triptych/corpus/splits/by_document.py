@@ -17,16 +17,16 @@ from triptych.params.sections import Fractions
 
 
 def group_documents(
-    columns: CorpusColumns, clusters: np.ndarray, queries: list[LabeledQuery], group_titles: bool
+    columns: CorpusColumns, clusters: np.ndarray, queries: list[LabeledQuery], titles: np.ndarray | None
 ) -> np.ndarray:
     """Return the document id of each chunk, int32 of shape (chunks,). A document belongs to a single split.
 
-    A document joins the chunks of a file, of a near-duplicate cluster, the answers of a query and, with
-    ``group_titles``, chunks with equal titles, which are about similar things (``numpy.max``, ``DataFrame.max``).
+    A document joins the chunks of a file, of a near-duplicate cluster, the answers of a query and chunks with equal
+    numbers in ``titles``, which are about similar things (``numpy.max``, ``DataFrame.max``).
     """
     rows = np.arange(len(columns))
     edges = []
-    for groups in (columns.file, clusters, *([columns.title] if group_titles else [])):
+    for groups in (columns.file, clusters, *([] if titles is None else [titles])):
         _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
         edges.append((rows, first[inverse]))
     answers = [(chunk_id, min(query.relevant)) for query in queries for chunk_id in query.relevant]
@@ -105,18 +105,20 @@ def _in_several_splits(groups: np.ndarray, split_codes: np.ndarray) -> int:
 
 
 def assign_queries(
-    queries: list[LabeledQuery], columns: CorpusColumns, split_codes: np.ndarray
+    queries: list[LabeledQuery], columns: CorpusColumns, split_codes: np.ndarray, anywhere: bool = False
 ) -> tuple[dict[str, list[LabeledQuery]], Counter[str]]:
     """Assign each query to the split of its answers; also return the number of dropped queries by reason.
 
-    A query is dropped if its author chose another split, or if a query with the same text is in another split.
+    A query is dropped if its author chose a split without an answer, or if a query with the same text is in another
+    split. With ``anywhere``, queries that judge only have their answers in any split.
     """
     by_split: dict[str, list[LabeledQuery]] = {split: [] for split in SPLITS}
     dropped: Counter[str] = Counter()
     split_of_text: dict[str, str] = {}
-    for query, code in zip(queries, split_codes[_answer_rows(queries, columns)].tolist(), strict=True):
-        split = SPLITS[code]
-        if query.split is not None and query.split != split:
+    for query, rows in zip(queries, rows_of_answers(queries, columns), strict=True):
+        codes = split_codes[rows].tolist()
+        split = query.split or SPLITS[codes[0]]
+        if not anywhere and SPLITS.index(split) not in codes:
             dropped["answer_in_another_split"] += 1
         elif split_of_text.setdefault(normalized(query.query.text), split) != split:
             dropped["same_text_in_another_split"] += 1
@@ -125,6 +127,13 @@ def assign_queries(
     return by_split, dropped
 
 
+def rows_of_answers(queries: list[LabeledQuery], columns: CorpusColumns) -> list[ChunkRows]:
+    """Return the rows of the answers of each query, in the order of their ids."""
+    ids = [sorted(query.relevant) for query in queries]
+    rows = columns.rows([chunk_id for of_query in ids for chunk_id in of_query])
+    return [ChunkRows(one) for one in np.split(rows, np.cumsum([len(of_query) for of_query in ids])[:-1])][: len(ids)]
+
+
 def _answer_rows(queries: list[LabeledQuery], columns: CorpusColumns) -> ChunkRows:
-    """Return the row of one answer of each query; all answers of a query are in one document."""
+    """Return the row of the first answer of each query."""
     return columns.rows([min(query.relevant) for query in queries])
