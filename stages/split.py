@@ -21,12 +21,12 @@ from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
 from triptych.corpus.queries.equal_queries import merge_equal
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.queries.link_queries import crossref_queries
-from triptych.corpus.queries.pseudo_queries import pseudo_queries
+from triptych.corpus.queries.pseudo_queries import any_queries, pseudo_queries
 from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import SMALL_CATEGORIES, SPLITS, write_queries
 from triptych.corpus.splits.bounded import bounded_documents
 from triptych.corpus.splits.by_document import assign_queries, assign_splits, count_leaks
-from triptych.corpus.splits.held_out import hold_out_answers, judge_only
+from triptych.corpus.splits.held_out import answers_alone, hold_out_answers, judge_only
 from triptych.corpus.splits.query_counts import count_by_category, count_warnings, pooled, small_categories
 from triptych.corpus.splits.shares import MAX_DIFFERENCE, chunk_shares, cut_metrics, cut_warnings, share_warnings
 from triptych.corpus.splits.titles import joining_titles
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
         queries, moved = judge_only(queries, columns, document_ids, params.fractions, params.seed), 0
     else:
         queries = _held_out(queries, columns, document_ids, params)
-        split_codes = _assigned(columns, document_ids, queries, params)
+        document_ids, split_codes = _assigned(columns, clusters.cluster, document_ids, queries, params)
         queries, split_codes, document_ids, moved = hold_out_answers(
             queries, columns, clusters.cluster, document_ids, split_codes
         )
@@ -82,6 +82,10 @@ def main(argv: list[str] | None = None) -> None:
         pseudo, dropped_pseudo = pseudo_queries(corpus, columns, split_codes, params.seed, min_words)
         judged = {normalized(one.query.text) for of_split in by_split.values() for one in of_split}
         pseudo = {one: [two for two in pseudo[one] if normalized(two.query.text) not in judged] for one in empty}
+        without = [one for one in ("test", "dev") if one in pseudo and not pseudo[one]]
+        if without:
+            judged |= {normalized(two.query.text) for of_split in pseudo.values() for two in of_split}
+            pseudo |= any_queries(corpus, columns, without, judged, params.seed)
         by_split |= pseudo
         dropped_by_split += dropped_pseudo
     leaks = count_leaks(clusters, document_ids, split_codes, by_split)
@@ -155,17 +159,20 @@ def _held_out(
 
 
 def _assigned(
-    columns: CorpusColumns, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
-) -> np.ndarray:
-    """Return the split of each chunk. Queries with a split fix their documents, unless that would spoil the shares."""
+    columns: CorpusColumns, clusters: np.ndarray, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return document and split of each chunk. Queries with a split fix the documents of their answers.
+
+    If the shares suffer, only the answers themselves are fixed, as documents of their own.
+    """
     codes = assign_splits(columns, document_ids, queries, params.fractions, params.seed)
-    if any(one.split is not None for one in queries):
-        free = assign_splits(
-            columns, document_ids, [replace(one, split=None) for one in queries], params.fractions, params.seed
-        )
-        if _distance(codes, params) > max(_distance(free, params), MAX_DIFFERENCE):
-            return free
-    return codes
+    given = [one for one in queries if one.split is not None]
+    if given and _distance(codes, params) > MAX_DIFFERENCE:
+        alone = answers_alone(given, columns, clusters, document_ids)
+        of_answers = assign_splits(columns, alone, queries, params.fractions, params.seed)
+        if _distance(of_answers, params) < _distance(codes, params):
+            return alone, of_answers
+    return document_ids, codes
 
 
 def _distance(codes: np.ndarray, params: Split) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import read_chunks, read_links, read_qrels, read_queries
+from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
 from triptych.ids import TextIds
@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     text_ids = [table.add("passage", passage(chunk, params.text_template)) for chunk in chunks]
     passage_ids = TextIds(np.array(text_ids, np.int64))
     query_text_ids = {query_id: table.add("query", query.text) for query_id, query in queries.items()}
-    train_anchors = anchors(chunks, links, queries, qrels["train"], forbidden, params)
+    # Judgments that only judge are not learned, and links are such judgments.
+    judge_only = not qrels["train"] and any(query.kind != "pseudo" for query in queries.values())
+    train_anchors = anchors(chunks, [] if judge_only else links, queries, qrels["train"], forbidden, params)
     imported = Imported([], [], 0, {})
     if params.imported is not None:
         imported = read_imported(Path(params.imported), chunks, params.text_template, forbidden, relations)
@@ -65,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     test_anchors = query_anchors(chunks, queries, qrels["test"], params.text_template)
     test_pools = PoolBuilder(chunks, "test", relations, params).build(test_anchors).pools
     heldout = Examples.of_anchors(test_anchors, chunks, test_pools["embedder"], table)
-    chunk_counts = Counter(chunk.category for chunk in chunks if chunk.split == "train")
+    chunk_counts = Counter(category_label(chunk.category) for chunk in chunks if chunk.split == "train")
     chunk_ids = [chunk.chunk_id for chunk in chunks]
     metrics: dict[str, object] = {"imported": {"kept": imported.kept} | imported.dropped}
     warnings: list[str] = []

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
+from triptych.corpus.duplicates.boilerplate import content_rows
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import Chunk, Query
 from triptych.corpus.texts import normalized, word_count
-from triptych.ids import ChunkRow
+from triptych.ids import ChunkRow, ChunkRows
 
 
 @dataclass(slots=True)
@@ -32,7 +33,8 @@ def crossref_queries(
     """Return a query for each distinct link text with a single target whose text or heading does not repeat it.
 
     Sections under one header path whose texts are near-duplicates, as in two versions of the documentation, are one
-    target: all of them are answers. ``clusters`` has the near-duplicate cluster of each chunk.
+    target: all of them are answers. A link to a text that is repeated on many pages is a link to what follows it.
+    ``clusters`` has the near-duplicate cluster of each chunk.
 
     Also returns the number of dropped links by reason; links = queries + merged + dropped. The chunks that contain
     the link are excluded from the ranking of the query, because they quote it.
@@ -69,6 +71,8 @@ def _by_text(columns: CorpusColumns, links: pa.Table, clusters: np.ndarray | Non
     """Group links by normalized text; also return the number of links with an unknown origin or target."""
     origins, targets = (columns.rows(links[name].combine_chunks()) for name in ("from_chunk_id", "to_chunk_id"))
     known = np.flatnonzero((origins >= 0) & (targets >= 0))
+    if clusters is not None:
+        targets = ChunkRows(np.where(targets >= 0, content_rows(columns, clusters)[targets], targets))
     link_texts: dict[str, _LinkText] = {}
 
     def same_answer(left: ChunkRow, right: ChunkRow) -> bool:

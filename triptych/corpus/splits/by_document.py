@@ -44,24 +44,27 @@ def assign_splits(
     Documents are assigned one by one, in an order given by seed and ids, not by rows or size: large documents
     contain the look-alikes, and a split with most of them would be harder than the others. Each goes to the split
     in which the chunks and queries of its categories are furthest below their fraction. Splits that the user set for
-    queries have priority: a document that answers a test query goes to test, else dev, else train.
+    queries have priority: a document that answers a test query goes to test, else dev, else train; the other documents
+    fill up what is missing.
     """
     names = columns.categories
     content = np.zeros((int(document_ids.max()) + 1, 2 * len(names)))
     np.add.at(content, (document_ids, columns.category), 1)
+    answers = rows_of_answers(queries, columns)
     query_documents = document_ids[_answer_rows(queries, columns)]
     query_columns = np.array([len(names) + names.index(one.query.category) for one in queries], dtype=np.int64)
     np.add.at(content, (query_documents, query_columns), 1)
     fixed: dict[int, int] = {}
-    for query, document in zip(queries, query_documents.tolist(), strict=True):
-        if query.split is not None:
-            fixed[document] = max(SPLITS.index(query.split), fixed.get(document, 0))
+    for query, rows in zip(queries, answers, strict=True):
+        for document in document_ids[rows].tolist() if query.split is not None else []:
+            fixed[document] = max(SPLITS.index(query.split or "train"), fixed.get(document, 0))
     totals = np.maximum(content.sum(axis=0), 1)
     targets = np.array([[getattr(fractions, split)] for split in SPLITS]) * totals
     assigned = np.zeros_like(targets)
     empty = targets.sum(axis=1) == 0
     codes = np.zeros(len(content), dtype=np.int8)
-    for document in _shuffled(columns, document_ids, seed):
+    order = _shuffled(columns, document_ids, seed)
+    for document in sorted(order, key=lambda one: one not in fixed):
         if document in fixed:
             code = fixed[document]
         else:

@@ -7,6 +7,7 @@ from hashlib import sha256
 import numpy as np
 
 from triptych.corpus.chunk_table import CorpusColumns
+from triptych.corpus.duplicates.near_duplicates import renumber
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS
 from triptych.corpus.splits.by_document import rows_of_answers
@@ -53,6 +54,14 @@ def judge_only(
         assigned[code] += content
         splits |= dict.fromkeys(indices, _JUDGING[code])
     return [replace(query, split=splits[index]) for index, query in enumerate(queries)]
+
+
+def answers_alone(
+    queries: list[LabeledQuery], columns: CorpusColumns, clusters: np.ndarray, document_ids: np.ndarray
+) -> np.ndarray:
+    """Return documents in which the answers, each with its near-duplicates, are documents of their own: int32."""
+    answers = np.isin(clusters, clusters[np.concatenate(rows_of_answers(queries, columns))])
+    return renumber(np.where(answers, document_ids.max() + 1 + clusters, document_ids))
 
 
 def hold_out_answers(
