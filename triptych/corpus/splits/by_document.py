@@ -15,6 +15,8 @@ from triptych.corpus.texts import normalized
 from triptych.ids import ChunkRows
 from triptych.params.sections import Fractions
 
+_SMALL = 10  # documents: categories with fewer are balanced together
+
 
 def group_documents(
     columns: CorpusColumns, clusters: np.ndarray, queries: list[LabeledQuery], titles: np.ndarray | None
@@ -43,16 +45,17 @@ def assign_splits(
 
     Documents are assigned one by one, in an order given by seed and ids, not by rows or size: large documents
     contain the look-alikes, and a split with most of them would be harder than the others. Each goes to the split
-    in which the chunks and queries of its categories are furthest below their fraction. Splits that the user set for
+    in which the chunks and queries of its categories are furthest below their fraction; small categories count as one. Splits that the user set for
     queries have priority: a document that answers a test query goes to test, else dev, else train; the other documents
     fill up what is missing.
     """
     names = columns.categories
+    group = _balanced_groups(columns, document_ids)
     content = np.zeros((int(document_ids.max()) + 1, 2 * len(names)))
-    np.add.at(content, (document_ids, columns.category), 1)
+    np.add.at(content, (document_ids, group[columns.category]), 1)
     answers = rows_of_answers(queries, columns)
     query_documents = document_ids[_answer_rows(queries, columns)]
-    query_columns = np.array([len(names) + names.index(one.query.category) for one in queries], dtype=np.int64)
+    query_columns = np.array([len(names) + group[names.index(one.query.category)] for one in queries], dtype=np.int64)
     np.add.at(content, (query_documents, query_columns), 1)
     fixed: dict[int, int] = {}
     for query, rows in zip(queries, answers, strict=True):
@@ -73,6 +76,18 @@ def assign_splits(
         codes[document] = code
         assigned[code] += content[document]
     return codes[document_ids]
+
+
+def _balanced_groups(columns: CorpusColumns, document_ids: np.ndarray) -> np.ndarray:
+    """Return for each category the number of the one that it is balanced with: itself, or the first small one.
+
+    The one or two documents of a small category cannot have the fractions; those of all small categories can.
+    """
+    pairs = np.unique(np.stack([columns.category.astype(np.int64), document_ids]), axis=1)
+    small = np.flatnonzero(np.bincount(pairs[0], minlength=len(columns.categories)) < _SMALL)
+    group = np.arange(len(columns.categories))
+    group[small] = small[:1]
+    return group
 
 
 def _shuffled(columns: CorpusColumns, document_ids: np.ndarray, seed: int) -> list[int]:
