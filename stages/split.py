@@ -36,6 +36,8 @@ from triptych.params.load import load_params
 from triptych.params.sections import Split
 from triptych.progress import progress
 
+_ORDERS = 20  # orders of the documents that are tried where the shares are not as asked
+
 
 def main(argv: list[str] | None = None) -> None:
     """Write the corpus with clusters, documents, splits, queries and qrels."""
@@ -62,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     titles, common_titles = joining_titles(corpus, columns, params.group_titles)
     document_ids, cuts = bounded_documents(columns, clusters.cluster, [] if few else queries, titles)
     if few:
-        split_codes = assign_splits(columns, document_ids, [], params.fractions, params.seed)
+        split_codes = _balanced(columns, document_ids, [], params)
         queries, moved = judge_only(queries, columns, document_ids, params.fractions, params.seed), 0
     else:
         queries = _held_out(queries, columns, document_ids, params)
@@ -82,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         pseudo, dropped_pseudo = pseudo_queries(corpus, columns, split_codes, params.seed, min_words)
         judged = {normalized(one.query.text) for of_split in by_split.values() for one in of_split}
         pseudo = {one: [two for two in pseudo[one] if normalized(two.query.text) not in judged] for one in empty}
-        without = [one for one in ("test", "dev") if one in pseudo and not pseudo[one]]
+        without: list[str] = [one for one in ("test", "dev") if one in pseudo and not pseudo[one]]
         if without:
             judged |= {normalized(two.query.text) for of_split in pseudo.values() for two in of_split}
             pseudo |= any_queries(corpus, columns, without, judged, params.seed)
@@ -165,14 +167,30 @@ def _assigned(
 
     If the shares suffer, only the answers themselves are fixed, as documents of their own.
     """
-    codes = assign_splits(columns, document_ids, queries, params.fractions, params.seed)
+    codes = _balanced(columns, document_ids, queries, params)
     given = [one for one in queries if one.split is not None]
     if given and _distance(codes, params) > MAX_DIFFERENCE:
         alone = answers_alone(given, columns, clusters, document_ids)
-        of_answers = assign_splits(columns, alone, queries, params.fractions, params.seed)
+        of_answers = _balanced(columns, alone, queries, params)
         if _distance(of_answers, params) < _distance(codes, params):
             return alone, of_answers
     return document_ids, codes
+
+
+def _balanced(
+    columns: CorpusColumns, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+) -> np.ndarray:
+    """Return the splits of the first order of the documents that gives the shares, or else of the best order."""
+    best: np.ndarray | None = None
+    for attempt in range(_ORDERS):
+        seed = params.seed + attempt * 1_000_003
+        codes = assign_splits(columns, document_ids, queries, params.fractions, seed)
+        if best is None or _distance(codes, params) < _distance(best, params):
+            best = codes
+        if _distance(best, params) <= MAX_DIFFERENCE:
+            break
+    assert best is not None
+    return best
 
 
 def _distance(codes: np.ndarray, params: Split) -> float:

@@ -19,7 +19,7 @@ from triptych.evaluation.verdict import (
 from triptych.params.sections import Promote
 
 _NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
-_TOO_FEW = "{} in test prove nothing"
+_TOO_FEW = "{} in test can prove nothing"
 _NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
 _POWER = 0.8  # of the test for which the number of queries is computed
 
@@ -172,7 +172,7 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
         if overall.interval.clusters > 1:
             number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
             reason += f"; about {number} test questions of your users would settle it"
-        reason += ": `triptych label` collects them, split.queries takes them"
+        reason += f": `triptych label` collects {'more' if few else 'them'}, split.queries takes them"
         return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
     if better and not open_categories:
         return Verdict(decision="promoted", reason=reasons[0], reasons=reasons)

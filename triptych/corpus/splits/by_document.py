@@ -45,9 +45,9 @@ def assign_splits(
 
     Documents are assigned one by one, in an order given by seed and ids, not by rows or size: large documents
     contain the look-alikes, and a split with most of them would be harder than the others. Each goes to the split
-    in which the chunks and queries of its categories are furthest below their fraction; small categories count as one. Splits that the user set for
-    queries have priority: a document that answers a test query goes to test, else dev, else train; the other documents
-    fill up what is missing.
+    in which the chunks and queries of its categories are furthest below their fraction; small categories count as one.
+    Splits that the user set for queries have priority: a document that answers a test query goes to test, else dev,
+    else train; the other documents fill up what is missing.
     """
     names = columns.categories
     group = _balanced_groups(columns, document_ids)
