@@ -166,7 +166,7 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
         f"no claim is made about {SMALL_CATEGORIES}, which have {_queries(one.interval)}: it {_change(one.interval)}"
         for one in small
     ]
-    few = overall.interval.queries < params.min_queries
+    few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
     if few or "pseudo" in overall.kinds.split("+"):
         reason = _TOO_FEW.format(_queries(overall.interval)) if few else _NO_PROOF
         if overall.interval.clusters > 1:
