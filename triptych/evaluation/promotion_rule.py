@@ -167,12 +167,13 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
         for one in small
     ]
     few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
-    if few or "pseudo" in overall.kinds.split("+"):
-        reason = _TOO_FEW.format(_queries(overall.interval)) if few else _NO_PROOF
+    pseudo = "pseudo" in overall.kinds.split("+")
+    if few or pseudo:
+        reason = _NO_PROOF if pseudo else _TOO_FEW.format(_queries(overall.interval))
         if overall.interval.clusters > 1:
             number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
             reason += f"; about {number} test questions of your users would settle it"
-        reason += f": `triptych label` collects {'more' if few else 'them'}, split.queries takes them"
+        reason += f": `triptych label` collects {'them' if pseudo else 'more'}, split.queries takes them"
         return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
     if better and not open_categories:
         return Verdict(decision="promoted", reason=reasons[0], reasons=reasons)
