@@ -11,7 +11,7 @@ from typing import Any
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import ALL, read_qrels
+from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.metrics import mean_metric
@@ -95,8 +95,9 @@ def _recall_curves(metrics: dict[str, dict[str, dict[str, float]]]) -> list[dict
 
 
 def _with_kinds(rows: list[dict[str, Any]], kinds: dict[str, str]) -> list[dict[str, Any]]:
-    """Add to each row the kinds of queries of its category."""
-    return [row | {"kinds": kinds[row["category"]]} for row in rows]
+    """Add to each row the kinds of queries of its category, or of the small categories that it is judged with."""
+    of_small = kinds.get(SMALL_CATEGORIES, kinds[ALL])
+    return [row | {"kinds": kinds.get(row["category"], of_small)} for row in rows]
 
 
 if __name__ == "__main__":

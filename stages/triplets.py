@@ -12,7 +12,7 @@ import numpy as np
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import read_chunks, read_links, read_qrels, read_queries
+from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
 from triptych.ids import TextIds
@@ -38,11 +38,14 @@ def main(argv: list[str] | None = None) -> None:
     forbidden = {normalized(queries[query_id].text) for split in ("dev", "test") for query_id in qrels[split]}
     relations = Relations(chunks, links, params.exclude_linked)
 
+    warnings: list[str] = []
     table = TextTable()
     text_ids = [table.add("passage", passage(chunk, params.text_template)) for chunk in chunks]
     passage_ids = TextIds(np.array(text_ids, np.int64))
     query_text_ids = {query_id: table.add("query", query.text) for query_id, query in queries.items()}
-    train_anchors = anchors(chunks, links, queries, qrels["train"], forbidden, params)
+    # Judgments that only judge are not learned, and links are such judgments.
+    judge_only = not qrels["train"] and any(query.kind != "pseudo" for query in queries.values())
+    train_anchors = anchors(chunks, [] if judge_only else links, queries, qrels["train"], forbidden, params)
     imported = Imported([], [], 0, {})
     if params.imported is not None:
         imported = read_imported(Path(params.imported), chunks, params.text_template, forbidden, relations)
@@ -57,18 +60,20 @@ def main(argv: list[str] | None = None) -> None:
         name: pool.preferring(imported.negatives, params.negatives_per_anchor) for name, pool in built.pools.items()
     }
     if not any(len(pool.chunk) for pool in pools.values()):
-        raise UserError(
+        no_negatives = (
             f"no negative for any of {len(train_anchors)} anchors: all chunks of the train split are related"
             " (near-duplicates, one section, equal titles or linked); bring more text, or raise"
             " split.near_duplicates.threshold"
         )
+        warnings.append(no_negatives)
+    # Queries that only judge may be about chunks of other splits, which have no pool of test chunks.
     test_anchors = query_anchors(chunks, queries, qrels["test"], params.text_template)
+    test_anchors = [anchor for anchor in test_anchors if chunks[anchor.positive].split == "test"]
     test_pools = PoolBuilder(chunks, "test", relations, params).build(test_anchors).pools
     heldout = Examples.of_anchors(test_anchors, chunks, test_pools["embedder"], table)
-    chunk_counts = Counter(chunk.category for chunk in chunks if chunk.split == "train")
+    chunk_counts = Counter(category_label(chunk.category) for chunk in chunks if chunk.split == "train")
     chunk_ids = [chunk.chunk_id for chunk in chunks]
     metrics: dict[str, object] = {"imported": {"kept": imported.kept} | imported.dropped}
-    warnings: list[str] = []
     by_profile = {name: Examples.of_anchors(train_anchors, chunks, pool, table) for name, pool in pools.items()}
     for profile, examples in by_profile.items():
         with writing(getattr(args, profile)) as out:

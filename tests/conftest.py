@@ -76,7 +76,7 @@ def tiny_corpus(params_with):
     table, columns = stored(read)
     judged, _ = crossref_queries(table, columns, link_table(links), params.ingest.min_link_words)
     clusters = cluster([[chunk.content for chunk in read]], params.split.near_duplicates).cluster
-    document_ids = group_documents(columns, clusters, judged, group_titles=True)
+    document_ids = group_documents(columns, clusters, judged, columns.title)
     sides = assign_splits(columns, document_ids, judged, params.split.fractions, params.split.seed)
     chunks = [
         replace(chunk, cluster_id=int(near), document_id=int(document), split=SPLITS[side])
@@ -126,6 +126,7 @@ def prepare(write_params, tiny_model):
         shutil.copytree(tiny_model, folder / "tiny")
         small = {
             "split.min_queries": 2,
+            "split.min_train_queries": 1,
             "model.base": "./tiny",
             "tokenize.max_length": "auto",
             "rounds.train.round0.steps": 2,

@@ -48,7 +48,7 @@ def run_split(tmp_path, monkeypatch, write_params, capsys):
             (tmp_path / "questions/queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
             rows = ["query-id\tcorpus-id\tscore", *(f"{row}\t{one}\t1" for row, (_, one) in enumerate(questions))]
             (tmp_path / "questions/qrels/all.tsv").write_text("\n".join(rows), encoding="utf-8")
-        settings = {"min_queries": 1, "group_titles": False} | changes
+        settings = {"min_queries": 1, "min_train_queries": 1, "group_titles": False} | changes
         write_params(tmp_path, **{f"split.{key}": value for key, value in settings.items()})
         command.run(lambda: split.main(PATHS))
         metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
@@ -128,13 +128,27 @@ def test_few_queries_give_a_warning(run_split):
     assert run_split(chunks, questions=questions, min_queries=5, warn_queries=6)[0]["warnings"] == []
 
 
-def test_too_few_queries_are_refused(refused):
-    chunks = two_categories()
-    output = refused(chunks, questions=[(f"how about {one.chunk_id}", one.chunk_id) for one in chunks], min_queries=7)
-    assert "category 'lists' has 6 dev queries, fewer than 7" in output
-    assert "category 'tables' has 6 dev queries, fewer than 7" in output
-    assert "test queries" not in output
-    assert "add questions (split.queries)" in output
+def test_categories_with_few_test_queries_are_judged_together(run_split, tmp_path):
+    chunks = [*two_categories(40), *(chunk(900 + row, "faq") for row in range(4))]
+    metrics, output = run_split(
+        chunks, questions=[(f"how about {one.chunk_id}", one.chunk_id) for one in chunks], min_queries=4
+    )
+    assert metrics["small_categories"] == {"name": "(small categories)", "categories": ["faq"]}
+    assert any("1 category has fewer than 4 test queries: 'faq'" in line for line in output)
+    names = {query.category for query in written(tmp_path)[2].values()}
+    assert names == {"lists", "tables", "(small categories)"}
+
+
+def test_few_judgments_judge_and_do_not_teach(run_split, tmp_path):
+    chunks = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    questions = [(f"how about {one.chunk_id}", one.chunk_id) for one in chunks[:30]]
+    metrics, output = run_split(chunks, questions=questions, min_train_queries=31)
+    splits, judged, _ = written(tmp_path)
+    assert [len(judged[name]) for name in ("train", "dev", "test")] == [0, 10, 20]
+    assert {splits[one] for grades in judged["test"].values() for one in grades} == {"train", "dev", "test"}
+    assert metrics["judgments"] == {"judge_only": True, "queries": 30}
+    assert any("30 questions and usable links, fewer than split.min_train_queries (31)" in line for line in output)
+    assert run_split(chunks, questions=questions, min_train_queries=30)[0]["splits"]["train"]["lists"]["queries"] > 0
 
 
 def test_near_duplicates_across_categories_are_reported(run_split, tmp_path):
@@ -149,30 +163,105 @@ def test_near_duplicates_across_categories_are_reported(run_split, tmp_path):
     assert splits["copy"] == splits[chunks[0].chunk_id]
 
 
-def test_chunks_that_are_all_near_duplicates_are_refused_with_the_remedy(refused):
+def test_chunks_that_are_all_near_duplicates_stay_together_and_the_shares_are_explained(run_split):
     chunks = [replace(one, content=chunk(0).content) for one in two_categories()]
-    output = refused(chunks, links_to(chunks))
-    assert "the largest document contains 100% of the chunks, 100% are near-duplicates of each other" in output
-    assert "raise split.near_duplicates.threshold" in output
+    metrics, output = run_split(chunks, links_to(chunks))
+    assert max(metrics["shares"].values()) == 1
+    assert any("the largest document contains 100% of the chunks and is not divided" in line for line in output)
 
 
-def test_single_document_is_refused_with_the_remedy(refused):
+def test_file_with_all_chunks_is_divided_into_sections(run_split):
     chunks = [replace(one, filename="export.json", category="lists") for one in two_categories()]
-    output = refused(chunks, links_to(chunks))
-    assert "the largest document contains 100% of the chunks: give each page its own filename" in output
+    metrics, output = run_split(chunks, links_to(chunks))
+    assert metrics["cuts"]["files_divided"] == 1
+    assert any("one document would contain 100% of the chunks" in line for line in output)
+    assert metrics["shares"]["train"] == pytest.approx(0.7, abs=0.05)
 
 
-def test_equal_titles_of_all_chunks_are_refused_with_the_remedy(refused):
-    chunks = [replace(one, title="Overview") for one in two_categories()]
-    assert "set split.group_titles: false" in refused(chunks, links_to(chunks), group_titles=True)
+@pytest.mark.parametrize("group_titles", ["auto", True])
+def test_title_of_all_chunks_does_not_glue_the_corpus(run_split, group_titles):
+    chunks = [replace(one, title="Overview", filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    metrics, output = run_split(chunks, links_to(chunks), group_titles=group_titles)
+    assert metrics["documents"] == 60
+    assert metrics["shares"]["train"] == pytest.approx(0.7, abs=0.05)
+    assert any("'Overview'" in line for line in output)
+
+
+def test_rare_title_and_common_title_of_like_pages_join(run_split, tmp_path):
+    chunks = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    alike = [
+        replace(
+            one,
+            title="Change of units",
+            content=f"{one.content} This page is about the change of units."
+            " Units are changed with the same call on every kind of value.",
+        )
+        for one in chunks[:3]
+    ]
+    metrics, _ = run_split([*alike, *chunks[3:]], links_to(chunks), group_titles="auto")
+    assert metrics["documents"] == 58
+    assert len({written(tmp_path)[0][one.chunk_id] for one in alike}) == 1
+
+
+def test_text_of_all_pages_does_not_glue_them_and_is_named(run_split):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    notices = [
+        replace(one, chunk_id=f"notice-{one.chunk_id}", title="", content="All rights reserved by us.") for one in pages
+    ]
+    chunks = [one for pair in zip(notices, pages, strict=True) for one in pair]
+    links = [replace(one, to_chunk_id=f"notice-{one.to_chunk_id}") for one in links_to(pages)]
+    metrics, output = run_split(chunks, links)
+    assert metrics["documents"] == 61
+    assert sum(metrics["kinds"][name]["crossref"] for name in ("train", "dev", "test")) == 60
+    assert any("'All rights reserved by us.' is in 60" in line for line in output)
+
+
+def test_questions_with_several_answers_reach_dev_and_test(run_split, tmp_path):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    ids = [one.chunk_id for one in pages]
+    questions = [(f"how about {row}", ids[row * 7 % 60]) for row in range(20)]
+    questions += [(f"how about {row}", ids[(row * 7 + 20) % 60]) for row in range(20)]
+    metrics, output = run_split(pages, links_to(pages), questions)
+    splits, judged, _ = written(tmp_path)
+    assert metrics["queries_dropped"]["equal_text"] == 20
+    assert any("20 questions have the text of another one" in line for line in output)
+    assert metrics["shares"]["train"] == pytest.approx(0.7, abs=0.05)
+    answers = {name: [one for of_query in judged[name].values() for one in of_query] for name in judged}
+    assert all(splits[one] == "train" for one in answers["train"])
+    assert not [one for one in [*answers["dev"], *answers["test"]] if splits[one] == "train"]
+
+
+def test_order_of_questions_with_many_answers_does_not_matter_and_a_lone_test_file_is_held_out(run_split, tmp_path):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    questions = [(f"how about {row}", pages[row % 20].chunk_id) for row in range(20)]
+    run_split(pages, links_to(pages), questions)
+    (tmp_path / "questions/qrels/all.tsv").rename(tmp_path / "questions/qrels/test.tsv")
+    (tmp_path / "questions/qrels/extra.tsv").unlink(missing_ok=True)
+    split.main(PATHS)
+    _, judged, queries = written(tmp_path)
+    user = {one for one, query in queries.items() if query.kind == "user"}
+    assert len(user) == 20
+    assert user <= judged["dev"].keys() | judged["test"].keys()
+    assert judged["train"]
 
 
 @pytest.mark.parametrize("source", ["links", "nothing"])
-def test_a_category_of_one_chunk_is_refused_by_name(refused, source):
+def test_a_category_of_one_chunk_does_not_stop_the_run(run_split, source):
     chunks = [*two_categories(), chunk(900, "faq")]
-    output = refused(chunks, links_to(chunks) if source == "links" else [])
-    assert "category 'faq'" in output
-    assert "category 'lists'" not in output
+    metrics, _ = run_split(chunks, links_to(chunks) if source == "links" else [])
+    assert metrics["small_categories"]["categories"] in ([], ["faq"])
+
+
+def test_sections_of_two_versions_are_one_answer(run_split, tmp_path):
+    first = [replace(one, filename=f"v1/{one.chunk_id}.md") for one in two_categories(40)]
+    second = [replace(one, chunk_id=f"v2-{one.chunk_id}", filename=f"v2/{one.chunk_id}.md") for one in first]
+    links = links_to(first)
+    links += [
+        replace(one, from_chunk_id=f"v2-{one.from_chunk_id}", to_chunk_id=f"v2-{one.to_chunk_id}") for one in links
+    ]
+    metrics, _ = run_split([*first, *second], links)
+    assert metrics["queries_dropped"] == {"merged": 40}
+    assert {len(grades) for judged in written(tmp_path)[1].values() for grades in judged.values()} == {2}
 
 
 def test_questions_about_unknown_chunks_alone_are_refused_with_an_id_that_is_known(refused):

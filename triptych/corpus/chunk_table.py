@@ -67,6 +67,7 @@ class CorpusColumns:
     category: np.ndarray  # int32, index into ``categories``
     file: np.ndarray  # int64, by category and file name
     section: np.ndarray  # int64, by file name and header path: the parts of a cut section share it
+    header_path: np.ndarray  # int64, by header path
     title: np.ndarray  # int64, by normalized title; a chunk without a title has a number of its own
 
     def __len__(self) -> int:
@@ -91,7 +92,7 @@ class CorpusColumns:
 def read_columns(table: ChunkTable) -> CorpusColumns:
     """Read the columns of a corpus; strings are replaced with numbers."""
     category = [np.empty(0, np.int32)]
-    hashes = {name: [np.empty(0, np.uint64)] for name in ("file", "section", "title")}
+    hashes = {name: [np.empty(0, np.uint64)] for name in ("file", "section", "header_path", "title")}
     numbers: dict[str, int] = {}  # of categories, in the order in which they first appear
     for ids, categories, files, paths, titles in table.batches(
         "chunk_id", "category", "filename", "header_path", "title"
@@ -99,6 +100,7 @@ def read_columns(table: ChunkTable) -> CorpusColumns:
         category.append(np.array([numbers.setdefault(name, len(numbers)) for name in categories], dtype=np.int32))
         hashes["file"].append(_hashes(f"{name}\0{file}" for name, file in zip(categories, files, strict=True)))
         hashes["section"].append(_hashes("\0".join([file, *path]) for file, path in zip(files, paths, strict=True)))
+        hashes["header_path"].append(_hashes("\0".join(path) for path in paths))
         hashes["title"].append(_hashes(normalized(title) or own for title, own in zip(titles, ids, strict=True)))
     names = sorted(numbers)
     index = np.array([names.index(name) for name in numbers], dtype=np.int32)

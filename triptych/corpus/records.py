@@ -106,9 +106,19 @@ def read_links(path: Path) -> list[Link]:
 
 
 ALL = "all"  # the row of tables and metrics that takes all categories together
+SMALL_CATEGORIES = "(small categories)"  # the category in which those with too few test queries are judged together
 SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score
+
+
+def category_label(category: str) -> str:
+    """Return the name of a category in tables and metrics, where `ALL` is the row of all.
+
+    >>> category_label("all"), category_label("guides")
+    ('category all', 'guides')
+    """
+    return f"category {category}" if category == ALL else category
 
 
 def ranked(hits: Mapping[str, float]) -> list[str]:

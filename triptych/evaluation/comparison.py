@@ -8,7 +8,7 @@ from typing import get_type_hints
 import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
-from triptych.corpus.records import ALL, Qrels, Query, Run, best
+from triptych.corpus.records import ALL, Qrels, Query, Run, best, category_label
 from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
 from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
@@ -56,7 +56,7 @@ def compare(
     paired bootstrap over documents; where all queries are about one document the interval is [-1, 1].
     """
     values = {system: per_query(qrels, run) for system, run in runs.items()}
-    categories = _grouped(qrels, lambda query_id: queries[query_id].category)
+    categories = _grouped(qrels, lambda query_id: category_label(queries[query_id].category))
     groups = {ALL: sorted(qrels)} | categories
     kinds = {name: "+".join(sorted({queries[one].kind for one in query_ids})) for name, query_ids in groups.items()}
     kind_groups = _grouped(qrels, lambda query_id: queries[query_id].kind)
@@ -92,7 +92,7 @@ def missing_from_top(run: Run, qrels: Qrels, queries: Mapping[str, Query], depth
         return float(not any(qrels[query_id].get(chunk, 0) > 0 for chunk in best(run.get(query_id, {}), depth)))
 
     missing_by_query = {query_id: missing(query_id) for query_id in qrels}
-    groups = {ALL: sorted(qrels)} | _grouped(qrels, lambda query_id: queries[query_id].category)
+    groups = {ALL: sorted(qrels)} | _grouped(qrels, lambda query_id: category_label(queries[query_id].category))
     return {name: mean(missing_by_query, query_ids) for name, query_ids in groups.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from triptych.corpus.records import ALL
+from triptych.corpus.records import ALL, SMALL_CATEGORIES
 from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
@@ -19,6 +19,7 @@ from triptych.evaluation.verdict import (
 from triptych.params.sections import Promote
 
 _NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
+_TOO_FEW = "{} in test can prove nothing"
 _NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
 _POWER = 0.8  # of the test for which the number of queries is computed
 
@@ -144,13 +145,16 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
     ``intervals`` are those of one system in one metric, that of `ALL` among them. Two conditions must hold: the
     interval of all queries lies above zero, also after Holm's correction for the systems that were compared; and no
     category's interval reaches below ``-category_tolerance``. Since every category must pass, no correction is due
-    among them (intersection-union test: Berger 1982). Pseudo-queries prove nothing, whatever the metrics are.
+    among them (intersection-union test: Berger 1982). Pseudo-queries, and fewer queries than ``min_queries``, prove
+    nothing, whatever the metrics are. About small categories that are judged together no claim is made.
 
     The first reason is about all queries; then comes one for each category that may fall too far, or one for the
     weakest where none does; then how many queries would settle what is open.
     """
     overall = _overall(intervals)
-    categories = sorted((one for one in intervals if one.category != ALL), key=lambda one: one.category)
+    small = [one for one in intervals if one.category == SMALL_CATEGORIES]
+    others = (one for one in intervals if one.category not in (ALL, SMALL_CATEGORIES))
+    categories = sorted(others, key=lambda one: one.category)
     open_categories = [one for one in categories if one.interval.low < -(params.category_tolerance + ROUNDING)]
     significant = overall.p_holm < 1.0 - confidence
     better = significant and overall.interval.low > ROUNDING
@@ -158,12 +162,18 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
     reasons += [_open_reason(one, params.category_tolerance) for one in open_categories]
     if categories and not open_categories:
         reasons.append(_weakest_reason(categories, params.category_tolerance))
-    if "pseudo" in overall.kinds.split("+"):
-        reason = _NO_PROOF
+    reasons += [
+        f"no claim is made about {SMALL_CATEGORIES}, which have {_queries(one.interval)}: it {_change(one.interval)}"
+        for one in small
+    ]
+    few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
+    pseudo = "pseudo" in overall.kinds.split("+")
+    if few or pseudo:
+        reason = _NO_PROOF if pseudo else _TOO_FEW.format(_queries(overall.interval))
         if overall.interval.clusters > 1:
             number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
             reason += f"; about {number} test questions of your users would settle it"
-        reason += ": `triptych label` collects them, split.queries takes them"
+        reason += f": `triptych label` collects {'them' if pseudo else 'more'}, split.queries takes them"
         return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
     if better and not open_categories:
         return Verdict(decision="promoted", reason=reasons[0], reasons=reasons)

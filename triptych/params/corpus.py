@@ -142,14 +142,23 @@ class Split(Section):
         description="Language of the texts as a two-letter code (`de`, `zh`), whose stop words BM25 leaves out; `auto`"
         " takes that of most texts.",
     )
-    group_titles: bool = Field(
-        default=True,
-        description="Keep chunks with equal titles in one split (`numpy.max`, `DataFrame.max`). Set it to false if many"
-        ' pages share titles such as "Overview".',
+    group_titles: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Keep chunks with equal titles in one split (`numpy.max`, `DataFrame.max`). `auto` does so for rare"
+        ' titles; of titles that many pages share, such as "Overview", only where the chunks are alike.',
     )
     queries: str | None = Field(
         default=None,
         description="A BEIR folder (`queries.jsonl`, `qrels/*.tsv`) with questions of your own users.",
     )
-    min_queries: Count = Field(default=20, description="Stop if a category has fewer dev or test queries than this.")
+    min_train_queries: Count = Field(
+        default=300,
+        description="With fewer questions and usable links than this, all of them go to dev and test, where they judge;"
+        " training uses material that needs no labels. 1 always trains on some of them.",
+    )
+    min_queries: Count = Field(
+        default=20,
+        description="Categories with fewer test queries than this are judged together, and no claim is made about"
+        " them.",
+    )
     warn_queries: Count = Field(default=100, description="Warn if a category has fewer dev or test queries than this.")

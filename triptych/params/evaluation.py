@@ -65,7 +65,10 @@ class Promote(Section):
         description="The smallest gain that matters to you. If proof is missing, the verdict names the number of test"
         " queries that would show it.",
     )
+    min_queries: Count = Field(
+        default=20, description="With fewer test queries than this the verdict is unproven, whatever the metrics are."
+    )
     unproven: Literal["base", "tuned"] = Field(
         default="base",
-        description="What is published if none of the test queries was asked by people, so that they prove nothing.",
+        description="What is published if the test queries prove nothing: they are few, or nobody asked them.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.artifacts import read_table, write_table
-from triptych.corpus.records import Chunk
+from triptych.corpus.records import Chunk, category_label
 from triptych.ids import ChunkRows, TextId, TextIds
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
 from triptych.triplets.views import VIEWS, Anchor
@@ -59,7 +59,7 @@ class Examples:
             for anchor in anchors
         ]
         anchor_ids, positive_ids = np.array(text_ids, np.int32).reshape(-1, 2).T.copy()
-        names = [chunks[anchor.positive].category for anchor in anchors]
+        names = [category_label(chunks[anchor.positive].category) for anchor in anchors]
         categories = tuple(sorted(set(names)))
         return cls(
             TextIds(anchor_ids),

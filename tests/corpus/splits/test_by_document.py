@@ -42,7 +42,7 @@ def apart(chunks):
 
 def split(chunks, queries=(), fractions=FRACTIONS, seed=13):
     _, columns = stored(chunks)
-    document_ids = group_documents(columns, apart(chunks), list(queries), group_titles=True)
+    document_ids = group_documents(columns, apart(chunks), list(queries), columns.title)
     codes = assign_splits(columns, document_ids, list(queries), fractions, seed)
     return [
         replace(one, cluster_id=row, document_id=int(document), split=SPLITS[code])
@@ -60,7 +60,9 @@ def codes_of(chunks):
 
 def grouped(chunks, clusters=None, queries=(), group_titles=True):
     clusters = apart(chunks) if clusters is None else np.array(clusters, dtype=np.int32)
-    return group_documents(stored(chunks)[1], clusters, list(queries), group_titles).tolist()
+    columns = stored(chunks)[1]
+    titles = columns.title if group_titles else None
+    return group_documents(columns, clusters, list(queries), titles).tolist()
 
 
 def leaks_of(chunks, queries):

@@ -10,8 +10,9 @@ from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.records import SPLITS, Chunk, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_count
-from triptych.ids import ChunkRows
+from triptych.ids import ChunkRow, ChunkRows
 
+_LAST_RESORT = 20  # chunks that give queries where no split has a usable text
 _CHUNKS = 300  # chunks of each category and split that get a query: more queries would prove nothing either
 
 
@@ -45,6 +46,32 @@ def pseudo_queries(
             query_id = "pseudo-" + sha256(normalized(text).encode()).hexdigest()[:12]
             queries[split].append(LabeledQuery(Query(query_id, text, "pseudo", chunk.category), {chunk.chunk_id: 1}))
     return queries, dropped
+
+
+def any_queries(
+    corpus: ChunkTable, columns: CorpusColumns, splits: list[str], taken: set[str], seed: int
+) -> dict[str, list[LabeledQuery]]:
+    """Take queries for splits without any usable text from whatever the corpus contains, so that a run can end.
+
+    Their texts are titles, lines and runs of words of a few chunks of any split; none is in ``taken``, which has
+    normalized texts and gets theirs. Splits take turns.
+    """
+    ids = columns.chunk_id.to_pylist()
+    keys = [sha256(f"{seed}:any:{chunk_id}".encode()).digest() for chunk_id in ids]
+    rows = sorted(range(len(ids)), key=keys.__getitem__)[:_LAST_RESORT]
+    queries: dict[str, list[LabeledQuery]] = {split: [] for split in splits}
+    candidates: list[tuple[str, Chunk]] = []
+    for _, chunk in corpus.chunks_at([ChunkRow(row) for row in rows]):
+        words = chunk.content.split()
+        runs = [" ".join(words[start : start + 8]) for start in range(0, min(len(words), 24), 8)]
+        candidates += [(text, chunk) for text in [chunk.title, *runs]]
+    for text, chunk in candidates:
+        split = min(splits, key=lambda one: len(queries[one]))
+        if normalized(text) and normalized(text) not in taken:
+            taken.add(normalized(text))
+            query_id = "pseudo-" + sha256(normalized(text).encode()).hexdigest()[:12]
+            queries[split].append(LabeledQuery(Query(query_id, text, "pseudo", chunk.category), {chunk.chunk_id: 1}))
+    return queries
 
 
 def _sampled_rows(columns: CorpusColumns, split_codes: np.ndarray, seed: int) -> ChunkRows:

@@ -15,18 +15,20 @@ from triptych.corpus.texts import normalized
 from triptych.ids import ChunkRows
 from triptych.params.sections import Fractions
 
+_SMALL = 10  # documents: categories with fewer are balanced together
+
 
 def group_documents(
-    columns: CorpusColumns, clusters: np.ndarray, queries: list[LabeledQuery], group_titles: bool
+    columns: CorpusColumns, clusters: np.ndarray, queries: list[LabeledQuery], titles: np.ndarray | None
 ) -> np.ndarray:
     """Return the document id of each chunk, int32 of shape (chunks,). A document belongs to a single split.
 
-    A document joins the chunks of a file, of a near-duplicate cluster, the answers of a query and, with
-    ``group_titles``, chunks with equal titles, which are about similar things (``numpy.max``, ``DataFrame.max``).
+    A document joins the chunks of a file, of a near-duplicate cluster, the answers of a query and chunks with equal
+    numbers in ``titles``, which are about similar things (``numpy.max``, ``DataFrame.max``).
     """
     rows = np.arange(len(columns))
     edges = []
-    for groups in (columns.file, clusters, *([columns.title] if group_titles else [])):
+    for groups in (columns.file, clusters, *([] if titles is None else [titles])):
         _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
         edges.append((rows, first[inverse]))
     answers = [(chunk_id, min(query.relevant)) for query in queries for chunk_id in query.relevant]
@@ -43,25 +45,29 @@ def assign_splits(
 
     Documents are assigned one by one, in an order given by seed and ids, not by rows or size: large documents
     contain the look-alikes, and a split with most of them would be harder than the others. Each goes to the split
-    in which the chunks and queries of its categories are furthest below their fraction. Splits that the user set for
-    queries have priority: a document that answers a test query goes to test, else dev, else train.
+    in which the chunks and queries of its categories are furthest below their fraction; small categories count as one.
+    Splits that the user set for queries have priority: a document that answers a test query goes to test, else dev,
+    else train; the other documents fill up what is missing.
     """
     names = columns.categories
+    group = _balanced_groups(columns, document_ids)
     content = np.zeros((int(document_ids.max()) + 1, 2 * len(names)))
-    np.add.at(content, (document_ids, columns.category), 1)
+    np.add.at(content, (document_ids, group[columns.category]), 1)
+    answers = rows_of_answers(queries, columns)
     query_documents = document_ids[_answer_rows(queries, columns)]
-    query_columns = np.array([len(names) + names.index(one.query.category) for one in queries], dtype=np.int64)
+    query_columns = np.array([len(names) + group[names.index(one.query.category)] for one in queries], dtype=np.int64)
     np.add.at(content, (query_documents, query_columns), 1)
     fixed: dict[int, int] = {}
-    for query, document in zip(queries, query_documents.tolist(), strict=True):
-        if query.split is not None:
-            fixed[document] = max(SPLITS.index(query.split), fixed.get(document, 0))
+    for query, rows in zip(queries, answers, strict=True):
+        for document in document_ids[rows].tolist() if query.split is not None else []:
+            fixed[document] = max(SPLITS.index(query.split or "train"), fixed.get(document, 0))
     totals = np.maximum(content.sum(axis=0), 1)
     targets = np.array([[getattr(fractions, split)] for split in SPLITS]) * totals
     assigned = np.zeros_like(targets)
     empty = targets.sum(axis=1) == 0
     codes = np.zeros(len(content), dtype=np.int8)
-    for document in _shuffled(columns, document_ids, seed):
+    order = _shuffled(columns, document_ids, seed)
+    for document in sorted(order, key=lambda one: one not in fixed):
         if document in fixed:
             code = fixed[document]
         else:
@@ -70,6 +76,18 @@ def assign_splits(
         codes[document] = code
         assigned[code] += content[document]
     return codes[document_ids]
+
+
+def _balanced_groups(columns: CorpusColumns, document_ids: np.ndarray) -> np.ndarray:
+    """Return for each category the number of the one that it is balanced with: itself, or the first small one.
+
+    The one or two documents of a small category cannot have the fractions; those of all small categories can.
+    """
+    pairs = np.unique(np.stack([columns.category.astype(np.int64), document_ids]), axis=1)
+    small = np.flatnonzero(np.bincount(pairs[0], minlength=len(columns.categories)) < _SMALL)
+    group = np.arange(len(columns.categories))
+    group[small] = small[:1]
+    return group
 
 
 def _shuffled(columns: CorpusColumns, document_ids: np.ndarray, seed: int) -> list[int]:
@@ -105,18 +123,20 @@ def _in_several_splits(groups: np.ndarray, split_codes: np.ndarray) -> int:
 
 
 def assign_queries(
-    queries: list[LabeledQuery], columns: CorpusColumns, split_codes: np.ndarray
+    queries: list[LabeledQuery], columns: CorpusColumns, split_codes: np.ndarray, anywhere: bool = False
 ) -> tuple[dict[str, list[LabeledQuery]], Counter[str]]:
     """Assign each query to the split of its answers; also return the number of dropped queries by reason.
 
-    A query is dropped if its author chose another split, or if a query with the same text is in another split.
+    A query is dropped if its author chose a split without an answer, or if a query with the same text is in another
+    split. With ``anywhere``, queries that judge only have their answers in any split.
     """
     by_split: dict[str, list[LabeledQuery]] = {split: [] for split in SPLITS}
     dropped: Counter[str] = Counter()
     split_of_text: dict[str, str] = {}
-    for query, code in zip(queries, split_codes[_answer_rows(queries, columns)].tolist(), strict=True):
-        split = SPLITS[code]
-        if query.split is not None and query.split != split:
+    for query, rows in zip(queries, rows_of_answers(queries, columns), strict=True):
+        codes = split_codes[rows].tolist()
+        split = query.split or SPLITS[codes[0]]
+        if not anywhere and SPLITS.index(split) not in codes:
             dropped["answer_in_another_split"] += 1
         elif split_of_text.setdefault(normalized(query.query.text), split) != split:
             dropped["same_text_in_another_split"] += 1
@@ -125,6 +145,13 @@ def assign_queries(
     return by_split, dropped
 
 
+def rows_of_answers(queries: list[LabeledQuery], columns: CorpusColumns) -> list[ChunkRows]:
+    """Return the rows of the answers of each query, in the order of their ids."""
+    ids = [sorted(query.relevant) for query in queries]
+    rows = columns.rows([chunk_id for of_query in ids for chunk_id in of_query])
+    return [ChunkRows(one) for one in np.split(rows, np.cumsum([len(of_query) for of_query in ids])[:-1])][: len(ids)]
+
+
 def _answer_rows(queries: list[LabeledQuery], columns: CorpusColumns) -> ChunkRows:
-    """Return the row of one answer of each query; all answers of a query are in one document."""
+    """Return the row of the first answer of each query."""
     return columns.rows([min(query.relevant) for query in queries])

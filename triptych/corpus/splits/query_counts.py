@@ -1,14 +1,17 @@
-"""Chunks and queries of each split and category, and a check that there are enough to evaluate every category."""
+"""Chunks and queries of each split and category; categories with too few test queries are judged together."""
+
+from dataclasses import replace
 
 import numpy as np
 
 from triptych.corpus.chunk_table import CorpusColumns
 from triptych.corpus.queries.labeled_query import LabeledQuery
-from triptych.corpus.records import SPLITS
-from triptych.errors import UserError
+from triptych.corpus.records import SMALL_CATEGORIES, SPLITS, category_label
 from triptych.params.sections import Split
 
 Counts = dict[str, dict[str, dict[str, int]]]  # split -> category -> chunks, queries -> number
+_SHOWN = 5  # categories named in a line
+_LINES = 8  # warnings of one kind that are printed one by one
 
 
 def count_by_category(
@@ -30,38 +33,53 @@ def count_by_category(
     }
 
 
-def check_query_counts(counts: Counts, params: Split, document_ids: np.ndarray, clusters: np.ndarray) -> list[str]:
-    """Return a warning for each category with few dev or test queries; raise `UserError` where there are too few."""
-    problems, warnings = [], []
-    for category in counts["train"]:
-        if counts["train"][category]["chunks"] == 0:
-            number = sum(counts[split][category]["chunks"] for split in SPLITS)
-            problems.append(f"category {category!r} has {number} chunks, none of which could go to train")
-        for split in ("dev", "test"):
-            queries = counts[split][category]["queries"]
-            few = f"category {category!r} has {queries} {split} queries, fewer than"
-            if queries < params.min_queries:
-                problems.append(f"{few} {params.min_queries}")
-            elif queries < params.warn_queries:
-                warnings.append(f"{few} {params.warn_queries}: only large differences will show")
-    if problems:
-        document, cluster = (float(np.bincount(ids).max() / len(ids)) for ids in (document_ids, clusters))
-        cause = _cause(document, cluster, params)
-        raise UserError(
-            "\n  ".join([f"not enough queries to evaluate every category{cause}", *problems])
-            + "\n  add questions (split.queries), join categories (ingest.sources), or lower split.min_queries"
+def small_categories(counts: Counts, min_queries: int) -> list[str]:
+    """Return the categories with fewer than ``min_queries`` test queries; none if there is only one category."""
+    test = counts["test"]
+    return [name for name in test if test[name]["queries"] < min_queries] if len(test) > 1 else []
+
+
+def pooled(queries: dict[str, list[LabeledQuery]], small: list[str]) -> dict[str, list[LabeledQuery]]:
+    """Return the queries under the names of the categories that they are judged in.
+
+    That is `SMALL_CATEGORIES` for small categories. A category with the name of the row of all has another label.
+    """
+    names = dict.fromkeys(small, SMALL_CATEGORIES)
+
+    def judged(one: LabeledQuery) -> LabeledQuery:
+        category = names.get(one.query.category, category_label(one.query.category))
+        return one if category == one.query.category else replace(one, query=replace(one.query, category=category))
+
+    return {split: [judged(one) for one in of_split] for split, of_split in queries.items()}
+
+
+def count_warnings(counts: Counts, params: Split, small: list[str]) -> list[str]:
+    """Return sentences about categories with few dev or test queries, and about those without train chunks."""
+    warnings = []
+    if small:
+        names = some([f"{name!r} ({counts['test'][name]['queries']})" for name in small])
+        warnings.append(
+            f"{len(small)} {'category has' if len(small) == 1 else 'categories have'} fewer than {params.min_queries}"
+            f" test queries: {names}; judged together as {SMALL_CATEGORIES!r}, about which no claim is made; for a"
+            " claim, add questions (split.queries, `triptych label`) or join categories (ingest.sources)"
         )
-    return warnings
+    untrained = [name for name, numbers in counts["train"].items() if not numbers["chunks"]]
+    if untrained:
+        names = some([repr(name) for name in untrained])
+        warnings.append(f"no chunk of category {names} is in train: it is searched and judged, not learned")
+    few = [
+        f"category {name!r} has {counts[split][name]['queries']} {split} queries, fewer than {params.warn_queries}:"
+        " only large differences will show"
+        for name in counts["train"]
+        if name not in small
+        for split in ("dev", "test")
+        if counts[split][name]["queries"] < params.warn_queries
+    ]
+    if len(few) > _LINES:
+        few = [*few[:_LINES], f"{len(few) - _LINES} more splits of categories have fewer than {params.warn_queries}"]
+    return warnings + few
 
 
-def _cause(document: float, cluster: float, params: Split) -> str:
-    """Explain why the split failed if one document or cluster is too large, given the share of chunks of each."""
-    if document <= 0.2:
-        return ""
-    cause = f"; the largest document contains {document:.0%} of the chunks"
-    if cluster > 0.2:
-        near = f"{cluster:.0%} are near-duplicates of each other"
-        return f"{cause}, {near}: raise split.near_duplicates.threshold, or use other texts"
-    if params.group_titles:
-        return f"{cause}: set split.group_titles: false"
-    return f"{cause}: give each page its own filename"
+def some(names: list[str]) -> str:
+    """Return the first names, and the number of the others."""
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
