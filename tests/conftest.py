@@ -46,7 +46,8 @@ def write_params():
             section[last] = value
         path = folder / "params.yaml"
         path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-        shutil.copyfile(ROOT / "dvc.yaml", folder / "dvc.yaml")  # where messages look up which stage writes a file
+        if not (folder / "dvc.yaml").exists():
+            shutil.copyfile(ROOT / "dvc.yaml", folder / "dvc.yaml")  # where messages look up which stage writes a file
         return path
 
     return write

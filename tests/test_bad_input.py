@@ -92,17 +92,17 @@ def test_a_typo_in_params_is_named_with_its_key(fails, tmp_path, write_params):
     assert "train.batch_siz: unknown key, did you mean 'batch_size'?" in output
 
 
-def test_a_category_with_too_few_queries_is_refused_with_the_remedy(fails, tmp_path, write_params):
+def test_a_category_with_too_few_queries_is_named_and_stops_nothing(fails, tmp_path, write_params):
     write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
     write_params(tmp_path, **{"ingest.sources": [{"path": "chunks.json"}]})
     ingest.main(ingest_in(tmp_path))
-    output = fails(split.main, *SPLIT)
-    assert "category 'faq' has 0 test queries, fewer than 20" in output
-    assert "split.queries" in output
-    assert not (tmp_path / "data/corpus").exists()
+    split.main(SPLIT)
+    metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
+    assert "faq" in metrics["small_categories"]["categories"]
+    assert any("faq" in line for line in metrics["warnings"])
 
 
-def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
+def test_a_category_of_one_chunk_stops_nothing(fails, tmp_path, write_params):
     write_records(tmp_path / "chunks.json", {"guide": 40, "faq": 1})
     folder = tmp_path / "questions"
     (folder / "qrels").mkdir(parents=True)
@@ -117,9 +117,10 @@ def test_a_category_of_one_chunk_is_refused(fails, tmp_path, write_params):
     (folder / "queries.jsonl").write_text("\n".join(questions), encoding="utf-8")
     rows = ["query-id\tcorpus-id\tscore", *(f"{n}\t{one}\t1" for n, one in enumerate(ids))]
     (folder / "qrels/all.tsv").write_text("\n".join(rows), encoding="utf-8")
-    output = fails(split.main, *SPLIT)
-    assert "category 'faq' has" in output
-    assert "category 'guide'" not in output
+    split.main(SPLIT)
+    metrics = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))
+    assert metrics["small_categories"]["categories"] == []
+    assert sum(metrics["kinds"]["test"].values()) > 0
 
 
 TOKENIZE = [
