@@ -9,6 +9,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
+from transformers.utils.logging import disable_progress_bar
 
 from triptych.errors import UserError
 from triptych.models.loading import device
@@ -58,6 +59,7 @@ def load(folder: Path, params: Model) -> SentenceTransformer:
     """Load a plain model, or a round on the base model of ``params``; raise `UserError` if it cannot be loaded."""
     if (folder / "round.json").exists():
         return load_model(folder, params)
+    disable_progress_bar()  # reading weights takes a moment
     try:
         model = SentenceTransformer(str(folder), device=str(device()), model_kwargs={"dtype": torch.float32}).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
