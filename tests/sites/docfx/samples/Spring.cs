@@ -1,0 +1,5 @@
+class Spring {
+    // <turn>
+    void Turn() { }
+    // </turn>
+}

@@ -1,0 +1,3 @@
+// ANCHOR: main
+fn rise() {}
+// ANCHOR_END: main

@@ -1,0 +1,1 @@
+export default { loading: 'Loading', curve: 'Curve' }

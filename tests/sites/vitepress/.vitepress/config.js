@@ -1,0 +1,1 @@
+export default { title: 'Ferry', cleanUrls: true, themeConfig: { nav: [{ text: 'Guide', link: '/guide/' }] } }

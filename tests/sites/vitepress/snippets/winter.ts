@@ -1,0 +1,3 @@
+// #region region
+const winter = 2
+// #endregion region
