@@ -101,6 +101,7 @@ def _print_changes(counts: SourceCounts) -> None:
         "normalized": [f"{number} {kind}" for kind, number in sorted(counts.normalized.items()) if number],
         "not read": [f"{number} {kind}" for kind, number in sorted(counts.left_out.items()) if number],
         "skipped": counts.bad_files,
+        "one of several editions": counts.editions,
     }
     if counts.renamed:
         changes["renamed"] = [f"{counts.renamed} whose id another text has"]

@@ -61,6 +61,7 @@ class SourceCounts:
     unknown_targets: Counter[str] = field(default_factory=Counter)  # links of pages by the reason
     unknown_examples: dict[str, list[str]] = field(default_factory=dict)  # distinct ones by the reason
     left_out: Counter[str] = field(default_factory=Counter)  # files of other kinds by suffix, and linked folders
+    editions: list[str] = field(default_factory=list)  # which versions and languages were taken, as sentences
     examples: dict[str, Rejected] = field(default_factory=dict)  # the first rejected record by reason
 
     def reject(self, rejected: Rejected) -> None:
@@ -122,4 +123,5 @@ class SourceCounts:
             "fields": fields,
             "bad_files": self.bad_files,
             "left_out": dict(sorted(self.left_out.items())),
+            "editions": self.editions,
         }

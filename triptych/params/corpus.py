@@ -48,6 +48,13 @@ class Source(Section):
         description="Text encoding, such as `cp1252`, where files are neither UTF-8 nor marked with an encoding.",
     )
 
+    editions: Literal["one", "all"] = Field(
+        default="one",
+        description="Of a folder with several versions or languages of one site, `one` reads the released or newest"
+        " version and the most complete language, preferably English; `all` reads every one. To choose another, give"
+        " its folder as `path`.",
+    )
+
     @field_validator("encoding")
     @classmethod
     def _known(cls, encoding: str | None) -> str | None:

@@ -3,7 +3,7 @@
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from triptych.corpus.files import BadFileError, has_suffix, links_outside, read_text
@@ -32,6 +32,7 @@ _INCLUDES = tuple(
 )
 _IMPORT = re.compile(r"""^import\s+(\w+)\s+from\s+['"]([^'"]+\.mdx?)['"]""", re.MULTILINE)
 _COMPONENT = re.compile(r"^\s*<([A-Z]\w*)(?:\s[^<>]*)?/>\s*$")
+_MAY_INCLUDE = re.compile(r"8<-|include|readfile|<<<|\{!|\{\*|\[!code|^import .*\.mdx?['\"]", re.IGNORECASE | re.MULTILINE)
 _DEEPEST = 5
 _LONGEST = 200_000  # characters of an included file
 _PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_partials")
@@ -42,6 +43,24 @@ class Includes:
 
     def __init__(self, folder: Path, encoding: str | None, counts: Counter[str]) -> None:
         self._folder, self._encoding, self._counts = folder, encoding, counts
+
+    def included(self, files: Mapping[str, Path]) -> dict[str, str]:
+        """Return the Markdown files that others include, each with the first page that does."""
+        found: dict[str, str] = {}
+        names = {path.resolve(): name for name, path in files.items()}
+        for name, path in files.items():
+            text = self._text(path)
+            if text is None or not _MAY_INCLUDE.search(text):
+                continue
+            lines = text.split("\n")
+            partials = dict(_IMPORT.findall(text))
+            for line in lines:
+                file, _ = _included(line, partials)
+                target = self._find(name, file) if file else None
+                inner = names.get(target.resolve()) if target else None
+                if inner and inner != name:
+                    found.setdefault(inner, name)
+        return {inner: page for inner, page in found.items() if found.get(page) != inner}
 
     def expanded(self, name: str, text: str) -> list[Line]:
         """Return the lines of a page with its includes expanded; what was expanded and removed is counted."""

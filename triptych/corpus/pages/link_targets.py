@@ -11,15 +11,19 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from triptych.corpus.cleaning import cleaned
 
-_PAGE_SUFFIX = re.compile(r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.gz)?$", re.IGNORECASE)
+_PAGE_SUFFIX = re.compile(r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?)?(?:\.gz)?$", re.IGNORECASE)
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _INDEX = ("index", "readme", "_index")  # the page of their folder, in any case
 _NUMBER = re.compile(r"(?:^|(?<=/))\d+[-_.]\s*(?=[^\d/])")  # an order in front of a name: 01-intro
 _POST = re.compile(r"(?:^|.*/)_posts/(?:.*/)?(\d{4})-(\d\d)-(\d\d)-(.+)$")
 _OWN_SCHEMES = ("wiki", "ref", "post", "doc", "label", "xref")
+_TEMPLATE = "template"  # scheme of a link that begins with a variable of the site
 _MOST_SEGMENTS = 4  # of a site prefix
 _FEWEST_VOTES = 2  # links that a site prefix must resolve, unless it resolves a twentieth of them
 _SHARE = 0.05
+_FEW_LINKS = 20  # from the root: with so few, one is enough for a prefix
+_FEWEST_OF_HOST = 3  # links to a host that must be pages for it to be the host of the site
+_MOST_CUT = 2  # segments of the prefix of a host
 
 
 @dataclass(slots=True)
@@ -75,14 +79,28 @@ def anchor_key(anchor: str) -> str:
 class LinkTargets:
     """The addresses of the pages of a folder."""
 
-    def __init__(self, pages: Mapping[str, PageAnchors], files: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        pages: Mapping[str, PageAnchors],
+        files: Iterable[str] = (),
+        aliases: Mapping[str, str] | None = None,
+        left_out: Iterable[str] = (),
+    ) -> None:
+        """Index pages by their addresses.
+
+        ``files`` are the paths of other files in the folder, ``aliases`` the pages that have the text of some of them,
+        ``left_out`` pages that were not read.
+        """
         self._pages, self._files = pages, set(files)
+        self._aliases = {name: page for name, page in (aliases or {}).items() if page in pages}
+        self._left_out = {_key(name).lower() for name in left_out}
+        self._is_wiki = any(_key(name).lower() == "home" for name in pages)
         self._by_key: dict[str, str] = {}  # address without suffix → name of the page
         self._other: dict[str, str] = {}  # in lower case, without numbers; from front matter
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_uid = {page.uid.lower(): name for name, page in pages.items() if page.uid}
         self._prefixes: list[tuple[str, str]] = []  # (removed, added), the most useful first
-        self._hosts: set[str] = set()
+        self._hosts: dict[str, str] = {}  # host of the site → removed prefix
         self._labels: dict[str, tuple[str, int]] | None = None
         # A file stands for its own address before an index page does.
         for name in sorted(pages, key=lambda one: (_is_index(one), one)):
@@ -92,6 +110,9 @@ class LinkTargets:
         for name, page in pages.items():
             for key in self._other_keys(name, page):
                 self._other.setdefault(key, name)
+        for alias, name in self._aliases.items():
+            self._by_key.setdefault(_key(alias), name)
+            self._by_stem[_wiki_key(posixpath.basename(_key(alias)))].append(name)
 
     def _other_keys(self, name: str, page: PageAnchors) -> Iterator[str]:
         key = _key(name)
@@ -99,48 +120,66 @@ class LinkTargets:
         for address in page.addresses:
             at = _trimmed(address if address.startswith("/") else posixpath.join(folder, address)).lower()
             yield from (at, _trimmed(address).lower())
+            if address.startswith("/"):  # from the root of the documentation, which may be a folder
+                parts = folder.lower().split("/")
+                yield from (_trimmed(posixpath.join(*parts[: cut + 1], at)) for cut in range(len(parts)))
         yield key.lower()
         yield _NUMBER.sub("", key).lower()
         yield key.replace("/_", "/").removeprefix("_").lower()
-        if posixpath.basename(folder).lower() == posixpath.basename(key).lower():
-            yield folder.lower()  # Docusaurus: guide/guide.md is the page of guide/
+        if posixpath.basename(folder).lower() == posixpath.basename(key).lower() or key.endswith("/page"):
+            yield folder.lower()  # Docusaurus: guide/guide.md is the page of guide/; Next.js: guide/page.mdx
         if match := _POST.match(key):
             year, month, day, title = match.groups()
             yield from (f"{year}/{month}/{day}/{title}".lower(), title.lower())
 
     def learn_prefixes(self, destinations: Iterable[str]) -> None:
         """Find the prefixes of the site: those that make links from its root resolve, counted over distinct links."""
-        own: Counter[str] = Counter()
-        hosts: dict[str, list[bool]] = defaultdict(list)
+        hosts: dict[str, list[str]] = defaultdict(list)
         rooted = []
         for destination in dict.fromkeys(destinations):
             parts = _split(destination)
             if parts is None or (parts.scheme and parts.scheme not in ("http", "https")):
                 continue
-            path = _trimmed(unquote(parts.path))
+            path = _key(_trimmed(unquote(parts.path)))
             if parts.netloc:
-                hosts[parts.netloc].append(bool(path) and self._lookup(path) is not None)
+                hosts[parts.netloc].append(path)
             elif parts.path.startswith("/"):
                 rooted.append(path)
-        self._hosts = {host for host, hits in hosts.items() if sum(hits) >= 3 and sum(hits) > len(hits) / 2}
-        endings: dict[str, list[str]] = defaultdict(list)
-        for key in self._by_key:
+        self._prefixes = self._learned(list(dict.fromkeys(path for path in rooted if path)))
+        for host, paths in hosts.items():
+            removed = Counter(cut for cut in map(self._cut, paths) if cut is not None)
+            if removed and (best := min(removed, key=lambda one: (-removed[one], one))) is not None:
+                hits = removed[best]
+                if hits >= _FEWEST_OF_HOST and hits > len(paths) / 2:
+                    self._hosts[host] = best
+
+    def _learned(self, rooted: list[str]) -> list[tuple[str, str]]:
+        """Return the pairs (removed prefix, added prefix) that make paths from the root resolve, the best first."""
+        endings: dict[str, set[str]] = defaultdict(set)
+        for key in (*self._by_key, *self._other):
             segments = key.split("/")
             for cut in range(len(segments)):
-                endings["/".join(segments[cut:])].append("/".join(segments[:cut]))
+                endings["/".join(segments[cut:]).lower()].add("/".join(segments[:cut]))
+            endings[""].add(key)  # an index page
         votes: Counter[tuple[str, str]] = Counter()
-        rooted = list(dict.fromkeys(path for path in rooted if path))
-        for path in rooted:
-            if self._lookup(path) is not None:
-                own["here"] += 1
-                continue
+        missing = [path for path in rooted if self._lookup(path) is None]
+        for path in missing:
             segments = path.split("/")
             for cut in range(min(_MOST_SEGMENTS + 1, len(segments))):
                 removed, rest = "/".join(segments[:cut]), "/".join(segments[cut:])
-                votes.update((removed, added) for added in endings.get(rest, []) if removed != added)
-        least = max(_FEWEST_VOTES, _SHARE * (len(rooted) - own["here"])) if len(rooted) > 2 else 1
+                votes.update((removed, added) for added in endings.get(rest.lower(), ()) if removed != added)
+        least = max(_FEWEST_VOTES, _SHARE * len(missing)) if len(rooted) > _FEW_LINKS else 1
         useful = [(pair, number) for pair, number in votes.items() if number >= least]
-        self._prefixes = [pair for pair, _ in sorted(useful, key=lambda one: (-one[1], len(one[0][1]), one[0]))]
+        return [pair for pair, _ in sorted(useful, key=lambda one: (-one[1], len(one[0][1]), one[0]))]
+
+    def _cut(self, path: str) -> str | None:
+        """Return the beginning of a path without which it is a page of the site; None if it is none."""
+        segments = path.split("/")
+        for cut in range(min(_MOST_CUT + 1, len(segments))):
+            rest = "/".join(segments[cut:])
+            if rest and self._from_root(rest):
+                return "/".join(segments[:cut])
+        return None
 
     def resolve(self, name: str, destination: str) -> Resolution:
         """Return the chunk to which a destination in the page ``name`` links, or why there is none.
@@ -155,10 +194,15 @@ class LinkTargets:
             return self._own(name, parts.scheme, path, anchor)
         if "{{" in path or "{{" in destination:
             return Resolution(None, "template")
+        if self._is_wiki and "wiki/" in path and (found := self._lookup(_trimmed(path.rpartition("wiki/")[2]))):
+            return self._at(found, anchor)
         if parts.netloc in self._hosts:
-            found = self._from_root(path.lstrip("/"))
+            prefix = self._hosts[parts.netloc]
+            found = self._from_root(_trimmed(path).removeprefix(prefix).lstrip("/")) if path.strip("/") else None
             at = self._at(found, anchor) if found else Resolution(None)
             return at if at.chunk_id else Resolution(None, EXTERNAL)
+        if parts.scheme == _TEMPLATE and (found := self._from_root(path.lstrip("/"))):
+            return self._at(found, anchor)
         if parts.scheme or parts.netloc:
             return Resolution(None, EXTERNAL)
         if not path and not anchor:
@@ -175,8 +219,8 @@ class LinkTargets:
         key = _key(name)
         folder = posixpath.dirname(name)
         exact = _joined(folder, path)
-        if exact is not None and exact in self._pages:
-            return exact
+        if exact is not None and (exact in self._pages or exact in self._aliases):
+            return self._aliases.get(exact, exact)
         # As a file next to the page; else as an address of a page that is served as a directory.
         for base in dict.fromkeys((folder, key, posixpath.dirname(folder))):
             joined = _joined(base, path)
@@ -202,8 +246,8 @@ class LinkTargets:
 
     def _lookup(self, path: str) -> str | None:
         """Return the page at a path from the root of the folder."""
-        if path in self._pages:
-            return path
+        if path in self._pages or path in self._aliases:
+            return self._aliases.get(path, path)
         if _FILE_SUFFIX.search(path) and not _PAGE_SUFFIX.search(path) and path in self._files:
             return None
         for key in (_key(path), path):
@@ -259,8 +303,19 @@ class LinkTargets:
         if not path.startswith("/") and _joined(posixpath.dirname(name), path) is None:
             return "outside the folder"
         at = path.lstrip("/") if path.startswith("/") else _joined(posixpath.dirname(name), path) or ""
+        if self._is_left_out(at):
+            return "page left out"
         is_file = at in self._files or (_FILE_SUFFIX.search(path) and not _PAGE_SUFFIX.search(path))
         return "not a page" if is_file else "no such page"
+
+
+    def _is_left_out(self, path: str) -> bool:
+        key = _key(_trimmed(path)).lower()
+        return key in self._left_out or any(
+            posixpath.join(added.lower(), key[len(removed) :].lstrip("/")) in self._left_out
+            for removed, added in [("", ""), *self._prefixes, *[("", posixpath.dirname(one)) for _, one in self._prefixes]]
+            if key.startswith(removed.lower())
+        )
 
 
 def _split(destination: str) -> SplitResult | None:

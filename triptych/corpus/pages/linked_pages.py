@@ -9,6 +9,7 @@ from pathlib import Path
 from triptych.corpus.files import BadFileError, files_under, links_outside, other_files
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
 from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
+from triptych.corpus.pages.site_pages import site_pages
 from triptych.corpus.records import Chunk, Link
 from triptych.corpus.texts import sentence_spans
 from triptych.params.sections import Source
@@ -48,17 +49,28 @@ class Page(PageAnchors):
     category: str = ""  # from the page itself
 
 
-def read_pages(source: Source, counts: SourceCounts, suffixes: tuple[str, ...], parse: Parse) -> Iterator[Outcome]:
+def read_pages(
+    source: Source,
+    counts: SourceCounts,
+    suffixes: tuple[str, ...],
+    parse: Parse,
+    included: Callable[[dict[str, Path]], dict[str, str]] | None = None,
+) -> Iterator[Outcome]:
     """Yield the sections of every page under a folder, or of a single file, and finally the links between them.
 
     If the source has no category, the category of a chunk is that of its page, else the first folder of its path,
     else the name of the folder of the source. The text of a page is dropped once its sections were yielded.
+    ``included`` returns, for the files of the folder, in which page each of them is included.
     """
     root = Path(source.path)
     folder = root if root.is_dir() else root.parent
     pages: dict[str, Page] = {}
     repeats = _Repeats()
-    for name, path in files_under(root, suffixes).items():
+    found = files_under(root, suffixes)
+    site = site_pages(found, included(found) if included else {}, source.editions == "all")
+    counts.left_out.update(site.left_out.values())
+    counts.editions += site.editions
+    for name, path in site.pages.items():
         if path != root and links_outside(path, folder):
             counts.read += 1
             yield Rejected(name, 1, "outside the folder", "", "a link to a file elsewhere; copy the file")
@@ -74,7 +86,7 @@ def read_pages(source: Source, counts: SourceCounts, suffixes: tuple[str, ...], 
         page.sections = []
     files = other_files(root, suffixes)
     counts.left_out.update(files.counts)
-    yield from _links(pages, LinkTargets(pages, files.names), counts)
+    yield from _links(pages, LinkTargets(pages, files.names, site.aliases, site.left_out), counts)
 
 
 def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Parse) -> dict[str, Page]:

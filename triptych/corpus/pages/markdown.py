@@ -52,7 +52,7 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
         text = cleaned(read_text(path, source.encoding), counts.normalized)
         return _page(name, text, counts.normalized, includes)
 
-    return read_pages(source, counts, SUFFIXES, page)
+    return read_pages(source, counts, SUFFIXES, page, includes.included)
 
 
 def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Page:

@@ -1,0 +1,240 @@
+"""Which files of a folder are pages of the site: not its menus, parts of pages, or other versions and languages."""
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PARTS = frozenset(
+    "_common _components _drafts _includes _layouts _partials _shared _snippets _templates".split()  # noqa: SIM905
+)
+_LANGUAGES = frozenset(
+    """
+    ar az be bg bn bs ca cs da de el en es et eu fa fi fil fr gl he hi hr hu hy id is it ja ka kk km ko lt lv mk ml mn
+    mr ms my nb ne nl nn no pl pt ro ru sk sl sq sr sv sw ta te th tr uk ur uz vi yo zh
+    """.split()  # noqa: SIM905
+)
+_LANGUAGE = re.compile(r"([a-z]{2,3})(?:[-_](?:[a-z]{4}|[a-z]{2}|\d{3}))*", re.IGNORECASE)
+_VERSION = re.compile(r"(?:version-?|release-?|v)?(\d+(?:\.\d+)*)(?:\.x|\.\*)?(?:[-.]?(?:lts|stable|final))?", re.I)
+_NEWEST = ("stable", "latest", "current")  # versions with a name, the first preferred to any number
+_UNRELEASED = ("next", "main", "master", "dev", "devel", "development", "edge", "nightly", "canary", "unstable")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_SUFFIXED = re.compile(r"(.+)\.([A-Za-z]{2}(?:[-_][A-Za-z]{2})?)((?:\.\w+)?)")  # page.fr.md, page.html.fr
+_PAGE = re.compile(r"\.(?:mdx?|markdown|html?)", re.IGNORECASE)
+_INDEX = re.compile(r"(?:_?index|readme|home)(?:\.\w+)+", re.IGNORECASE)
+_ALIKE = 0.5  # share of the pages of an edition that another one also has
+_COMPLETE = 0.8  # share of the pages of the largest edition that English must have to be preferred
+_MENU_LINE = re.compile(r"\s*(?:(?:[-*+]|\d+\.)\s+)?!?\[.*\]\(.*\)\s*|\s*(?:#.*|-{3,}|={3,})\s*")
+
+LANGUAGES, VERSIONS = "other languages", "other versions"
+
+
+@dataclass(slots=True)
+class SitePages:
+    """The pages of a folder by relative path, and what else it contains."""
+
+    pages: dict[str, Path]
+    left_out: dict[str, str] = field(default_factory=dict)  # relative path → reason
+    aliases: dict[str, str] = field(default_factory=dict)  # relative path → page that shows its text
+    editions: list[str] = field(default_factory=list)  # which versions and languages were taken, as sentences
+
+    def leave_out(self, names: Iterable[str], reason: str) -> None:
+        """Remove files from the pages."""
+        for name in names:
+            if self.pages.pop(name, None):
+                self.left_out[name] = reason
+
+
+def site_pages(files: Mapping[str, Path], included: Mapping[str, str], every_edition: bool = False) -> SitePages:
+    """Return the files that are pages.
+
+    ``included`` has the page in which a file is included. Of several versions or languages, the released or the newest
+    version, and the most complete language, preferably English, are taken, unless ``every_edition`` is set.
+    """
+    site = SitePages(dict(files))
+    _leave_out_links(site)
+    if not every_edition:
+        _leave_out_suffixed(site)
+        for root in _folders(site.pages):
+            _leave_out_editions(site, root)
+    parts = [name for name in site.pages if is_part(name) or (included.get(name, name) != name)]
+    parts += [name for name, path in site.pages.items() if posixpath.basename(name) == "SUMMARY.md" and _is_menu(path)]
+    if len(set(parts)) < len(site.pages):
+        site.leave_out(parts, "parts of other pages")
+        site.aliases |= {name: page for name, page in included.items() if name not in site.pages and page in site.pages}
+    return site
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file is only a part of pages by its name: ``_Sidebar.md``, ``_includes/note.md``.
+
+    >>> is_part("guide/_frames.mdx"), is_part("_posts/2024-01-02-a.md"), is_part("guide/_index.md")
+    (True, False, False)
+    """
+    *folders, last = name.split("/")
+    is_index = last.lower().startswith(("_index.", "_default."))
+    return (last.startswith("_") and not last.startswith("__") and not is_index) or not _PARTS.isdisjoint(folders)
+
+
+def _is_menu(path: Path) -> bool:
+    """Return whether all lines of a file are links, as in the ``SUMMARY.md`` of mdBook and GitBook."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    return all(_MENU_LINE.fullmatch(line) for line in lines if line.strip())
+
+
+def _leave_out_links(site: SitePages) -> None:
+    """Leave out files that are links to other pages of the folder, so that the page has the name of the original."""
+    links = {name: path for name, path in site.pages.items() if path.is_symlink()}
+    if links:
+        originals = {path.resolve(): name for name, path in site.pages.items() if name not in links}
+        for name, path in links.items():
+            if original := originals.get(path.resolve()):
+                site.leave_out([name], "links to other pages")
+                site.aliases[name] = original
+
+
+def _leave_out_suffixed(site: SitePages) -> None:
+    """Of ``page.md``, ``page.fr.md`` and ``page.html.en``, keep one language."""
+    groups: dict[str, dict[str, str]] = defaultdict(dict)  # name without language → language → name
+    for name in site.pages:
+        match = _SUFFIXED.fullmatch(name)
+        plain = match and match[1] + match[3]
+        if match and plain and _is_language(match[2]) and _PAGE.search(match[3] or match[1][-9:]):
+            groups[plain][match[2].lower()] = name
+    sizes: dict[str, int] = defaultdict(int)
+    for plain, by_language in groups.items():
+        if plain in site.pages and _is_type_map(site.pages[plain]):
+            site.leave_out([plain], "type maps")
+        for language in by_language:
+            sizes[language] += 1
+    preferred = _best_language(sizes)
+    taken: dict[str, int] = defaultdict(int)
+    for plain, by_language in groups.items():
+        best = preferred if preferred in by_language else max(by_language, key=lambda one: (sizes[one], one))
+        keep = plain if plain in site.pages else by_language[best]
+        others = [name for name in by_language.values() if name != keep]
+        site.leave_out(others, LANGUAGES)
+        site.aliases |= dict.fromkeys(others, keep)
+        taken["without a suffix" if keep == plain else best] += bool(others)
+    for language, number in taken.items():
+        if number:
+            site.editions.append(f"languages in file names: took {language} of {number} pages")
+
+
+def _is_type_map(path: Path) -> bool:
+    """Return whether a file only names the files of its languages, as those of Apache do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip().startswith(b"URI:")
+    except OSError:
+        return False
+
+
+def _leave_out_editions(site: SitePages, root: str) -> None:
+    """Of the folders in ``root`` that are versions, or languages, of one site, keep one."""
+    below: dict[str, set[str]] = defaultdict(set)  # folder → pages in it, relative to it
+    prefix = f"{root}/" if root else ""
+    for name in site.pages:
+        folder, slash, rest = name.removeprefix(prefix).partition("/")
+        if name.startswith(prefix):
+            below[folder if slash else ""].add(rest if slash else folder)
+    docusaurus = list(_of_docusaurus(below, root))
+    for reason, editions, keep in [*docusaurus, (LANGUAGES, None, None), (VERSIONS, None, None)]:
+        if editions is None:
+            is_edition = _is_language if reason == LANGUAGES else _is_version
+            editions = [one for one in below if is_edition(one)]
+            keep = _kept(reason, editions, below)
+        others = [one for one in editions if one != keep]
+        if keep is None or not others:
+            continue
+        lost = [name for one in others for name in site.pages if name.startswith(f"{prefix}{one}/")]
+        site.leave_out(lost, reason)
+        shown = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
+        site.editions.append(
+            f"{reason.removeprefix('other ')}: took {prefix}{keep or '(the pages beside them)'}, not {shown}"
+            f" ({len(lost)} pages)"
+        )
+        for one in others:
+            del below[one]
+
+
+def _of_docusaurus(below: Mapping[str, set[str]], root: str) -> Iterator[tuple[str, list[str] | None, str | None]]:
+    """Yield the folders of Docusaurus with earlier versions and with translations, which are beside ``docs``."""
+    versions = [one for one in below if one == "versioned_docs" or one.endswith("_versioned_docs")]
+    if "docs" in below and versions:
+        yield VERSIONS, versions, "docs"
+    if len(below) > 1 and any("docusaurus-plugin" in name for name in below.get("i18n", ())):
+        yield LANGUAGES, ["i18n"], "docs" if "docs" in below else ""
+
+
+def _kept(reason: str, editions: list[str], below: Mapping[str, set[str]]) -> str | None:
+    """Return the edition to keep, "" for the pages beside the editions; None if these are no editions of one site.
+
+    Editions that are not like the kept one are removed from the list.
+    """
+    beside = set(below.get("", ())) | {
+        f"{one}/{rest}" for one, names in below.items() if one and one not in editions for rest in names
+    }
+    alike = [one for one in editions if _share(below[one], beside) >= _ALIKE and len(below[one]) <= len(beside)]
+    if alike:
+        editions[:] = alike
+        return ""
+    if len(editions) < 2:
+        return None
+    sizes = {one: len(below[one]) for one in editions}
+    largest = max(sizes, key=lambda one: (sizes[one], one))
+    sizes = {one: size for one, size in sizes.items() if _share(below[one], below[largest]) >= _ALIKE}
+    editions[:] = list(sizes)
+    if len(sizes) < 2:
+        return None
+    return _best_language(sizes) if reason == LANGUAGES else max(sizes, key=_version_key)
+
+
+def _share(names: set[str], others: set[str]) -> float:
+    """Return the share of pages that are also among others; a folder with only an index page is no edition."""
+    names = {name for name in names if not _INDEX.fullmatch(name)}
+    return len(names & others) / len(names) if names else 0.0
+
+
+def _best_language(sizes: Mapping[str, int]) -> str:
+    """Return the language with the most pages, or English if it has most of those."""
+    if not sizes:
+        return ""
+    most = max(sizes.values())
+    english = [one for one in sizes if one.lower().startswith("en") and sizes[one] >= _COMPLETE * most]
+    return min(english) if english else min(one for one in sizes if sizes[one] == most)
+
+
+def _version_key(name: str) -> tuple[int, int, tuple[int, ...], str]:
+    """Sort versions: unreleased ones first, then by number, then those that are named as the newest."""
+    low = name.lower()
+    if low in _UNRELEASED:
+        return 0, -_UNRELEASED.index(low), (), ""
+    if low in _NEWEST:
+        return 2, -_NEWEST.index(low), (), ""
+    match = _VERSION.fullmatch(low)
+    return 1, 0, tuple(int(part) for part in match[1].split(".")) if match else (), low
+
+
+def _is_version(name: str) -> bool:
+    low = name.lower()
+    return low in _NEWEST or low in _UNRELEASED or (bool(_VERSION.fullmatch(low)) and not _YEAR.fullmatch(low))
+
+
+def _is_language(name: str) -> bool:
+    match = _LANGUAGE.fullmatch(name)
+    return bool(match) and match[1].lower() in _LANGUAGES  # type: ignore[index]
+
+
+def _folders(names: Iterable[str]) -> Iterator[str]:
+    """Yield all folders of paths, the root first."""
+    found = {""}
+    for name in names:
+        parts = name.split("/")[:-1]
+        found.update("/".join(parts[: cut + 1]) for cut in range(len(parts)))
+    yield from sorted(found, key=lambda one: (one.count("/") + bool(one), one))
