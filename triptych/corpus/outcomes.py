@@ -123,5 +123,4 @@ class SourceCounts:
             "fields": fields,
             "bad_files": self.bad_files,
             "left_out": dict(sorted(self.left_out.items())),
-            "editions": self.editions,
-        }
+        } | ({"editions": self.editions} if self.editions else {})

@@ -33,6 +33,12 @@ _INCLUDES = tuple(
 _IMPORT = re.compile(r"""^import\s+(\w+)\s+from\s+['"]([^'"]+\.mdx?)['"]""", re.MULTILINE)
 _COMPONENT = re.compile(r"^\s*<([A-Z]\w*)(?:\s[^<>]*)?/>\s*$")
 _MAY_INCLUDE = re.compile(r"8<-|include|readfile|<<<|\{!|\{\*|\[!code|^import .*\.mdx?['\"]", re.IGNORECASE | re.MULTILINE)
+_LINES = re.compile(r":(\d+)(?::(\d*))?(?=[\s}\"']|$)|#L(\d+)-L?(\d+)")
+_NAMED = re.compile(r"(?:\.\w+[:#]|[?]name=)([A-Za-z_][\w-]*)")
+_COMMENT = r"(?://|/\*|--|;|<!--|#)"
+_REGION_MARK = re.compile(
+    rf"^\s*(?:{_COMMENT}\s*(?:ANCHOR(?:_END)?:|#?(?:end)?region\b|</?\w+>\s*$|--8<--)|#(?:end)?region\b)"
+)
 _DEEPEST = 5
 _LONGEST = 200_000  # characters of an included file
 _PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_partials")
@@ -43,13 +49,13 @@ class Includes:
 
     def __init__(self, folder: Path, encoding: str | None, counts: Counter[str]) -> None:
         self._folder, self._encoding, self._counts = folder, encoding, counts
+        self._files: dict[str, list[str]] | None = None
 
     def included(self, files: Mapping[str, Path]) -> dict[str, str]:
         """Return the Markdown files that others include, each with the first page that does."""
         found: dict[str, str] = {}
-        names = {path.resolve(): name for name, path in files.items()}
         for name, path in files.items():
-            text = self._text(path)
+            text = None if path.is_symlink() else self._text(path)
             if text is None or not _MAY_INCLUDE.search(text):
                 continue
             lines = text.split("\n")
@@ -57,8 +63,8 @@ class Includes:
             for line in lines:
                 file, _ = _included(line, partials)
                 target = self._find(name, file) if file else None
-                inner = names.get(target.resolve()) if target else None
-                if inner and inner != name:
+                inner = _name(target, self._folder) if target else name
+                if inner != name and inner in files:
                     found.setdefault(inner, name)
         return {inner: page for inner, page in found.items() if found.get(page) != inner}
 
@@ -78,6 +84,8 @@ class Includes:
                 continue
             path = self._find(name, file) if depth else None
             body = None if path is None else self._text(path)
+            if body is not None and path is not None and not has_suffix(path, _MARKDOWN):
+                body = _region(body, line)
             is_layout = path is not None and has_suffix(path, (".html", ".htm")) and not fenced  # a part of a theme
             if path is None or body is None or is_layout:
                 self._counts["includes_removed"] += 1
@@ -94,17 +102,32 @@ class Includes:
                 yield from ((indent + one, origin) for one in code)
 
     def _find(self, name: str, file: str) -> Path | None:
-        file = file.split("#")[0].split(":")[0] if not file.startswith("@") else file
+        file = re.sub(r"#.*$|(?<!^[A-Za-z]):.*$", "", file)
         file = re.sub(r"^(?:@site|@|~)?/+", "", file)
         places = [posixpath.dirname(name), *_PLACES]
         for place in places:
-            path = self._folder / posixpath.normpath(posixpath.join(place, file))
-            if path.is_file() and not links_outside(path, self._folder):
-                return path
-        # From the root of the site, where the folder is only the part with the documentation.
-        rest = file.split("/")[1:]
-        path = self._folder.joinpath(*rest) if rest and ".." not in rest else self._folder
+            if found := self._inside(posixpath.normpath(posixpath.join(place, file))):
+                return found
+        # From the root of the site, where the folder is only a part of it, or the other way round.
+        plain = re.sub(r"^(?:\.\./|\./)+", "", file)
+        folder, _, rest = plain.partition("/")
+        if rest and ".." not in rest and (found := self._inside(rest)):
+            return found
+        ending = [one for one in self._by_name().get(posixpath.basename(plain), ()) if f"/{one}".endswith(f"/{plain}")]
+        return self._inside(ending[0]) if folder != plain and len(ending) == 1 else None
+
+    def _inside(self, name: str) -> Path | None:
+        path = self._folder / name
         return path if path.is_file() and not links_outside(path, self._folder) else None
+
+    def _by_name(self) -> dict[str, list[str]]:
+        """Return the files of the folder by their names without the folders."""
+        if self._files is None:
+            self._files = {}
+            for path in sorted(self._folder.rglob("*")):
+                if path.is_file():
+                    self._files.setdefault(path.name, []).append(path.relative_to(self._folder).as_posix())
+        return self._files
 
     def _text(self, path: Path) -> str | None:
         try:
@@ -113,6 +136,29 @@ class Includes:
             return None
         text = text.replace("\r\n", "\n")
         return split_front_matter(text, Counter())[0] if len(text) <= _LONGEST else None
+
+
+def _region(text: str, line: str) -> str:
+    """Return the part of a file of code that an include names, or the numbers of its lines; without the marks.
+
+    >>> _region("a\\n// ANCHOR: one\\nb\\n// ANCHOR_END: one\\n", "{{#include x.rs:one}}")
+    'b'
+    >>> _region("a\\nb\\nc", "{{#include x.rs:2:3}}")
+    'b\\nc'
+    """
+    lines = text.split("\n")
+    if numbers := _LINES.search(line):
+        first, last = int(numbers[1] or numbers[3]), numbers[2] if numbers[1] else numbers[4]
+        lines = lines[max(0, first - 1) : first if last is None else int(last or len(lines))]
+    elif name := _NAMED.search(line):
+        one = re.escape(name[1])
+        starts = re.compile(rf"(?:ANCHOR:\s*|#?region\s+|<|\[start:\s*){one}\b(?!\s*\()")
+        ends = re.compile(rf"(?:ANCHOR_END:\s*|#?endregion\b(?:\s+{one})?|</|\[end:\s*{one}\])")
+        first = next((number for number, code in enumerate(lines) if starts.search(code)), None)
+        if first is not None:
+            rest = lines[first + 1 :]
+            lines = rest[: next((number for number, code in enumerate(rest) if ends.search(code)), len(rest))]
+    return "\n".join(code for code in lines if not _REGION_MARK.search(code))
 
 
 def _name(path: Path, folder: Path) -> str:

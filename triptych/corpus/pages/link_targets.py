@@ -93,7 +93,7 @@ class LinkTargets:
         """
         self._pages, self._files = pages, set(files)
         self._aliases = {name: page for name, page in (aliases or {}).items() if page in pages}
-        self._left_out = {_key(name).lower() for name in left_out}
+        self._left_out = {ending for name in left_out for ending in _endings(_key(name).lower())}
         self._is_wiki = any(_key(name).lower() == "home" for name in pages)
         self._by_key: dict[str, str] = {}  # address without suffix → name of the page
         self._other: dict[str, str] = {}  # in lower case, without numbers; from front matter
@@ -106,7 +106,8 @@ class LinkTargets:
         for name in sorted(pages, key=lambda one: (_is_index(one), one)):
             key = _key(name)
             self._by_key.setdefault(key, name)
-            self._by_stem[_wiki_key(posixpath.basename(key))].append(name)
+            for stem in {_wiki_key(posixpath.basename(one)) for one in (key, _PAGE_SUFFIX.sub("", name))}:
+                self._by_stem[stem].append(name)
         for name, page in pages.items():
             for key in self._other_keys(name, page):
                 self._other.setdefault(key, name)
@@ -155,14 +156,16 @@ class LinkTargets:
 
     def _learned(self, rooted: list[str]) -> list[tuple[str, str]]:
         """Return the pairs (removed prefix, added prefix) that make paths from the root resolve, the best first."""
+        missing = [path for path in rooted if self._lookup(path) is None]
+        if not missing:
+            return []
         endings: dict[str, set[str]] = defaultdict(set)
         for key in (*self._by_key, *self._other):
-            segments = key.split("/")
-            for cut in range(len(segments)):
-                endings["/".join(segments[cut:]).lower()].add("/".join(segments[:cut]))
+            for ending in _endings(key):
+                endings[ending.lower()].add(key[: len(key) - len(ending)].rstrip("/"))
             endings[""].add(key)  # an index page
         votes: Counter[tuple[str, str]] = Counter()
-        missing = [path for path in rooted if self._lookup(path) is None]
+        missing = [path for path in missing if path.lower() not in self._left_out or path.lower() in endings]
         for path in missing:
             segments = path.split("/")
             for cut in range(min(_MOST_SEGMENTS + 1, len(segments))):
@@ -236,7 +239,10 @@ class LinkTargets:
         trimmed = _trimmed(path)
         if found := self._lookup(trimmed):
             return found
+        is_left_out = _key(trimmed).lower() in self._left_out
         for removed, added in self._prefixes:
+            if removed and is_left_out:
+                continue
             if removed and trimmed != removed and not trimmed.startswith(f"{removed}/"):
                 continue
             rest = trimmed[len(removed) :].lstrip("/")
@@ -267,7 +273,8 @@ class LinkTargets:
         elif scheme == "post":
             found = next((one for one in self._pages if _key(one).endswith(f"_posts/{path}")), None)
         else:
-            found = self.page_of(name, path) if path else name
+            named = self._by_stem.get(_wiki_key(path), []) if scheme == "wiki" and path else []
+            found = named[0] if len(named) == 1 else self.page_of(name, path) if path else name
             if found is None:
                 stems = self._by_stem.get(_wiki_key(posixpath.basename(_key(path))), [])
                 ending = [one for one in stems if _wiki_key(_key(one)).endswith(_wiki_key(_key(path)))]
@@ -303,19 +310,15 @@ class LinkTargets:
         if not path.startswith("/") and _joined(posixpath.dirname(name), path) is None:
             return "outside the folder"
         at = path.lstrip("/") if path.startswith("/") else _joined(posixpath.dirname(name), path) or ""
-        if self._is_left_out(at):
+        if _key(_trimmed(at)).lower() in self._left_out:
             return "page left out"
         is_file = at in self._files or (_FILE_SUFFIX.search(path) and not _PAGE_SUFFIX.search(path))
         return "not a page" if is_file else "no such page"
 
 
-    def _is_left_out(self, path: str) -> bool:
-        key = _key(_trimmed(path)).lower()
-        return key in self._left_out or any(
-            posixpath.join(added.lower(), key[len(removed) :].lstrip("/")) in self._left_out
-            for removed, added in [("", ""), *self._prefixes, *[("", posixpath.dirname(one)) for _, one in self._prefixes]]
-            if key.startswith(removed.lower())
-        )
+def _endings(key: str) -> Iterator[str]:
+    segments = key.split("/")
+    return ("/".join(segments[cut:]) for cut in range(len(segments)))
 
 
 def _split(destination: str) -> SplitResult | None:

@@ -17,7 +17,7 @@ from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes
 from triptych.corpus.pages.linked_pages import Page, PageSection, folded, read_pages, references
-from triptych.corpus.pages.markdown_syntax import Plain, plain_markdown
+from triptych.corpus.pages.markdown_syntax import Dialect, Plain, plain_markdown
 from triptych.params.sections import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -46,16 +46,24 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     path, else the name of the folder of the source.
     """
     root = Path(source.path)
+    dialect = _dialect(root)
     includes = Includes(root if root.is_dir() else root.parent, source.encoding, counts.normalized)
 
     def page(name: str, path: Path) -> Page:
         text = cleaned(read_text(path, source.encoding), counts.normalized)
-        return _page(name, text, counts.normalized, includes)
+        return _page(name, text, counts.normalized, includes, dialect)
 
     return read_pages(source, counts, SUFFIXES, page, includes.included)
 
 
-def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Page:
+def _dialect(root: Path) -> Dialect:
+    """Return what the files of a folder tell about its generator."""
+    vault = (root / ".obsidian").is_dir()
+    wiki = any((root / name).is_file() for name in ("_Sidebar.md", "_Footer.md")) or (root / "Home.md").is_file()
+    return Dialect(any((root / name).is_file() for name in ("docfx.json", "toc.yml")), wiki and not vault, vault)
+
+
+def _page(name: str, text: str, changes: Counter[str], includes: Includes, dialect: Dialect) -> Page:
     """Cut a file at its headings; text above the first heading has the title of the page, else its file name.
 
     The title in front matter heads the header paths of a page without a heading of level 1.
@@ -66,7 +74,10 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Pa
     changes["front_matter_ignored"] += category is None
     origins = includes.expanded(name, text)
     uid = one_line(front.get("uid")) or ""
-    plain = plain_markdown(name, [line for line, _ in origins], bool(uid))
+    stem = PurePosixPath(name).stem
+    if dialect.words_first or dialect.vault:  # the name of the file is the title, a heading is not needed
+        title = title or (stem.replace("-", " ") if dialect.words_first else stem)
+    plain = plain_markdown(name, [line for line, _ in origins], dialect._replace(uids=dialect.uids or bool(uid)))
     numbers = [skipped + number for _, number in origins]
     lines = plain.lines
     tokens = (_MDX_PARSER if plain.mdx else _PARSER).parse("\n".join(lines))
@@ -78,7 +89,6 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes) -> Pa
     cuts = [heading for heading in headings if heading.token.level == 0]
     ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
     page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front))
-    stem = PurePosixPath(name).stem
     content = _body(plain, 0, ends[0])
     if content or not cuts:
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))

@@ -6,6 +6,7 @@ Every function keeps the number of lines, so that line numbers stay those of the
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote
 
 from markdown_it import MarkdownIt
@@ -32,9 +33,14 @@ _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
 _MENU_LINE = re.compile(
     r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|&nbsp;|<br\s*/?>)\s*$", re.I
 )
-_KRAMDOWN = re.compile(r"^\s*\{:(?!\s*#)[^}]*\}\s*$")
+_KRAMDOWN = re.compile(r"^\s*\{:[^}#]*\}\s*$")
+_KRAMDOWN_ID = re.compile(r"^\{:[^}#]*#([\w.:-]+)[^}]*\}\s*$")
 _ID = r"\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
-_LINE_ID = re.compile(rf"\s*(?:{_ID}|\{{/\*\s*#?([\w.:/-]+)\s*\*/\}}|<!--\s*#([\w.:-]+)\s*-->)\s*#*\s*$")
+_LINE_ID = re.compile(rf"\s*(?:{_ID}|\[#([\w.:-]+)\]|\{{/\*\s*#?([\w.:/-]+)\s*\*/\}}|<!--\s*#([\w.:-]+)\s*-->)\s*#*\s*$")
+_BLOCK_ID = re.compile(r"(?:^|\s+)\^([\w-]+)\s*$")  # of Obsidian
+_ABBREVIATION = re.compile(r"^\*\[[^\]]+\]:\s.*$")
+_FOOTNOTE = re.compile(r"^\[\^[^\]\s]+\]:\s+(?=\S)")
+_HEADING = re.compile(r"^[ ]{0,3}<h([1-6])\b([^<>]*)>((?:(?!</?h[1-6]\b)(?s:.))*?)</h\1\s*>[ \t]*$", re.I | re.M)
 _LABEL = re.compile(r"^\(([\w.: -]+)\)=\s*$")  # of MyST
 _BADGE = (
     r"\[!\[[^\]]*\](?:\([^)]*\)|\[[^\]]*\])\](?:\([^)]*\)|\[[^\]]*\])"
@@ -61,6 +67,7 @@ _MODULE = re.compile(
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _DEST = r"""["']?([^"'\s}%|]+)["']?"""
 _SYNTAX = re.compile(
+    r"(?P<xref><xref:(?P<uid>[^\s<>]+)>|<xref\s+href=[\"'](?P<uid2>[^\"']+)[\"'][^>]*?(?:/>|>\s*</xref>))|"
     r"(?P<role>\{(?:doc|ref|any|numref|std:ref|std:doc)\}`(?P<target>[^`\n]+)`)"
     r"|(?P<inline>(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n)(?s:.))+?(?<!`)(?P=ticks)(?!`))"
     rf"|(?P<ref>\{{\{{[<%]\s*(?:rel)?ref\s+(?:path=)?{_DEST}[^}}\n]*[>%]\}}\}})"
@@ -68,18 +75,31 @@ _SYNTAX = re.compile(
     rf"|(?P<post>\{{%-?\s*post_url\s+{_DEST}\s*-?%\}})"
     rf"|(?P<filter>\{{\{{-?\s*{_DEST}\s*\|\s*(?:relative_url|absolute_url|relURL|url)\s*-?\}}\}})"
     r"|(?P<template>\{\{[<%](?s:.*?)[>%]\}\}|\{%(?s:.*?)%\}|\{\{[^{}]*\}\}|\{#[^#\n]*#\})"
-    r"|(?P<wiki>!?\[\[(?P<page>[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
+    r"|(?P<mark>\[\^[^\]\s]+\](?!:)|:(?:material|octicons|fontawesome|simple)-[\w-]+:(?:\{[^}\n]*\})?|\[!Video\s[^\]\n]*\])"
+    r"|(?P<strong>(?<![=\w])==(?P<marked>[^=\n]+)==(?![=\w]))"
+    r"|(?P<wiki>!?\[\[(?P<page>(?:#\s?)?[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
     r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
     r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
     rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
     r"|(?P<fragment></?>)"
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
-_UID = re.compile(r"(?<![\w@/`])@((?:[A-Z]\w*)(?:\.[A-Z]\w*)+)")  # of DocFX
+_VAULT = re.compile(r"%%(?s:.*?)%%|^(?:#[^\W\d][\w/-]*[ \t]*)+$", re.MULTILINE)
+_IMAGE = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|avif|bmp|mp4|pdf)(?:[?#].*)?$", re.IGNORECASE)
+_BASE = re.compile(r"base|root|\burl\b|path|siteurl", re.IGNORECASE)
+_UID = re.compile(r"(?<![\w@/`.])@([A-Za-z]\w*(?:\.\w+)+)")  # of DocFX
 
 _BLOCKS = MarkdownIt("commonmark").disable(["inline", "html_block", "reference"])
 _MDX_BLOCKS = MarkdownIt("commonmark").disable(["inline", "html_block", "reference", "code"])
 _JSX_LINE = re.compile(r"^\s*</?[A-Z][A-Za-z.]*[\s/>]", re.MULTILINE)
+
+
+class Dialect(NamedTuple):
+    """What the generator of a folder writes in its own way."""
+
+    uids: bool = False  # ``@Some.Uid`` is a link, as in DocFX
+    words_first: bool = False  # ``[[words|page]]``, as in the wikis of GitHub; elsewhere ``[[page|words]]``
+    vault: bool = False  # block ids, comments and tags of Obsidian
 
 
 @dataclass(slots=True)
@@ -92,8 +112,9 @@ class Plain:
     is_code: list[bool] = field(default_factory=list)  # of each line
 
 
-def plain_markdown(name: str, lines: list[str], uids: bool = False) -> Plain:
-    """Return the lines of a page as plain Markdown; set ``uids`` for pages of DocFX."""
+def plain_markdown(name: str, lines: list[str], dialect: Dialect | None = None) -> Plain:
+    """Return the lines of a page as plain Markdown."""
+    dialect = dialect or Dialect()
     lines = list(_without_markers(lines))
     text = _HIDDEN.sub(_shown, "\n".join(lines))
     plain = Plain([], [], ".mdx" in name.lower() or bool(_JSX_LINE.search(text)))
@@ -107,7 +128,7 @@ def plain_markdown(name: str, lines: list[str], uids: bool = False) -> Plain:
         if is_code[at]:
             plain.lines += lines[at:end]
         else:
-            _add_prose(plain, lines[at:end], uids)
+            _add_prose(plain, lines[at:end], dialect)
         at = end
     return plain
 
@@ -162,7 +183,8 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
                 options = True
                 yield _strong(directive[2])
                 continue
-            fence, in_menu = match[1], bool(directive and directive[1] in _MENUS)
+            in_menu = bool(directive and directive[1] in _MENUS) or match[2].startswith("dataview")
+            fence = match[1]
             yield "" if in_menu else line
             continue
         if options and re.match(r"\s*:[\w-]+:", line):
@@ -197,13 +219,27 @@ def _strong(title: str) -> str:
     return f"**{plain}**" if plain else ""
 
 
-def _add_prose(plain: Plain, lines: list[str], uids: bool) -> None:
+def _add_prose(plain: Plain, lines: list[str], dialect: Dialect) -> None:
     """Append lines without code; their ids, tags, template tags, imports and exports are removed."""
     first = len(plain.lines)
     for number, line in enumerate(lines):
-        if "{" in line and (match := _LINE_ID.search(line)):
+        above = lines[number - 1] if number else ""
+        if line.startswith("{:") and above.startswith("#") and (match := _KRAMDOWN_ID.match(line)):
+            plain.anchors.append((first + number - 1, match[1]))
+            lines[number] = ""
+        elif "{" in line and (match := _LINE_ID.search(line)):
             plain.anchors.append((first + number, next(one for one in match.groups() if one)))
             lines[number] = line[: match.start()]
+        elif line.endswith("]") and line.startswith("#") and (match := _LINE_ID.search(line)):
+            plain.anchors.append((first + number, next(one for one in match.groups() if one)))
+            lines[number] = line[: match.start()]
+        elif dialect.vault and "^" in line and (match := _BLOCK_ID.search(line)):
+            plain.anchors.append((first + number, "^" + match[1]))
+            lines[number] = line[: match.start()]
+        elif line.startswith("*[") and _ABBREVIATION.match(line):
+            lines[number] = ""
+        elif line.startswith("[^") and (match := _FOOTNOTE.match(line)):
+            lines[number] = line[match.end() :]
         elif line.startswith("(") and (match := _LABEL.match(line)):
             plain.anchors.append((first + number, match[1]))
             lines[number] = ""
@@ -213,19 +249,31 @@ def _add_prose(plain: Plain, lines: list[str], uids: bool) -> None:
     text = "\n".join(lines)
     if "port" in text:
         text = _MODULE.sub(lambda match: "\n" * match[0].count("\n"), text)
-    if any(mark in text for mark in "<{["):
-        syntax = _Syntax(first, plain.anchors)
+    if "<h" in text or "<H" in text:
+        text = _HEADING.sub(lambda match: _heading(match, first, plain.anchors), text)
+    if dialect.vault:
+        text = _VAULT.sub(lambda match: "\n" * match[0].count("\n"), text)
+    if any(mark in text for mark in "<{[:="):
+        syntax = _Syntax(first, plain.anchors, dialect)
         text = _SYNTAX.sub(syntax, text)
-    if uids:
+    if dialect.uids:
         text = _UID.sub(lambda match: f"[{match[1]}](xref:{match[1]})", text)
     plain.lines += text.split("\n")
+
+
+def _heading(match: re.Match[str], first: int, anchors: list[tuple[int, str]]) -> str:
+    """Return the heading of a tag, on one line; its id is recorded."""
+    if given := re.search(r"""\bid\s*=\s*["']?([^\s"'>]+)""", match[2]):
+        anchors.append((first + match.string.count("\n", 0, match.start()), given[1]))
+    title = " ".join(match[3].split())
+    return f"{'#' * int(match[1])} {title}" + "\n" * match[0].count("\n")
 
 
 class _Syntax:
     """Replaces one piece of syntax after another; knows the links that are open."""
 
-    def __init__(self, first: int, anchors: list[tuple[int, str]]) -> None:
-        self._first, self._anchors = first, anchors
+    def __init__(self, first: int, anchors: list[tuple[int, str]], dialect: Dialect) -> None:
+        self._first, self._anchors, self._dialect = first, anchors, dialect
         self._open: list[tuple[str, str]] = []  # (tag, destination) of open links
         self._newlines, self._upto = 0, 0
 
@@ -239,16 +287,32 @@ class _Syntax:
         if match["role"]:
             text, _, target = match["target"].rstrip(">").rpartition("<")
             name = match["role"][1:].partition("}")[0].removeprefix("std:")
-            return f"[{text.strip() or target.strip()}](<{'doc' if name == 'doc' else 'label'}:{target.strip()}>)"
+            scheme = "doc" if name == "doc" else "label"
+            return f"[{text.strip() or target.strip()}]{_in_link(f'{scheme}:{target.strip()}')}"
         if match["ref"] or match["post"]:
             return f"{'ref' if match['ref'] else 'post'}:{quote(numbered[1], safe='/#.-_~')}"
+        if match["xref"]:
+            uid = (match["uid"] or match["uid2"]).partition("?")[0]
+            return f"[{uid}]{_in_link(f'xref:{uid}')}"
+        if match["mark"]:
+            return ""
+        if match["strong"]:
+            return str(match["marked"])
         if match["link"] or match["filter"]:
             return "/" + numbered[1].lstrip("/")
         if match["wiki"]:
-            page = match["page"].strip().rstrip("\\")
-            return "" if match[0].startswith("!") else f"[{(match['words'] or page).strip()}](<wiki:{page}>)"
-        if match["template"] or match["attributes"] or match["fragment"]:
+            page, words = match["page"].strip().rstrip("\\"), (match["words"] or "").strip()
+            if self._dialect.words_first and words and not _IMAGE.search(page):
+                page, words = words, page
+            is_embedded = match[0].startswith("!") or _IMAGE.search(page)
+            return "" if is_embedded else f"[{words or page}]{_in_link(f'wiki:{page}')}"
+        if match["template"]:
+            starts = match.string[max(0, match.start() - 2) : match.start()]
+            if starts in ("](", "]:", ": ", "(<") and match.string[match.end() : match.end() + 1] not in ")> \n":
+                return "" if _BASE.search(match[0]) else "template:"
             return self._template(match[0])
+        if match["attributes"] or match["fragment"]:
+            return ""
         if match["space"]:
             return " "
         return self._tag(match) if kind else match[0]
@@ -263,29 +327,43 @@ class _Syntax:
         name, attrs, start = match["name"], match["attrs"], match.start()
         before = match.string[start - 1 : start]
         is_component = name[0].isupper() or "." in name or "-" in name
-        if name.lower() not in _HTML_TAGS and (
+        if not match["close"] and name.lower() not in _HTML_TAGS and (
             not is_component or (before.isalnum() and not attrs.strip(" /")) or ("-" in name and not attrs)
         ):
-            known = match["close"] and "-" in name
-            return "" if known else match[0]  # a placeholder such as <your-name>, or a type such as List<T>
+            return match[0]  # a placeholder such as <your-name>, or a type such as List<T>
         if match["close"]:
+            if name.lower() not in _HTML_TAGS and not is_component:
+                return match[0]
             if self._open and self._open[-1][0] == name:
                 destination = self._open.pop()[1]
-                return f"](<{destination}>)" if destination else ""
+                return f"]{_in_link(destination)}" if destination else ""
             return " " if name in ("td", "th") else ""
         values = {key: one or two or three for key, one, two, three in _ATTRIBUTE.findall(attrs)}
         if anchor := values.get("id") or (name == "a" and values.get("name")):
             line = self._first + match.string.count("\n", 0, start)
             self._anchors.append((line, anchor))
-        return self._opened(name, values, attrs.rstrip().endswith("/"))
+        closing = match.string.find(f"</{name}", match.end())
+        wraps = closing >= 0 and not re.search(r"\n[ \t]*\n", match.string[match.end() : closing])
+        return self._opened(name, values, attrs.rstrip().endswith("/"), wraps)
 
-    def _opened(self, name: str, values: dict[str, str], closed: bool) -> str:
-        destination = (values.get("href") or values.get("to") or "").replace("<", "").replace(">", "").strip()
+    def _opened(self, name: str, values: dict[str, str], closed: bool, wraps: bool) -> str:
+        destination = _without_base(values.get("href") or values.get("to") or values.get("link") or "")
         title = values.get("title") or values.get("label") or ""
-        is_link = name == "a" or name.endswith("Link") or name in ("router-link", "nuxt-link")
-        if is_link and not closed:
-            self._open.append((name, destination))
-            return "[" if destination else ""
+        is_component = name[0].isupper() or "-" in name
+        if (name == "a" or (is_component and destination and not title)) and not closed:
+            self._open.append((name, destination if wraps else ""))
+            return "[" if destination and wraps else ""
         if name[0].isupper() and title:
-            return f"[{title}](<{destination}>)" if destination else _strong(title)
+            shown = f"[{title}]{_in_link(destination)}" if destination else _strong(title)
+            return f"{shown}: {values['description']}" if values.get("description") else shown
         return " " if name in ("br", "td", "th") else ""
+
+
+def _in_link(destination: str) -> str:
+    return f"(<{destination}>)" if re.search(r"[\s()]", destination) else f"({destination})"
+
+
+def _without_base(destination: str) -> str:
+    """Return an address in an attribute without the variable of the site's root that it begins with."""
+    plain = re.sub(r"^(?:\{\{[^{}]*\}\})+(?=/|$)", lambda m: "" if _BASE.search(m[0]) else "template:", destination)
+    return re.sub(r"[<>]", "", plain).strip()
