@@ -15,6 +15,7 @@ _TOML = re.compile(r"\+\+\+[ \t]*\n(.*?\n??)\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
 _YAML_LINE = re.compile(r"^(\w+):[ \t]+(.*\S)", re.MULTILINE)
 _TOML_LINE = re.compile(r"^(\w+)[ \t]*=[ \t]*(.*\S)", re.MULTILINE)
 _TITLES = ("title", "sidebar_label", "sidebarTitle", "linkTitle", "linktitle", "nav_title")
+_REDIRECTS = ("redirect_url", "redirect_to", "redirect")
 _ADDRESSES = ("slug", "permalink", "url", "id", "aliases", "alias", "redirect_from")
 
 
@@ -54,6 +55,16 @@ def addresses_of(values: dict[str, Any]) -> list[str]:
     ['new', '/old/']
     """
     return [address for key in _ADDRESSES for address in _texts(values.get(key)) if ":" not in address]
+
+
+def redirect_of(values: dict[str, Any]) -> str:
+    """Return the address to which a page without text leads, "" for none.
+
+    >>> redirect_of({"redirect_url": "../new.html"}), redirect_of({"template": "redirect.html", "location": "start/"})
+    ('../new.html', 'start/')
+    """
+    keys = [*_REDIRECTS, *(["location"] if "redirect" in str(values.get("template", values.get("layout"))) else [])]
+    return next((text for key in keys for text in _texts(values.get(key))), "")
 
 
 def _texts(value: Any) -> Iterator[str]:

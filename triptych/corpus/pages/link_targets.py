@@ -34,6 +34,7 @@ class PageAnchors:
     anchors: dict[str, int] = field(default_factory=dict)
     headed: int = 0  # the first section with a heading
     addresses: list[str] = field(default_factory=list)  # from front matter, as written
+    redirect: str = ""  # where a page without text leads, as written
     uid: str = ""  # of DocFX
     title: str = ""
 
@@ -184,8 +185,10 @@ class LinkTargets:
                 return "/".join(segments[:cut])
         return None
 
-    def resolve(self, name: str, destination: str) -> Resolution:
+    def resolve(self, name: str, destination: str, text: str = "") -> Resolution:
         """Return the chunk to which a destination in the page ``name`` links, or why there is none.
+
+        The ``text`` of the link names the entry of a glossary in sites that link with a word, as in ``[term](g)``.
 
         Only pages that were read are looked up, so ``..`` cannot lead out of the folder.
         """
@@ -211,9 +214,19 @@ class LinkTargets:
         if not path and not anchor:
             return Resolution(None, EMPTY)
         page_name = self.page_of(name, path) if path else name
+        if page_name is None and text and not anchor and path.isalpha():
+            page_name = self._entry(path, text)
         if page_name is None:
             return Resolution(None, self._why(name, path))
         return self._at(page_name, anchor)
+
+    def _entry(self, word: str, text: str) -> str | None:
+        """Return the page of a term in the folder whose name begins with a word: singular, if there is no plural."""
+        for term in (text, text.removesuffix("s"), text.removesuffix("es"), re.sub(r"ies$", "y", text)):
+            for one in self._by_stem.get(_wiki_key(term), []):
+                if posixpath.basename(posixpath.dirname(one)).lower().startswith(word.lower()):
+                    return one
+        return None
 
     def page_of(self, name: str, path: str) -> str | None:
         """Return the page at a path as written in the page ``name``."""
@@ -295,6 +308,10 @@ class LinkTargets:
 
     def _at(self, name: str, anchor: str) -> Resolution:
         page = self._pages.get(name, PageAnchors())
+        if page.redirect and not page.start():
+            target = self.page_of(name, page.redirect.partition("#")[0])
+            if target and target != name and self._pages[target].start():
+                return self._at(target, anchor or page.redirect.partition("#")[2])
         if not anchor or anchor == "top":
             section = page.anchors.get(anchor) if anchor else None
             chunk_id = page.start() if section is None else page.chunk_at(section)

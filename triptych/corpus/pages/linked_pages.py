@@ -160,7 +160,7 @@ def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -
             if origin is None:
                 counts.references["in_no_chunk"] += 1
                 continue
-            chunk_id, reason = targets.resolve(name, reference.destination)
+            chunk_id, reason = targets.resolve(name, reference.destination, reference.text)
             if reason in (EXTERNAL, EMPTY):
                 counts.references[reason] += 1
             elif chunk_id is None:

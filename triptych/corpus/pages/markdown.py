@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from triptych.corpus.cleaning import cleaned, one_line
 from triptych.corpus.files import read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
-from triptych.corpus.pages.front_matter import addresses_of, split_front_matter, title_of
+from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes
 from triptych.corpus.pages.linked_pages import Page, PageSection, folded, read_pages, references
 from triptych.corpus.pages.markdown_syntax import Dialect, Plain, plain_markdown
@@ -88,7 +88,7 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     # Headings in lists and quotes do not start a section, but have anchors.
     cuts = [heading for heading in headings if heading.token.level == 0]
     ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
-    page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front))
+    page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front), redirect=redirect_of(front))
     content = _body(plain, 0, ends[0])
     if content or not cuts:
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))

@@ -30,6 +30,9 @@ _CONTAINER = re.compile(r"^(\s*(?:>\s?)*):{3,}\s*(?:\{?([\w-]+)\}?)?(?:\[(.*)\]|
 _SLASH_BLOCK = re.compile(r"^(\s*)/{3,}\s*(?:[\w-]+)?(?:\s*\|\s*(.*?))?\s*$")
 _ALERT = re.compile(r"^(\s*(?:>\s?)+)\[!(?:[\w-]+)(?:\s[^\]]*)?\][+-]?\s*(.*)$")
 _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
+# Blocks of Hugo and Jekyll whose text is code.
+_CODE_START = re.compile(r"^\s*(?:\{\{[<%]\s*(?:highlight|code-toggle|code)\b([^/]*?)[>%]\}\}|\{%-?\s*highlight\b(.*?)-?%\})\s*$")
+_CODE_END = re.compile(r"^\s*(?:\{\{[<%]\s*/\s*(?:highlight|code-toggle|code)\s*[>%]\}\}|\{%-?\s*endhighlight\s*-?%\})\s*$")
 _MENU_LINE = re.compile(
     r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|&nbsp;|<br\s*/?>)\s*$", re.I
 )
@@ -158,6 +161,7 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
     frames: list[int] = []  # the indent that text in each open block has
     fence, in_menu, unwrapped = "", False, list[str]()
     options = False  # at the head of an unwrapped directive
+    lines = list(_fenced(lines))
     for raw in lines:
         line = raw.expandtabs(4) if frames and raw[:1] in " \t" else raw
         indent = len(line) - len(line.lstrip())
@@ -192,6 +196,22 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
             continue
         options = False
         yield _marker(line, indent, frames)
+
+
+def _fenced(lines: list[str]) -> Iterator[str]:
+    """Turn the blocks of Hugo and Jekyll with code into fenced code; one that is not closed stays."""
+    ends = [number for number, line in enumerate(lines) if "{" in line and _CODE_END.match(line)]
+    inside = False
+    for number, line in enumerate(lines):
+        if ends and not inside and "{" in line and (match := _CODE_START.match(line)) and ends[-1] > number:
+            inside = True
+            language = re.match(r"\s*(?:lang=)?[\"']?(\w+)[\"']?(?![\w=])", match[1] or match[2] or "")
+            yield f"````{language[1] if language else ''}"
+        elif inside and number in ends:
+            inside = False
+            yield "````"
+        else:
+            yield line
 
 
 def _marker(line: str, indent: int, frames: list[int]) -> str:
