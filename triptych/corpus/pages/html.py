@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,8 @@ SUFFIXES = (".html", ".htm")
 # each entry (a function, an option, a term) becomes a chunk: truncated text would never be found.
 _LONG = 2000  # characters
 _LONGEST_NAME = 80  # characters of all terms of an entry; above that its title is the first term
+
+_LISTING = re.compile(r"(?:^|/)(?:genindex(?:-\w+)?|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$", re.I)
 
 _CHARSET = re.compile(rb"""<meta[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]*?encoding=["']([\w.:-]+)""", re.I)
 _ACTUAL = dict.fromkeys(("ascii", "iso-8859-1", "latin-1", "latin1", "us-ascii"), "cp1252")  # as in browsers
@@ -56,6 +59,8 @@ def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[s
     for number, draft in enumerate(walker.drafts):
         if number or draft.parts or len(walker.drafts) == 1:
             _add_sections(draft, name, page, section_of, fragments)
+    if _LISTING.search(name):  # its entries are judgments, but no text
+        page.sections = [replace(section, flaw="only links") for section in page.sections]
     page.headed = next((section_of[draft] for draft in walker.drafts[1:]), 0)
     page.anchors = {anchor: section_of.get(draft, 0) for anchor, draft in walker.anchors.items()}
     page.references = [

@@ -18,12 +18,15 @@ _SKIPPED_TAGS = {
     "audio", "canvas", "footer", "head", "iframe", "input", "nav", "noscript", "object", "script", "select",
     "style", "svg", "template", "textarea", "video",
 }
-_SKIPPED_ROLES = {"banner", "complementary", "contentinfo", "doc-toc", "navigation", "search"}
+_SKIPPED_ROLES = {
+    "banner", "complementary", "contentinfo", "doc-backlink", "doc-noteref", "doc-toc", "navigation", "search",
+}
 _SKIPPED_NAMES = {
     "anchor-link", "anchorjs-link", "bottomlang", "breadcrumb", "breadcrumbs", "bd-sidebar", "copybtn", "edit-link",
-    "edit-on-github", "edit-page", "edit-this-page", "footer", "footer-text", "hash-link", "header-anchor",
+    "edit-on-github", "edit-page", "edit-this-page", "fn-backref", "footer", "footnote-backref", "footnote-ref",
+    "footnote-reference", "footer-text", "hash-link", "header-anchor",
     "headerlink", "language-selector", "lang-switcher", "linenos", "localtoc", "md-content__button", "md-footer",
-    "md-sidebar", "md-source-file", "menu-bar", "nav", "nav-chapters", "nav-wide-wrapper", "navbar", "on-this-page",
+    "md-sidebar", "md-source-file", "menu-bar", "nav", "nav-chapters", "navfooter", "navheader", "nav-wide-wrapper", "navbar", "on-this-page",
     "page-header", "page-metadata", "page-nav", "page-toc", "pagination", "pagination-nav", "permalink", "prev-next",
     "prev-next-area", "prev-next-footer", "quickview", "rst-footer-buttons", "rst-versions", "section-number",
     "sidebar", "site-header", "skip-link", "skip-to-content", "sphinxsidebar", "table-of-contents",
@@ -40,6 +43,12 @@ _NOTES = {
     "warning",
 }
 # fmt: on
+_DIVISIONS = {
+    "appendix", "article", "bibliography", "book", "chapter", "colophon", "dedication", "glossary", "index", "part",
+    "preface", "refentry", "reference", "refsect1", "refsect2", "refsect3", "refsection", "sect1", "sect2", "sect3",
+    "sect4", "sect5", "section", "set", "simplesect",
+}
+_BARS = re.compile(r"[\s|·•»«›‹→←↑<>\[\]]*")  # noqa: RUF001
 ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them do not start a section
 PART_OF_TEXT = {"citation", "field-list", "footnote", "option-list"}  # lists whose entries make no sense alone
 
@@ -95,6 +104,8 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
         return role in _SKIPPED_ROLES or bool((names - {"sidebar"}) & _SKIPPED_NAMES)
     if "sidebar" in names and _has_title(element):
         return False
+    if element.tag in ("a", "sup", "span") and not names.isdisjoint(("footnote", "label", "para")):
+        return element.tag != "span" or _is_footnote(element.getparent())  # the number of a footnote
     if element.tag in ("div", "ul") and "section" not in names:  # the ids of other elements are made from headings
         names.add(element.get("id") or "")
     is_hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
@@ -105,6 +116,38 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
         or not _SKIPPED_NAMES.isdisjoint(names)
         or (any("lang" in name.lower() for name in names) and _is_language_menu(element))
     )
+
+
+def starts_section(heading: Any) -> bool:
+    """Return whether a heading is not in a list item, a quote or an admonition."""
+    for element in heading.iterancestors(*ITEMS, "div", "aside"):
+        if element.tag in ITEMS or not class_names(element).isdisjoint(_NOTES):
+            return False
+    return True
+
+
+def heading_level(heading: Any) -> int:
+    """Return the level of a heading; DocBook gives chapters and their sections the same one, but nests them."""
+    if next((one for one in heading.iterancestors("div") if "titlepage" in class_names(one)), None) is None:
+        return int(heading.tag[1])
+    return sum(not class_names(one).isdisjoint(_DIVISIONS) for one in heading.iterancestors("div"))
+
+
+def is_menu(text: str, links: list[tuple[str, int, int]]) -> bool:
+    """Return whether a block is only links with bars, dots or arrows between them, as "Home | Up | Next".
+
+    >>> is_menu("Home | Next", [("a", 0, 4), ("b", 7, 11)]), is_menu("sort, order", [("a", 0, 4), ("b", 6, 11)])
+    (True, False)
+    """
+    between, at = "", 0
+    for _, start, end in links:
+        between, at = between + text[at:start], max(at, end)
+    between += text[at:]
+    return len(links) > 1 and bool(_BARS.fullmatch(between)) and bool(between.strip())
+
+
+def _is_footnote(element: Any) -> bool:
+    return element is not None and "footnote" in class_names(element)
 
 
 def _in_heading(element: Any) -> bool:

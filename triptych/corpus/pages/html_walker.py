@@ -11,14 +11,16 @@ from triptych.corpus.cleaning import cleaned
 from triptych.corpus.pages.html_rules import (
     BLOCKS,
     HEADINGS,
-    ITEMS,
     PART_OF_TEXT,
     class_names,
+    heading_level,
     is_data_row,
+    is_menu,
     is_mostly_links,
     is_skipped,
     signature_name,
     slug,
+    starts_section,
 )
 from triptych.corpus.pages.linked_pages import folded
 
@@ -117,7 +119,7 @@ class HtmlWalker:
         if tag in BLOCKS:
             self._break()
         if tag in HEADINGS:
-            self._in_heading = next(element.iterancestors(*ITEMS), None) is None
+            self._in_heading = starts_section(element)
         elif tag in _STARTS:
             _STARTS[tag](self, element)
         self._pre += tag == "pre"
@@ -194,7 +196,7 @@ class HtmlWalker:
         self._pieces, self._length, self._last = [], 0, ""
         if not title:
             return
-        level = int(heading.tag[1])
+        level = heading_level(heading)
         self._above = [one for one in self._above if one[0] < level] + [(level, title)]
         elements = (heading, *heading.iterancestors("section", "div", "a"))
         ids = [cleaned(element.get("id") or "") for element in elements]
@@ -238,7 +240,7 @@ class HtmlWalker:
         links = self._block_links
         self._pieces, self._length, self._last, self._block_links = [], 0, "", []
         body = text.strip("\n").rstrip() if self._pre else text.strip()
-        if not body.strip():
+        if not body.strip() or (len(links) > 1 and is_menu(text, links)):
             return
         draft = self._draft
         draft.linked += sum(end - start for _, start, end in links)
