@@ -24,6 +24,7 @@ _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
 SUFFIXES = (".md", ".mdx", ".markdown")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
+_EMPTY_CODE = re.compile(r"^([ \t]*(`{3,}|~{3,}))[^`\n]*\n\s*\1[ \t]*\n?", re.MULTILINE)
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
 _MOSTLY = 0.75  # a list of anchors with a larger share of its characters in links is a table of contents
@@ -94,7 +95,8 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))
         page.headed = int(bool(cuts) and not title)
     above: list[tuple[int, str]] = []
-    if title and not any(heading.token.tag == "h1" for heading in cuts):
+    is_repeated = bool(cuts) and cuts[0].title.casefold() == title.casefold()
+    if title and not is_repeated and not any(heading.token.tag == "h1" for heading in cuts):
         above = [(0, title)]
     for heading, end in zip(cuts, ends[1:], strict=True):
         start, level = _span(heading.token), int(heading.token.tag[1:])
@@ -206,7 +208,7 @@ def _body(plain: Plain, start: int, end: int) -> str:
     for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
         if is_code or line.strip() or (kept and kept[-1].strip()):
             kept.append(line)
-    text = _BLANK_EDGES.sub("", "\n".join(kept))
+    text = _BLANK_EDGES.sub("", _EMPTY_CODE.sub("", "\n".join(kept)).replace("](template:", "]("))
     return _BLANK_EDGES.sub("", _RULER_AT_END.sub("", text))
 
 

@@ -33,16 +33,17 @@ _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
 # Blocks of Hugo and Jekyll whose text is code.
 _CODE_START = re.compile(r"^\s*(?:\{\{[<%]\s*(?:highlight|code-toggle|code)\b([^/]*?)[>%]\}\}|\{%-?\s*highlight\b(.*?)-?%\})\s*$")
 _CODE_END = re.compile(r"^\s*(?:\{\{[<%]\s*/\s*(?:highlight|code-toggle|code)\s*[>%]\}\}|\{%-?\s*endhighlight\s*-?%\})\s*$")
+_RAW = re.compile(r"\{%-?\s*(?:end)?raw\s*-?%\}")
 _MENU_LINE = re.compile(
-    r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|&nbsp;|<br\s*/?>)\s*$", re.I
+    r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|\{\s*[.#][^{}]*\}|&nbsp;|<br\s*/?>)\s*$", re.I
 )
 _KRAMDOWN = re.compile(r"^\s*\{:[^}#]*\}\s*$")
 _KRAMDOWN_ID = re.compile(r"^\{:[^}#]*#([\w.:-]+)[^}]*\}\s*$")
-_ID = r"\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
+_ID = r"\{:?\s*id=[\"']([^\"']+)[\"'][^}\n]*\}|\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
 _LINE_ID = re.compile(rf"\s*(?:{_ID}|\[#([\w.:-]+)\]|\{{/\*\s*#?([\w.:/-]+)\s*\*/\}}|<!--\s*#([\w.:-]+)\s*-->)\s*#*\s*$")
 _BLOCK_ID = re.compile(r"(?:^|\s+)\^([\w-]+)\s*$")  # of Obsidian
 _ABBREVIATION = re.compile(r"^\*\[[^\]]+\]:\s.*$")
-_FOOTNOTE = re.compile(r"^\[\^[^\]\s]+\]:\s+(?=\S)")
+_FOOTNOTE = re.compile(r"^(\s*)\[\^[^\]\s]+\]:\s*")
 _HEADING = re.compile(r"^[ ]{0,3}<h([1-6])\b([^<>]*)>((?:(?!</?h[1-6]\b)(?s:.))*?)</h\1\s*>[ \t]*$", re.I | re.M)
 _LABEL = re.compile(r"^\(([\w.: -]+)\)=\s*$")  # of MyST
 _BADGE = (
@@ -62,6 +63,7 @@ _HIDDEN = re.compile(
     rf"|(?P<embedded>(?<!\\)<(?P<element>{_EMBEDDED})\b(?:[^<>\"']|\"[^\"]*\"|'[^']*')*(?<!/)>(?s:.*?)</(?P=element)\s*>)",
     re.MULTILINE,
 )
+_NAMED = re.compile(r"<!--\s*md:[\w-]+\s+([\w.:/-]+)\s*-->")  # a heading of Material's documentation
 _MODULE = re.compile(
     r"""^import\s+(?:[\w*{][^'"\n;`]*(?:\n[^'"\n;`]+)*?\s+from\s+)?['"][^'"\n]+['"];?[ \t]*$"""
     r"|^export\s+(?:const|let|var|function|default|async|class|\{|\*)[^\n]*(?:\n(?![ \t]*$)[^\n]*)*",
@@ -140,6 +142,9 @@ def _shown(match: re.Match[str]) -> str:
     """Return code as it is; of a comment or an embedded element only its line ends, and the id of a heading."""
     if match["fence"] or match["inline"]:
         return match[0]
+    if match["comment"] and (named := _NAMED.fullmatch(match[0])):
+        line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
+        return named[1] if line.strip("# ") == "" and "#" in line else ""
     if match["comment"] and _LINE_ID.fullmatch(match[0]):
         line = match.string[match.string.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.lstrip().startswith("#") or line.strip():
@@ -199,19 +204,34 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
 
 
 def _fenced(lines: list[str]) -> Iterator[str]:
-    """Turn the blocks of Hugo and Jekyll with code into fenced code; one that is not closed stays."""
+    """Turn the blocks of Hugo and Jekyll with code into fenced code; one that is not closed stays.
+
+    Fenced code below a JSX tag is moved to the margin: Markdown would take its indent for code, MDX does not.
+    """
     ends = [number for number, line in enumerate(lines) if "{" in line and _CODE_END.match(line)]
-    inside = False
+    inside, fence, margin, above = False, "", 0, ""
     for number, line in enumerate(lines):
-        if ends and not inside and "{" in line and (match := _CODE_START.match(line)) and ends[-1] > number:
-            inside = True
-            language = re.match(r"\s*(?:lang=)?[\"']?(\w+)[\"']?(?![\w=])", match[1] or match[2] or "")
-            yield f"````{language[1] if language else ''}"
+        match = _FENCE.match(line)
+        if fence:
+            fence = "" if match and match[1].startswith(fence) and not match[2] else fence
+            yield line[min(margin, len(line) - len(line.lstrip())) :]
         elif inside and number in ends:
             inside = False
             yield "````"
-        else:
+        elif inside:
             yield line
+        elif ends and "{" in line and (code := _CODE_START.match(line)) and ends[-1] > number:
+            inside = True
+            language = re.match(r"\s*(?:lang=)?[\"']?(\w+)[\"']?(?![\w=])", code[1] or code[2] or "")
+            yield f"````{language[1] if language else ''}"
+        elif match:
+            fence = match[1]
+            indent = len(line) - len(line.lstrip())
+            margin = indent if indent > 3 and above.endswith(">") and above.startswith("<") else 0
+            yield line[margin:]
+        else:
+            yield _RAW.sub("", line) if "raw" in line else line
+        above = line.strip() or above
 
 
 def _marker(line: str, indent: int, frames: list[int]) -> str:
@@ -226,7 +246,10 @@ def _marker(line: str, indent: int, frames: list[int]) -> str:
     if start == "/" and (match := _SLASH_BLOCK.match(line)):
         return match[1] + _strong(match[2] or "")
     if start == "[" and (match := _ALERT.match(line)):
-        return match[1] + _strong(match[2])
+        return match[1] + _strong(match[2]) if match[2] else ""
+    if start == "[" and (match := _FOOTNOTE.match(line)):
+        frames.append(indent + 4)
+        return match[1] + line[match.end() :]
     if start == "#" and (match := _DOCFX_TAB.match(line)):
         return _strong(match[1])
     if _MENU_LINE.match(line) or _KRAMDOWN.match(line) or _BADGES.match(line):
@@ -258,8 +281,6 @@ def _add_prose(plain: Plain, lines: list[str], dialect: Dialect) -> None:
             lines[number] = line[: match.start()]
         elif line.startswith("*[") and _ABBREVIATION.match(line):
             lines[number] = ""
-        elif line.startswith("[^") and (match := _FOOTNOTE.match(line)):
-            lines[number] = line[match.end() :]
         elif line.startswith("(") and (match := _LABEL.match(line)):
             plain.anchors.append((first + number, match[1]))
             lines[number] = ""
@@ -345,10 +366,10 @@ class _Syntax:
 
     def _tag(self, match: re.Match[str]) -> str:
         name, attrs, start = match["name"], match["attrs"], match.start()
-        before = match.string[start - 1 : start]
+        before, closing = match.string[start - 1 : start], match.string.find(f"</{name}>", match.end())
         is_component = name[0].isupper() or "." in name or "-" in name
         if not match["close"] and name.lower() not in _HTML_TAGS and (
-            not is_component or (before.isalnum() and not attrs.strip(" /")) or ("-" in name and not attrs)
+            not is_component or (before.isalnum() and not attrs.strip(" /") and closing < 0) or ("-" in name and not attrs)
         ):
             return match[0]  # a placeholder such as <your-name>, or a type such as List<T>
         if match["close"]:
@@ -362,7 +383,6 @@ class _Syntax:
         if anchor := values.get("id") or (name == "a" and values.get("name")):
             line = self._first + match.string.count("\n", 0, start)
             self._anchors.append((line, anchor))
-        closing = match.string.find(f"</{name}", match.end())
         wraps = closing >= 0 and not re.search(r"\n[ \t]*\n", match.string[match.end() : closing])
         return self._opened(name, values, attrs.rstrip().endswith("/"), wraps)
 

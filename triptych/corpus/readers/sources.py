@@ -25,7 +25,7 @@ _BY_SUFFIX = {
     (".jsonl", ".ndjson"): "jsonl",
     (".csv", ".tsv"): "csv",
     (".parquet",): "parquet",
-    MARKDOWN: "markdown",  # before HTML: a folder with both is read as Markdown
+    MARKDOWN: "markdown",
     HTML: "html",
 }
 _PAGES = ("markdown", "html")  # formats of folders
@@ -174,8 +174,14 @@ def _format_of(source: Source) -> str:
     if path.is_dir() and (path / "corpus.jsonl").exists():
         return "beir"
     files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
-    for suffixes, kind in _BY_SUFFIX.items():
-        if any(has_suffix(file, suffixes) for file in files) and (kind in _PAGES or path.is_file()):
+    numbers = {
+        kind: sum(has_suffix(file, suffixes) for file in files)
+        for suffixes, kind in _BY_SUFFIX.items()
+        if kind in _PAGES or path.is_file()
+    }
+    # A README beside built pages does not make a folder one of Markdown, nor a few layouts one of HTML.
+    if kind := max(numbers, key=lambda one: (numbers[one], one == "markdown")):
+        if numbers[kind]:
             return kind
     if any(has_suffix(file, (".rst",)) for file in files):
         raise UserError(
