@@ -169,6 +169,22 @@ def test_docstore_gives_its_nodes_but_not_the_pages_that_they_were_cut_from(tmp_
     assert [(reason[1], reason[3]) for reason in reading.reasons()] == [("cut into nodes", "'d1'")]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv"])
+def test_pages_that_nodes_were_cut_from_are_left_out_of_any_file(tmp_path, suffix):
+    page = {"id_": "d1", "text": f"{TEXT} {TEXT}", "metadata": {}, "relationships": {}}
+    nodes = [page, NODE, NODE | {"id_": "n2", "text": "Drain it in winter."}]
+    path = tmp_path / f"nodes.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("".join(json.dumps(node) + "\n" for node in nodes), encoding="utf-8")
+    else:
+        frame = pd.DataFrame({"_node_content": [json.dumps(node) for node in nodes]})
+        frame.to_parquet(path) if suffix == "parquet" else frame.to_csv(path, index=False)
+    counts = SourceCounts(str(path))
+    reading = collected(read_records(path, suffix, Fields(), counts, category="api"), counts)
+    assert [chunk.chunk_id for chunk in reading.chunks] == ["n1", "n2"]
+    assert [(reason[1], reason[3]) for reason in reading.reasons()] == [("cut into nodes", "'d1'")]
+
+
 def element(number, kind, text, depth=None, parent=None, file="p.md", folder="docs"):
     metadata = {"filename": file, "file_directory": folder, "category_depth": depth, "parent_id": parent}
     return {"type": kind, "element_id": f"e{number}", "text": text, "metadata": metadata}

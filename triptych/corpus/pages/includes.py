@@ -32,7 +32,9 @@ _INCLUDES = tuple(
 )
 _IMPORT = re.compile(r"""^import\s+(\w+)\s+from\s+['"]([^'"]+\.mdx?)['"]""", re.MULTILINE)
 _COMPONENT = re.compile(r"^\s*<([A-Z]\w*)(?:\s[^<>]*)?/>\s*$")
-_MAY_INCLUDE = re.compile(r"8<-|include|readfile|<<<|\{!|\{\*|\[!code|^import .*\.mdx?['\"]", re.IGNORECASE | re.MULTILINE)
+_MAY_INCLUDE = re.compile(
+    r"8<-|include|readfile|<<<|\{!|\{\*|\[!code|^import .*\.mdx?['\"]", re.IGNORECASE | re.MULTILINE
+)
 _LINES = re.compile(r":(\d+)(?::(\d*))?(?=[\s}\"']|$)|#L(\d+)-L?(\d+)")
 _NAMED = re.compile(r"(?:\.\w+[:#]|[?]name=)([A-Za-z_][\w-]*)")
 _COMMENT = r"(?://|/\*|--|;|<!--|#)"
@@ -139,12 +141,12 @@ class Includes:
 
 
 def _region(text: str, line: str) -> str:
-    """Return the part of a file of code that an include names, or the numbers of its lines; without the marks.
+    r"""Return the part of a file of code that an include names, or the numbers of its lines; without the marks.
 
-    >>> _region("a\\n// ANCHOR: one\\nb\\n// ANCHOR_END: one\\n", "{{#include x.rs:one}}")
+    >>> _region("a\n// ANCHOR: one\nb\n// ANCHOR_END: one\n", "{{#include x.rs:one}}")
     'b'
-    >>> _region("a\\nb\\nc", "{{#include x.rs:2:3}}")
-    'b\\nc'
+    >>> _region("a\nb\nc", "{{#include x.rs:2:3}}")
+    'b\nc'
     """
     lines = text.split("\n")
     if numbers := _LINES.search(line):
@@ -154,9 +156,9 @@ def _region(text: str, line: str) -> str:
         one = re.escape(name[1])
         starts = re.compile(rf"(?:ANCHOR:\s*|#?region\s+|<|\[start:\s*){one}\b(?!\s*\()")
         ends = re.compile(rf"(?:ANCHOR_END:\s*|#?endregion\b(?:\s+{one})?|</|\[end:\s*{one}\])")
-        first = next((number for number, code in enumerate(lines) if starts.search(code)), None)
-        if first is not None:
-            rest = lines[first + 1 :]
+        start = next((number for number, code in enumerate(lines) if starts.search(code)), None)
+        if start is not None:
+            rest = lines[start + 1 :]
             lines = rest[: next((number for number, code in enumerate(rest) if ends.search(code)), len(rest))]
     return "\n".join(code for code in lines if not _REGION_MARK.search(code))
 

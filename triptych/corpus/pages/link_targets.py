@@ -10,14 +10,16 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from triptych.corpus.cleaning import cleaned
+from triptych.corpus.pages.inline_syntax import ELSEWHERE
 
-_PAGE_SUFFIX = re.compile(r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?)?(?:\.gz)?$", re.IGNORECASE)
+_PAGE_SUFFIX = re.compile(
+    r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?)?(?:\.gz)?$", re.IGNORECASE
+)
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _INDEX = ("index", "readme", "_index")  # the page of their folder, in any case
 _NUMBER = re.compile(r"(?:^|(?<=/))\d+[-_.]\s*(?=[^\d/])")  # an order in front of a name: 01-intro
 _POST = re.compile(r"(?:^|.*/)_posts/(?:.*/)?(\d{4})-(\d\d)-(\d\d)-(.+)$")
 _OWN_SCHEMES = ("wiki", "ref", "post", "doc", "label", "xref")
-_TEMPLATE = "template"  # scheme of a link that begins with a variable of the site
 _MOST_SEGMENTS = 4  # of a site prefix
 _FEWEST_VOTES = 2  # links that a site prefix must resolve, unless it resolves a twentieth of them
 _SHARE = 0.05
@@ -207,7 +209,7 @@ class LinkTargets:
             found = self._from_root(_trimmed(path).removeprefix(prefix).lstrip("/")) if path.strip("/") else None
             at = self._at(found, anchor) if found else Resolution(None)
             return at if at.chunk_id else Resolution(None, EXTERNAL)
-        if parts.scheme == _TEMPLATE and (found := self._from_root(path.lstrip("/"))):
+        if parts.scheme == ELSEWHERE and (found := self._from_root(path.lstrip("/"))):
             return self._at(found, anchor)
         if parts.scheme or parts.netloc:
             return Resolution(None, EXTERNAL)

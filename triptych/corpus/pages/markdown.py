@@ -16,15 +16,16 @@ from triptych.corpus.files import read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes
+from triptych.corpus.pages.inline_syntax import ELSEWHERE, Dialect
 from triptych.corpus.pages.linked_pages import Page, PageSection, folded, read_pages, references
-from triptych.corpus.pages.markdown_syntax import Dialect, Plain, plain_markdown
+from triptych.corpus.pages.markdown_syntax import Plain, plain_markdown
 from triptych.params.sections import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
 SUFFIXES = (".md", ".mdx", ".markdown")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
-_EMPTY_CODE = re.compile(r"^([ \t]*(`{3,}|~{3,}))[^`\n]*\n\s*\1[ \t]*\n?", re.MULTILINE)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
 _MOSTLY = 0.75  # a list of anchors with a larger share of its characters in links is a table of contents
@@ -89,7 +90,9 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     # Headings in lists and quotes do not start a section, but have anchors.
     cuts = [heading for heading in headings if heading.token.level == 0]
     ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
-    page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front), redirect=redirect_of(front))
+    page = Page(
+        category=category or "", uid=uid, title=title, addresses=addresses_of(front), redirect=redirect_of(front)
+    )
     content = _body(plain, 0, ends[0])
     if content or not cuts:
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))
@@ -208,8 +211,25 @@ def _body(plain: Plain, start: int, end: int) -> str:
     for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
         if is_code or line.strip() or (kept and kept[-1].strip()):
             kept.append(line)
-    text = _BLANK_EDGES.sub("", _EMPTY_CODE.sub("", "\n".join(kept)).replace("](template:", "]("))
+    text = _BLANK_EDGES.sub("", "\n".join(_without_empty_code(kept)).replace(f"]({ELSEWHERE}:", "]("))
     return _BLANK_EDGES.sub("", _RULER_AT_END.sub("", text))
+
+
+def _without_empty_code(lines: list[str]) -> list[str]:
+    """Remove fenced code without a line, which a file left that could not be included."""
+    kept: list[str] = []
+    fence, opened = "", 0
+    for line in lines:
+        kept.append(line)
+        if not (match := _FENCE.match(line)):
+            continue
+        if not fence:
+            fence, opened = match[1], len(kept) - 1
+        elif match[1].startswith(fence) and not match[2].strip():
+            fence = ""
+            if not "".join(kept[opened + 1 : -1]).strip():
+                del kept[opened:]
+    return kept
 
 
 def _flat(inline: Token) -> tuple[str, list[LinkSpan]]:

@@ -180,9 +180,9 @@ def _format_of(source: Source) -> str:
         if kind in _PAGES or path.is_file()
     }
     # A README beside built pages does not make a folder one of Markdown, nor a few layouts one of HTML.
-    if kind := max(numbers, key=lambda one: (numbers[one], one == "markdown")):
-        if numbers[kind]:
-            return kind
+    kind = max(numbers, key=lambda one: (numbers[one], one == "markdown"))
+    if numbers[kind]:
+        return kind
     if any(has_suffix(file, (".rst",)) for file in files):
         raise UserError(
             f"ingest.sources: {source.path} is reStructuredText; build it (sphinx-build -b html) and name the folder"

@@ -50,7 +50,10 @@ def read_records(
     """
     first: SourceRecord | None = None
     missing, problem = list(required), ""
-    for record in _joined(_READERS[kind](path, encoding, names), names):
+    records = _READERS[kind](path, encoding, names)
+    if kind != "json":  # there they are in memory
+        records = _uncut(records, lambda: _READERS[kind](path, encoding, names))
+    for record in _joined(records, names):
         counts.read += 1
         if isinstance(record, Rejected):
             problem = problem or f" ({record})"
@@ -67,6 +70,23 @@ def read_records(
         raise BadFileError(
             f"{path}: no record has the field {expected!r}, found {found}; name yours in ingest.fields of params.yaml"
         )
+
+
+def _uncut(
+    records: Iterator[SourceRecord | Rejected], again: Callable[[], Iterator[SourceRecord | Rejected]]
+) -> Iterator[SourceRecord | Rejected]:
+    """Reject the nodes of LlamaIndex that other nodes were cut from; only for nodes is the file read twice."""
+    first = next(records, None)
+    if first is None:
+        return
+    cut_up = set[str]()
+    if isinstance(first, SourceRecord) and node_id(first.fields) is not None:
+        cut_up = {node for one in again() if isinstance(one, SourceRecord) for node in ancestors(one.fields)}
+    for record in chain([first], records):
+        if cut_up and isinstance(record, SourceRecord) and (node := node_id(record.fields)) in cut_up:
+            yield Rejected(record.file, record.number, "cut into nodes", "", shortened(node))
+        else:
+            yield record
 
 
 def _joined(records: Iterator[SourceRecord | Rejected], names: Fields) -> Iterator[SourceRecord | Rejected]:
