@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ _BOMS = {  # UTF-32 first: its byte order mark starts with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+_LANGUAGE = re.compile(r"(?<=\.html)\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?$")  # also with an encoding
 _GZIP = b"\x1f\x8b"
 _HEAD = 8192  # bytes that are inspected before a file is read
 _MANY_NULS = 0.1  # share of the head: UTF-16 without a byte order mark, or not text at all
@@ -129,8 +131,12 @@ def other_files(folder: Path, suffixes: tuple[str, ...]) -> OtherFiles:
 
 
 def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Return whether a file name has one of the suffixes, in any case, with or without ``.gz``."""
-    return path.name.lower().removesuffix(".gz").endswith(suffixes)
+    """Return whether a file name has one of the suffixes, in any case.
+
+    It may be followed by ``.gz``, and that of an HTML page by its language, as in ``index.html.en``.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith(suffixes) or (".htm" in name and _LANGUAGE.sub("", name).endswith(suffixes))
 
 
 def links_outside(path: Path, folder: Path) -> bool:

@@ -13,7 +13,8 @@ from triptych.corpus.cleaning import cleaned
 from triptych.corpus.pages.inline_syntax import ELSEWHERE
 
 _PAGE_SUFFIX = re.compile(
-    r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?)?(?:\.gz)?$", re.IGNORECASE
+    r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?)?(?:\.gz)?$",
+    re.IGNORECASE,
 )
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _INDEX = ("index", "readme", "_index")  # the page of their folder, in any case

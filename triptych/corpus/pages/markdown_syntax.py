@@ -220,7 +220,7 @@ def _marker(line: str, indent: int, frames: list[int]) -> str:
     if start == "[" and (match := _ALERT.match(line)):
         return match[1] + strong(match[2]) if match[2] else ""
     if start == "[" and (match := _FOOTNOTE.match(line)):
-        frames.append(indent + 4)
+        frames.append(indent // 4 * 4 + 4)
         return match[1] + line[match.end() :]
     if start == "#" and (match := _DOCFX_TAB.match(line)):
         return strong(match[1])
@@ -233,6 +233,11 @@ def _add_prose(plain: Plain, lines: list[str], dialect: Dialect) -> None:
     """Append lines without code; their ids, tags, template tags, imports and exports are removed."""
     first = len(plain.lines)
     lines = [_without_id(plain, first + number, line, dialect) for number, line in enumerate(lines)]
+    # The terms of definition lists are anchors, as in Hugo.
+    terms = (
+        number for number, line in enumerate(lines[1:]) if line.startswith((": ", ":\t")) and lines[number].strip()
+    )
+    plain.anchors += [(first + number, lines[number].strip(" `*_")) for number in terms]
     text = "\n".join(lines)
     if "port" in text:
         text = _MODULE.sub(lambda match: "\n" * match[0].count("\n"), text)

@@ -21,8 +21,9 @@ _VERSION = re.compile(r"(?:version-?|release-?|v)?(\d+(?:\.\d+)*)(?:\.x|\.\*)?(?
 _NEWEST = ("stable", "latest", "current")  # versions with a name, the first preferred to any number
 _UNRELEASED = ("next", "main", "master", "dev", "devel", "development", "edge", "nightly", "canary", "unstable")
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_SUFFIXED = re.compile(r"(.+)\.([A-Za-z]{2}(?:[-_][A-Za-z]{2})?)((?:\.\w+)?)")  # page.fr.md, page.html.fr
-_PAGE = re.compile(r"\.(?:mdx?|markdown|html?)", re.IGNORECASE)
+_CODE = r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?"
+_BEFORE_SUFFIX = re.compile(rf"(.+)\.({_CODE})(\.(?:mdx?|markdown|html?))")  # page.fr.md
+_AFTER_SUFFIX = re.compile(rf"(.+\.html?)\.({_CODE})(?:\.[\w-]+)?")  # page.html.fr, page.html.tr.utf8
 _INDEX = re.compile(r"(?:_?index|readme|home)(?:\.\w+)+", re.IGNORECASE)
 _ALIKE = 0.5  # share of the pages of an edition that another one also has
 _COMPLETE = 0.8  # share of the pages of the largest edition that English must have to be preferred
@@ -102,10 +103,11 @@ def _leave_out_suffixed(site: SitePages) -> None:
     """Of ``page.md``, ``page.fr.md`` and ``page.html.en``, keep one language."""
     groups: dict[str, dict[str, str]] = defaultdict(dict)  # name without language → language → name
     for name in site.pages:
-        match = _SUFFIXED.fullmatch(name)
-        plain = match and match[1] + match[3]
-        if match and plain and _is_language(match[2]) and _PAGE.search(match[3] or match[1][-9:]):
-            groups[plain][match[2].lower()] = name
+        match = _BEFORE_SUFFIX.fullmatch(name)
+        if match and _is_language(match[2]):
+            groups[match[1] + match[3]][match[2].lower()] = name
+        elif (match := _AFTER_SUFFIX.fullmatch(name)) and _is_language(match[2]):
+            groups[match[1]][match[2].lower()] = name
     sizes: dict[str, int] = defaultdict(int)
     for plain, by_language in groups.items():
         if plain in site.pages and _is_type_map(site.pages[plain]):
