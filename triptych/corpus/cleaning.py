@@ -11,6 +11,8 @@ _LINE_END = re.compile(r"\r\n|[\r\v\f\x85]")  # a form feed becomes a line end: 
 # Includes lone surrogates: JSON can escape them, UTF-8 cannot encode them.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
+_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
 
 def cleaned(text: str, changes: Counter[str] | None = None) -> str:
     r"""Return NFC text with LF line ends and no control characters except ``\n`` and ``\t``.
@@ -21,6 +23,8 @@ def cleaned(text: str, changes: Counter[str] | None = None) -> str:
     >>> cleaned("one\r\ntwo\x07")
     'one\ntwo'
     """
+    if text.isascii() and not _ASCII_CONTROL.search(text):
+        return text
     plain, ends = _LINE_END.subn("\n", text)
     plain, controls = _CONTROL.subn("", plain)
     composed = unicodedata.normalize("NFC", plain)

@@ -212,7 +212,9 @@ class HtmlWalker:
         self._pending.clear()
 
     def _add(self, text: str | None) -> None:
-        text = cleaned(text or "")
+        if not text:
+            return
+        text = cleaned(text)
         if not self._pre:
             text = _SPACE.sub(" ", text)
             if self._last in ("", " ", "\n"):
