@@ -111,7 +111,7 @@ class Includes:
             if found := self._inside(posixpath.normpath(posixpath.join(place, file))):
                 return found
         # From the root of the site, where the folder is only a part of it, or the other way round.
-        plain = re.sub(r"^(?:\.\./|\./)+", "", file)
+        plain = re.sub(r"^(?:\.\./|\./|[@~](?=\w))+", "", file)
         folder, _, rest = plain.partition("/")
         if rest and ".." not in rest and (found := self._inside(rest)):
             return found

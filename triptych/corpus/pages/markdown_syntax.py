@@ -22,7 +22,7 @@ _ALERT = re.compile(r"^(\s*(?:>\s?)+)\[!(?:[\w-]+)(?:\s[^\]]*)?\][+-]?\s*(.*)$")
 _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
 # Blocks of Hugo and Jekyll whose text is code.
 _CODE_START = re.compile(
-    r"^\s*(?:\{\{[<%]\s*(?:highlight|code-toggle|code)\b([^/]*?)[>%]\}\}|\{%-?\s*highlight\b(.*?)-?%\})\s*$"
+    r"^\s*(?:\{\{[<%]\s*(?:highlight|code-toggle|code)\b((?:(?!/\s*[>%]\}\}).)*?)[>%]\}\}|\{%-?\s*highlight\b(.*?)-?%\})\s*$"
 )
 _CODE_END = re.compile(
     r"^\s*(?:\{\{[<%]\s*/\s*(?:highlight|code-toggle|code)\s*[>%]\}\}|\{%-?\s*endhighlight\s*-?%\})\s*$"
