@@ -31,6 +31,7 @@ class Chunk:
 CROSSREF, SENTENCE, DESCRIPTION, GLOSSARY = "crossref", "sentence", "description", "glossary"
 CHANGE, INDEX, SUMMARY = "change", "index", "summary"
 AUTHOR_KINDS = (CROSSREF, DESCRIPTION, SENTENCE, SUMMARY, GLOSSARY, INDEX, CHANGE)
+UNSURE = "unsure"  # a link to an anchor that its page does not have: its chunk is the first of the page
 WITHOUT_ORIGIN = (INDEX, SUMMARY)  # kinds that are no links between chunks
 
 

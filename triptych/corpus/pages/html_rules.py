@@ -126,7 +126,8 @@ def index_entries(element: Any) -> Iterator[tuple[str, str]]:
     """Yield (words, destination) of each link in a list of an index: the words of an entry after those above it.
 
     >>> from lxml import html
-    >>> list(index_entries(html.fromstring("<ul><li>sort<ul><li><a href='a#b'>in place</a>, <a href='c'>[1]</a></ul></ul>")))
+    >>> entry = html.fromstring("<ul><li>sort<ul><li><a href='a#b'>in place</a>, <a href='c'>[1]</a></ul></ul>")
+    >>> list(index_entries(entry))
     [('sort, in place', 'a#b'), ('sort, in place', 'c')]
     """
     for link in element.iter("a"):

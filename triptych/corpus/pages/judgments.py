@@ -51,40 +51,42 @@ class Reference(NamedTuple):
 def references(blocks: Iterable[Block], page: str = "") -> Iterator[Reference]:
     """Yield the links of a page with a text in order; ``page`` is its path, which tells glossaries and change logs.
 
-    The context of a link is the sentence around it, or else what the form of its place gives: the description beside a
-    link that stands first in a list item, a row or a definition, or the definition of the term in a glossary.
+    The context of a link is the sentence around it, or else what the form of its surroundings gives: the description
+    beside a link that is first in a list item, a row or a definition, or the definition of the term in a glossary.
     """
-    is_glossary, is_change_log = is_named(page, _GLOSSARY), is_named(page, _CHANGES)
-    definitions = dict[int, str]()  # first sentence of each section
+    is_glossary, is_change_log = _is_glossary(page), _is_change_log(page)
+    definitions = dict[int, str]()  # first sentence of each section of a glossary
     for item, group in groupby(blocks, key=lambda block: block.item):
         parts = list(group)
-        alone = [number for number, part in enumerate(parts) if item and _is_link(part)]
         if is_glossary:
             for part in parts:
                 if word_count(part.text) > _FEW_WORDS:
                     definitions.setdefault(part.section, _first_sentence(part.text))
         for number, part in enumerate(parts):
-            spans: list[tuple[int, int]] = []
-            sentence, place = "", (-1, -1)
-            for position, (destination, start, end) in enumerate(part.links):
-                if not (text := folded(part.text[start:end])):
-                    continue
-                spans = spans or sentence_spans(part.text)  # once for a block: an index can have thousands of links
-                if (between := _sentence(spans, start, end)) != place:
-                    place, sentence = between, folded(part.text[slice(*between)])
+            for position, (destination, text, between, sentence) in enumerate(_sentences(part)):
                 kind, context = SENTENCE, sentence
-                if is_glossary and _only_points(part, *place):
-                    definition = definitions.get(part.section, "")
-                    if item and len(parts) > 1 and number:
-                        definition = _first_sentence(parts[1].text)
-                    kind, context = GLOSSARY, definition
+                if is_glossary and _only_points(part, *between):
+                    kind, context = GLOSSARY, definitions.get(part.section, "")
+                    if item and number:  # beside its term
+                        context = _first_sentence(parts[1].text)
                 elif is_change_log and item:
                     kind = CHANGE
-                elif (position == 0 and (description := _description(part, start, end))) or (
-                    alone == [number] and (description := _beside(parts, number))
-                ):
+                elif description := _description(parts, number, position):
                     kind, context = DESCRIPTION, description
                 yield Reference(part.section, destination, text, context, kind)
+
+
+def _sentences(block: Block) -> Iterator[tuple[str, str, tuple[int, int], str]]:
+    """Yield (destination, text, start and end of the sentence around it, that sentence) of each link in a block."""
+    spans: list[tuple[int, int]] = []
+    sentence, place = "", (-1, -1)
+    for destination, start, end in block.links:
+        text = folded(block.text[start:end])
+        if text:
+            spans = spans or sentence_spans(block.text)  # once for a block: an index can have thousands of links
+            if (between := _sentence(spans, start, end)) != place:
+                place, sentence = between, folded(block.text[slice(*between)])
+            yield destination, text, place, sentence
 
 
 def is_index(page: str) -> bool:
@@ -92,12 +94,13 @@ def is_index(page: str) -> bool:
     return _INDEX.fullmatch(PurePosixPath(page).stem) is not None
 
 
-def is_named(page: str, names: re.Pattern[str]) -> bool:
-    """Return whether the file or a folder of a path has one of the names."""
+def _is_glossary(page: str) -> bool:
+    return _GLOSSARY.search(page) is not None
+
+
+def _is_change_log(page: str) -> bool:
     path = PurePosixPath(page)
-    return any(
-        names.fullmatch(part) or (names is _GLOSSARY and names.search(part)) for part in (*path.parent.parts, path.stem)
-    )
+    return any(_CHANGES.fullmatch(part) for part in (*path.parent.parts, path.stem))
 
 
 def folded(text: str) -> str:
@@ -125,21 +128,19 @@ def _is_link(block: Block) -> bool:
     return not (block.text[:start] + block.text[end:]).strip(_EDGES)
 
 
-def _description(block: Block, start: int, end: int) -> str:
-    """Return the description that follows the link at the start of a block, "" if there is none."""
-    if block.text[:start].strip(_EDGES):
+def _description(parts: list[Block], number: int, position: int) -> str:
+    """Return the description of a link that follows it in its block or is another part of its item, or ""."""
+    block = parts[number]
+    _, start, end = block.links[position]
+    if position or block.text[:start].strip(_EDGES):
         return ""
-    separator = _SEPARATOR.match(block.text, end)
-    if not separator:
+    if separator := _SEPARATOR.match(block.text, end):
+        texts = re.split(r"\s\|\s", block.text[separator.end() :])
+    elif block.item and _is_link(block) and sum(map(_is_link, parts)) == 1:
+        texts = [part.text for part in parts if not part.links]
+    else:
         return ""
-    cells = re.split(r"\s\|\s", block.text[separator.end() :])
-    return next((one for cell in cells if word_count(one := _first_sentence(cell)) >= _DESCRIBES), "")
-
-
-def _beside(parts: list[Block], number: int) -> str:
-    """Return the description in another part of an item of which one part is a link."""
-    others = (_first_sentence(part.text) for index, part in enumerate(parts) if index != number and not part.links[:1])
-    return next((one for one in others if word_count(one) >= _DESCRIBES), "")
+    return next((one for text in texts if word_count(one := _first_sentence(text)) >= _DESCRIBES), "")
 
 
 def _only_points(block: Block, first: int, last: int) -> bool:

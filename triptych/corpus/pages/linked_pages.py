@@ -9,7 +9,7 @@ from triptych.corpus.files import BadFileError, files_under, links_outside, othe
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
 from triptych.corpus.pages.judgments import Reference
 from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
-from triptych.corpus.records import INDEX, SUMMARY, Chunk, Link
+from triptych.corpus.records import INDEX, SUMMARY, UNSURE, Chunk, Link
 from triptych.params.sections import Source
 
 Parse = Callable[[str, Path], "Page"]  # parses a file, given its relative path and its path
@@ -124,7 +124,8 @@ def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -
                 counts.unknown_target(reason, f"{name}: {reference.destination}")
             else:
                 counts.references["to_page_instead_of_anchor"] += reason == NO_ANCHOR
-                link = Link(origin, chunk_id, reference.text, reference.context, reference.kind)
+                kind = UNSURE if reason == NO_ANCHOR else reference.kind
+                link = Link(origin, chunk_id, reference.text, reference.context, kind)
                 counts.references["repeated"] += link in links
                 links[link] = None
         links |= dict.fromkeys(_without_origin(name, page, targets))
