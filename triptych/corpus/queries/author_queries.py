@@ -10,10 +10,10 @@ import pyarrow as pa
 from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.queries.link_queries import crossref_queries, link_queries
-from triptych.corpus.queries.sentence_forms import LEANS, Question, is_empty, leans, question_of
+from triptych.corpus.queries.sentence_forms import LEANS, POINTS, Question, is_empty, leans, question_of
 from triptych.corpus.queries.target_evidence import NAMES, beyond_names, objection
 from triptych.corpus.records import AUTHOR_KINDS, CROSSREF, DESCRIPTION, INDEX, SENTENCE, UNSURE, WITHOUT_ORIGIN, Chunk
-from triptych.corpus.texts import normalized
+from triptych.corpus.texts import normalized, word_count
 
 OFF = (INDEX,)  # kinds whose targets are not accepted often enough, see docs/experiments.md
 _QUESTION_MARKS = ("?", "？", "؟", "\u037e")  # noqa: RUF001 - the last is Greek
@@ -77,26 +77,33 @@ def _of_link_texts(
     Link texts of pages must also make sense alone and say more than the headings of their target.
     """
     is_link = ~np.isin(links.kind, WITHOUT_ORIGIN)
-    is_sure = links.kind != UNSURE
-    alone = np.array(
+    unusable = np.array(
         [
-            kind == CROSSREF or not (leans(text) or is_empty(text))
+            "" if kind == CROSSREF or word_count(text) < min_words else _why_not_alone(text)
             for text, kind in zip(links.text, links.kind, strict=True)
-        ]
-    )
+        ],
+        dtype=object,
+    )  # reason
+    unusable[links.kind == UNSURE] = "unknown_anchor"
     of_pages = {normalized(text) for text, kind in zip(links.text, links.kind, strict=True) if kind != CROSSREF}
 
     def names(text: str, target: Chunk) -> str:
         return NAMES if text in of_pages and not beyond_names(text, target) else ""
 
-    usable = is_link & is_sure & alone.astype(bool)
-    table = links.table.filter(pa.array(usable))
-    queries, dropped = crossref_queries(corpus, columns, table, min_words, clusters, names)
-    for reason, left_out in ((LEANS, is_link & is_sure & ~usable), ("unknown_anchor", ~is_sure)):
-        if np.any(left_out):
-            dropped[reason] = int(np.sum(left_out))
+    usable = is_link & (unusable == "")
+    queries, dropped = crossref_queries(
+        corpus, columns, links.table.filter(pa.array(usable)), min_words, clusters, names
+    )
+    reasons = Counter(dropped) + Counter(unusable[is_link & ~usable].tolist())
+    dropped |= reasons
     texts = {normalized(one.query.text) for one in queries}
     return queries, dropped, usable & np.array([normalized(text) in texts for text in links.text], bool)
+
+
+def _why_not_alone(text: str) -> str:
+    if leans(text):
+        return LEANS
+    return POINTS if is_empty(text) else ""
 
 
 def _of_contexts(

@@ -129,7 +129,12 @@ EMPTY_WORDS = _pattern(
     )
     + r"\b|\W+|\d+"
 )
-POINTER_START = _pattern(rf"^(?:{_SEE}|for {_MORE}|learn more|more (?:info|details))\b")
+POINTER_START = _pattern(rf"^(?:{_SEE}|for {_MORE}|learn more|more (?:info|details))\b")  # of a sentence
+POINTER = _pattern(
+    rf"^(?:{_POLITE} )?(?:also )?"
+    + _any("see|refer to|check out|consult|(?:have|take) a look at|(?:read|find|learn) (?:more|all|about)|for", "more")
+    + rf"(?: {_MORE}| also| about| the| our|:|$)"
+)
 _FOR_MORE = _any(
     "for (?:more|further|additional) (?:information|details?|info)|in (?:more |greater )?detail|to learn more",
     r"and (?:more|so on|others|much more)|etc\.?",

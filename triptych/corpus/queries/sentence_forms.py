@@ -19,6 +19,7 @@ from triptych.corpus.queries.english_forms import (
     LEANS_ANYWHERE,
     LEANS_AT_START,
     LINK,
+    POINTER,
     POINTER_START,
     POINTING,
     PRONOUN_EARLY,
@@ -117,7 +118,7 @@ def _of_sentence(link_text: str, context: str) -> Question:
 def _standing(text: str, evidence: float) -> Question:
     """Return a text as a question if it stands by itself."""
     text = TELLING.sub("", FOR.sub("", text.replace(LINK, " ").strip()))
-    if POINTER_START.match(text) or is_empty(text) or word_count(EMPTY_WORDS.sub(" ", text)) + word_count(text) < 6:
+    if POINTER.match(text) or is_empty(text) or word_count(EMPTY_WORDS.sub(" ", text)) + word_count(text) < 6:
         return Question("", POINTS)
     if leans(text) or (LEANS_AT_START.match(text) and not _OTHER_LETTER.search(text)):
         return Question("", LEANS)
