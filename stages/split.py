@@ -19,9 +19,9 @@ from triptych.corpus.duplicates.duplicate_report import near_duplicate_metrics, 
 from triptych.corpus.duplicates.near_duplicates import cluster, renumber
 from triptych.corpus.duplicates.query_overlap import query_overlap_metrics
 from triptych.corpus.language import corpus_language, sampled_rows, write_language
+from triptych.corpus.queries.author_queries import author_queries
 from triptych.corpus.queries.equal_queries import merge_equal
 from triptych.corpus.queries.labeled_query import LabeledQuery
-from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.queries.pseudo_queries import any_queries, pseudo_queries
 from triptych.corpus.queries.user_queries import user_queries
 from triptych.corpus.records import SMALL_CATEGORIES, SPLITS, write_queries
@@ -48,9 +48,10 @@ def main(argv: list[str] | None = None) -> None:
     params, min_words = all_params.split, all_params.ingest.min_link_words
     corpus = ChunkTable(open_table(args.chunks / "chunks.parquet"))
     columns = read_columns(corpus)
-    links = read_table(args.chunks / "links.parquet", ["from_chunk_id", "to_chunk_id", "text"])
+    links = read_table(args.chunks / "links.parquet", ["from_chunk_id", "to_chunk_id", "text", "context", "kind"])
     clusters = cluster(_texts(corpus), params.near_duplicates)
-    queries, dropped = crossref_queries(corpus, columns, links, min_words, clusters.cluster)
+    authored = author_queries(corpus, columns, links, min_words, clusters.cluster)
+    queries, dropped = authored.queries, authored.dropped
     warnings: list[str] = []
     if params.queries is not None:
         own, own_dropped = user_queries(Path(params.queries), columns)
@@ -130,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
         "language": language,
         "splits": counts,
         "shares": shares,
-        "judgments": {"queries": len(queries), "judge_only": few},
+        "judgments": {"queries": len(queries), "judge_only": few, "kinds": authored.kinds},
         "small_categories": {"name": SMALL_CATEGORIES, "categories": small},
         "cuts": cut_metrics(cuts, common_titles, moved),
         "kinds": {split: dict(Counter(one.query.kind for one in by_split[split])) for split in SPLITS},

@@ -1,7 +1,7 @@
 """The records of a corpus (chunk, link, query) and their files."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,29 @@ class Chunk:
     split: str = ""  # train, dev or test, set by split
 
 
+# The kinds of what authors judged. A query of the first is the text of a link, of the others its context.
+CROSSREF, SENTENCE, DESCRIPTION, GLOSSARY = "crossref", "sentence", "description", "glossary"
+CHANGE, INDEX, SUMMARY = "change", "index", "summary"
+AUTHOR_KINDS = (CROSSREF, DESCRIPTION, SENTENCE, SUMMARY, GLOSSARY, INDEX, CHANGE)
+UNSURE = "unsure"  # a link to an anchor that its page does not have: its chunk is the first of the page
+WITHOUT_ORIGIN = (INDEX, SUMMARY)  # kinds that are no links between chunks
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A cross-reference: its author judged that the target answers the text."""
+    """A cross-reference or another judgment of an author: that the target answers the text, or else the context.
+
+    The origin of a judgment whose words are in no chunk (`INDEX` and `SUMMARY`) is its target.
+    """
 
     from_chunk_id: str
     to_chunk_id: str
     text: str  # the text of the link
-    context: str  # the sentence around it
+    context: str  # the words that its kind stands for
+    # What the context is: nothing to ask (`CROSSREF`), the sentence around the link, the description beside it, the
+    # definition in a glossary that points there, a line of a change log, an entry of an index, or the summary in the
+    # front matter of a page.
+    kind: str = CROSSREF
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class Query:
 
     query_id: str
     text: str
-    kind: str  # user, crossref, pseudo
+    kind: str  # user, one of `AUTHOR_KINDS`, pseudo
     category: str
     exclude: tuple[str, ...] = field(default=())
 
@@ -63,7 +78,7 @@ CHUNK_SCHEMA = pa.schema(
     ]
 )
 BATCH = 8192  # chunks that are read or written at a time
-_LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context")])
+_LINKS = pa.schema([(name, pa.string()) for name in ("from_chunk_id", "to_chunk_id", "text", "context", "kind")])
 
 
 def write_chunks(path: Path, chunks: Iterable[Chunk]) -> None:
@@ -97,7 +112,7 @@ def write_links(path: Path, links: list[Link]) -> None:
 
 def link_table(links: list[Link]) -> pa.Table:
     """Return links as a table, in the given order."""
-    return pa.Table.from_pylist([asdict(link) for link in links], schema=_LINKS)
+    return pa.table({name: [getattr(link, name) for link in links] for name in _LINKS.names}, schema=_LINKS)
 
 
 def read_links(path: Path) -> list[Link]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import Chunk, Link, Qrels, Query
+from triptych.corpus.records import AUTHOR_KINDS, Chunk, Link, Qrels, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_spans
 from triptych.ids import ChunkRow
 from triptych.params.triplets import Triplets
 
 VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
-_VIEW_OF_KIND = {"user": "query", "crossref": "crossref", "pseudo": "sentence"}
+_VIEW_OF_KIND = {"user": "query", **dict.fromkeys(AUTHOR_KINDS, "crossref"), "pseudo": "sentence"}
 _PHRASE = (4, 9)  # words
 
 

@@ -14,7 +14,8 @@ from triptych.corpus.files import BadFileError, bom_encoding, decode, read_bytes
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.html_rules import MOSTLY, slug
 from triptych.corpus.pages.html_walker import HtmlWalker, SectionDraft
-from triptych.corpus.pages.linked_pages import Page, PageSection, folded, load_pages, read_pages, references
+from triptych.corpus.pages.judgments import Block, folded, is_index, references
+from triptych.corpus.pages.linked_pages import Page, PageSection, load_pages, read_pages
 from triptych.params.sections import Source
 
 SUFFIXES = (".html", ".htm")
@@ -52,10 +53,11 @@ def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[s
     text = cleaned(_text(path, encoding), changes)
     tree = _tree(path, text) if text.strip() else None
     title = "" if tree is None else folded(cleaned(tree.findtext(".//title") or ""))
-    walker = HtmlWalker(title or PurePosixPath(name).stem)
+    walker = HtmlWalker(title or PurePosixPath(name).stem, is_index(name))
     if tree is not None:
         walker.walk(tree)
-    page, section_of, fragments = Page(title=title), dict[SectionDraft, int](), set[str]()
+    page = Page(title=title, summary=_summary(tree), entries=walker.entries)
+    section_of, fragments = dict[SectionDraft, int](), set[str]()
     for number, draft in enumerate(walker.drafts):
         if number or draft.parts or len(walker.drafts) == 1:
             _add_sections(draft, name, page, section_of, fragments)
@@ -63,10 +65,17 @@ def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[s
         page.sections = [replace(section, flaw="only links") for section in page.sections]
     page.headed = next((section_of[draft] for draft in walker.drafts[1:]), 0)
     page.anchors = {anchor: section_of.get(draft, 0) for anchor, draft in walker.anchors.items()}
-    page.references = [
-        reference for draft, block, links in walker.links for reference in references(section_of[draft], block, links)
-    ]
+    blocks = (Block(section_of[draft], text, links, item) for draft, text, links, item in walker.blocks)
+    page.references = list(references(blocks, name))
     return page
+
+
+def _summary(tree: Any) -> str:
+    """Return the description in the head of a page, "" if it has none."""
+    head = None if tree is None else tree.find("head")
+    metas = [] if head is None else head.iter("meta")
+    found = (one.get("content") for one in metas if (one.get("name") or "").lower() == "description")
+    return folded(cleaned(next(found, None) or ""))
 
 
 def _text(path: Path, encoding: str | None) -> str:

@@ -1,9 +1,10 @@
 """The meaning of HTML elements: headings, blocks, table rows, and what is not content."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from triptych.corpus.pages.linked_pages import folded
+from triptych.corpus.pages.judgments import folded
 
 MOSTLY = 0.75  # a list or section with a larger share of its characters in links is a table of contents or an index
 
@@ -185,3 +186,30 @@ def _has_title(element: Any) -> bool:
 def _is_language_menu(element: Any) -> bool:
     links = [child for child in element.iter("a") if child.get("href")] if len(element) > 1 else []
     return len(links) > 1 and sum(link.get("hreflang") is not None for link in links) >= len(links) - 1
+
+
+def index_entries(element: Any) -> Iterator[tuple[str, str]]:
+    """Yield (words, destination) of each link in a list of an index: the words of an entry after those above it.
+
+    >>> from lxml import html
+    >>> entry = html.fromstring("<ul><li>sort<ul><li><a href='a#b'>in place</a>, <a href='c'>[1]</a></ul></ul>")
+    >>> list(index_entries(entry))
+    [('sort, in place', 'a#b'), ('sort, in place', 'c')]
+    """
+    for link in element.iter("a"):
+        if link.get("href"):
+            heads = [_head(one) for one in link.iterancestors("li", "dt", "dd")]
+            words = ", ".join(dict.fromkeys(head for head in reversed(heads) if head))
+            yield words, link.get("href")
+
+
+def _head(item: Any) -> str:
+    """Return the words of an entry of an index, apart from those below it: its text, else that of its first link."""
+    if item.tag == "dd":
+        item = item.getprevious()
+        if item is None:
+            return ""
+    text = folded(item.text or "").strip(" ,;")
+    link = item.find("a")
+    link = item.find("p/a") if link is None else link
+    return text or ("" if link is None else folded("".join(link.itertext())).strip(" ,;"))

@@ -14,6 +14,7 @@ from triptych.corpus.pages.html_rules import (
     PART_OF_TEXT,
     class_names,
     heading_level,
+    index_entries,
     is_data_row,
     is_menu,
     is_mostly_links,
@@ -22,9 +23,10 @@ from triptych.corpus.pages.html_rules import (
     slug,
     starts_section,
 )
-from triptych.corpus.pages.linked_pages import folded
+from triptych.corpus.pages.judgments import LinkSpan, folded
 
 _SPACE = re.compile(r"\s+")
+_ITEMS = ("dl", "li", "tr")
 _TITLE_EDGES = " \u200b\u200c\u200d\u2060\ufeff¶"  # in links from a heading to itself
 
 
@@ -58,18 +60,21 @@ class SectionDraft:
 class HtmlWalker:
     """Walks the elements of a page once, in order, and collects sections, anchors and links."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, is_index: bool = False) -> None:
         self.drafts = [SectionDraft((title,), "", 1)]
         self.anchors: dict[str, SectionDraft] = {}
-        self.links: list[
-            tuple[SectionDraft, str, list[tuple[str, int, int]]]
-        ] = []  # (section, block of text, links in it)
+        # (section, block of text, links in it, number of the list item, row or definition, 0 for none)
+        self.blocks: list[tuple[SectionDraft, str, list[LinkSpan], int]] = []
+        self.entries: list[tuple[str, str]] = []  # of an index: (words, destination)
+        self._is_index = is_index
+        self._items: list[int] = []  # numbers of the open items
+        self._last_item = 0
         self._above: list[tuple[int, str]] = []  # level and text of the current headings
         self._lists: list[tuple[Any, SectionDraft | None]] = []  # open definition lists, each with its current entry
         self._pending: list[str] = []  # anchors since the last text: they belong to the next text
         self._pieces: list[str] = []  # text of the current block
         self._length, self._last = 0, ""  # of that text: number of characters, last character
-        self._block_links: list[tuple[str, int, int]] = []  # (destination, start, end) in that text
+        self._block_links: list[LinkSpan] = []  # in that text
         self._link: tuple[str, int] | None = None  # the open link: (destination, start)
         self._in_heading = False  # in a heading that starts a section
         self._pre = self._rows = 0  # depth of <pre> and of rows of data
@@ -112,12 +117,19 @@ class HtmlWalker:
         self._draft.contents |= is_contents
         if is_contents:
             self._pending += [cleaned(one.get("id")) for one in element.iter("*") if one.get("id")]
+            self.entries += index_entries(element) if self._is_index else ()
         return is_contents
 
     def _start(self, element: Any) -> None:
         tag = element.tag
         if tag in BLOCKS:
             self._break()
+            if tag in _ITEMS:
+                self._last_item += 1
+                self._items.append(self._last_item)
+            elif tag == "dt" and self._items:  # its description is the same item
+                self._last_item += 1
+                self._items[-1] = self._last_item
         if tag in HEADINGS:
             self._in_heading = starts_section(element)
         elif tag in _STARTS:
@@ -183,6 +195,8 @@ class HtmlWalker:
         if tag in BLOCKS:
             self._break()
             self._join = tag in ("dt", "li", "tbody", "thead", "tr") or (self._rows > 0 and self._join)
+            if tag in _ITEMS and self._items:
+                self._items.pop()
         self._pre -= tag == "pre"
         if tag == "dl" and self._lists and self._lists[-1][0] is element:
             self._lists.pop()
@@ -246,7 +260,7 @@ class HtmlWalker:
             return
         draft = self._draft
         draft.linked += sum(end - start for _, start, end in links)
-        self.links.append((draft, text, links))
+        self.blocks.append((draft, text, links, self._items[-1] if self._items else 0))
         body, self._bullet = self._bullet + body, ""
         if self._join and draft.parts and isinstance(draft.parts[-1], str):
             draft.parts[-1] += "\n" + body

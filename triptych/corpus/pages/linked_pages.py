@@ -1,6 +1,5 @@
 """Folders of pages that link to each other: the part that the Markdown and HTML readers share."""
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -8,10 +7,10 @@ from pathlib import Path
 
 from triptych.corpus.files import BadFileError, files_under, links_outside, other_files
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
+from triptych.corpus.pages.judgments import Reference
 from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
 from triptych.corpus.pages.site_pages import site_pages
-from triptych.corpus.records import Chunk, Link
-from triptych.corpus.texts import sentence_spans
+from triptych.corpus.records import INDEX, SUMMARY, UNSURE, Chunk, Link
 from triptych.params.sections import Source
 
 Parse = Callable[[str, Path], "Page"]  # parses a file, given its relative path and its path
@@ -30,16 +29,6 @@ class PageSection:
     merged: bool = False  # into an earlier section with the same title and content, whose chunk id it has
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A link as written in its page."""
-
-    section: int  # index of the section that contains it
-    destination: str
-    text: str  # of the link
-    context: str  # the sentence around it
-
-
 @dataclass(slots=True)
 class Page(PageAnchors):
     """One file; anchors and references refer to sections by index."""
@@ -47,6 +36,8 @@ class Page(PageAnchors):
     sections: list[PageSection] = field(default_factory=list)
     references: list[Reference] = field(default_factory=list)
     category: str = ""  # from the page itself
+    summary: str = ""  # the description in its front matter or its head
+    entries: list[tuple[str, str]] = field(default_factory=list)  # of an index: (words, destination)
 
 
 def read_pages(
@@ -128,28 +119,6 @@ def _outcome(section: PageSection, name: str, category: str) -> Chunk | Merged |
     return Chunk(section.chunk_id, category, name, section.header_path, section.title, section.content, source)
 
 
-def references(section: int, text: str, links: list[tuple[str, int, int]]) -> Iterator[Reference]:
-    """Yield references for the links in a block of text, each given as (destination, start, end)."""
-    spans: list[tuple[int, int]] = []
-    for destination, start, end in links:
-        link_text = folded(text[start:end])
-        if link_text:
-            spans = spans or sentence_spans(text)  # once for a block: an index can have thousands of links
-            first = max(0, bisect_right(spans, (start, len(text))) - 1)
-            first += spans[first][1] <= start and first + 1 < len(spans)
-            last = max(first, bisect_right(spans, (end - 1, len(text))) - 1)
-            yield Reference(section, destination, link_text, folded(text[spans[first][0] : spans[last][1]]))
-
-
-def folded(text: str) -> str:
-    r"""Return a text on one line.
-
-    >>> folded(" one\n  two ")
-    'one two'
-    """
-    return " ".join(text.split())
-
-
 def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -> Iterator[Link]:
     """Yield the links between chunks; links with equal chunks, text and sentence once. All others are counted."""
     targets.learn_prefixes(one.destination for page in pages.values() for one in page.references)
@@ -167,7 +136,19 @@ def _links(pages: dict[str, Page], targets: LinkTargets, counts: SourceCounts) -
                 counts.unknown_target(reason, f"{name}: {reference.destination}")
             else:
                 counts.references["to_page_instead_of_anchor"] += reason == NO_ANCHOR
-                link = Link(origin, chunk_id, reference.text, reference.context)
+                kind = UNSURE if reason == NO_ANCHOR else reference.kind
+                link = Link(origin, chunk_id, reference.text, reference.context, kind)
                 counts.references["repeated"] += link in links
                 links[link] = None
+        links |= dict.fromkeys(_without_origin(name, page, targets))
     yield from links
+
+
+def _without_origin(name: str, page: Page, targets: LinkTargets) -> Iterator[Link]:
+    """Yield what the author of a page judged in words that are in no chunk: its summary and the entries of an index."""
+    start = page.start()
+    if page.summary and start:
+        yield Link(start, start, "", page.summary, SUMMARY)
+    for words, destination in page.entries:
+        if chunk_id := targets.resolve(name, destination).chunk_id:
+            yield Link(chunk_id, chunk_id, "", words, INDEX)

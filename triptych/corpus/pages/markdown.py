@@ -17,7 +17,8 @@ from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes
 from triptych.corpus.pages.inline_syntax import ELSEWHERE, Dialect
-from triptych.corpus.pages.linked_pages import Page, PageSection, folded, read_pages, references
+from triptych.corpus.pages.judgments import Block, LinkSpan, folded, references
+from triptych.corpus.pages.linked_pages import Page, PageSection, read_pages
 from triptych.corpus.pages.markdown_syntax import Plain, plain_markdown
 from triptych.params.sections import Source
 
@@ -28,11 +29,10 @@ _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
+_ITEMS, _ITEM_ENDS = ("list_item_open", "tr_open"), ("list_item_close", "tr_close")
 _MOSTLY = 0.75  # a list of anchors with a larger share of its characters in links is a table of contents
 # GitHub keeps letters, marks, decimal digits and connectors (such as the underscore) in anchors.
 _IN_ANCHOR = {"Lu", "Ll", "Lt", "Lm", "Lo", "Mn", "Mc", "Me", "Nd", "Pc"}
-
-LinkSpan = tuple[str, int, int]  # (destination, start, end) in the plain text of a block
 
 
 class _Heading(NamedTuple):
@@ -90,9 +90,9 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     # Headings in lists and quotes do not start a section, but have anchors.
     cuts = [heading for heading in headings if heading.token.level == 0]
     ends = [_span(heading.token)[0] for heading in cuts] + [len(lines)]
-    page = Page(
-        category=category or "", uid=uid, title=title, addresses=addresses_of(front), redirect=redirect_of(front)
-    )
+    summary = one_line(front.get("description")) or one_line(front.get("summary")) or ""
+    page = Page(category=category or "", uid=uid, title=title, addresses=addresses_of(front), summary=summary)
+    page.redirect = redirect_of(front)
     content = _body(plain, 0, ends[0])
     if content or not cuts:
         page.sections.append(PageSection(name, (title or stem,), title or stem, skipped + 1, content))
@@ -107,7 +107,8 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
         path = tuple(text for _, text in above if text) or (stem,)
         content = _body(plain, start[1], end)
         page.sections.append(PageSection(f"{name}#{heading.slug}", path, path[-1], numbers[start[0]], content))
-    _locate(page, tokens, headings, contents, len(page.sections) - len(cuts) - 1)
+    blocks = _locate(page, tokens, headings, contents, len(page.sections) - len(cuts) - 1)
+    page.references = list(references(blocks, name))
     _locate_anchors(page, plain, cuts)
     return page
 
@@ -150,17 +151,23 @@ def _contents(tokens: list[Token]) -> list[tuple[int, int]]:
 
 def _locate(
     page: Page, tokens: list[Token], headings: list[_Heading], contents: list[tuple[int, int]], section: int
-) -> None:
-    """Record the section of each anchor and each reference; ``section`` is the index of the first one."""
+) -> Iterator[Block]:
+    """Record the section of each anchor, and yield the blocks of text; ``section`` is the index of the first one."""
     anchors = iter(headings)
+    items, number = list[int](), 0  # the open list items and rows
     for token in tokens:
         if token.type == "heading_open":
             section += token.level == 0
             page.anchors.setdefault(next(anchors).slug, section)
+        elif token.type in _ITEMS:
+            number += 1
+            items.append(number)
+        elif token.type in _ITEM_ENDS:
+            items.pop()
         elif token.type == "inline":
             line = token.map[0] if token.map else 0
             if not any(start <= line < end for start, end in contents):
-                page.references.extend(references(section, *_flat(token)))
+                yield Block(section, *_flat(token, "\n"), items[-1] if items else 0)
 
 
 def _locate_anchors(page: Page, plain: Plain, cuts: list[_Heading]) -> None:
@@ -232,14 +239,14 @@ def _without_empty_code(lines: list[str]) -> list[str]:
     return kept
 
 
-def _flat(inline: Token) -> tuple[str, list[LinkSpan]]:
+def _flat(inline: Token, line_end: str = " ") -> tuple[str, list[LinkSpan]]:
     """Return the plain text of a block, and each link in it."""
     text, links, open_link = "", list[LinkSpan](), ("", 0)
     for child in inline.children or []:
         if child.type in ("text", "code_inline"):
             text += child.content
         elif child.type in ("softbreak", "hardbreak"):
-            text += " "
+            text += line_end
         elif child.type == "link_open":
             open_link = (str(child.attrGet("href") or ""), len(text))
         elif child.type == "link_close":

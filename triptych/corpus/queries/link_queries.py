@@ -1,6 +1,7 @@
 """Queries from links: the text of a cross-reference is a query, and the section it points to is its answer."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
 from triptych.corpus.duplicates.boilerplate import content_rows
 from triptych.corpus.queries.labeled_query import LabeledQuery
-from triptych.corpus.records import Chunk, Query
+from triptych.corpus.records import CROSSREF, WITHOUT_ORIGIN, Chunk, Query
 from triptych.corpus.texts import normalized, word_count
 from triptych.ids import ChunkRow, ChunkRows
 
@@ -28,9 +29,33 @@ class _LinkText:
 
 
 def crossref_queries(
-    corpus: ChunkTable, columns: CorpusColumns, links: pa.Table, min_words: int, clusters: np.ndarray | None = None
+    corpus: ChunkTable,
+    columns: CorpusColumns,
+    links: pa.Table,
+    min_words: int,
+    clusters: np.ndarray | None = None,
+    reject: Callable[[str, Chunk], str] = lambda _text, _target: "",
 ) -> tuple[list[LabeledQuery], dict[str, int]]:
-    """Return a query for each distinct link text with a single target whose text or heading does not repeat it.
+    """Return a query of kind `CROSSREF` for each distinct link text, see `link_queries`."""
+
+    def reason(text: str, target: Chunk) -> str:
+        return "repeats_target" if _repeats(text, target) else reject(text, target)
+
+    return link_queries(corpus, columns, links, min_words, clusters, CROSSREF, reason)
+
+
+def link_queries(
+    corpus: ChunkTable,
+    columns: CorpusColumns,
+    links: pa.Table,
+    min_words: int,
+    clusters: np.ndarray | None,
+    kind: str,
+    reject: Callable[[str, Chunk], str],
+) -> tuple[list[LabeledQuery], dict[str, int]]:
+    """Return a query for each distinct text with a single target that is not rejected.
+
+    ``reject`` returns the reason to leave a normalized text out because of its target, or "".
 
     Sections under one header path whose texts are near-duplicates, as in two versions of the documentation, are one
     target: all of them are answers. A link to a text that is repeated on many pages is a link to what follows it.
@@ -46,7 +71,7 @@ def crossref_queries(
         if not link.several and word_count(text) >= min_words:
             usable[link.target].append(text)
     targets = corpus.chunks_at(list(usable))
-    repeated = {text for row, chunk in targets for text in usable[row] if _repeats(text, chunk)}
+    rejected = {text: reason for row, chunk in targets for text in usable[row] if (reason := reject(text, chunk))}
     sections = _Sections(columns)
     queries: list[LabeledQuery] = []
     for text, link in link_texts.items():
@@ -54,14 +79,14 @@ def crossref_queries(
             dropped["too_short"] += link.count
         elif link.several:
             dropped["several_targets"] += link.count
-        elif text in repeated:
-            dropped["repeats_target"] += link.count
-        elif not (exclude := sections.ids(link.origins, link.targets)):
+        elif text in rejected:
+            dropped[rejected[text]] += link.count
+        elif not (exclude := sections.ids(link.origins, link.targets)) and kind not in WITHOUT_ORIGIN:
             dropped["points_at_itself"] += link.count
         else:
             dropped["merged"] += link.count - 1
-            query_id = "crossref-" + sha256(text.encode()).hexdigest()[:12]
-            query = Query(query_id, link.text, "crossref", columns.category_of(link.target), exclude)
+            query_id = f"{kind}-" + sha256(text.encode()).hexdigest()[:12]
+            query = Query(query_id, link.text, kind, columns.category_of(link.target), exclude)
             answers = sorted(columns.chunk_id[row].as_py() for row in link.targets)
             queries.append(LabeledQuery(query, dict.fromkeys(answers, 1)))
     return queries, dict(sorted(dropped.items()))

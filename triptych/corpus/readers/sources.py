@@ -16,7 +16,7 @@ from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
 from triptych.corpus.readers.docstrings import read_package
 from triptych.corpus.readers.tabular import Kind, read_records
-from triptych.corpus.records import Chunk, Link
+from triptych.corpus.records import WITHOUT_ORIGIN, Chunk, Link
 from triptych.errors import UserError
 from triptych.params.sections import Fields, Ingest, Source
 
@@ -79,7 +79,7 @@ class SourceReader:
         """Yield the links between the chunks, after all chunks were yielded; links to unknown chunks are dropped."""
         for link in self._links:
             if link.from_chunk_id in self._ids and link.to_chunk_id in self._ids:
-                self.written["links"] += 1
+                self.written["links"] += link.kind not in WITHOUT_ORIGIN
                 yield _with_ids(link, self._moved)
 
     def _accepted(
@@ -100,7 +100,7 @@ class SourceReader:
             else:
                 counts.merged += 1
         counts.close(self._params.max_rejected_share)
-        counts.links = len(links)
+        counts.links = sum(link.kind not in WITHOUT_ORIGIN for link in links)
         self._links += (_with_ids(link, new_ids) for link in links)
 
     def _outcomes(self, source: Source, kind: str, counts: SourceCounts) -> Iterator[Outcome]:
@@ -112,7 +112,7 @@ class SourceReader:
 
 def _with_ids(link: Link, new_ids: dict[str, str]) -> Link:
     from_id, to_id = (new_ids.get(chunk_id, chunk_id) for chunk_id in (link.from_chunk_id, link.to_chunk_id))
-    return Link(from_id, to_id, link.text, link.context)
+    return replace(link, from_chunk_id=from_id, to_chunk_id=to_id)
 
 
 class _Ids:
