@@ -22,7 +22,7 @@ def site(request):
     path = SITES[request.param]
     reader = SourceReader(Ingest(sources=[Source(path=str(path.with_suffix("")))]))
     chunks = {chunk.chunk_id: chunk for chunk in reader.chunks(lambda *_: None)}
-    links = [(link.from_chunk_id, link.to_chunk_id, link.text) for link in reader.links()]
+    links = [(link.from_chunk_id, link.to_chunk_id, link.text) for link in reader.links() if link.text]
     return yaml.safe_load(path.read_text(encoding="utf-8")), chunks, links, reader.counts[0]
 
 

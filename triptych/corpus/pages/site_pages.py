@@ -157,10 +157,8 @@ def _leave_out_editions(site: SitePages, root: str) -> None:
         lost = [name for one in others for name in site.pages if name.startswith(f"{prefix}{one}/")]
         site.leave_out(lost, reason)
         shown = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
-        site.editions.append(
-            f"{reason.removeprefix('other ')}: took {prefix}{keep or '(the pages beside them)'}, not {shown}"
-            f" ({len(lost)} pages)"
-        )
+        taken = f"{prefix}{keep}, not" if keep else f"the pages in {root or 'the folder'} itself, not in"
+        site.editions.append(f"{reason.removeprefix('other ')}: took {taken} {shown} ({len(lost)} pages)")
         for one in others:
             del below[one]
 
