@@ -51,6 +51,7 @@ def test_one_version_or_language_is_taken(folders, kept):
         ("is/index.md", "id/index.md", "no/index.md"),  # words
         ("2023/a.md", "2023/b.md", "2024/a.md", "2024/b.md"),
         ("js/a.md", "os/a.md", "js/b.md", "os/b.md"),
+        ("a.md", "b.md", "c.md", "dev/a.md"),  # what developers do
     ],
 )
 def test_folders_that_are_no_editions_stay(names):

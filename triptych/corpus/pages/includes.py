@@ -72,6 +72,8 @@ class Includes:
 
     def expanded(self, name: str, text: str) -> list[Line]:
         """Return the lines of a page with its includes expanded; what was expanded and removed is counted."""
+        if not _MAY_INCLUDE.search(text):
+            return [(line, number) for number, line in enumerate(text.split("\n"), 1)]
         return list(self._lines(name, text.split("\n"), None, _DEEPEST))
 
     def _lines(self, name: str, lines: list[str], number: int | None, depth: int) -> Iterator[Line]:

@@ -19,6 +19,7 @@ _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _DEST = r"""["']?([^"'\s}%|]+)["']?"""
 _FILTER = re.compile(rf"\{{\{{-?\s*{_DEST}\s*\|\s*(?:relative_url|absolute_url|relURL|url)\s*-?\}}\}}")
 SYNTAX = re.compile(
+    r"(?=[<{`\[!:=])(?:"  # which makes it fast
     r"(?P<xref><xref:(?P<uid>[^\s<>]+)>|<xref\s+href=[\"'](?P<uid2>[^\"']+)[\"'][^>]*?(?:/>|>\s*</xref>))|"
     r"(?P<role>\{(?:doc|ref|any|numref|std:ref|std:doc)\}`(?P<target>[^`\n]+)`)"
     r"|(?P<inline>(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n[ \t]*\n)(?s:.))+?(?<!`)(?P=ticks)(?!`))"
@@ -34,7 +35,7 @@ SYNTAX = re.compile(
     r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
     r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
     rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
-    r"|(?P<fragment></?>)"
+    r"|(?P<fragment></?>))"
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
 _IMAGE = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|avif|bmp|mp4|pdf)(?:[?#].*)?$", re.IGNORECASE)

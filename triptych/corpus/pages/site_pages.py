@@ -26,6 +26,7 @@ _BEFORE_SUFFIX = re.compile(rf"(.+)\.({_CODE})(\.(?:mdx?|markdown|html?))")  # p
 _AFTER_SUFFIX = re.compile(rf"(.+\.html?)\.({_CODE})(?:\.[\w-]+)?")  # page.html.fr, page.html.tr.utf8
 _INDEX = re.compile(r"(?:_?index|readme|home)(?:\.\w+)+", re.IGNORECASE)
 _ALIKE = 0.5  # share of the pages of an edition that another one also has
+_MANY = 3  # pages that a folder named `dev` must share with those beside it to be a version of them
 _COMPLETE = 0.8  # share of the pages of the largest edition that English must have to be preferred
 _MENU_LINE = re.compile(r"\s*(?:(?:[-*+]|\d+\.)\s+)?!?\[.*\]\(.*\)\s*|\s*(?:#.*|-{3,}|={3,})\s*")
 
@@ -181,6 +182,10 @@ def _kept(reason: str, editions: list[str], below: Mapping[str, set[str]]) -> st
         f"{one}/{rest}" for one, names in below.items() if one and one not in editions for rest in names
     }
     alike = [one for one in editions if _share(below[one], beside) >= _ALIKE and len(below[one]) <= len(beside)]
+    # A folder such as `dev` or `next` is more often a topic.
+    alike = [
+        one for one in alike if _is_language(one) or one.lower()[-1:].isdigit() or len(below[one] & beside) >= _MANY
+    ]
     if alike:
         editions[:] = alike
         return ""
@@ -231,10 +236,14 @@ def _is_language(name: str) -> bool:
     return bool(match) and match[1].lower() in _LANGUAGES  # type: ignore[index]
 
 
-def _folders(names: Iterable[str]) -> Iterator[str]:
-    """Yield all folders of paths, the root first."""
-    found = {""}
+def _folders(names: Iterable[str]) -> list[str]:
+    """Return the folders that contain folders with the name of an edition, the outermost first."""
+    parents, known = set[str](), dict[str, bool]()
     for name in names:
         parts = name.split("/")[:-1]
-        found.update("/".join(parts[: cut + 1]) for cut in range(len(parts)))
-    yield from sorted(found, key=lambda one: (one.count("/") + bool(one), one))
+        for depth, part in enumerate(parts):
+            if part not in known:
+                known[part] = _is_language(part) or _is_version(part) or part == "i18n" or "versioned_docs" in part
+            if known[part]:
+                parents.add("/".join(parts[:depth]))
+    return sorted(parents, key=lambda one: (one.count("/") + bool(one), one))
