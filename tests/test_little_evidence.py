@@ -89,7 +89,11 @@ def test_pages_without_a_link_in_one_category_run_to_the_page(to_the_page):
 def test_few_links_judge_and_are_not_learned(to_the_page, tmp_path):
     links = [f"Read [what to do about the {PARTS[row]} in spring](p{row}.md)." for row in range(12)]
     metrics = to_the_page({f"p{row}.md": page(row, links[(row + 3) % 12]) for row in range(12)})
-    assert metrics["split"]["judgments"] == {"judge_only": True, "queries": 12}
+    kinds = {
+        "crossref": {"found": 12, "used": 12, "dropped": {}},
+        "sentence": {"found": 12, "used": 0, "dropped": {"asked_by_link_text": 12}},
+    }
+    assert metrics["split"]["judgments"] == {"judge_only": True, "queries": 12, "kinds": kinds}
     assert metrics["split"]["splits"]["train"]["parts"]["queries"] == 0
     assert metrics["evaluate"]["measures"]["all"]["base"]["queries"] == 8
     assert metrics["verdict"]["verdict"] == "unproven"

@@ -38,7 +38,7 @@ class Comparison:
     measures: Measures  # by category; `ALL` is the micro average
     macro: dict[str, dict[str, float]]  # by system: the macro average over categories
     by_kind: Measures
-    kinds: dict[str, str]  # of the queries of each category, joined by +: user, crossref, or pseudo
+    kinds: dict[str, str]  # of the queries of each category, joined by +, see `triptych.corpus.records.Query`
     intervals: list[NamedInterval]
 
 

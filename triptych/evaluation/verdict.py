@@ -81,7 +81,7 @@ class Verdicts:
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of the test queries: user, crossref, pseudo."""
+        """The kinds of the test queries: user, what authors judged (crossref, sentence, ...), pseudo."""
         return set(self.embedder.against_base.kinds.split("+")) if self.embedder.against_base else set()
 
     @property

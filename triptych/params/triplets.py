@@ -11,7 +11,9 @@ class Views(Shares):
     """Share of each kind of (anchor, positive); a view without anchors gives its share to the others."""
 
     query: Share = Field(default=0.0, description="Your users' questions of the train split, with their answers.")
-    crossref: Share = Field(default=0.6, description="Link text, with the chunk it links to.")
+    crossref: Share = Field(
+        default=0.6, description="What authors judged (link texts, descriptions beside them), with its target."
+    )
     heading: Share = Field(default=0.12, description="Last headings of a chunk, with the chunk.")
     lead: Share = Field(default=0.16, description="First sentence of a chunk, with the chunk.")
     sentence: Share = Field(default=0.0, description="A sentence of a chunk, with the rest of the chunk.")

@@ -59,6 +59,7 @@ def test_description_beside_a_link(links_of, line):
         "- [Sharing](b.md): up",  # too few words
         "- [Sharing](b.md) moves state up to the parent.",  # no separator
         "- [Sharing](b.md)\n- how to move state up.",  # two items
+        "[Sharing](b.md)\n\nhow to move state up.",  # no item
     ],
 )
 def test_text_after_a_link_that_is_not_its_description(links_of, line):

@@ -132,7 +132,7 @@ def _description(parts: list[Block], number: int, position: int) -> str:
     """Return the description of a link that follows it in its block or is another part of its item, or ""."""
     block = parts[number]
     _, start, end = block.links[position]
-    if position or block.text[:start].strip(_EDGES):
+    if block.text[:start].strip(_EDGES):
         return ""
     if separator := _SEPARATOR.match(block.text, end):
         texts = re.split(r"\s\|\s", block.text[separator.end() :])
