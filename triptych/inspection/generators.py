@@ -57,7 +57,7 @@ _SYNTAX = (
     (r"\{% (include|link|raw|highlight|post_url|for|if) ", "Jekyll"),
     (r"\(xref:|<xref:|^> \[!INCLUDE|\]\(~/", "DocFX"),
     (r"^=== \"|^\?\?\?\+? \w|:(material|octicons|fontawesome)-", "mkdocs-material"),
-    (r"^!!! \w", "MkDocs"),
+    (r"^(!!!|///+) \w", "MkDocs"),
     (r"^```\{\w|\{(doc|ref|term)\}`", "Sphinx (MyST)"),
 )
 _MARKUP = (
@@ -118,13 +118,11 @@ def recognized(root: Path, names: Iterable[str], pages: list[str]) -> Generator:
 
 def _by_config(folder: Path) -> Generator | None:
     """Look for a config file in the folder, in those above it up to the root of a repository, and just below it."""
-    above: list[Path] = []
-    for one in list(folder.resolve().parents)[:_PARENTS]:
-        if (above[-1] if above else folder / ".git").joinpath(".git").exists() or (folder / ".git").exists():
-            break
-        above.append(one)
-    below = sorted(one for one in folder.iterdir() if one.is_dir() and not one.is_symlink())
-    for place in (folder, *above, *below):
+    places = [folder.resolve()]
+    while len(places) <= _PARENTS and not (places[-1] / ".git").exists():
+        places.append(places[-1].parent)
+    places += sorted(one for one in folder.iterdir() if one.is_dir() and not one.is_symlink())
+    for place in places:
         for pattern, text, name in _CONFIGS:
             for path in sorted(place.glob(pattern)):
                 if not text or (path.is_file() and re.search(text, _head(path), re.MULTILINE)):

@@ -288,7 +288,7 @@ def _warnings(sources: list[SourceInspection], counts: list[SourceCounts]) -> li
         if of_source.bad_files:
             number = len(of_source.bad_files)
             warnings.append(
-                f"{source.path}: {number} files cannot be read; without on_bad_file: skip the run would stop"
+                f"{source.path}: {number} files cannot be read; a run stops at them unless they are skipped"
             )
         if missing := of_source.left_out.get("links without a target"):
             warnings.append(

@@ -102,7 +102,8 @@ def _judgments(found: Inspection) -> Table:
         table.add_row(kind, str(found.judgments.get(kind, "none: no proof")), *by_split)
     table.add_section()
     for reason, number in sorted(found.dropped.items(), key=lambda one: (-one[1], one[0])):
-        table.add_row(f"left out: {reason.replace('_', ' ')}", f"{number:,}")
+        if number:
+            table.add_row(f"left out: {reason.replace('_', ' ')}", f"{number:,}")
     return table
 
 
