@@ -21,18 +21,10 @@ from triptych.corpus.records import SPLITS
 from triptych.errors import UserError
 
 _COLUMNS = (
-    "folder",
-    "files",
-    "chunks",
-    "links here",
-    "resolved",
-    "judgments",
-    "shares",
-    "queries",
-    "warnings",
-    "seconds",
+    *("folder", "pages", "chunks", "links", "resolved", "queries by kind"),
+    *("% of chunks in train/dev/test", "queries in train/dev/test", "warnings", "seconds"),
 )
-_KINDS = 8  # kinds of judgments in a cell
+_KINDS = 8  # kinds of queries in a cell
 
 
 def main(folders: list[str]) -> None:
@@ -53,9 +45,10 @@ def _cells(folder: Path) -> list[str]:
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
                 _run_stages(source)
             return [name, *_results(), f"{perf_counter() - started:.1f}"]
-        except UserError as error:
+        except Exception as error:  # a crash must not cost the other folders their lines
+            kind = "stopped" if isinstance(error, UserError) else f"crashed, {type(error).__name__}"
             message = " ".join(str(error).split()).replace("|", "/")
-            return [name, *[""] * (len(_COLUMNS) - 3), f"stopped: {message}", f"{perf_counter() - started:.1f}"]
+            return [name, *[""] * (len(_COLUMNS) - 3), f"{kind}: {message}", f"{perf_counter() - started:.1f}"]
         finally:
             os.chdir(home)
 
