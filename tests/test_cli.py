@@ -238,14 +238,14 @@ def test_inspect_shows_what_a_folder_gives_and_what_to_write(site):
     assert cells["files with text"] == ["2 of 2 files"]
     assert cells["links"] == ["2 here, 1 resolved (50%); 0 lead elsewhere"]
     assert cells["no such page"] == ["1", "install.md: gone.md"]
-    assert cells["crossref"][:2] == ["1", "0"]
+    assert cells["crossref"][:3] == ["1", "1", "0"]
     assert cells["docs"][:2] == ["2", "0"]
     assert f"- {{path: {site}, format: markdown}}" in found.output
 
 
 def test_inspect_prints_the_record_as_json(site):
     record = json.loads(inspected(site, "--json").output)
-    assert (record["chunks"], record["links"]["kept"], record["judgments"]["crossref"]) == (2, 1, 1)
+    assert (record["chunks"], record["links"]["kept"], record["judgments"]["crossref"]["used"]) == (2, 1, 1)
 
 
 @pytest.mark.parametrize(

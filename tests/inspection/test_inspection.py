@@ -66,7 +66,7 @@ def test_pages_links_and_what_is_left_out(site):
 
 def test_judgments_categories_and_the_entry_of_params(site):
     found = inspect([site])
-    assert found.judgments["crossref"] == 1
+    assert found.judgments["crossref"] == {"found": 1, "used": 1, "dropped": {}}
     assert sum(of_split.get("crossref", 0) for of_split in found.queries.values()) == 1
     assert found.queries["train"] == {}
     assert found.judge_only
@@ -76,7 +76,9 @@ def test_judgments_categories_and_the_entry_of_params(site):
 
 def test_what_is_no_query_is_counted_by_its_reason(site):
     text = "# Other\n\n- [the drain](care/drain.md)\n- [Drain](care/drain.md)\n"
-    assert inspect([written(site, {"other.md": text})]).dropped["too_short"] == 2
+    found = inspect([written(site, {"other.md": text})])
+    assert found.dropped["too_short"] == 2
+    assert found.judgments["crossref"] == {"found": 3, "used": 1, "dropped": {"too_short": 2}}
 
 
 def test_inspection_agrees_with_the_stages(tmp_path, monkeypatch, capsys):
@@ -95,6 +97,7 @@ def test_inspection_agrees_with_the_stages(tmp_path, monkeypatch, capsys):
     assert links["kept"] == 60
     assert found.queries == metrics["kinds"]
     assert found.shares == pytest.approx(metrics["shares"], abs=1e-6)
+    assert found.judgments == metrics["judgments"]["kinds"]
     assert (found.dropped, found.documents) == (metrics["queries_dropped"], metrics["documents"])
     assert found.warnings == metrics["warnings"]
 

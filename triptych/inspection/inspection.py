@@ -79,8 +79,8 @@ class Inspection:
     lengths: TextLengths
     language: str
     links: dict[str, Any]  # as in metrics/ingest.json
-    judgments: dict[str, int]  # queries that people wrote, by kind
-    dropped: dict[str, int]  # links and judgments that are no queries, by reason
+    judgments: dict[str, dict[str, Any]]  # by kind, as in metrics/split.json: found = used + dropped, by reason
+    dropped: dict[str, int]  # links and queries that are left out, by reason
     judge_only: bool  # whether they are too few to learn from
     queries: dict[str, dict[str, int]]  # by split and kind
     shares: dict[str, float]  # of the chunks, by split
@@ -140,7 +140,7 @@ def inspect(paths: list[Path], report: Report = lambda _line: None) -> Inspectio
         lengths=lengths,
         language=language,
         links=link_counts(reader.counts, reader.written["links"]),
-        judgments=dict(Counter(one.query.kind for one in split.judgments.queries)),
+        judgments=split.judgments.kinds,
         dropped=split.dropped,
         judge_only=split.chunks.judge_only,
         queries=queries,

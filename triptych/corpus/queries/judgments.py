@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ class Judgments:
 
     queries: list[LabeledQuery]
     dropped: dict[str, int]  # links and judgments by reason
+    kinds: dict[str, dict[str, Any]]  # of what the authors of the pages judged: found = used + dropped, by reason
     warnings: list[str]
 
     @property
@@ -40,6 +42,8 @@ def read_judgments(
     ``clusters`` has the near-duplicate cluster of each chunk; ``folder`` is the BEIR folder of the questions.
     """
     queries, dropped = crossref_queries(corpus, columns, links, min_words, clusters)
+    reasons = {reason: number for reason, number in dropped.items() if number}
+    kinds = {"crossref": {"found": len(links), "used": len(queries), "dropped": reasons}} if len(links) else {}
     warnings: list[str] = []
     if folder is not None:
         own, own_dropped = user_queries(Path(folder), columns)
@@ -49,4 +53,4 @@ def read_judgments(
     if equal:
         dropped |= {"equal_text": equal}
         warnings.append(f"{equal} questions have the text of another one: each text is one question with all answers")
-    return Judgments(queries, dropped, warnings)
+    return Judgments(queries, dropped, kinds, warnings)

@@ -136,7 +136,11 @@ def split_metrics(columns: CorpusColumns, clusters: NearDuplicateClusters, split
     return {
         "splits": split.counts,
         "shares": split.shares,
-        "judgments": {"queries": len(split.judgments.queries), "judge_only": chunks.judge_only},
+        "judgments": {
+            "queries": len(split.judgments.queries),
+            "judge_only": chunks.judge_only,
+            "kinds": split.judgments.kinds,
+        },
         "small_categories": {"name": SMALL_CATEGORIES, "categories": split.small},
         "cuts": cut_metrics(chunks.cuts, chunks.common_titles, chunks.moved),
         "kinds": split.kinds(),

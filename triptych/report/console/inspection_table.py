@@ -95,15 +95,17 @@ def _links(found: Inspection) -> Table:
 def _judgments(found: Inspection) -> Table:
     learned = "too few to learn from: all judge" if found.judge_only else "those in train are learned"
     table = Table(title=f"Judgments ({learned})", title_justify="left")
-    for name in ("kind", "queries", *SPLITS):
+    for name in ("kind", "found", "used", *SPLITS):
         table.add_column(name, justify="left" if name == "kind" else "right")
-    for kind in sorted({*found.judgments, *(one for kinds in found.queries.values() for one in kinds)}):
-        by_split = [str(found.queries[split].get(kind, 0)) for split in SPLITS]
-        table.add_row(kind, str(found.judgments.get(kind, "none: no proof")), *by_split)
-    table.add_section()
-    for reason, number in sorted(found.dropped.items(), key=lambda one: (-one[1], one[0])):
-        if number:
-            table.add_row(f"left out: {reason.replace('_', ' ')}", f"{number:,}")
+    table.add_column("left out")
+    kinds = dict.fromkeys([*found.judgments, *(kind for of_split in found.queries.values() for kind in of_split)])
+    for kind in kinds:
+        judged = found.judgments.get(kind, {"found": 0, "used": 0, "dropped": {}})
+        dropped = sorted(judged["dropped"].items(), key=lambda one: (-one[1], one[0]))
+        reasons = ", ".join(f"{number:,} {reason.replace('_', ' ')}" for reason, number in dropped)
+        by_split = (f"{found.queries[split].get(kind, 0):,}" for split in SPLITS)
+        note = "made of headings and sentences: no proof" if kind == "pseudo" else reasons
+        table.add_row(kind, f"{judged['found']:,}", f"{judged['used']:,}", *by_split, note)
     return table
 
 
