@@ -10,7 +10,8 @@ from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing, writing_jsonl
-from triptych.corpus.outcomes import SourceCounts, link_counts
+from triptych.corpus.link_counts import link_counts
+from triptych.corpus.outcomes import SourceCounts
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import write_chunks, write_links
 from triptych.params.load import load_params
