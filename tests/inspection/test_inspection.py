@@ -39,13 +39,15 @@ def written(folder, files):
 
 
 def linked_site(folder, pages):
-    """Write pages of two folders, each with a link to the next one that only this link describes."""
+    """Write pages of two folders, each with a link to the next one, in words that its target has in other sentences."""
     files = {}
     for number in range(pages):
         other = (number + 1) % pages
-        link = f"[what page number {other} is about](../{'ab'[other % 2]}/p{other}.md)"
-        words = " ".join(f"{word}{number}" for word in ("valve", "tank", "water", "floor", "seal", "motor", "pipe"))
-        files[f"{'ab'[number % 2]}/p{number}.md"] = f"# Page {number}\n\nAbout {words}.\n\nRead {link} here.\n"
+        link = f"[closing the valve{other} before the tank{other} is full](../{'ab'[other % 2]}/p{other}.md)"
+        text = (
+            f"The tank{number} has a motor{number} and a pipe{number}. Its valve{number} closes before water runs over."
+        )
+        files[f"{'ab'[number % 2]}/p{number}.md"] = f"# Part {number}\n\n{text}\n\nRead about {link} here.\n"
     return written(folder, files)
 
 
@@ -175,7 +177,7 @@ def test_expected_time_of_a_large_folder_is_reported_first(site, monkeypatch):
     assert lines == []
     monkeypatch.setattr("triptych.inspection.inspection._LONG", 0.0001)
     inspect([site], lines.append)
-    assert lines == ["5 files of 0 MB: about 0 s"]
+    assert lines == ["5 files of 0 MB: up to 0 s"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from triptych.progress import track
 _PAGES = {"markdown": MARKDOWN, "html": HTML}
 _SUFFIXES = (*MARKDOWN, *HTML)
 _RECORDS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
-# Bytes that are read and split in a second, measured on real sites: below the fastest of them.
+# Bytes that are read and split in a second, measured on real sites.
 _RATES = {HTML: 1.4e6, MARKDOWN: 0.7e6, _RECORDS: 5.0e6}
 _LONG = 10.0  # seconds from which the expected time is reported before reading
 _PROBED = 100  # records that are looked at for a category
@@ -101,13 +101,13 @@ def inspect(paths: list[Path], report: Report = lambda _line: None) -> Inspectio
     if len({path.resolve() for path in paths}) < len(paths):
         raise UserError("a path is given twice; give each once")
     files = [_files(path) for path in paths]
-    expected = sum(map(_expected_seconds, files))
-    if expected > _LONG:
-        number, size = sum(map(len, files)), sum(size for one in files for size in one.values())
-        report(f"{number:,} files of {size / 1e6:,.0f} MB: about {max(expected, _LONG):.0f} s")
     params = Ingest(sources=list(map(_source, paths)), on_bad_file="skip", max_rejected_share=1.0)
     split_params = Split()
     reader = SourceReader(params)
+    expected = sum(map(_expected_seconds, reader.formats, files))
+    if expected > _LONG:
+        number, size = sum(map(len, files)), sum(size for one in files for size in one.values())
+        report(f"{number:,} files of {size / 1e6:,.0f} MB: up to {expected:.0f} s")
     pages: list[set[str]] = [set() for _ in paths]
     with TemporaryDirectory(prefix="triptych-inspect-") as folder:
         chunks = _counting_pages(reader.chunks(lambda _path, _record: None), reader, pages)
@@ -164,7 +164,8 @@ def _files(path: Path) -> dict[str, int]:
                 f"{path} is neither a page ({_listed(_SUFFIXES)}) nor a file of chunks ({_listed(_RECORDS)})"
             )
         return {path.name: path.stat().st_size}
-    files = {one.relative_to(path).as_posix(): one.stat().st_size for one in sorted(path.rglob("*")) if one.is_file()}
+    # The size of a link to a file is that of the link: its target is read once, if at all.
+    files = {one.relative_to(path).as_posix(): one.lstat().st_size for one in sorted(path.rglob("*")) if one.is_file()}
     if not files:
         raise UserError(f"{path} contains no files")
     readable = any(has_suffix(Path(name), (*_SUFFIXES, ".rst")) for name in files) or "corpus.jsonl" in files
@@ -181,13 +182,10 @@ def _listed(suffixes: tuple[str, ...]) -> str:
     return ", ".join(suffixes)
 
 
-def _expected_seconds(files: dict[str, int]) -> float:
-    return sum(
-        size / rate
-        for name, size in files.items()
-        for suffixes, rate in _RATES.items()
-        if has_suffix(Path(name), suffixes)
-    )
+def _expected_seconds(kind: str, files: dict[str, int]) -> float:
+    """Return the seconds that reading and splitting some files in one format takes, other languages included."""
+    suffixes = _PAGES.get(kind, _RECORDS)
+    return sum(size for name, size in files.items() if has_suffix(Path(name), suffixes)) / _RATES[suffixes]
 
 
 def _source(path: Path) -> Source:
