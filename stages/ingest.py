@@ -10,7 +10,8 @@ from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing, writing_jsonl
-from triptych.corpus.outcomes import EXAMPLES, SourceCounts
+from triptych.corpus.link_counts import link_counts
+from triptych.corpus.outcomes import SourceCounts
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import write_chunks, write_links
 from triptych.params.load import load_params
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         write_chunks(out / "chunks.parquet", track(chunks, "ingest", "chunks"))
         write_links(out / "links.parquet", list(reader.links()))
     written = reader.written
-    links = _link_counts(reader.counts, written.pop("links", 0))
+    links = link_counts(reader.counts, written.pop("links", 0))
     sources = {counts.path: counts.summary() for counts in reader.counts}
     write_json(args.metrics, {"sources": sources, "links": links, **written})
     for counts in reader.counts:
@@ -49,35 +50,6 @@ def main(argv: list[str] | None = None) -> None:
         f" + {rejected.total()} rejected{f' ({reasons})' if reasons else ''}; {written['chunks']} chunks,"
         f" {links['kept']} links in {args.chunks}"
     )
-
-
-def _link_counts(sources: list[SourceCounts], kept: int) -> dict[str, Any]:
-    """Return the counts of links, over all sources; ``found`` = kept + target_unknown, external links apart.
-
-    ``unknown_by_reason`` adds up to ``target_unknown``; of each reason that pages have, there are ten examples.
-    """
-    references, unknown, examples = Counter[str](), Counter[str](), dict[str, list[str]]()
-    resolved = 0
-    for counts in sources:
-        resolved += counts.links
-        references.update(counts.references)
-        unknown.update(counts.unknown_targets)
-        for reason, links in counts.unknown_examples.items():
-            examples.setdefault(reason, []).extend(links[: EXAMPLES - len(examples.get(reason, []))])
-    found = resolved + unknown.total()
-    if resolved > kept:
-        unknown["no such chunk"] += resolved - kept
-    return {
-        "found": found,
-        "kept": kept,
-        "target_unknown": found - kept,
-        "external": references["external"],
-        "in_no_chunk": references["in_no_chunk"],
-        "repeated": references["repeated"],
-        "to_page_instead_of_anchor": references["to_page_instead_of_anchor"],
-        "unknown_by_reason": dict(sorted(unknown.items())),
-        "unknown_examples": dict(sorted(examples.items())),
-    }
 
 
 def _print_links(links: dict[str, Any]) -> None:

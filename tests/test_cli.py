@@ -213,3 +213,66 @@ def test_damaged_metrics_are_one_message(tmp_path):
     found = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)])
     assert found.exit_code == 1
     assert found.stderr.startswith(f"error: {tmp_path / 'rate.json'} is damaged (")
+
+
+def inspected(*arguments):
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+@pytest.fixture
+def site(tmp_path):
+    pages = {
+        "install.md": "# Install\n\nRead [how the pump is drained](drain.md) first, or [gone](gone.md).\n",
+        "drain.md": "# Drain\n\nOpen the valve at the bottom of the tank, and wait.\n",
+    }
+    for name, text in pages.items():
+        (tmp_path / "docs").mkdir(exist_ok=True)
+        (tmp_path / "docs" / name).write_text(text, encoding="utf-8")
+    return tmp_path / "docs"
+
+
+def test_inspect_shows_what_a_folder_gives_and_what_to_write(site):
+    found = inspected(site)
+    assert found.exit_code == 0
+    cells = {row[0]: row[1:] for row in rows(found.output)}
+    assert cells["files with text"] == ["2 of 2 files"]
+    assert cells["links"] == ["2 here, 1 resolved (50%); 0 lead elsewhere"]
+    assert cells["no such page"] == ["1", "install.md: gone.md"]
+    assert cells["crossref"][:3] == ["1", "1", "0"]
+    assert cells["docs"][:2] == ["2", "0"]
+    assert f"- {{path: {site}, format: markdown}}" in found.output
+
+
+def test_inspect_prints_the_record_as_json(site):
+    record = json.loads(inspected(site, "--json").output)
+    assert (record["chunks"], record["links"]["kept"], record["judgments"]["crossref"]["used"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone", "does not exist"),
+        ("empty", "contains no files"),
+        ("pictures", "contains no page (.md, .mdx, .markdown, .html, .htm), only 1 .png; name another folder"),
+        ("pictures/a.png", "is neither a page"),
+        ("latin.md", "no file could be read; {}:1: byte 0xe9 is not UTF-8"),
+        ("broken.json", "no file could be read; {}:1:2: invalid JSON"),
+    ],
+)
+def test_inspect_refuses_what_cannot_be_read_with_one_message(tmp_path, name, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/a.png").touch()
+    (tmp_path / "latin.md").write_bytes(b"caf\xe9")
+    (tmp_path / "broken.json").write_text("{broken", encoding="utf-8")
+    found = inspected(tmp_path / name)
+    assert found.exit_code == 1
+    assert found.stdout == ""
+    assert found.stderr.startswith("error: ")
+    assert message.format(tmp_path / name) in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_inspect_refuses_a_path_that_is_given_twice(site):
+    found = inspected(site, site)
+    assert (found.exit_code, found.stderr) == (1, "error: a path is given twice; give each once\n")

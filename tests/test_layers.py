@@ -20,6 +20,7 @@ ROOMS = [
     "corpus/duplicates",
     "corpus/queries",
     "corpus/splits",
+    "inspection",
     "evaluation",
     "retrieval",
     "serving",
@@ -43,7 +44,7 @@ ROOMS = [
     "reranker",
     "cli",
 ]
-LIGHT = ("corpus", "evaluation", "retrieval", "triplets")
+LIGHT = ("corpus", "inspection", "evaluation", "retrieval", "triplets")
 HEAVY = ("torch", "transformers", "peft", "sentence_transformers")
 MOST_MODULES = 13
 

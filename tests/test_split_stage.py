@@ -231,18 +231,67 @@ def test_questions_with_several_answers_reach_dev_and_test(run_split, tmp_path):
     assert not [one for one in [*answers["dev"], *answers["test"]] if splits[one] == "train"]
 
 
-def test_order_of_questions_with_many_answers_does_not_matter_and_a_lone_test_file_is_held_out(run_split, tmp_path):
-    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
-    questions = [(f"how about {row}", pages[row % 20].chunk_id) for row in range(20)]
-    run_split(pages, links_to(pages), questions)
-    (tmp_path / "questions/qrels/all.tsv").rename(tmp_path / "questions/qrels/test.tsv")
-    (tmp_path / "questions/qrels/extra.tsv").unlink(missing_ok=True)
-    split.main(PATHS)
+def lone(tmp_path, name):
+    """Let the questions of the last run have a single qrels file with this name."""
+    (tmp_path / "questions/qrels/all.tsv").rename(tmp_path / f"questions/qrels/{name}.tsv")
+
+
+def asked_by_users(tmp_path):
+    """Return the number of users' questions in each split."""
     _, judged, queries = written(tmp_path)
-    user = {one for one, query in queries.items() if query.kind == "user"}
-    assert len(user) == 20
-    assert user <= judged["dev"].keys() | judged["test"].keys()
-    assert judged["train"]
+    return {name: sum(queries[one].kind == "user" for one in judged[name]) for name in judged}
+
+
+@pytest.mark.parametrize("min_train_queries", [1, 300])
+def test_a_lone_test_file_is_the_test_set_and_links_give_dev(run_split, tmp_path, min_train_queries):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    questions = [(f"how about {row}", pages[row % 20].chunk_id) for row in range(40)]
+    run_split(pages, links_to(pages), questions, min_train_queries=min_train_queries)
+    lone(tmp_path, "test")
+    split.main(PATHS)
+    assert asked_by_users(tmp_path) == {"train": 0, "dev": 0, "test": 40}
+    splits, judged, queries = written(tmp_path)
+    assert {queries[one].kind for one in judged["dev"]} == {"crossref"}
+    if min_train_queries == 1:
+        assert judged["train"]
+        assert {splits[page.chunk_id] for page in pages[:20]} == {"test"}
+    else:
+        assert not judged["train"]
+
+
+def test_few_links_beside_a_lone_test_file_all_judge(run_split, tmp_path):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    questions = [(f"how about {row}", pages[row % 20].chunk_id) for row in range(40)]
+    run_split(pages, links_to(pages)[15:30], questions, min_train_queries=30)
+    lone(tmp_path, "test")
+    split.main(PATHS)
+    splits, judged, _ = written(tmp_path)
+    # Five links are about pages of the test questions, ten are not.
+    assert [len(judged[name]) for name in ("train", "dev", "test")] == [0, 10, 45]
+    assert not [one for grades in judged["test"].values() for one in grades if splits[one] != "test"]
+
+
+def test_a_lone_test_file_without_links_leaves_pseudo_queries_for_dev(run_split, tmp_path, capsys):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    run_split(pages, [], [(f"how about {row}", pages[row % 20].chunk_id) for row in range(40)])
+    lone(tmp_path, "test")
+    split.main(PATHS)
+    assert asked_by_users(tmp_path) == {"train": 0, "dev": 0, "test": 40}
+    _, judged, queries = written(tmp_path)
+    assert {queries[one].kind for one in judged["dev"]} == {"pseudo"}
+    assert "no question or usable link for dev" in capsys.readouterr().out
+
+
+def test_a_lone_dev_file_is_held_out_and_judges_in_both(run_split, tmp_path):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    run_split(pages, links_to(pages), [(f"how about {row}", pages[row % 20].chunk_id) for row in range(20)])
+    lone(tmp_path, "dev")
+    split.main(PATHS)
+    users = asked_by_users(tmp_path)
+    assert (users["train"], users["dev"] + users["test"]) == (0, 20)
+    assert users["dev"]
+    assert users["test"]
+    assert written(tmp_path)[1]["train"]
 
 
 @pytest.mark.parametrize("source", ["links", "nothing"])

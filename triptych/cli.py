@@ -34,6 +34,25 @@ def _triptych(
 
 
 @app.command()
+def inspect(
+    paths: Annotated[list[Path], typer.Argument(help="folders of pages, or files of chunks", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="print the whole record as JSON")] = False,
+) -> None:
+    """Show what documentation gives before anything is set: pages, links, judgments, the split, the time of a run."""
+    from dataclasses import asdict
+
+    from triptych.inspection.inspection import inspect as inspect_paths
+    from triptych.report.console.inspection_table import show_inspection
+
+    with user_errors_as_messages():
+        found = inspect_paths(paths, lambda line: typer.echo(f"inspect: {line}", err=True))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), ensure_ascii=False, sort_keys=True))
+    else:
+        show_inspection(_console(), found)
+
+
+@app.command()
 def results(
     metrics: Annotated[Path, typer.Option(help="folder of the stages' metrics")] = Path("metrics"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),

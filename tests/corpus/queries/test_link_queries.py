@@ -95,10 +95,14 @@ def test_query_ids_do_not_depend_on_the_other_links():
     assert alone[0].query.query_id == among[1].query.query_id
 
 
-def test_single_file_of_judgments_leaves_the_split_open(questions):
-    found, dropped = user_queries(questions({"q1": "order a list"}, test=[("q1", "sort", 1)]), COLUMNS)
-    assert [(item.query.query_id, item.query.kind, item.relevant, item.split) for item in found] == [
-        ("user-q1", "user", {"sort": 1}, None)
+@pytest.mark.parametrize(
+    ("name", "split", "held_out"),
+    [("all", None, False), ("train", None, False), ("dev", None, True), ("test", "test", False)],
+)
+def test_name_of_a_single_file_of_judgments(questions, name, split, held_out):
+    found, dropped = user_queries(questions({"q1": "order a list"}, **{name: [("q1", "sort", 1)]}), COLUMNS)
+    assert [(item.query.query_id, item.query.kind, item.relevant, item.split, item.held_out) for item in found] == [
+        ("user-q1", "user", {"sort": 1}, split, held_out)
     ]
     assert dropped == {}
 

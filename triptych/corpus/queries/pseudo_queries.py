@@ -16,6 +16,31 @@ _LAST_RESORT = 20  # chunks that give queries where no split has a usable text
 _CHUNKS = 300  # chunks of each category and split that get a query: more queries would prove nothing either
 
 
+def queries_of_empty_splits(
+    corpus: ChunkTable,
+    columns: CorpusColumns,
+    split_codes: np.ndarray,
+    queries: dict[str, list[LabeledQuery]],
+    seed: int,
+    min_words: int,
+) -> tuple[dict[str, list[LabeledQuery]], Counter[str]]:
+    """Return pseudo-queries for dev and test where ``queries`` has none; none has the text of a query.
+
+    Params and the second result as in `pseudo_queries`. The first result is empty if both splits have queries.
+    """
+    empty: list[str] = [split for split in ("dev", "test") if not queries[split]]
+    if not empty:
+        return {}, Counter()
+    pseudo, dropped = pseudo_queries(corpus, columns, split_codes, seed, min_words)
+    taken = {normalized(one.query.text) for of_split in queries.values() for one in of_split}
+    pseudo = {one: [two for two in pseudo[one] if normalized(two.query.text) not in taken] for one in empty}
+    without: list[str] = [one for one in ("test", "dev") if one in pseudo and not pseudo[one]]
+    if without:
+        taken |= {normalized(two.query.text) for of_split in pseudo.values() for two in of_split}
+        pseudo |= any_queries(corpus, columns, without, taken, seed)
+    return pseudo, dropped
+
+
 def pseudo_queries(
     corpus: ChunkTable, columns: CorpusColumns, split_codes: np.ndarray, seed: int, min_words: int
 ) -> tuple[dict[str, list[LabeledQuery]], Counter[str]]:

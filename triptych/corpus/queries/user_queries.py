@@ -13,7 +13,8 @@ from triptych.errors import UserError
 def user_queries(folder: Path, columns: CorpusColumns) -> tuple[list[LabeledQuery], dict[str, int]]:
     """Read the user's questions from a BEIR folder; qrels files named train, dev and test set the split.
 
-    The questions of a single file named dev or test are held out: they go to dev and test, never to train.
+    The questions of a single file named test are the test set; dev has none of them. Those of a single file named dev
+    go to dev and test, never to train; those of a single file with another name go to any split.
     Judgments of grade 0 or of unknown chunks are ignored and counted; a query without other judgments is dropped.
     Raises `UserError` if no query is left. Also returns the counts by reason.
     """
@@ -24,7 +25,8 @@ def user_queries(folder: Path, columns: CorpusColumns) -> tuple[list[LabeledQuer
         raise UserError(f"{folder}/qrels: expected train, dev and test.tsv, or one file; rename or remove {names}")
     ids = sorted({chunk for table in qrels.values() for grades in table.values() for chunk in grades})
     rows = {chunk_id: row for chunk_id, row in zip(ids, columns.rows(ids).tolist(), strict=True) if row >= 0}
-    held_out = len(qrels) == 1 and qrels.keys() <= {"dev", "test"}
+    held_out = qrels.keys() == {"dev"}
+    sets_split = len(qrels) > 1 or qrels.keys() == {"test"}
     queries: list[LabeledQuery] = []
     dropped: Counter[str] = Counter()
     for split, table in sorted(qrels.items()):
@@ -39,7 +41,7 @@ def user_queries(folder: Path, columns: CorpusColumns) -> tuple[list[LabeledQuer
             else:
                 best = max(relevant, key=lambda chunk: (relevant[chunk], chunk))
                 query = Query(f"user-{query_id}", texts[query_id], "user", columns.category_of(rows[best]))
-                queries.append(LabeledQuery(query, relevant, split if len(qrels) > 1 else None, held_out))
+                queries.append(LabeledQuery(query, relevant, split if sets_split else None, held_out))
     reasons = {reason: number for reason, number in sorted(dropped.items()) if number}
     if not queries:
         problem = ", ".join(f"{number} {reason}" for reason, number in reasons.items()) or "no judgments"

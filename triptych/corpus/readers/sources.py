@@ -43,7 +43,7 @@ class SourceReader:
                 raise UserError(f"ingest.sources: {source.path} is listed twice; remove one of the entries")
             seen.add(Path(source.path))
         self._params = params
-        self._kinds = [_format_of(source) for source in params.sources]
+        self.formats = [_format_of(source) for source in params.sources]
         skip = params.on_bad_file == "skip"
         self.counts = [SourceCounts(source.path, skip) for source in params.sources]
         self._ids = _Ids()
@@ -56,7 +56,7 @@ class SourceReader:
 
         ``reject`` is called with the path of the source and each rejected record.
         """
-        for source, kind, counts in zip(self._params.sources, self._kinds, self.counts, strict=True):
+        for source, kind, counts in zip(self._params.sources, self.formats, self.counts, strict=True):
             chunks = self._accepted(source, kind, counts, reject)
             if self._params.min_content_chars:
                 limits = self._params.min_content_chars, self._params.max_content_chars

@@ -1,0 +1,82 @@
+"""Splits with the shares that were asked: several orders of the documents are tried."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from triptych.corpus.chunk_table import CorpusColumns
+from triptych.corpus.queries.labeled_query import LabeledQuery
+from triptych.corpus.records import SPLITS
+from triptych.corpus.splits.by_document import assign_splits, rows_of_answers
+from triptych.corpus.splits.held_out import answers_alone, judge_only
+from triptych.corpus.splits.shares import MAX_DIFFERENCE, chunk_shares
+from triptych.params.sections import Split
+
+_ORDERS = 20  # orders of the documents that are tried where the shares are not as asked
+
+
+def with_held_out(
+    queries: list[LabeledQuery], columns: CorpusColumns, document_ids: np.ndarray, params: Split
+) -> list[LabeledQuery]:
+    """Return the queries, those that are held out with split dev or test."""
+    held_out = [one for one in queries if one.held_out and one.split is None]
+    judging = judge_only(held_out, columns, document_ids, params.fractions, params.seed)
+    splits = {one.query.query_id: one.split for one in judging}
+    return [replace(one, split=splits[one.query.query_id]) if one.query.query_id in splits else one for one in queries]
+
+
+def all_held_out(
+    queries: list[LabeledQuery], columns: CorpusColumns, document_ids: np.ndarray, params: Split
+) -> list[LabeledQuery]:
+    """Return the queries, all with split dev or test.
+
+    A query about a document that queries with a split are about gets theirs; the others even out the shares.
+    """
+    fixed: dict[int, str] = {}
+    documents = [document_ids[rows].tolist() for rows in rows_of_answers(queries, columns)]
+    for query, of_query in zip(queries, documents, strict=True):
+        for document in of_query if query.split is not None else []:
+            fixed[document] = max(query.split or "", fixed.get(document, ""), key=("", *SPLITS).index)
+    queries = [
+        replace(query, split=query.split or next((fixed[one] for one in of_query if one in fixed), None))
+        for query, of_query in zip(queries, documents, strict=True)
+    ]
+    return judge_only(queries, columns, document_ids, params.fractions, params.seed)
+
+
+def assigned(
+    columns: CorpusColumns, clusters: np.ndarray, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return document and split of each chunk. Queries with a split fix the documents of their answers.
+
+    If the shares suffer, only the answers themselves are fixed, as documents of their own.
+    """
+    codes = balanced(columns, document_ids, queries, params)
+    given = [one for one in queries if one.split is not None]
+    if given and _distance(codes, params) > MAX_DIFFERENCE:
+        alone = answers_alone(given, columns, clusters, document_ids)
+        of_answers = balanced(columns, alone, queries, params)
+        if _distance(of_answers, params) < _distance(codes, params):
+            return alone, of_answers
+    return document_ids, codes
+
+
+def balanced(
+    columns: CorpusColumns, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+) -> np.ndarray:
+    """Return the splits of the first order of the documents that gives the shares, or else of the best order."""
+    best: np.ndarray | None = None
+    for attempt in range(_ORDERS):
+        seed = params.seed + attempt * 1_000_003
+        codes = assign_splits(columns, document_ids, queries, params.fractions, seed)
+        if best is None or _distance(codes, params) < _distance(best, params):
+            best = codes
+        if _distance(best, params) <= MAX_DIFFERENCE:
+            break
+    assert best is not None
+    return best
+
+
+def _distance(codes: np.ndarray, params: Split) -> float:
+    """Return the largest difference of a share to the fraction that was asked."""
+    return max(abs(share - getattr(params.fractions, split)) for split, share in chunk_shares(codes).items())

@@ -1,0 +1,1 @@
+"""What a documentation folder gives, before anything is set."""

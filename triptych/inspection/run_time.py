@@ -1,0 +1,64 @@
+"""How long a run takes on this machine: texts that are trained on and encoded, times what one costs.
+
+The costs are those of the default run (docs/benchmarks.md): 578 s on two cores that multiply float32 matrices at 340
+billion operations a second, 3,218 chunks, with two rounds of 80 and 35 steps. The same costs give the time of a step on
+two other processors within a factor of two.
+"""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from triptych.params.sections import Rounds, Train
+
+_TRAINED, _ENCODED = 2.75e9, 1.3e9  # float32 operations of matrices that take as long as a text of 64 tokens
+_STEP_TEXTS = {"batch": 127, "stored": 190, "distill": 136}  # texts of a step, by the negatives of the round
+_RATED = 2810  # texts that stage rate encodes
+_ANCHORS = 3.0  # for each chunk
+_PER_ANCHOR = 0.001  # seconds, for pools, tokens and tables
+_STAGES, _START = 13, 9.0  # stages, and seconds in which each starts, mostly imports
+_SIZE, _REPEATS = 1024, 6  # of the matrices that are multiplied
+
+
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """An estimate of the seconds that `dvc repro` takes with the default params, on the CPU."""
+
+    seconds: float
+    trained: int  # texts
+    encoded: int  # texts
+    operations: float  # float32 operations a second, measured
+    reading: float  # seconds of ingest and split, measured
+
+
+def estimate_run_time(chunks: int, queries: int, train_queries: int, reading: float) -> RunTime:
+    """Return an estimate for a corpus; ``reading`` is what reading and splitting it took, in seconds.
+
+    Without train queries every round learns from a teacher.
+    """
+    train, rounds = Train(), Rounds().train.values()
+    trained = sum(
+        round_.steps * _STEP_TEXTS[round_.negatives]
+        if train_queries
+        else min(round_.steps, train.distill.max_steps) * _STEP_TEXTS["distill"]
+        for round_ in rounds
+    )
+    on_dev = len(rounds) * len(train.strengths) * (chunks + queries)
+    mined = len(rounds) * (1 + _ANCHORS) * chunks
+    encoded = round(_RATED + on_dev + mined + 3 * chunks + 2 * queries)
+    operations = _operations()
+    computed = (trained * _TRAINED + encoded * _ENCODED) / operations
+    seconds = _STAGES * _START + computed + _PER_ANCHOR * _ANCHORS * chunks + reading
+    return RunTime(seconds, trained, encoded, operations, reading)
+
+
+def _operations() -> float:
+    """Return the float32 operations a second of a matrix multiplication, the best of a few in a tenth of a second."""
+    left = np.random.default_rng(0).random((_SIZE, _SIZE), dtype=np.float32)
+    best = np.inf
+    for _ in range(_REPEATS):
+        start = perf_counter()
+        left @ left
+        best = min(best, perf_counter() - start)
+    return float(2 * _SIZE**3 / best)
