@@ -14,7 +14,6 @@ from triptych.artifacts import write_json, writing
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
-from triptych.errors import UserError
 from triptych.ids import TextIds
 from triptych.params.load import load_params
 from triptych.params.triplets import PROFILES
@@ -52,14 +51,15 @@ def main(argv: list[str] | None = None) -> None:
     train_anchors += imported.anchors
     if not train_anchors:
         shares = ", ".join(view for view, share in params.views.model_dump().items() if share > 0)
-        raise UserError(
-            f"no anchor found in views {shares}; raise the share of heading, lead or sentence in triplets.views"
+        warnings.append(
+            f"no anchor found in views {shares} of {sum(chunk.split == 'train' for chunk in chunks)} train chunks, so no"
+            " model is trained; bring texts with headings and sentences, or questions (split.queries)"
         )
     built = PoolBuilder(chunks, "train", relations, params).build(train_anchors)
     pools = {
         name: pool.preferring(imported.negatives, params.negatives_per_anchor) for name, pool in built.pools.items()
     }
-    if not any(len(pool.chunk) for pool in pools.values()):
+    if train_anchors and not any(len(pool.chunk) for pool in pools.values()):
         no_negatives = (
             f"no negative for any of {len(train_anchors)} anchors: all chunks of the train split are related"
             " (near-duplicates, one section, equal titles or linked); bring more text, or raise"

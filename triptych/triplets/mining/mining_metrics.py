@@ -104,7 +104,7 @@ class MiningMetrics:
             "candidates": int(histogram["candidates"].sum()),
             "rejected": rejected | {"pool_above_relative_margin": count["pool_above_relative_margin"]},
             "hard_negatives": count["hard_negatives"],
-            "churn": 1 - count["kept"] / max(count["hard_negatives"], 1),
+            "churn": 1 - count["kept"] / count["hard_negatives"] if count["hard_negatives"] else 0.0,
             "examples_short": count["short"],
             "examples_fallback": count["fallback"],
             "examples_empty": count["empty"],
