@@ -123,7 +123,9 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.tables / "dev.csv", dev_csv(dev_evaluation.points, metric))
     write_text(args.tables / "strengths.csv", strengths_csv(dev, metric))
     clear_checkpoints(args.checkpoints)
-    choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
+    choice = f"kept at strength {strength:g}" if strength else "no better than the base model, which is kept"
+    if kept is not record:
+        choice = f"no better than {kept.trained_in}, which is kept"
     print_line(
         f"train {args.model.name}: {training_data.steps} steps, {rows} rows, loss {training_data.loss}"
         + (f", stopped: {dev_evaluation.stop_reason}" if dev_evaluation.stop_reason else "")

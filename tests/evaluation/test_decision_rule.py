@@ -127,6 +127,22 @@ def test_pseudo_queries_prove_nothing_whatever_the_metrics_are():
     assert decided(kinds="crossref+user", numpy=interval(0.2, 0.05)).decision == "promoted"
 
 
+@pytest.mark.parametrize(
+    ("overall", "wanted"),
+    [
+        (interval(0.0, 0.0, 4, 4), "at least 20 test questions"),  # four equal results say nothing of the next
+        (Interval(0.2, -1.0, 1.0, 0.0, 1.0, 3, 1), "at least 20 test questions"),
+        (interval(0.0, 0.2, 12, 6), "about 1047 test questions"),
+    ],
+)
+def test_too_few_queries_name_how_many_are_missing(overall, wanted):
+    verdict = decided(overall, p_holm=1.0)
+    assert verdict.decision == "unproven"
+    assert f"queries in test can prove nothing; {wanted} of your users would settle it: `triptych label`" in (
+        verdict.reason
+    )
+
+
 @pytest.mark.parametrize("kinds", ["crossref+pseudo", "pseudo+user"])
 def test_pseudo_queries_among_others_prove_nothing_either(kinds):
     assert decided(kinds=kinds).decision == "unproven"

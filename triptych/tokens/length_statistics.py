@@ -12,7 +12,8 @@ def statistics(rows: Sequence[Sequence[int]], anchors: Sequence[int], max_length
     """Return the mean, 90th and 95th percentile of the lengths of anchors and of all texts, and the share truncated.
 
     Lengths are in tokens before truncation, including special tokens; ``anchors`` holds the text id of each example's
-    anchor. Where there are no anchors, their lengths are None. ``lengths`` is the histogram of all texts in bins of 16 tokens; the last includes all above 1024.
+    anchor. Where there are no anchors, their lengths are None. ``lengths`` is the histogram of all texts in bins of 16
+    tokens; the last includes all above 1024.
     """
     lengths = np.array([len(row) for row in rows])
     result: dict[str, Any] = {"share_truncated": float((lengths > max_length).mean())}

@@ -161,7 +161,7 @@ def advice(metrics: dict[str, Any]) -> list[str]:
             reason = max(set(REASONS) - {"not_needed"}, key=lambda reason: (rejected[reason], reason))
             sentences.append(
                 f"category {name}: nothing mined for {without} of {of_category['examples']} anchors (most often"
-                f" {reason}); they keep the hard negatives of the round before; raise mine.depth or"
-                " mine.relative_margin"
+                f" {reason}); {of_category['examples_fallback']} keep hard negatives of the round before,"
+                f" {of_category['examples_empty']} have no negative; raise mine.depth or mine.relative_margin"
             )
     return sentences

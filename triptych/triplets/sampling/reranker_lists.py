@@ -40,8 +40,8 @@ def draw_lists(
     Anchors follow the shares of views and categories, negatives the tiers of the ``reranker`` profile; where a tier is
     empty, a harder one is used first. Negatives of a tier are sampled without replacement. Random negatives come from
     ``train`` and are unrelated to any positive of the anchor; they also fill lists whose pool is too small.
-    Raise `NothingToTrainOnError` where no anchor has a hard negative, since a reranker must learn more than the retriever
-    knows, or where the corpus has too few unrelated chunks.
+    Raise `NothingToTrainOnError` where no anchor has a hard negative, since a reranker must learn more than the
+    retriever knows, or where the corpus has too few unrelated chunks.
     """
     number, size, random_size = shape
     hard_counts = np.bincount(examples.pool.anchors, examples.pool.tier == _HARD, minlength=len(examples))
