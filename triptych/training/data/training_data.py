@@ -136,6 +136,8 @@ class _Builder:
         if stored:
             sampler = EpochSampler(examples, params.triplets, "embedder", self.seed, epoch)
         schedule = DrawnSchedule(examples, sampler, self.passage_ids, params.train, batches, self.seed)
+        if batches:
+            schedule.rows(0)  # raises here, before training, if no row can be drawn
         links = read_links(self.corpus / "links.parquet")
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
