@@ -70,13 +70,17 @@ def test_a_sure_fall_is_not_promoted():
 
 def test_the_base_model_against_itself_stays_the_same():
     same = Interval(0.0, 0.0, 0.0, 0.0, 1.0, 312, 40)
-    verdict = decided(same, p_holm=1.0, numpy=same)
+    verdict = decided(same, p_holm=1.0, numpy=same, pandas=same)
     assert verdict.decision == "kept"
     assert verdict.reasons == [
         "mrr@10 stays the same [0.000, 0.000] over 312 queries, and the interval includes zero",
         "no category falls by more than the tolerated 0.020; the weakest, numpy, stays the same [0.000, 0.000] over"
         " 312 queries",
     ]
+
+
+def test_of_a_single_category_nothing_is_said_again():
+    assert decided(numpy=RISE).reasons == ["mrr@10 rises by 0.112 [0.081, 0.143] over 312 queries"]
 
 
 def test_every_category_that_may_fall_is_named_with_the_queries_that_would_settle_it():

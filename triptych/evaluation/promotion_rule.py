@@ -166,7 +166,8 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
     better = significant and overall.interval.low > ROUNDING
     reasons = [_overall_reason(overall, significant)]
     reasons += [_open_reason(one, params.category_tolerance) for one in open_categories]
-    if categories and not open_categories:
+    single = len(categories) == 1 and categories[0].interval == overall.interval  # all queries, under another name
+    if categories and not open_categories and not single:
         reasons.append(_weakest_reason(categories, params.category_tolerance))
     reasons += [f"no claim is made about {SMALL_CATEGORIES}: {one.measure} {_change(one.interval)}" for one in small]
     few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
