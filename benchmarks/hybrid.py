@@ -31,12 +31,17 @@ from triptych.retrieval.rankings import lexical_run
 _CODE_AWARE = lexical.terms
 
 
+def _identifiers(text: str) -> list[str]:
+    """Return each word, identifier or pair of characters as it is written."""
+    return [text[start:end] for start, end, _ in lexical.term_spans(text)]
+
+
 def _whole(text: str) -> list[str]:
-    return [term.casefold() for term in lexical._TERM.findall(text)]
+    return [term.casefold() for term in _identifiers(text)]
 
 
 def _parts(text: str) -> list[str]:
-    segments = (one for term in lexical._TERM.findall(text) for one in lexical._JOINT.split(term))
+    segments = (one for term in _identifiers(text) for one in lexical._JOINT.split(term))
     return [word.casefold() for one in segments for word in lexical._WORD_BOUNDARY.split(one) if word]
 
 

@@ -108,7 +108,9 @@ class ArmRuns:
         torch.manual_seed(seed)
         recipe, rounds = self._recipe, list(self._recipe.params.rounds.train.values())
         round_params = rounds[0] if not number else rounds[1].model_copy(update={"steps": self._steps * times})
-        settings = recipe.params.train.model_copy(update={"seed": seed})
+        # Loss distill, which auto takes where few positives were judged, uses no negatives: there is nothing to mine.
+        loss = "softmax" if recipe.params.train.loss == "auto" else recipe.params.train.loss
+        settings = recipe.params.train.model_copy(update={"seed": seed, "loss": loss})
         params = recipe.params.model_copy(update={"train": settings})
         model = load_base(params.model)
         data, round_seed = recipe.folder / "data", seed + crc32(f"round{number}".encode())

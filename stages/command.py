@@ -1,8 +1,9 @@
 """The command line that all stages share: path flags, printed lines, errors without a traceback."""
 
 import argparse
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from triptych.errors import UserError
@@ -26,6 +27,23 @@ def print_line(line: str) -> None:
     """Print a line at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def print_warnings(warnings: Iterable[str], metrics: Path) -> None:
+    """Print one warning of each kind, with the number of other categories that have one of that kind.
+
+    A warning about a category begins with its name and a colon. Warnings of a kind differ in category and numbers only.
+    ``metrics`` is the file that lists what was counted for every category.
+    """
+    kinds: dict[str, dict[str, str]] = {}
+    for line in warnings:
+        category, _, sentence = line.partition(": ")
+        kinds.setdefault(re.sub(r"[0-9.%]+", "", sentence), {}).setdefault(category, line)
+    for by_category in kinds.values():
+        first, *others = by_category.values()
+        names = "category" if len(others) == 1 else "categories"
+        more = f"; {len(others)} more {names} like this, see {metrics}" if others else ""
+        print_line(f"warning: {first}{more}")
 
 
 def run(main: Callable[[], None]) -> None:

@@ -79,8 +79,8 @@ def main(argv: list[str] | None = None) -> None:
     write_rows(args.tables / "recall.csv", _with_kinds(_recall_curves(compared.measures), compared.kinds))
     tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
     print_line(
-        f"evaluate: {len(test)} test queries ({compared.kinds[ALL]}); mrr@10 base {base:.3f}, tuned {tuned:.3f};"
-        f" {args.metrics}"
+        f"evaluate: {len(test)} test {'query' if len(test) == 1 else 'queries'} ({compared.kinds[ALL]});"
+        f" mrr@10 base {base:.3f}, tuned {tuned:.3f}; {args.metrics}"
     )
 
 

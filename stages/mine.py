@@ -10,7 +10,7 @@
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from stages.command import paths, print_line, run
+from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.mining_vectors import vectors_for_mining
@@ -71,15 +71,16 @@ def main(argv: list[str] | None = None) -> None:
             out, mined, read_texts(args.texts)[1], passage_ids, chunk_ids, params.triplets, profile
         )
         # Rounds are the embedder's: mining for the reranker never ends them.
-        if ends := profile == "embedder" and total["churn"] < params.mine.skip_below_churn:
+        too_little_new = bool(len(examples)) and total["churn"] < params.mine.skip_below_churn
+        if ends := profile == "embedder" and too_little_new:
             write_skipped_round(out, total["churn"])
     write_json(args.metrics, {"mined": metrics, "ends": ends} | written)
-    for line in advice(metrics):
-        print_line(f"warning: {line}")
+    print_warnings(advice(metrics), args.metrics)
     print_line(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"
-        f" {total['hard_negatives']} hard negatives, {total['churn']:.0%} new, {total['examples_short']} anchors short,"
-        f" {total['examples_fallback']} of them completed from the previous pool; {args.mined}"
+        f" {total['hard_negatives']} hard negatives, {total['churn']:.0%} new; {total['examples_short']} anchors have"
+        f" fewer than {params.triplets.negatives_per_anchor}, {total['examples_fallback']} have those of the previous"
+        f" round only; {args.mined}"
         + (f"; churn is below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
     )
 

@@ -19,7 +19,7 @@ from triptych.models.publishing import publish
 from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
 from triptych.report.model_card import RunFacts, embedder_card, reranker_card
-from triptych.reranker.saved_reranker import model_of, no_reranker
+from triptych.reranker.saved_reranker import has_reranker, model_of, no_reranker, reason_of_no_reranker
 
 _PATHS = ("intervals", "evaluation", "added", "model", "candidate", "verdict", "embedder", "reranker")
 
@@ -30,7 +30,11 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     evaluation, intervals = read_json(args.evaluation), read_intervals(args.intervals)
     chosen = ChosenOnDev.from_record(evaluation["chosen_on_dev"])
-    verdicts = decide(intervals, read_intervals(args.added), chosen, params.promote, params.evaluate.confidence)
+    none_trained = "train_reranker.steps is 0"
+    if params.train_reranker.steps and not has_reranker(args.candidate):
+        none_trained = reason_of_no_reranker(args.candidate)
+    added, confidence = read_intervals(args.added), params.evaluate.confidence
+    verdicts = decide(intervals, added, chosen, params.promote, confidence, none_trained)
     blend, record = load_round(args.model, params.model)
     base = load_base(params.model)
     run_facts = RunFacts(params, record, verdicts, evaluation["measures"], intervals, evaluation["corpus"])

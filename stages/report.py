@@ -30,9 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     explorer = Explorer(chunks, [queries[one] for one in qrels], qrels, hits, compared, snippet)
     provenance = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
     write_text(args.page, render(results, explorer, provenance, Path("params.yaml").read_text(encoding="utf-8")))
-    print_line(
-        f"report: {len(qrels)} test queries, {args.page.stat().st_size / 1e6:.1f} MB; open {args.page} in a browser"
-    )
+    queries_word, size = "query" if len(qrels) == 1 else "queries", args.page.stat().st_size / 1e6
+    print_line(f"report: {len(qrels)} test {queries_word}, {size:.1f} MB; open {args.page} in a browser")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,14 @@
 not an output. Nor is ``--checkpoints``: a run that was killed continues from it, and removes it when it is done.
 """
 
+import argparse
 from dataclasses import asdict
+from typing import Any
 from zlib import crc32
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
+from triptych.errors import NothingToTrainOnError
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
 from triptych.models.adapter import Blend, difference, make_trainable, save_trained
 from triptych.models.loading import describe, load_base
@@ -56,16 +59,8 @@ def main(argv: list[str] | None = None) -> None:
     metric = params.promote.measure
     churn = read_skipped_round(args.round)
     if churn is not None:
-        with writing(args.model) as out:
-            kept = copy_round(out, args.previous)
-        write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in, "churn": churn})
-        write_text(args.curve, "step,loss\n")
-        write_text(args.tables / "dev.csv", dev_csv([], metric))
-        write_text(args.tables / "strengths.csv", strengths_csv({}, metric))
-        print_line(
-            f"train {args.model.name}: not trained, mining renewed only {churn:.1%} of the hard negatives"
-            f" (mine.skip_below_churn); {kept.trained_in} is kept; {args.model}"
-        )
+        reason = f"mining renewed only {churn:.1%} of the hard negatives"
+        _keep_previous(args, metric, f"{reason} (mine.skip_below_churn)", {"churn": churn})
         return
     model = load_to_train(params.model, params.train)
     base = describe(params.model, model)
@@ -75,9 +70,14 @@ def main(argv: list[str] | None = None) -> None:
     # Each round has its own seed, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     previous = read_round_record(args.previous)
-    training_data = prepare_training_data(
-        args.corpus, args.texts, store, examples, args.previous, params, round_params, seed
-    )
+    try:
+        training_data = prepare_training_data(
+            args.corpus, args.texts, store, examples, args.previous, params, round_params, seed
+        )
+    except NothingToTrainOnError as error:
+        if is_main_process():
+            _keep_previous(args, metric, str(error), {"nothing_to_train_on": str(error)})
+        return
     rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
@@ -123,12 +123,25 @@ def main(argv: list[str] | None = None) -> None:
     write_text(args.tables / "dev.csv", dev_csv(dev_evaluation.points, metric))
     write_text(args.tables / "strengths.csv", strengths_csv(dev, metric))
     clear_checkpoints(args.checkpoints)
-    choice = f"kept at strength {strength:g}" if kept is record else f"no better than {kept.trained_in}, which is kept"
+    choice = f"kept at strength {strength:g}" if strength else "no better than the base model, which is kept"
+    if kept is not record:
+        choice = f"no better than {kept.trained_in}, which is kept"
     print_line(
         f"train {args.model.name}: {training_data.steps} steps, {rows} rows, loss {training_data.loss}"
         + (f", stopped: {dev_evaluation.stop_reason}" if dev_evaluation.stop_reason else "")
         + f"; dev {metric} base {overall[0.0]:.3f}, this round {overall[strength]:.3f}: {choice}; {args.model}"
     )
+
+
+def _keep_previous(args: argparse.Namespace, metric: str, reason: str, why: dict[str, Any]) -> None:
+    """Write the previous round as this one, which is not trained; ``why`` goes to its metrics."""
+    with writing(args.model) as out:
+        kept = copy_round(out, args.previous)
+    write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in} | why)
+    write_text(args.curve, "step,loss\n")
+    write_text(args.tables / "dev.csv", dev_csv([], metric))
+    write_text(args.tables / "strengths.csv", strengths_csv({}, metric))
+    print_line(f"train {args.model.name}: not trained, {reason}; {kept.trained_in} is kept; {args.model}")
 
 
 if __name__ == "__main__":

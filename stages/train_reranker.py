@@ -8,6 +8,7 @@
 ``--checkpoints`` is outside DVC: a run that was killed resumes from its last checkpoint; a finished one removes them.
 """
 
+import argparse
 from dataclasses import asdict
 
 import numpy as np
@@ -16,6 +17,7 @@ from accelerate import PartialState
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
+from triptych.errors import NothingToTrainOnError
 from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.round_loading import load_model
@@ -39,11 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     settings = params.train_reranker
     if not settings.steps:
-        with writing(args.reranker) as out:
-            no_reranker(out, "train_reranker.steps is 0")
-        write_json(args.metrics, {"lists": 0})
-        write_text(args.curve, "step,loss\n")
-        print_line(f"train_reranker: not trained, train_reranker.steps is 0; {args.reranker}")
+        _write_no_reranker(args, "train_reranker.steps is 0")
         return
     train_params = settings_of(params)
     starts_tuned = settings.base is None and settings.start == "tuned"
@@ -54,14 +52,19 @@ def main(argv: list[str] | None = None) -> None:
     examples = read_examples(args.round / "examples.parquet")
     links = read_links(args.corpus / "links.parquet")
     list_count = settings.steps * train_params.batch_size * train_params.gradient_accumulation_steps
-    lists = draw_lists(
-        examples,
-        Relations(chunks, links, params.triplets.exclude_linked),
-        ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])),
-        params.triplets,
-        (list_count, settings.negatives, settings.random),
-        settings.seed,
-    )
+    try:
+        lists = draw_lists(
+            examples,
+            Relations(chunks, links, params.triplets.exclude_linked),
+            ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"])),
+            params.triplets,
+            (list_count, settings.negatives, settings.random),
+            settings.seed,
+        )
+    except NothingToTrainOnError as error:
+        if PartialState().is_main_process:
+            _write_no_reranker(args, str(error))
+        return
     data = list_training_data(examples, lists, passage_ids, store, settings, params.tokenize.padding == "fixed")
     make_trainable(model, train_params, None)
     used = [params.model, params.triplets, params.tokenize.padding, train_params, settings]
@@ -90,6 +93,14 @@ def main(argv: list[str] | None = None) -> None:
         f"train_reranker: {settings.steps} steps, {len(lists.example)} lists of {1 + settings.negatives}, loss"
         f" {settings.loss}; scores of the saved model differ by at most {largest:.1g}; {args.reranker}"
     )
+
+
+def _write_no_reranker(args: argparse.Namespace, reason: str) -> None:
+    with writing(args.reranker) as out:
+        no_reranker(out, reason)
+    write_json(args.metrics, {"lists": 0})
+    write_text(args.curve, "step,loss\n")
+    print_line(f"train_reranker: not trained, {reason}; {args.reranker}")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.command import paths, print_line, run
+from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
-from triptych.errors import UserError
 from triptych.ids import TextIds
 from triptych.params.load import load_params
 from triptych.params.triplets import PROFILES
@@ -38,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     forbidden = {normalized(queries[query_id].text) for split in ("dev", "test") for query_id in qrels[split]}
     relations = Relations(chunks, links, params.exclude_linked)
 
-    warnings: list[str] = []
+    warnings: list[str] = []  # about the corpus
+    shortfalls: list[str] = []  # about its categories
     table = TextTable()
     text_ids = [table.add("passage", passage(chunk, params.text_template)) for chunk in chunks]
     passage_ids = TextIds(np.array(text_ids, np.int64))
@@ -52,14 +52,16 @@ def main(argv: list[str] | None = None) -> None:
     train_anchors += imported.anchors
     if not train_anchors:
         shares = ", ".join(view for view, share in params.views.model_dump().items() if share > 0)
-        raise UserError(
-            f"no anchor found in views {shares}; raise the share of heading, lead or sentence in triplets.views"
+        train_chunks = sum(chunk.split == "train" for chunk in chunks)
+        warnings.append(
+            f"no anchor found in views {shares} of {train_chunks} train chunks, so no model is trained; bring texts"
+            " with headings and sentences, or questions (split.queries)"
         )
     built = PoolBuilder(chunks, "train", relations, params).build(train_anchors)
     pools = {
         name: pool.preferring(imported.negatives, params.negatives_per_anchor) for name, pool in built.pools.items()
     }
-    if not any(len(pool.chunk) for pool in pools.values()):
+    if train_anchors and not any(len(pool.chunk) for pool in pools.values()):
         no_negatives = (
             f"no negative for any of {len(train_anchors)} anchors: all chunks of the train split are related"
             " (near-duplicates, one section, equal titles or linked); bring more text, or raise"
@@ -78,11 +80,13 @@ def main(argv: list[str] | None = None) -> None:
     for profile, examples in by_profile.items():
         with writing(getattr(args, profile)) as out:
             triplets, round_metrics = write_round(out, examples, table.texts, passage_ids, chunk_ids, params, profile)
-        of_profile = shortfall_warnings(
-            examples, triplets, built.related, built.considered, chunk_counts, params, profile
-        )
+        of_profile = []
+        if train_anchors:
+            of_profile = shortfall_warnings(
+                examples, triplets, built.related, built.considered, chunk_counts, params, profile
+            )
         metrics[profile] = round_metrics | {"warnings": of_profile}
-        warnings += [line for line in of_profile if line not in warnings]
+        shortfalls += of_profile
     with writing(args.texts) as out:
         write_texts(out, table, passage_ids, query_text_ids)
     with writing(args.heldout) as out:
@@ -90,10 +94,11 @@ def main(argv: list[str] | None = None) -> None:
     write_json(args.metrics, metrics)
     for line in warnings:
         print_line(f"warning: {line}")
+    print_warnings(shortfalls, args.metrics)
     view_counts = Counter(anchor.view for anchor in train_anchors)
     views = ", ".join(f"{view} {number}" for view, number in sorted(view_counts.items()))
     print_line(
-        f"triplets: {len(train_anchors)} examples ({views}) over {len(table.texts)} distinct texts, for"
+        f"triplets: {len(train_anchors)} examples ({views or 'no view'}) over {len(table.texts)} distinct texts, for"
         f" {' and '.join(PROFILES)}; {getattr(args, PROFILES[0])}"
     )
 

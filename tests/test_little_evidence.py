@@ -16,6 +16,11 @@ MINE = (
     " --round data/triplets/round0 --model models/round0"
     " --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors"
 )
+TRAIN_RERANKER = (
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/reranker"
+    " --retriever models/round1 --reranker models/reranker-candidate"
+    " --metrics metrics/train_reranker.json --curve metrics/train_reranker.csv --checkpoints .checkpoints/reranker"
+)
 REPORT = (
     "--metrics metrics --corpus data/corpus --tokens data/tokens/metadata.json --runs data/runs"
     " --embedder models/embedder --page metrics/report.html"
@@ -52,7 +57,7 @@ def page(row, link=""):
 @pytest.fixture
 def to_the_page(tmp_path, prepare, monkeypatch):
     """Run every stage from ingest to report on pages by path below the folder ``docs``; return metrics by stage."""
-    from stages import evaluate, index, mine, promote, rate, report, train
+    from stages import evaluate, index, mine, promote, rate, report, train, train_reranker
 
     def call(pages, **changes):
         for name, text in pages.items():
@@ -66,8 +71,8 @@ def to_the_page(tmp_path, prepare, monkeypatch):
         mine.main(MINE.split())
         second = TRAIN.replace("models/round0", "models/round1").replace("models/base", "models/round0")
         train.main(second.replace("triplets/round0", "triplets/round1").replace("train/round0", "train/round1").split())
-        (tmp_path / "models/reranker-candidate").mkdir()  # none was trained
-        (tmp_path / "metrics/train_reranker.csv").write_text("step,loss\n", encoding="utf-8")
+        mine.main(MINE.replace("round1", "reranker").replace("models/round0", "models/round1").split())
+        train_reranker.main(TRAIN_RERANKER.split())
         evaluate.main(EVALUATE.replace("round0", "round1").split())
         promote.main([*PROMOTE.replace("round0", "round1").split(), "models/embedder"])
         index.main(INDEX.split())
@@ -106,6 +111,41 @@ def test_two_short_pages_run_to_the_page(to_the_page):
     assert metrics["verdict"]["verdict"] == "unproven"
 
 
+@pytest.mark.parametrize(
+    "page_of",
+    [
+        lambda row: f"```python\n{PARTS[row]} = open('{VERBS[row]}')\n```\n",
+        lambda row: f"| part | number |\n|---|---|\n| {PARTS[row]} | {row * 7} |\n",
+        lambda row: f"{row} {row * 7} {row * 13}\n",
+    ],
+    ids=["only code", "only tables", "only numbers"],
+)
+def test_pages_with_nothing_to_learn_from_run_to_the_page(to_the_page, page_of, capsys, tmp_path):
+    metrics = to_the_page({f"p{row}.md": page_of(row) for row in range(12)})
+    assert metrics["verdict"]["verdict"] == "unproven"
+    assert "at least 20 test questions of your users would settle it" in metrics["verdict"]["reason"]
+    assert len(metrics["verdict"]["reasons"]) == 2  # nothing is said of an embedder that was not trained
+    lines = capsys.readouterr().out.splitlines()
+    for name in ("round0", "round1"):
+        (line,) = (one for one in lines if one.startswith(f"train {name}: "))
+        assert line.startswith(f"train {name}: not trained, ")
+        assert line.endswith(f"; base is kept; models/{name}")
+    assert "not trained: " in (tmp_path / "metrics/report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", ["The same line on every page of the folder.", page(0)], ids=["line", "page"])
+def test_one_page_twelve_times_runs_to_the_page(to_the_page, line):
+    metrics = to_the_page({f"p{row}.md": line for row in range(12)})
+    assert metrics["verdict"]["verdict"] == "unproven"
+
+
+def test_a_reranker_that_has_nothing_to_learn_from_is_not_trained(to_the_page):
+    metrics = to_the_page({"a.md": page(0)}, **{"train_reranker.steps": 2})
+    assert metrics["verdict"]["reranker"]["reason"].startswith(
+        "none was trained: train_reranker: none of 3 anchors has a hard negative, which a reranker needs; see what"
+    )
+
+
 def test_a_single_line_runs_to_the_page(to_the_page):
     metrics = to_the_page({"a.md": "pump valve filter sensor motor seal hose gauge tank relay fuse lamp\n"})
     assert metrics["verdict"]["verdict"] == "unproven"
@@ -133,4 +173,5 @@ def test_many_thin_categories_are_judged_together(to_the_page):
     metrics = to_the_page(pages, **{"ingest.sources": sources})
     assert set(metrics["evaluate"]["measures"]) == {"all", "(small categories)"}
     assert metrics["split"]["small_categories"]["categories"] == [f"c{number}" for number in range(6)]
-    assert any("no claim is made about (small categories)" in one for one in metrics["verdict"]["reasons"])
+    hybrid = metrics["verdict"]["hybrid"]["reasons"]
+    assert any("no claim is made about (small categories)" in one for one in hybrid)

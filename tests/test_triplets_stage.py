@@ -119,7 +119,7 @@ def test_category_of_one_chunk_gives_what_it_can_and_a_warning(staged):
     assert metrics["embedder"]["examples_by_category"]["faq"] == 2
     check_mix(metrics, but=["faq"])
     (line,) = (one for one in metrics["embedder"]["warnings"] if one.startswith("faq: "))
-    assert line in warnings(lines)
+    assert any(one.startswith(line) for one in warnings(lines))
     assert line.endswith(" or bring more text")
     assert "distinct triplets of 1 chunks, fewer than 21; raise triplets.anchors_per_chunk" in line
 
@@ -132,13 +132,15 @@ def test_corpus_of_a_chunk_or_two_is_warned_about(staged, number):
     assert any("no negative for any of 2 anchors" in line for line in said) == (number == 1)
 
 
-def test_corpus_without_an_anchor_is_refused_with_the_views_there_are(staging_fails):
-    said = staging_fails([replace(one, content=">>> 1 + 1") for one in two_categories()], views=shares(lead=1.0))
-    assert "no anchor found in views lead; raise the share of heading" in said
-
-
-def test_corpus_without_train_chunks_is_refused(staging_fails):
-    assert "no anchor found" in staging_fails([replace(one, split="test") for one in two_categories()])
+@pytest.mark.parametrize(
+    ("changes", "train"), [({"content": ">>> 1 + 1"}, 30), ({"split": "test"}, 0)], ids=["code", "no train"]
+)
+def test_corpus_without_an_anchor_is_warned_about_once(staged, changes, train):
+    metrics, lines = staged([replace(one, **changes) for one in two_categories()], views=shares(lead=1.0))
+    (line,) = warnings(lines)
+    assert line.startswith(f"no anchor found in views lead of {train} train chunks, so no model is trained; bring")
+    assert metrics["embedder"]["examples"] == metrics["reranker"]["triplets"] == 0
+    assert lines[-1].startswith("triplets: 0 examples (no view) over")
 
 
 @pytest.mark.parametrize(

@@ -17,3 +17,7 @@ class ArtifactError(UserError):
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} {problem}")
         self.path = path
+
+
+class NothingToTrainOnError(UserError):
+    """The texts give a model nothing to learn from; a run goes on without training it."""

@@ -29,6 +29,7 @@ def quiet() -> None:
 def quiet_libraries() -> None:
     """Hide what libraries print for their own developers; to be called before they are imported."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a note about optional kernels on each import
+    logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)  # a note about the padding token
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -70,13 +70,17 @@ def test_a_sure_fall_is_not_promoted():
 
 def test_the_base_model_against_itself_stays_the_same():
     same = Interval(0.0, 0.0, 0.0, 0.0, 1.0, 312, 40)
-    verdict = decided(same, p_holm=1.0, numpy=same)
+    verdict = decided(same, p_holm=1.0, numpy=same, pandas=same)
     assert verdict.decision == "kept"
     assert verdict.reasons == [
         "mrr@10 stays the same [0.000, 0.000] over 312 queries, and the interval includes zero",
         "no category falls by more than the tolerated 0.020; the weakest, numpy, stays the same [0.000, 0.000] over"
         " 312 queries",
     ]
+
+
+def test_of_a_single_category_nothing_is_said_again():
+    assert decided(numpy=RISE).reasons == ["mrr@10 rises by 0.112 [0.081, 0.143] over 312 queries"]
 
 
 def test_every_category_that_may_fall_is_named_with_the_queries_that_would_settle_it():
@@ -125,6 +129,22 @@ def test_pseudo_queries_prove_nothing_whatever_the_metrics_are():
     assert "split.queries" in verdict.reason
     assert verdict.reasons[1].startswith("mrr@10 rises by 0.112")
     assert decided(kinds="crossref+user", numpy=interval(0.2, 0.05)).decision == "promoted"
+
+
+@pytest.mark.parametrize(
+    ("overall", "wanted"),
+    [
+        (interval(0.0, 0.0, 4, 4), "at least 20 test questions"),  # four equal results say nothing of the next
+        (Interval(0.2, -1.0, 1.0, 0.0, 1.0, 3, 1), "at least 20 test questions"),
+        (interval(0.0, 0.2, 12, 6), "about 1047 test questions"),
+    ],
+)
+def test_too_few_queries_name_how_many_are_missing(overall, wanted):
+    verdict = decided(overall, p_holm=1.0)
+    assert verdict.decision == "unproven"
+    assert f"queries in test can prove nothing; {wanted} of your users would settle it: `triptych label`" in (
+        verdict.reason
+    )
 
 
 @pytest.mark.parametrize("kinds", ["crossref+pseudo", "pseudo+user"])

@@ -35,8 +35,12 @@ def test_a_system_that_was_not_compared_has_no_card():
 def test_the_headline_has_advice_and_reason_and_marks_what_is_unproven():
     assert make_verdicts().headline == "Use the tuned embedder: mrr@10 rises by 0.100."
     verdicts = make_verdicts(tuned=False)
-    unproven = replace(verdicts.embedder, decision="unproven", reason="nobody asked")
-    assert replace(verdicts, embedder=unproven).headline == "Keep your base model: unproven, for nobody asked."
+    unproven = replace(
+        verdicts.embedder, decision="unproven", reason="nobody asked; at least 20 questions: `triptych label`"
+    )
+    verdicts = replace(verdicts, embedder=unproven)
+    assert verdicts.headline == "Keep your base model: unproven, for nobody asked."
+    assert verdicts.missing == "At least 20 questions: `triptych label`."
 
 
 def test_of_many_categories_those_most_in_doubt_are_drawn():

@@ -21,6 +21,7 @@ from triptych.params.sections import Promote
 _NO_PROOF = "nobody asked the queries, they are made of the documentation's own words"
 _TOO_FEW = "{} in test can prove nothing"
 _NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
+_UNCHANGED = "no training improved on the base model on dev, so there is no other embedder to judge"
 _POWER = 0.8  # of the test for which the number of queries is computed
 
 
@@ -30,12 +31,14 @@ def decide(
     chosen: ChosenOnDev,
     params: Promote,
     confidence: float,
+    no_reranker: str = "train_reranker.steps is 0",
 ) -> Verdicts:
     """Decide on the embedder, then on what is searched with beside it, each part given the parts before it.
 
     ``intervals`` compare each system with the base model, ``added`` compare late interaction and the reranker with the
     same search without them. The hybrid and late interaction are those of the embedder that is published. Late
-    interaction is used if it pays by itself, or if the reranker after it does.
+    interaction is used if it pays by itself, or if the reranker after it does. ``no_reranker`` is the reason where
+    none was trained.
     """
     results = _Results(intervals, added, chosen, params, confidence)
     embedder = results.embedder()
@@ -48,7 +51,7 @@ def decide(
     late = results.second_stage(f"{published}_late", hybrid.system, no_hybrid)
     # The reranker comes after late interaction. Where that alone does not pay, both are judged together.
     without = "tuned_late" if embedder.used and late.used else "tuned_hybrid"
-    reranker = _not_compared("reranked", "none was trained: train_reranker.steps is 0", None)
+    reranker = _not_compared("reranked", f"none was trained: {no_reranker}", None)
     if "reranked" in chosen.rerankings:
         reranker = results.second_stage("reranked", without, no_tuned or no_hybrid)
     if reranker.used and not late.used and chosen.rerankings[late.system].weight:
@@ -71,8 +74,11 @@ class _Results:
         verdict, against_base = self._against_base("tuned")
         decision = verdict.decision
         changed = self.chosen.strength > 0  # else it is the base model: there is nothing to promote
-        if decision == "promoted" and not changed:
-            decision = "kept"
+        if not changed:
+            verdict = (
+                _kept(_UNCHANGED) if decision != "unproven" else replace(verdict, reasons=[verdict.reason, _UNCHANGED])
+            )
+            decision = verdict.decision
         used = decision == "promoted" or (changed and decision == "unproven" and self.params.unproven == "tuned")
         return SystemVerdict(
             system="tuned",
@@ -160,19 +166,19 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
     better = significant and overall.interval.low > ROUNDING
     reasons = [_overall_reason(overall, significant)]
     reasons += [_open_reason(one, params.category_tolerance) for one in open_categories]
-    if categories and not open_categories:
+    single = len(categories) == 1 and categories[0].interval == overall.interval  # all queries, under another name
+    if categories and not open_categories and not single:
         reasons.append(_weakest_reason(categories, params.category_tolerance))
-    reasons += [
-        f"no claim is made about {SMALL_CATEGORIES}, which have {_queries(one.interval)}: it {_change(one.interval)}"
-        for one in small
-    ]
+    reasons += [f"no claim is made about {SMALL_CATEGORIES}: {one.measure} {_change(one.interval)}" for one in small]
     few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
     pseudo = "pseudo" in overall.kinds.split("+")
     if few or pseudo:
         reason = _NO_PROOF if pseudo else _TOO_FEW.format(_queries(overall.interval))
+        number = params.min_queries
         if overall.interval.clusters > 1:
-            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), 1)
-            reason += f"; about {number} test questions of your users would settle it"
+            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), number)
+        enough = f"about {number}" if number > params.min_queries else f"at least {number}"
+        reason += f"; {enough} test questions of your users would settle it"
         reason += f": `triptych label` collects {'them' if pseudo else 'more'}, split.queries takes them"
         return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
     if better and not open_categories:
@@ -227,7 +233,8 @@ def _overall_reason(one: NamedInterval, significant: bool) -> str:
 
 def _open_reason(one: NamedInterval, tolerance: float) -> str:
     if one.interval.clusters < 2:
-        return f"{one.category} cannot be judged: its {_queries(one.interval)} are about one document"
+        verb = "is" if one.interval.queries == 1 else "are"
+        return f"{one.category} cannot be judged: its {_queries(one.interval)} {verb} about one document"
     low, decimals = one.interval.low, _decimals(-one.interval.low, tolerance)
     return (
         f"{one.category} may fall by {-low:.{decimals}f}, more than the tolerated {tolerance:.{decimals}f}:"

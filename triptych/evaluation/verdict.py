@@ -102,9 +102,17 @@ class Verdicts:
 
     @property
     def headline(self) -> str:
-        """The advice with its reason, as a sentence."""
-        unproven = "unproven, for " if self.embedder.decision == "unproven" else ""
-        return f"{self.advice[:1].upper()}{self.advice[1:]}: {unproven}{self.embedder.reason}."
+        """The advice with its reason, as a sentence; where it is unproven, without `missing`."""
+        advice, reason = f"{self.advice[:1].upper()}{self.advice[1:]}", self.embedder.reason
+        if self.embedder.decision == "unproven":
+            return f"{advice}: unproven, for {reason.partition('; ')[0]}."
+        return f"{advice}: {reason}."
+
+    @property
+    def missing(self) -> str:
+        """What would prove an unproven verdict, as a sentence; empty where nothing is missing."""
+        missing = self.embedder.reason.partition("; ")[2] if self.embedder.decision == "unproven" else ""
+        return f"{missing[:1].upper()}{missing[1:]}." if missing else ""
 
     def write(self, path: Path) -> None:
         """Write ``metrics/verdict.json``: the embedder's entries at the top level, an object for each other part."""

@@ -6,6 +6,8 @@ from triptych.artifacts import write_text
 from triptych.errors import ArtifactError
 from triptych.params.sections import Model, Params, Train
 
+_README, _NO_RERANKER = "README.md", "# No reranker\n\n"
+
 
 def model_of(params: Params) -> Model:
     """Return the model that the reranker starts from: ``train_reranker.base``, or the embedder's base model."""
@@ -23,7 +25,13 @@ def settings_of(params: Params) -> Train:
 
 def no_reranker(folder: Path, reason: str) -> None:
     """Write into an existing folder a README.md with the reason why it contains no reranker."""
-    write_text(folder / "README.md", f"# No reranker\n\n{reason[:1].upper()}{reason[1:]}.\n")
+    write_text(folder / _README, f"{_NO_RERANKER}{reason[:1].upper()}{reason[1:]}.\n")
+
+
+def reason_of_no_reranker(folder: Path) -> str:
+    """Return the reason that `no_reranker` wrote."""
+    text = (folder / _README).read_text(encoding="utf-8").removeprefix(_NO_RERANKER).strip().removesuffix(".")
+    return text[:1].lower() + text[1:]
 
 
 def has_reranker(folder: Path) -> bool:

@@ -107,6 +107,11 @@ def test_record_without_any_category_is_rejected(tmp_path):
     assert [one[:2] for one in reading.reasons()] == [("docs.json:2", "no category")]
 
 
+def test_file_without_any_category_is_one_category_with_its_name(tmp_path):
+    bare = [{"content": one["content"]} for one in (SORT, JOIN)]
+    assert {one.category for one in read(tmp_path, json.dumps(bare), category=None).chunks} == {"docs"}
+
+
 def test_missing_id_is_a_stable_hash_of_the_record(tmp_path):
     bare = {"content": SORT["content"], "header_path": ["List"]}
     first = read(tmp_path, json.dumps([bare, {**bare, "header_path": ["Set"]}])).chunks

@@ -269,6 +269,7 @@ def test_fallback_is_reported_with_its_category_and_reason(mined):
     _, metrics = mined(scores=[1.0] * 10, size=2)
     (line,) = advice({"all": metrics, "lists": metrics})
     assert "category lists: nothing mined for 1 of 1 anchors (most often above_relative_margin)" in line
+    assert "; 1 keep hard negatives of the round before, 0 have no negative; " in line
 
 
 def test_category_without_candidates_falls_back_and_the_other_does_not(params_with):
@@ -310,7 +311,7 @@ def test_anchor_without_enough_hard_negatives_is_counted(mined):
     new, metrics = mined(rows=[0, 1], pool=POOL[:2], size=3)
     assert hard(new) == []
     assert metrics["examples_short"] == 1
-    assert (metrics["hard_negatives"], metrics["churn"]) == (0, 1.0)
+    assert (metrics["hard_negatives"], metrics["churn"]) == (0, 0.0)
 
 
 def test_closeness_leaves_the_positive_itself_out(mined):

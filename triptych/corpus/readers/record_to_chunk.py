@@ -45,17 +45,23 @@ def source_record(file: str, number: int, value: Any) -> SourceRecord | Rejected
 
 
 def chunk_of(
-    record: SourceRecord, names: Fields, category: str | None, counts: SourceCounts, own_document: bool = False
+    record: SourceRecord,
+    names: Fields,
+    category: str | None,
+    counts: SourceCounts,
+    own_document: bool = False,
+    default_category: str | None = None,
 ) -> Chunk | Rejected:
     """Return the chunk of a record.
 
+    ``category`` replaces that of the record, ``default_category`` is for one without.
     The ``filename`` of a record without one is the file of the record or, with ``own_document``, the chunk id.
     """
     reader = _FieldReader(flattened(record.fields), names, counts)
     changes = counts.normalized
     try:
         content = reader.content()
-        category = category or reader.line("category")
+        category = category or reader.line("category") or default_category
         if not category:
             raise _RefusedError("no category", reader.name("category"), "missing here and in ingest.sources")
         path, of_ancestors = reader.header_path()

@@ -45,10 +45,12 @@ def read_records(
 ) -> Iterator[Chunk | Rejected]:
     """Yield a chunk for each record of a file, or the reason why it is rejected.
 
+    Where neither ``category`` nor the first record names one, records without a category get the name of the file.
     Only a file of kind ``json`` is read into memory as a whole. Raises `BadFileError` if the file cannot be read
     further, or if one of the ``required`` fields is missing in all of its records.
     """
     first: SourceRecord | None = None
+    default_category: str | None = None
     missing, problem = list(required), ""
     records = _READERS[kind](path, encoding, names)
     if kind != "json":  # there they are in memory
@@ -59,9 +61,12 @@ def read_records(
             problem = problem or f" ({record})"
             yield record
         else:
-            first = first or record
+            if first is None:
+                first = record
+                if category is None and not own_documents and not has(record.fields, "category", names):
+                    default_category = path.stem
             missing = [ours for ours in missing if not has(record.fields, ours, names)]
-            yield chunk_of(record, names, category, counts, own_documents)
+            yield chunk_of(record, names, category, counts, own_documents, default_category)
     if first is None:
         raise BadFileError(f"{path} contains no records{problem}; check the file and its format in ingest.sources")
     if missing:

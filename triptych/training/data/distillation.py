@@ -21,6 +21,7 @@ from triptych.training.data.batch import Batch, Columns, Rows
 from triptych.training.data.batch_schedule import FixedSchedule
 from triptych.training.data.collator import assemble
 
+_MIN_DEVIATION = 1e-6  # of scores over the chunks; chunks that are all alike have none
 _VISIBLE_SHARE = 0.8  # of an anchor's distinct tokens, which its own chunk must contain before the cut
 
 
@@ -47,12 +48,13 @@ class Teacher:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return fused scores (chosen, chunks) and the standard deviation of each anchor's cosines (chosen,), float32.
 
-        Both parts are standardized over all chunks (`triptych.retrieval.fusion` does so over a list of hits).
+        Both parts are standardized over all chunks (`triptych.retrieval.fusion` does so over a list of hits). The
+        deviations are at least `_MIN_DEVIATION`, since they divide.
         """
         dense = anchors.vectors[chosen] @ self.vectors.T
         lexical = (anchors.tokens[chosen] @ self.weights.T).toarray()
         fused = dense_weight * _standardized(dense) + (1 - dense_weight) * _standardized(lexical)
-        return fused.astype(np.float32), dense.std(axis=1)
+        return fused.astype(np.float32), np.maximum(dense.std(axis=1), _MIN_DEVIATION)
 
 
 def token_counts(store: TokenStore, text_ids: TextIds, vocabulary: int) -> csr_array:
@@ -123,7 +125,7 @@ def _near(scores: np.ndarray, own: np.int64, params: Distill, random: np.random.
 
 
 def _standardized(scores: np.ndarray) -> np.ndarray:
-    return (scores - scores.mean(axis=1, keepdims=True)) / np.maximum(scores.std(axis=1, keepdims=True), 1e-6)
+    return (scores - scores.mean(axis=1, keepdims=True)) / np.maximum(scores.std(axis=1, keepdims=True), _MIN_DEVIATION)
 
 
 class DistillationCollator:

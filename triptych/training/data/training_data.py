@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.records import Chunk, read_chunks, read_links
 from triptych.encoding.encode_texts import encode
-from triptych.errors import UserError
+from triptych.errors import NothingToTrainOnError, UserError
 from triptych.ids import ChunkRows, TextIds, Vectors
 from triptych.models.loading import device
 from triptych.models.precision import resolve_precision
@@ -71,8 +71,10 @@ def prepare_training_data(
 
     ``corpus`` and ``texts`` are the folders of stages split and triplets, ``store`` has the tokens of the texts;
     ``previous`` is the round before, the teacher of loss distill. Raise `UserError` if the loss does not fit the
-    negatives, or if no anchor can be distilled.
+    negatives, and `NothingToTrainOnError` if the corpus is too small to train on.
     """
+    if not len(examples):
+        raise NothingToTrainOnError("stage triplets found no anchor")
     builder = _Builder(corpus, texts, store, examples, params, seed)
     loss = resolve_loss(params.train.loss, examples, params.triplets)
     if loss == "distill":
@@ -127,11 +129,15 @@ class _Builder:
     def contrastive(self, steps: int, loss: str, stored: bool) -> TrainingData:
         """Anchors with their positives, drawn segment by segment; with ``stored`` negatives, by tiers."""
         examples, params, batches = self.examples, self.params, self.batches(steps)
+        if not len(examples.pool.chunk):
+            raise NothingToTrainOnError(f"none of {len(examples)} anchors has a negative")
         epoch = epoch_of_run(batches * params.train.batch_size, examples)
         sampler: EpochSampler | AnchorSampler = AnchorSampler(examples, params.triplets, self.seed, epoch)
         if stored:
             sampler = EpochSampler(examples, params.triplets, "embedder", self.seed, epoch)
         schedule = DrawnSchedule(examples, sampler, self.passage_ids, params.train, batches, self.seed)
+        if batches:
+            schedule.rows(0)  # raises here, before training, if no row can be drawn
         links = read_links(self.corpus / "links.parquet")
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
@@ -141,13 +147,15 @@ class _Builder:
         """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
         train, store = self.params.train, self.store
         rows = ChunkRows(np.array([row for row, chunk in enumerate(self.chunks) if chunk.split == "train"]))
+        if len(rows) < 2:
+            raise NothingToTrainOnError("a single chunk is in train, and to rank takes two")
         passage_ids = TextIds(self.passage_ids[rows])
         chunk_tokens = token_counts(store, passage_ids, len(model.tokenizer))
         own = np.searchsorted(rows, self.examples.positive_chunk)
         anchor_tokens = token_counts(store, TextIds(self.examples.anchor), len(model.tokenizer))
         visible = np.flatnonzero(visible_before_cut(anchor_tokens, chunk_tokens[own]))
         if not len(visible):
-            raise UserError(
+            raise NothingToTrainOnError(
                 f"train.loss: none of {len(self.examples)} anchors is found in its chunk before the cut at"
                 f" {store.metadata['max_length']} tokens, so nothing can be distilled; raise tokenize.max_length or"
                 " give heading a share of triplets.views"

@@ -104,7 +104,7 @@ class MiningMetrics:
             "candidates": int(histogram["candidates"].sum()),
             "rejected": rejected | {"pool_above_relative_margin": count["pool_above_relative_margin"]},
             "hard_negatives": count["hard_negatives"],
-            "churn": 1 - count["kept"] / max(count["hard_negatives"], 1),
+            "churn": 1 - count["kept"] / count["hard_negatives"] if count["hard_negatives"] else 0.0,
             "examples_short": count["short"],
             "examples_fallback": count["fallback"],
             "examples_empty": count["empty"],
@@ -161,7 +161,7 @@ def advice(metrics: dict[str, Any]) -> list[str]:
             reason = max(set(REASONS) - {"not_needed"}, key=lambda reason: (rejected[reason], reason))
             sentences.append(
                 f"category {name}: nothing mined for {without} of {of_category['examples']} anchors (most often"
-                f" {reason}); they keep the hard negatives of the round before; raise mine.depth or"
-                " mine.relative_margin"
+                f" {reason}); {of_category['examples_fallback']} keep hard negatives of the round before,"
+                f" {of_category['examples_empty']} have no negative; raise mine.depth or mine.relative_margin"
             )
     return sentences

@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 
-from triptych.errors import UserError
+from triptych.errors import NothingToTrainOnError, UserError
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
@@ -29,6 +29,7 @@ class EpochSampler:
         self._epoch = len(examples) if epoch is None else epoch
         self._anchor_sampler = AnchorSampler(examples, params, seed, self._epoch)
         self._tier_sampler = TierSampler(examples, params, profile, seed)
+        self._examples = len(examples)
         self._requested = 0  # triplets of this epoch
         self._random = np.random.default_rng(seed)
         self.mix = self._tier_sampler.mix
@@ -49,17 +50,17 @@ class EpochSampler:
     def draw_exactly(self, number: int, mix: dict[str, float], factors: Mapping[str, float]) -> SampledTriplets:
         """Sample exactly ``number`` triplets, over as many epochs as needed where tiers or caps give fewer.
 
-        Raise `UserError` where an epoch gives no triplet.
+        Raise `NothingToTrainOnError` where all examples together give no triplet.
         """
         parts: list[SampledTriplets] = []
-        missing = number
+        missing, empty = number, 0
         while missing:
-            new_epoch = not 0 < self._requested < self._epoch
             part = self.draw(number, mix, factors)
-            if not len(part.example) and new_epoch:
-                raise UserError(
-                    "training: no triplet can be sampled in the mix of triplets.profiles; see what stage triplets"
-                    " reports about its tiers and caps"
+            empty = 0 if len(part.example) else empty + 1
+            if empty > self._examples:  # every example was drawn, however small its category's part of a draw is
+                raise NothingToTrainOnError(
+                    "no triplet can be sampled in the mix of triplets.profiles (see the warnings of stage triplets"
+                    " and of mining)"
                 )
             if len(part.example) < number:
                 self._requested = self._epoch

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.errors import UserError
+from triptych.errors import NothingToTrainOnError
 from triptych.ids import ChunkRows
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
@@ -40,13 +40,14 @@ def draw_lists(
     Anchors follow the shares of views and categories, negatives the tiers of the ``reranker`` profile; where a tier is
     empty, a harder one is used first. Negatives of a tier are sampled without replacement. Random negatives come from
     ``train`` and are unrelated to any positive of the anchor; they also fill lists whose pool is too small.
-    Raise `UserError` where no anchor has a hard negative: a reranker must learn more than the retriever knows.
+    Raise `NothingToTrainOnError` where no anchor has a hard negative, since a reranker must learn more than the
+    retriever knows, or where the corpus has too few unrelated chunks.
     """
     number, size, random_size = shape
     hard_counts = np.bincount(examples.pool.anchors, examples.pool.tier == _HARD, minlength=len(examples))
     with_hard = np.flatnonzero(hard_counts > 0)
     if not len(with_hard):
-        raise UserError(
+        raise NothingToTrainOnError(
             f"train_reranker: none of {len(examples)} anchors has a hard negative, which a reranker needs; see what"
             " mine@reranker reports about its candidates"
         )
@@ -117,7 +118,7 @@ def _random_negatives(
     excluded |= positives.false_negatives(relations, anchor, positive, owners, candidates)
     unrelated = candidates[~excluded]
     if len(unrelated) < number:
-        raise UserError(
+        raise NothingToTrainOnError(
             f"train_reranker.negatives: of {len(candidates)} random chunks only {len(unrelated)} are unrelated to an"
             f" anchor's positives, and {number} are needed; ask for fewer negatives"
         )
