@@ -134,7 +134,7 @@ def evaluate(
         fusions = read_fusions(metrics)
         comparison = compare_on_questions(embedder, chunks, questions, judged, params, fusions, VECTORS)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
-    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure)
+    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure, "base_hybrid")
     rejected = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
     typer.echo(
         f"evaluate: {len(questions)} questions of kind {comparison.kinds[ALL]}, {unjudged} without judgments left out;"

@@ -78,8 +78,8 @@ def test_scores_are_cosines_of_the_plain_model(project):
         assert hit.score == hit.scores["hybrid"]
 
 
-def test_the_embedder_alone_searches_where_the_verdict_is_against_the_hybrid(project):
-    decide(hybrid=False)
+def test_the_embedder_alone_searches_where_dev_left_bm25_out(project):
+    decide(fusion=FusionChoice("zscore", 1.0))
     hits = Searcher().search("fill_value")
     assert {tuple(hit.scores) for hit in hits} == {("dense",)}
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
@@ -245,8 +245,7 @@ def test_what_is_not_there_is_one_message(project, path, said):
         ('{"hybrid": {"used"', "Expecting"),
         ("", "Expecting value"),
         ("[]", "list indices"),
-        ("{}", "no 'hybrid'"),
-        ('{"hybrid": {}, "late_interaction": {}}', "no 'measure'"),
+        ('{"free": {}, "late_interaction": {}}', "no 'measure'"),
     ],
 )
 def test_a_damaged_verdict_is_one_message(project, content, said):

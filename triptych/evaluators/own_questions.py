@@ -12,20 +12,18 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
 from triptych.models.loading import load_base
 from triptych.params.sections import Params
-from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.fusion import PRIOR, Fusion
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run
 from triptych.serving.searcher import Searcher
 
-_DEFAULT_FUSION = Fusion("rrf", 0.5)  # needs no choice on dev
-
 
 def read_fusions(metrics: Path) -> dict[str, Fusion]:
-    """Return how base and tuned are fused with BM25: as chosen on dev, or by plain reciprocal ranks before that."""
+    """Return how base and tuned are fused with BM25: as chosen on dev, or by `PRIOR` before that."""
     embedders = ("base", "tuned")
     path = metrics / "evaluate.json"
     if not path.exists():
-        return dict.fromkeys(embedders, _DEFAULT_FUSION)
+        return dict.fromkeys(embedders, PRIOR)
     record = read_json(path)
     with intact(path):
         chosen = ChosenOnDev.from_record(record["chosen_on_dev"]).fusions
@@ -59,7 +57,7 @@ def compare_on_questions(
         qrels,
         {query.query_id: query for query in queries},
         {query_id: documents[min(judged)] for query_id, judged in qrels.items()},
-        "base",
+        "base_hybrid",
         params.evaluate,
     )
 
@@ -79,7 +77,7 @@ def deployed_search(searcher: Searcher, chunks: list[Chunk], k: int) -> Callable
 
 
 def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> Callable[[str], list[str]]:
-    """Return a search like `deployed_search` for the time before: base model and BM25, by plain reciprocal ranks.
+    """Return a search like `deployed_search` for the time before: base model and BM25.
 
     ``vectors`` is the folder of the vector cache.
     """
@@ -91,7 +89,7 @@ def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> C
 
     def search(question: str) -> list[str]:
         queries = [Query("question", question, "user", "")]
-        fused = _DEFAULT_FUSION.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
+        fused = PRIOR.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
         return list(fused["question"])
 
     return search
