@@ -1,9 +1,9 @@
 """What can be had without training, on several corpora: BM25, the base model's vectors, and every fusion of both.
 
 ``python -m benchmarks.free_search FOLDER… --out build/free.jsonl``; each FOLDER is a ``data/corpus`` (the outputs of
-``split``). All queries of a corpus are asked, since nothing is trained. The vectors are those of the first 64, 128 and
-256 tokens of each passage, and of windows of 64 and 128 tokens, where a chunk scores by its best window. A line of
-``--out`` has the values of one corpus; a corpus that it has is not computed again. Tables follow the tables: mrr@10 of
+``split``). All queries of a corpus are asked, since nothing is trained. The vectors are those of the first 64 and
+128 tokens of each passage, and of windows of 64 and 128 tokens, all or a few of each passage, whose best one counts.
+A line of ``--out`` has the values of one corpus; a corpus that it has is not computed again. Tables follow: mrr@10 of
 each system, and for each corpus the fusion that is best over all *other* corpora, which is what
 `triptych.retrieval.fusion.PRIOR` stands for.
 """
@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from triptych.artifacts import read_jsonl
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import read_language
-from triptych.corpus.records import Chunk, read_chunks, read_qrels, read_queries
+from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.text_encoder import tokenized
+from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import per_query
 from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
@@ -29,10 +30,11 @@ from triptych.params.load import load_params
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, search_depth, to_run
-from triptych.tokens.windows import Framed, WindowCutter
+from triptych.tokens.windows import WindowCutter
 
-FIRST, WINDOWS = (64, 128, 256), (64, 128)  # tokens
-MOST = 64  # windows of a chunk
+FIRST = (64, 128)  # tokens
+WINDOWS = ((64, 4), (64, 8), (64, 64), (128, 4), (128, 64))  # tokens, and the most windows of a chunk
+DENSE = [*(f"first {one}" for one in FIRST), *(f"windows {most} of {length}" for length, most in WINDOWS)]
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 DEPTH = 100
 
@@ -66,7 +68,8 @@ def measured(folder: Path) -> dict[str, Any]:
     }
     queries = [by_id[query_id] for query_id in qrels]
     ids = [chunk.chunk_id for chunk in chunks]
-    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
+    passages = [one.text for one in framed]
     bm25 = lexical_run(LexicalIndex(ids, passages, read_language(folder)), queries, DEPTH)
     model = load_base(params.model)
     precision = resolve_precision("auto", device())
@@ -85,7 +88,8 @@ def measured(folder: Path) -> dict[str, Any]:
         model.max_seq_length = length
         started = perf_counter()
         store = tokenized(model, texts, "document")
-        vectors = encode(model, store, np.arange(len(texts)), precision, f"{folder}: {name}")
+        cache = VectorCache(Path("build/free_search"), model, precision)
+        vectors = encode(model, store, np.arange(len(texts)), precision, f"{folder}: {name}", cache)
         cost[name] = {"vectors": len(texts), "seconds": perf_counter() - started}
         store = tokenized(model, [query.text for query in queries], "query")
         asked = encode(model, store, np.arange(len(queries)), precision, "queries")
@@ -102,11 +106,11 @@ def measured(folder: Path) -> dict[str, Any]:
 
     for length in FIRST:
         add_dense(f"first {length}", passages, np.arange(len(chunks)), length)
-    for length in WINDOWS:
-        cutter = WindowCutter(model.tokenizer, "", length, MOST)
-        windows = [cutter.windows(framed(chunk, params.triplets.text_template)) for chunk in chunks]
+    for length, most in WINDOWS:
+        further = WindowCutter(model.tokenizer, "", length, most).further(framed)
+        windows = [[one.text, *rest] for one, rest in zip(framed, further, strict=True)]
         of_chunk = np.repeat(np.arange(len(chunks)), [len(one) for one in windows])
-        add_dense(f"windows {length}", [text for one in windows for text in one], of_chunk, length)
+        add_dense(f"windows {most} of {length}", [text for one in windows for text in one], of_chunk, length)
     return {
         "corpus": str(folder),
         "chunks": len(chunks),
@@ -118,7 +122,7 @@ def measured(folder: Path) -> dict[str, Any]:
 
 def print_systems(rows: list[dict[str, Any]]) -> None:
     """Print mrr@10 of each system without fusion, and of the fusion that is usual."""
-    names = ["bm25", *(f"first {one}" for one in FIRST), *(f"windows {one}" for one in WINDOWS)]
+    names = ["bm25", *DENSE]
     columns = [*names, *(f"{name} zscore 0.7" for name in names[1:])]
     print("| corpus (chunks) | kind (queries) | " + " | ".join(columns) + " |")
     print("| --- | --- |" + " ---: |" * len(columns))
@@ -131,7 +135,7 @@ def print_systems(rows: list[dict[str, Any]]) -> None:
 
 def print_left_out(rows: list[dict[str, Any]]) -> None:
     """Print, for each corpus, what the fusion that is best over the others gives, and its own best."""
-    for dense in (*(f"first {one}" for one in FIRST), *(f"windows {one}" for one in WINDOWS)):
+    for dense in DENSE:
         names = [f"{dense} {method} {weight}" for method in ("zscore", "rrf") for weight in WEIGHTS]
         table = np.array([[row["systems"][name]["all"] for name in names] for row in rows])
         overall = table.mean(axis=0)
@@ -146,14 +150,6 @@ def print_left_out(rows: list[dict[str, Any]]) -> None:
                 f" own best {names[own]} {table[number, own]:.3f}, vectors alone {row['systems'][dense]['all']:.3f},"
                 f" BM25 alone {row['systems']['bm25']['all']:.3f}"
             )
-
-
-def framed(chunk: Chunk, template: str) -> Framed:
-    """Return the passage of a chunk, with its content as the part that is cut into windows."""
-    before, found, after = template.partition("{content}")
-    if not found:
-        return Framed("", passage(chunk, template))
-    return Framed(f"{passage(chunk, before)}\n" if before.strip() else "", chunk.content, passage(chunk, after))
 
 
 if __name__ == "__main__":

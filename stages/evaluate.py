@@ -45,9 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     dev_queries = DevQueries.of(evaluator.queries, dev, params.promote.measure)
     systems = Systems(evaluator, passage_texts, dev_queries, settings)
     triplets: list[dict[str, Any]] = []
-    for name, strength in (("base", 0.0), ("tuned", record.strength)):
+    for name, strength, add in (("base", 0.0, systems.add_base), ("tuned", record.strength, systems.add_tuned)):
         model = blend.at(strength)
-        systems.add_embedder(name, model)
+        add(model)
         triplets += [{"system": name} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved_reranker(args.reranker)
@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             "macro": compared.macro,
             "by_kind": compared.by_kind,
             "kinds": compared.kinds,
-            "chosen_on_dev": {"strength": record.strength, "free": asdict(free)} | systems.chosen,
+            "chosen_on_dev": {"strength": record.strength, "windows": systems.windows, "free": asdict(free)}
+            | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),
         },

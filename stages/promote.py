@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     verdicts = decide(intervals, read_intervals(args.added), chosen, params.promote, params.evaluate.confidence)
     blend, record = load_round(args.model, params.model)
     base = load_base(params.model)
+    base.max_seq_length = record.max_length  # as it was evaluated
     run_facts = RunFacts(params, record, verdicts, evaluation["measures"], intervals, evaluation["corpus"])
 
     with writing(args.reranker) as out:

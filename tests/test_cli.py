@@ -43,6 +43,7 @@ def written(tmp_path, params_with):
     fusion = {"method": "rrf", "dense_weight": 0.9}
     chosen = {
         "free": {"system": "base_hybrid", "dev_queries": 90, "dev": {"base": 0.5, "base_hybrid": 0.6}},
+        "windows": False,
         "strength": 0.75,
         "base_hybrid": fusion | {"method": "zscore", "dense_weight": 0.5},
         "tuned_hybrid": fusion,

@@ -145,7 +145,11 @@ def compared(project, params_with):
                 both = {name: systems[name] for name in (without, system)}
                 added += compare(both, qrels, queries, documents, without, params).intervals
         write_intervals(project / "metrics/evaluate/added.csv", added)
-        chosen = {"strength": 1.0, "free": {"system": free, "dev_queries": 90, "dev": {"base": 0.5}}} | {
+        chosen = {
+            "strength": 1.0,
+            "windows": False,
+            "free": {"system": free, "dev_queries": 90, "dev": {"base": 0.5}},
+        } | {
             f"{one}_hybrid": {"method": "zscore", "dense_weight": weight}
             for one, weight in (("base", 0.5), ("tuned", tuned_weight))
         }

@@ -81,7 +81,7 @@ def test_what_dev_chose_is_taken_from_the_metrics(project):
         "tuned_hybrid": {"method": "rrf", "dense_weight": 0.0},
     }
     (project / "metrics/evaluate.json").write_text(
-        json.dumps({"chosen_on_dev": fusions | {"strength": 1.0, "free": FREE}}), encoding="utf-8"
+        json.dumps({"chosen_on_dev": fusions | {"strength": 1.0, "windows": False, "free": FREE}}), encoding="utf-8"
     )
     rows = figures(evaluated().output)
     assert rows["base + BM25"][:4] == rows["base"][:4]

@@ -48,6 +48,7 @@ class ChosenOnDev:
     """The entry ``chosen_on_dev`` of ``metrics/evaluate.json``."""
 
     free: FreeSystem
+    windows: bool  # whether windows of the passages are searched, or their beginnings alone
     strength: float  # share of the tuned change in the weights; 0 is the base model
     fusions: dict[str, FusionChoice]  # by system: base_hybrid, tuned_hybrid
     rerankings: dict[str, RerankingChoice]  # by system: base_late, tuned_late, and reranked where one was trained
@@ -55,9 +56,10 @@ class ChosenOnDev:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read the entry; raise KeyError or TypeError where it is not one."""
-        settings = {system: row for system, row in record.items() if system not in ("strength", "free")}
+        settings = {system: row for system, row in record.items() if system not in ("strength", "free", "windows")}
         return cls(
             free=FreeSystem(**record["free"]),
+            windows=record["windows"],
             strength=record["strength"],
             fusions={system: FusionChoice(**row) for system, row in settings.items() if "dense_weight" in row},
             rerankings={system: RerankingChoice(**row) for system, row in settings.items() if "depth" in row},

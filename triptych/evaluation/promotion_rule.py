@@ -26,6 +26,7 @@ _TOO_FEW = "{} in test can prove nothing"
 _NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
 _FREE = {
     "bm25": "BM25 alone",
+    "base_cut": "the base model's vectors of the passages' beginnings",
     "base": "the base model's vectors alone",
     "base_hybrid": "both",
     "base_late": "both, reranked by late interaction",
@@ -65,7 +66,7 @@ def decide(
     if reranker.used and not late.used and chosen.rerankings[late.system].weight:
         reason = "the reranker orders what it has ordered, and together they are judged better"
         late = replace(late, decision="promoted", used=True, reason=reason, reasons=[reason, *late.reasons])
-    return Verdicts(params.measure, chosen.strength, results.free(), embedder, fusion, late, reranker)
+    return Verdicts(params.measure, chosen.strength, results.free(), chosen.windows, embedder, fusion, late, reranker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,8 @@ class _Results:
         fusion = self.chosen.fusions["base_hybrid"]
         values = ", ".join(f"{_FREE[name]} {value:.3f}" for name, value in free.dev.items())
         on_dev = f"; {self.params.measure} on {free.dev_queries} dev queries: {values}" if values else ""
-        reason = f"the base model's vectors with BM25, {fusion}{on_dev}"
+        vectors = "vectors of windows" if self.chosen.windows else "vectors"
+        reason = f"the base model's {vectors} with BM25, {fusion}{on_dev}"
         hybrid = self._added("base_hybrid", "base")
         difference = _difference(_overall(hybrid).interval) if hybrid else None
         return FreeBaseline(system=free.system, reason=reason, added=difference)

@@ -72,6 +72,7 @@ class Verdicts:
     measure: str  # the metric that decided
     strength: float  # of the tuned embedder; 0 is the base model
     free: FreeBaseline
+    windows: bool  # whether windows of the passages are searched, or their beginnings alone
     embedder: SystemVerdict  # of the search with the tuned embedder; used: that embedder is published
     fusion: FusionChoice  # of the published embedder's vectors with BM25
     late_interaction: RerankingVerdict
@@ -130,6 +131,7 @@ class Verdicts:
             "strength": self.strength,
             "published": self.published,
             "fusion": asdict(self.fusion),
+            "windows": self.windows,
         }
         added = {"added": asdict(self.free.added)} if self.free.added else {}
         parts = {
@@ -151,6 +153,7 @@ class Verdicts:
                 measure=record["measure"],
                 strength=record["strength"],
                 free=FreeBaseline(system=free["system"], reason=free["reason"], added=_difference(free)),
+                windows=record["windows"],
                 embedder=SystemVerdict(**_verdict(record | {"used": record["published"] == "tuned"})),
                 fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),

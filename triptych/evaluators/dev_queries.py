@@ -45,6 +45,14 @@ class DevQueries:
         differences = np.array([ours[query_id] - theirs[query_id] for query_id in self.qrels])
         return bool(differences.mean() > differences.std(ddof=1) / math.sqrt(len(differences)))
 
+    def prefers_windows(self, windows: Run, cut: Run) -> bool:
+        """Return whether windows are searched rather than the beginnings of passages.
+
+        They were better on most corpora (docs/experiments.md), so they are unless dev surely prefers the beginnings.
+        """
+        windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
+        return not (self.decide and self.is_better(cut, windows))
+
     def fusion(self, dense: Run, lexical: Run, candidates: Sequence[Fusion]) -> Fusion:
         """Return `PRIOR`, or the candidate that is best on dev where it is better by more than the standard error.
 

@@ -18,6 +18,7 @@ from triptych.retrieval.reranking import Reranking
 
 # Pairs of system and baseline: what each step adds to the same search without it.
 ABLATIONS = [
+    ("base", "base_cut"),
     ("base_hybrid", "base"),
     ("tuned", "base"),
     ("base_late", "base_hybrid"),
@@ -40,15 +41,39 @@ class Systems:
         """Rank by BM25. ``passage_texts`` are those of the evaluator's chunks."""
         self.runs: dict[str, Run] = {"bm25": evaluator.lexical_run(passage_texts, params.depth)}
         self.chosen: dict[str, dict[str, Any]] = {}  # by system: the settings that are best on dev
+        self.windows = False  # whether windows of the passages are searched
         self._evaluator, self._dev, self._params = evaluator, dev, params
 
-    def add_embedder(self, name: str, model: SentenceTransformer) -> None:
-        """Rank by an embedder, by its hybrid with BM25, and by the hybrid reranked by late interaction."""
-        params, hybrid, bm25 = self._params, f"{name}_hybrid", self.runs["bm25"]
-        dense = self._evaluator.dense_run(model, params.depth, f"evaluate: {name}")
+    def add_base(self, model: SentenceTransformer) -> None:
+        """Add the systems of the base model, and choose whether windows of the passages are searched.
+
+        Where they are, ``base_cut`` is the base model by the beginnings of the passages alone.
+        """
+        cut = self._evaluator.dense_run(model, self._params.depth, "evaluate: base")
+        if self._evaluator.has_windows:
+            windows = self._evaluator.dense_run(model, self._params.depth, "evaluate: base, windows", windows=True)
+            self.windows = self._dev.prefers_windows(*(self._hybrid(dense)[1] for dense in (windows, cut)))
+            if self.windows:
+                self.runs["base_cut"] = cut
+                cut = windows
+        self._add("base", model, cut)
+
+    def add_tuned(self, model: SentenceTransformer) -> None:
+        """Add the systems of the tuned embedder, which searches windows where the base model does."""
+        dense = self._evaluator.dense_run(model, self._params.depth, "evaluate: tuned", windows=self.windows)
+        self._add("tuned", model, dense)
+
+    def _hybrid(self, dense: Run) -> tuple[Fusion, Run]:
+        params, bm25 = self._params, self.runs["bm25"]
         candidates = [Fusion(method, weight) for method in params.fusions for weight in params.dense_weights]
         fusion = self._dev.fusion(dense, bm25, candidates)
-        self.runs[name], self.runs[hybrid] = dense, fusion.fuse(dense, bm25, params.depth)
+        return fusion, fusion.fuse(dense, bm25, params.depth)
+
+    def _add(self, name: str, model: SentenceTransformer, dense: Run) -> None:
+        """Add an embedder, its hybrid with BM25, and the hybrid reranked by late interaction."""
+        params, hybrid = self._params, f"{name}_hybrid"
+        fusion, fused = self._hybrid(dense)
+        self.runs[name], self.runs[hybrid] = dense, fused
         self.chosen[hybrid] = asdict(fusion)
         scorer = late_interaction_scorer(model, self._evaluator, f"evaluate: {name}")
         self._add_reranked(f"{name}_late", self.runs[hybrid], params.late_weights, scorer)
@@ -59,7 +84,8 @@ class Systems:
         Late interaction needs some fifty times the memory, so it must surely gain ``worthwhile`` on dev.
         """
         dev, runs = self._dev, self.runs
-        names: list[str] = [name for name in ("bm25", "base", "base_hybrid", "base_late") if name in runs]
+        known = ("bm25", "base_cut", "base", "base_hybrid", "base_late")
+        names: list[str] = [name for name in known if name in runs]
         values = {name: dev.value(queries_of(runs[name], dev.qrels)) for name in names} if dev.qrels else {}
         late = (
             "base_late" in names

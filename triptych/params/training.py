@@ -15,6 +15,11 @@ class Tokenize(Section):
         description="Tokens of a text, longer ones are truncated; `auto` is the 95th percentile of the lengths, rounded"
         " up to a multiple of 8.",
     )
+    max_windows: Count = Field(
+        default=16,
+        description="A longer text is also searched by windows: pieces of `max_length` tokens under its header path,"
+        " where dev prefers that. Most windows of a text; 1 searches its beginning alone.",
+    )
     padding: Literal["bucket", "fixed"] = Field(
         default="bucket",
         description="`bucket` groups the texts of a batch by length and pads each group to its longest; `fixed` pads"
