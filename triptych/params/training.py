@@ -16,9 +16,10 @@ class Tokenize(Section):
         " up to a multiple of 8.",
     )
     max_windows: Count = Field(
-        default=16,
-        description="A longer text is also searched by windows: pieces of `max_length` tokens under its header path,"
-        " where dev prefers that. Most windows of a text; 1 searches its beginning alone.",
+        default=1,
+        description="Most windows of a text. With more than 1, a text longer than `max_length` is also searched by"
+        " windows: further pieces of it under its header path, unless dev prefers its beginning alone. Encoding and the"
+        " index cost as much for each as for a text.",
     )
     padding: Literal["bucket", "fixed"] = Field(
         default="bucket",
