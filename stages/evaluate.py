@@ -5,7 +5,7 @@
 --tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
 """
 
-from functools import partial
+from dataclasses import asdict
 from typing import Any
 
 from stages.command import paths, print_line, run
@@ -14,10 +14,10 @@ from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
-from triptych.evaluation.metrics import mean_metric
 from triptych.evaluation.run_files import write_runs
+from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
-from triptych.evaluators.systems import Systems, ablation_intervals, queries_of
+from triptych.evaluators.systems import Systems, ablation_intervals
 from triptych.models.loading import tokenizer_fingerprint
 from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
@@ -40,24 +40,26 @@ def main(argv: list[str] | None = None) -> None:
     dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
     heldout = read_examples(args.heldout / "examples.parquet")
 
-    settings, metric = params.evaluate, partial(mean_metric, params.promote.measure)
+    settings = params.evaluate
     passage_texts = [passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
-    systems = Systems(evaluator, passage_texts, dev, metric, settings)
+    dev_queries = DevQueries.of(evaluator.queries, dev, params.promote.measure)
+    systems = Systems(evaluator, passage_texts, dev_queries, settings)
     triplets: list[dict[str, Any]] = []
-    for name, strength in (("base", 0.0), ("tuned", record.strength)):
+    for name, strength, add in (("base", 0.0, systems.add_base), ("tuned", record.strength, systems.add_tuned)):
         model = blend.at(strength)
-        systems.add_embedder(name, model)
+        add(model)
         triplets += [{"system": name} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved_reranker(args.reranker)
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator))
 
+    free = systems.free(params.promote.worthwhile)
     on_test = {name: queries_of(one, test) for name, one in systems.runs.items()}
     queries = {query.query_id: query for query in evaluator.queries}
     document_of_chunk = {chunk.chunk_id: chunk.document_id for chunk in evaluator.chunks}
     document_of_query = {query: document_of_chunk[min(judged)] for query, judged in test.items()}
-    compared = compare(on_test, test, queries, document_of_query, "base", settings)
+    compared = compare(on_test, test, queries, document_of_query, free.system, settings)
     deepest = max(settings.rerank_depths)
     write_json(
         args.metrics,
@@ -66,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
             "macro": compared.macro,
             "by_kind": compared.by_kind,
             "kinds": compared.kinds,
-            "chosen_on_dev": {"strength": record.strength} | systems.chosen,
+            "chosen_on_dev": {"strength": record.strength, "windows": systems.windows, "free": asdict(free)}
+            | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),
         },
@@ -77,10 +80,10 @@ def main(argv: list[str] | None = None) -> None:
     write_intervals(args.tables / "added.csv", ablation_intervals(on_test, test, queries, document_of_query, settings))
     write_rows(args.tables / "heldout_triplets.csv", _with_kinds(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _with_kinds(_recall_curves(compared.measures), compared.kinds))
-    tuned, base = (compared.measures[ALL][system]["mrr@10"] for system in ("tuned", "base"))
+    metrics = ", ".join(f"{name} {values['mrr@10']:.3f}" for name, values in compared.measures[ALL].items())
     print_line(
-        f"evaluate: {len(test)} test {'query' if len(test) == 1 else 'queries'} ({compared.kinds[ALL]});"
-        f" mrr@10 base {base:.3f}, tuned {tuned:.3f}; {args.metrics}"
+        f"evaluate: {len(test)} test {'query' if len(test) == 1 else 'queries'} ({compared.kinds[ALL]}); mrr@10:"
+        f" {metrics}; compared with {free.system}; {args.metrics}"
     )
 
 

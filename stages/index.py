@@ -12,7 +12,7 @@ from time import perf_counter
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, writing
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
@@ -21,6 +21,7 @@ from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
 from triptych.retrieval.quantization_loss import quantization_loss
 from triptych.retrieval.vector_index import VectorIndex
+from triptych.retrieval.windows import ChunkSearch
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 
@@ -32,24 +33,27 @@ def main(argv: list[str] | None = None) -> None:
     settings, depth = params.index, params.evaluate.depth
     chunks = read_chunks(args.corpus / "chunks.parquet")
     ids = [chunk.chunk_id for chunk in chunks]
-    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
+    passages = [one.text for one in framed]
+    verdicts = Verdicts.read(args.verdict)
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
-    vectors = encoder.passages(passages, args.vectors)
+    max_windows = params.tokenize.max_windows if verdicts.windows else 1
+    vectors, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
     index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
-    late = Verdicts.read(args.verdict).late_interaction.used
     index_settings = IndexSettings(
         dvc_hash(args.embedder, CARD),
         settings.precision,
         settings.rescore,
         depth,
         numpy_encoder,
-        late,
+        verdicts.late_interaction.used,
         read_language(args.corpus),
     )
     with writing(args.index) as out:
-        size = write_index(out, chunks, passages, index, index_settings, encoder.passage_tokens(passages, args.vectors))
+        tokens = encoder.passage_tokens(passages, args.vectors)
+        size = write_index(out, chunks, passages, index, chunk_of_window, index_settings, tokens)
 
     queries = read_queries(args.corpus)
     metrics, speed = {}, 0.0
@@ -58,15 +62,16 @@ def main(argv: list[str] | None = None) -> None:
         judged = [queries[one] for one in qrels]
         query_vectors = encoder.queries([query.text for query in judged])
         started = perf_counter()
-        index.search(query_vectors, depth)
+        ChunkSearch(index.search, chunk_of_window).search(query_vectors, depth)
         speed = len(judged) / (perf_counter() - started)
-        metrics[split] = quantization_loss(index, vectors, query_vectors, judged, ids, qrels, depth)
+        metrics[split] = quantization_loss(index, vectors, chunk_of_window, query_vectors, judged, ids, qrels, depth)
     bytes_per_chunk = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
-    share = bytes_per_chunk["vectors"] / (vectors.itemsize * vectors.shape[1])
+    share = size["vectors"] / vectors.nbytes
     write_json(
         args.metrics,
         {
             "chunks": len(chunks),
+            "windows": len(vectors),
             "dimensions": vectors.shape[1],
             "precision": settings.precision,
             "bytes_per_chunk": bytes_per_chunk,
@@ -75,7 +80,8 @@ def main(argv: list[str] | None = None) -> None:
         },
     )
     print_line(
-        f"index: {len(chunks)} chunks at {settings.precision}, {bytes_per_chunk['vectors']:.0f} bytes per vector"
+        f"index: {len(chunks)} chunks in {len(vectors)} windows at {settings.precision},"
+        f" {size['vectors'] / len(vectors):.0f} bytes per vector"
         f" ({share:.1%}); recall@10 of float32's hits {metrics['test']['index']['recall@10']:.1%}; {speed:.0f} vector"
         f" searches per second; {args.index}"
     )

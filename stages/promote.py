@@ -1,4 +1,4 @@
-"""Decide on embedder, hybrid, late interaction and reranker; publish the embedder that won, or the base model.
+"""Decide on embedder, late interaction and reranker; publish the embedder that won, or the base model.
 
 ``python -m stages.promote --intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json
 --added metrics/evaluate/added.csv --model models/round1 --candidate models/reranker-candidate
@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     verdicts = decide(intervals, added, chosen, params.promote, confidence, none_trained)
     blend, record = load_round(args.model, params.model)
     base = load_base(params.model)
+    base.max_seq_length = record.max_length  # as it was evaluated
     run_facts = RunFacts(params, record, verdicts, evaluation["measures"], intervals, evaluation["corpus"])
 
     with writing(args.reranker) as out:
@@ -51,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
         publish(blend.model if tuned else base, base, out, card, tuned=tuned)
     verdicts.write(args.verdict)
 
-    hybrid, late, reranker = verdicts.hybrid, verdicts.late_interaction, verdicts.reranker
+    late, reranker = verdicts.late_interaction, verdicts.reranker
     print_line(f"promote: {verdicts.sentence}; {'; '.join(verdicts.embedder.reasons)}; {args.embedder}")
-    print_line(f"promote: {'use' if hybrid.used else 'no'} hybrid search; {hybrid.reason}")
+    print_line(f"promote: compared with {verdicts.free.system}, {verdicts.free.reason}")
     print_line(f"promote: {'use' if late.used else 'no'} late interaction; {late.reason}")
     print_line(f"promote: {'use the' if reranker.used else 'no'} reranker; {reranker.reason}; {args.reranker}")
 

@@ -26,7 +26,10 @@ def main(argv: list[str] | None = None) -> None:
     queries = read_queries(args.corpus)
     qrels = read_qrels(args.corpus / "qrels" / "test.tsv")
     hits = read_hits(args.runs / "runs.parquet", qrels, [chunk.chunk_id for chunk in chunks], SHOWN)
-    compared, snippet = ("base", results.verdicts.deployed), params.report.snippet_chars
+    free, deployed = results.verdicts.free.system, results.verdicts.deployed
+    # Where nothing is added to what is free, the page compares the latter with the base model alone.
+    compared = (free if deployed != free else "base", deployed)
+    snippet = params.report.snippet_chars
     explorer = Explorer(chunks, [queries[one] for one in qrels], qrels, hits, compared, snippet)
     provenance = {"versions": versions(), "hashes": hashes(args.corpus, args.tokens, args.runs, args.embedder)}
     write_text(args.page, render(results, explorer, provenance, Path("params.yaml").read_text(encoding="utf-8")))

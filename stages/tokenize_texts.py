@@ -5,16 +5,20 @@
 """
 
 import shutil
+from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import writing
+from triptych.corpus.embedded_text import FramedText
 from triptych.models.loading import describe, load_base
 from triptych.models.round_record import RoundRecord, write_round_record
 from triptych.params.load import load_params
+from triptych.params.sections import Tokenize
 from triptych.tokens.length_statistics import statistics
 from triptych.tokens.token_store import write_store
 from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
-from triptych.triplets.examples import read_examples, read_texts
+from triptych.tokens.windows import WindowCutter
+from triptych.triplets.examples import read_examples, read_framed_texts, read_texts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,12 +35,15 @@ def main(argv: list[str] | None = None) -> None:
         params.tokenize,
     )
     max_length = choose_max_length(rows, params.tokenize.max_length, model.max_seq_length)
+    windows = _windows(model.tokenizer, prompts["passage"], read_framed_texts(args.texts), max_length, params.tokenize)
     base = describe(params.model, model)
     metadata = statistics(rows, examples.anchor.tolist(), max_length) | {
         "tokenizer": params.model.base,
         "tokenizer_sha256": base["tokenizer_sha256"],
         "prompts": prompts,
         "max_length": max_length,
+        "windows": sum(map(len, windows)),
+        "share_seen": _share_seen(roles, rows, windows, max_length),
         "padding": params.tokenize.padding,
         "padding_side": model.tokenizer.padding_side,
         "pad_token_id": model.tokenizer.pad_token_id,
@@ -46,15 +53,50 @@ def main(argv: list[str] | None = None) -> None:
         "num_texts": len(texts),
     }
     with writing(args.tokens) as out:
-        write_store(out, truncate(model.tokenizer, rows, max_length), metadata)
+        write_store(out, truncate(model.tokenizer, rows, max_length), metadata, windows)
     with writing(args.round) as out:
         shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:
         write_round_record(out, RoundRecord("base", base, max_length, strength=0.0, trained_in="base", dev=None))
+    seen = metadata["share_seen"]
     print_line(
         f"tokenize: {len(texts)} distinct texts, max_length {max_length}, {metadata['share_truncated']:.1%} truncated,"
         f" p95 {metadata['p95_length']} tokens; {args.tokens}"
     )
+    print_line(
+        f"tokenize: the beginnings are {seen['beginning']:.0%} of the passages' text; {metadata['windows']} further"
+        f" windows make it {seen['windows']:.0%}"
+    )
+
+
+def _windows(
+    tokenizer: Any, prompt: str, texts: list[FramedText | None], max_length: int, params: Tokenize
+) -> list[list[list[int]]]:
+    """Return the token ids of the further windows of each text; one that is not truncated, or no passage, has none."""
+    windows: list[list[list[int]]] = [[] for _ in texts]
+    if params.max_windows > 1 and tokenizer.is_fast:
+        cutter = WindowCutter(tokenizer, prompt, max_length, params.max_windows)
+        framed = [(text_id, text) for text_id, text in enumerate(texts) if text is not None]
+        pieces = cutter.further([text for _, text in framed])
+        flat = tokenize(tokenizer, [prompt + one for of_text in pieces for one in of_text], params)
+        cut = iter(truncate(tokenizer, flat, max_length))
+        for (text_id, _), of_text in zip(framed, pieces, strict=True):
+            windows[text_id] = [next(cut) for _ in of_text]
+    return windows
+
+
+def _share_seen(
+    roles: list[str], rows: list[list[int]], windows: list[list[list[int]]], max_length: int
+) -> dict[str, float]:
+    """Return the share of the passages' tokens in their beginnings, and in all windows.
+
+    The latter is an estimate from above: the headings that windows repeat are not subtracted.
+    """
+    passages = [text_id for text_id, role in enumerate(roles) if role == "passage"]
+    total = sum(len(rows[text_id]) for text_id in passages)
+    beginning = sum(min(len(rows[text_id]), max_length) for text_id in passages)
+    seen = sum(min(len(rows[text_id]), sum(map(len, windows[text_id])) or max_length) for text_id in passages)
+    return {"beginning": beginning / max(total, 1), "windows": seen / max(total, 1)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.ids import TextIds
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     warnings: list[str] = []  # about the corpus
     shortfalls: list[str] = []  # about its categories
     table = TextTable()
-    text_ids = [table.add("passage", passage(chunk, params.text_template)) for chunk in chunks]
+    text_ids = [table.add_passage(framed_passage(chunk, params.text_template)) for chunk in chunks]
     passage_ids = TextIds(np.array(text_ids, np.int64))
     query_text_ids = {query_id: table.add("query", query.text) for query_id, query in queries.items()}
     # Judgments that only judge are not learned, and links are such judgments.

@@ -71,7 +71,8 @@ def test_the_base_model_is_published_unproven_however_good_the_metrics(project, 
     assert (verdict["verdict"], verdict["promoted"], verdict["published"]) == ("unproven", False, "base")
     assert "nobody asked" in verdict["reason"]
     assert "test questions of your users would settle it" in verdict["reason"]
-    assert (verdict["hybrid"]["verdict"], verdict["hybrid"]["used"]) == ("unproven", False)
+    assert verdict["free"]["system"] == "base_hybrid"
+    assert verdict["fusion"] == {"method": "zscore", "dense_weight": 0.7}  # what is free is searched with all the same
     assert "kind pseudo" in (project / "models/embedder/README.md").read_text(encoding="utf-8")
 
     before = (project / "params.yaml").read_text(encoding="utf-8")
@@ -95,4 +96,4 @@ def test_the_results_on_the_screen_carry_the_label(project, monkeypatch):
     promote.main([*PROMOTE.split(), "models/embedder"])
     shown = CliRunner().invoke(app, ["results"]).output
     assert "Pseudo-queries, which nobody asked: no proof" in shown
-    assert "Verdict: unproven, keep your base model. nobody asked" in shown
+    assert "and search with its vectors and BM25 (zscore with dense weight 0.7). nobody asked" in shown

@@ -119,10 +119,12 @@ def test_late_interaction_is_evaluated_beside_the_hybrids_and_changes_nothing_wh
     assert {"tuned_late", "base_late"}.isdisjoint(evaluation["measures"]["all"])
     assert evaluation["chosen_on_dev"]["tuned_late"]["weight"] == 0
     added = read_intervals(project / "metrics/evaluate/added.csv")
-    assert {(one.system, one.baseline) for one in added} == {("reranked", "tuned_hybrid")}
+    of_reranking = {(one.system, one.baseline) for one in added if one.baseline != "base"}
+    assert of_reranking == {("reranked", "tuned_hybrid")}
     promote.main([*PROMOTE.split(), "models/embedder"])
     verdict = read(project / "metrics/verdict.json")["late_interaction"]
-    assert (verdict["used"], verdict["reason"]) == (False, "dev prefers the order as it is")
+    assert not verdict["used"]
+    assert verdict["reason"].startswith("dev prefers the order as it is")
 
 
 def test_a_reranker_that_adds_nothing_is_refused_and_its_folder_has_the_reason(project):

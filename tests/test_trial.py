@@ -69,7 +69,10 @@ def test_embedder_and_base_are_evaluated_as_sentence_transformers_would_load_the
     assert rows["tuned"][2] == f"{plain_mrr(project, 'models/embedder'):.3f}"
     assert rows["tuned"][2] != rows["base"][2] or rows["tuned"][3] != rows["base"][3]  # the prompts were used
     assert "questions of kind crossref" in found.output
-    assert "rrf with dense weight 0.5 and rrf with dense weight 0.5" in " ".join(found.output.split())
+    assert "zscore with dense weight 0.7 and zscore with dense weight 0.7" in " ".join(found.output.split())
+
+
+FREE = {"system": "base_hybrid", "dev_queries": 0, "dev": {}}
 
 
 def test_what_dev_chose_is_taken_from_the_metrics(project):
@@ -78,7 +81,7 @@ def test_what_dev_chose_is_taken_from_the_metrics(project):
         "tuned_hybrid": {"method": "rrf", "dense_weight": 0.0},
     }
     (project / "metrics/evaluate.json").write_text(
-        json.dumps({"chosen_on_dev": fusions | {"strength": 1.0}}), encoding="utf-8"
+        json.dumps({"chosen_on_dev": fusions | {"strength": 1.0, "windows": False, "free": FREE}}), encoding="utf-8"
     )
     rows = figures(evaluated().output)
     assert rows["base + BM25"][:4] == rows["base"][:4]

@@ -136,7 +136,7 @@ def evaluate(
     """Evaluate a saved embedder, the base model and BM25 on your own questions."""
     from triptych.corpus.readers.judged_questions import read_corpus, read_questions
     from triptych.corpus.records import ALL
-    from triptych.evaluators.own_questions import compare_on_questions, read_fusions
+    from triptych.evaluators.own_questions import compare_on_questions, read_search_settings
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures
 
@@ -150,14 +150,14 @@ def evaluate(
             _check_folder("--metrics", metrics, "evaluate.json")
         chunks, left_out = read_corpus(corpus)
         questions, judged, unjudged = read_questions(queries, qrels, chunks)
-        fusions = read_fusions(metrics)
-        comparison = compare_on_questions(embedder, chunks, questions, judged, params, fusions, VECTORS)
+        settings = read_search_settings(metrics)
+        comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
-    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure)
+    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure, "base_hybrid")
     rejected = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
     typer.echo(
         f"evaluate: {len(questions)} questions of kind {comparison.kinds[ALL]}, {unjudged} without judgments left out;"
-        f" {len(chunks)} chunks{rejected}; fused by {fusions['base']} and {fusions['tuned']}"
+        f" {len(chunks)} chunks{rejected}; fused by {settings.fusions['base']} and {settings.fusions['tuned']}"
     )
 
 

@@ -50,7 +50,7 @@ def test_older_verdict_files_load_by_the_key_way(tmp_path):
 
 def test_a_verdict_of_an_older_version_says_so(tmp_path):
     path = tmp_path / "verdict.json"
-    path.write_text('{"hybrid": {"used": false}}', encoding="utf-8")
+    path.write_text('{"hybrid": {"used": false}, "late_interaction": {}}', encoding="utf-8")
     with pytest.raises(ArtifactError, match="was written by an older version"):
         Verdicts.read(path)
 
@@ -59,7 +59,6 @@ def test_a_verdict_of_an_older_version_says_so(tmp_path):
     ("parts", "system"),
     [
         ({}, "tuned_hybrid"),
-        ({"hybrid": False}, "tuned"),
         ({"tuned": False}, "base_hybrid"),
         ({"tuned": False, "late": True}, "base_late"),
         ({"late": True, "reranked": True}, "reranked"),

@@ -81,4 +81,4 @@ def test_equal_rows_are_equal_bytes(store, tmp_path):
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     store()
     assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert before.keys() == {"ids.npy", "offsets.npy", "metadata.json"}
+    assert before.keys() == {"ids.npy", "offsets.npy", "windows.npy", "metadata.json"}

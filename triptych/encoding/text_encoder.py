@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.records import Query, Run
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_tokens import encode_tokens
@@ -20,8 +21,10 @@ from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.late_interaction import TokenVectors
 from triptych.retrieval.rankings import search_depth, to_run
+from triptych.retrieval.windows import ChunkSearch
 from triptych.tokens.token_store import TokenStore, pack
 from triptych.tokens.tokenizing import token_ids, truncate
+from triptych.tokens.windows import WindowCutter
 
 _BLOCK = 500_000  # tokens whose vectors are in memory at once
 
@@ -72,6 +75,16 @@ class TextEncoder:
         """Encode passages likewise; vectors that ``cache_folder`` contains are read, the others are added to it."""
         return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))
 
+    def windows(self, texts: Sequence[FramedText], max_windows: int, cache_folder: Path) -> tuple[Vectors, np.ndarray]:
+        """Encode the windows of passages likewise; return their vectors, and the passage of each, int64 ascending."""
+        prompt, max_length = prompt_of(self._model, "document"), self._model.max_seq_length
+        further: list[list[str]] = [[] for _ in texts]
+        if max_length and self._model.tokenizer.is_fast:
+            further = WindowCutter(self._model.tokenizer, prompt, max_length, max_windows).further(texts)
+        windows = [window for one, rest in zip(texts, further, strict=True) for window in (one.text, *rest)]
+        passage_of_window = np.repeat(np.arange(len(texts)), [1 + len(rest) for rest in further])
+        return self.passages(windows, cache_folder), passage_of_window
+
     def passage_tokens(self, texts: Sequence[str], cache_folder: Path) -> Iterator[TokenVectors]:
         """Yield the token vectors of passages block by block; ``cache_folder`` is used as by `passages`."""
         store = tokenized(self._model, texts, "document")
@@ -95,13 +108,16 @@ class Retriever:
         self,
         model: SentenceTransformer,
         chunk_ids: Sequence[str],
-        passage_texts: Sequence[str],
+        passages: Sequence[FramedText],
         precision: str,
         cache_folder: Path,
         label: str,
+        max_windows: int = 1,
     ) -> None:
         self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
-        self._index = DenseIndex(self._encoder.passages(passage_texts, cache_folder))
+        vectors, chunk_of_window = self._encoder.windows(passages, max_windows, cache_folder)
+        index = DenseIndex(vectors)
+        self._index = ChunkSearch(lambda asked, depth, _: index.search(asked, depth), chunk_of_window)
 
     def run(self, queries: Sequence[Query], depth: int) -> Run:
         """Return the best ``depth`` chunks of each query, without those that the query excludes."""

@@ -1,4 +1,4 @@
-"""What was chosen on dev queries: the strength of tuning, and how each system fuses and reranks.
+"""What was chosen on dev queries: the strength of tuning, how each system fuses and reranks, and the free system.
 
 The records here are settings as files contain them. `triptych.retrieval` has the classes that apply them.
 """
@@ -31,9 +31,24 @@ class RerankingChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeSystem:
+    """The best search that needs no training: the baseline of every comparison, and what is published without proof.
+
+    Its fusion is the one that was best over several corpora (`triptych.retrieval.fusion.PRIOR`), unless dev surely
+    prefers another one.
+    """
+
+    system: str  # base_hybrid, or base_late
+    dev_queries: int  # those that people asked
+    dev: dict[str, float]  # the metric on them of each system without training; empty without any
+
+
+@dataclass(frozen=True, slots=True)
 class ChosenOnDev:
     """The entry ``chosen_on_dev`` of ``metrics/evaluate.json``."""
 
+    free: FreeSystem
+    windows: bool  # whether windows of the passages are searched, or their beginnings alone
     strength: float  # share of the tuned change in the weights; 0 is the base model
     fusions: dict[str, FusionChoice]  # by system: base_hybrid, tuned_hybrid
     rerankings: dict[str, RerankingChoice]  # by system: base_late, tuned_late, and reranked where one was trained
@@ -41,8 +56,10 @@ class ChosenOnDev:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read the entry; raise KeyError or TypeError where it is not one."""
-        settings = {system: row for system, row in record.items() if system != "strength"}
+        settings = {system: row for system, row in record.items() if system not in ("strength", "free", "windows")}
         return cls(
+            free=FreeSystem(**record["free"]),
+            windows=record["windows"],
             strength=record["strength"],
             fusions={system: FusionChoice(**row) for system, row in settings.items() if "dense_weight" in row},
             rerankings={system: RerankingChoice(**row) for system, row in settings.items() if "depth" in row},

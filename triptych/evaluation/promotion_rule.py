@@ -1,4 +1,7 @@
-"""The rule that decides: a system replaces its baseline only if it is surely better and no category surely worse."""
+"""The rule that decides: a system replaces its baseline only if it is surely better and no category surely worse.
+
+The baseline is the best search that needs no training.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,9 +11,9 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
 from triptych.evaluation.verdict import (
-    AgainstBase,
+    AgainstFree,
     Difference,
-    HybridVerdict,
+    FreeBaseline,
     RerankingVerdict,
     SystemVerdict,
     Verdict,
@@ -22,6 +25,13 @@ _NO_PROOF = "nobody asked the queries, they are made of the documentation's own 
 _TOO_FEW = "{} in test can prove nothing"
 _NOT_SIGNIFICANT = ", but with Holm's correction for the systems compared p is {:.3f}"
 _UNCHANGED = "no training improved on the base model on dev, so there is no other embedder to judge"
+_FREE = {
+    "bm25": "BM25 alone",
+    "base_cut": "the base model's vectors of the passages' beginnings",
+    "base": "the base model's vectors alone",
+    "base_hybrid": "both",
+    "base_late": "both, reranked by late interaction",
+}
 _POWER = 0.8  # of the test for which the number of queries is computed
 
 
@@ -33,31 +43,33 @@ def decide(
     confidence: float,
     no_reranker: str = "train_reranker.steps is 0",
 ) -> Verdicts:
-    """Decide on the embedder, then on what is searched with beside it, each part given the parts before it.
+    """Decide on the tuned embedder, then on what reranks its hits, or those of the base model where that is kept.
 
-    ``intervals`` compare each system with the base model, ``added`` compare late interaction and the reranker with the
-    same search without them. The hybrid and late interaction are those of the embedder that is published. Late
-    interaction is used if it pays by itself, or if the reranker after it does. ``no_reranker`` is the reason where
-    none was trained.
+    ``intervals`` compare each system with the best that needs no training, ``chosen.free``; ``added`` compare steps of
+    a search with the same search without them. The search with the tuned embedder must beat that without training, or
+    the latter is published. Late interaction is used where it pays by itself, or where the reranker after it does.
+    ``no_reranker`` is the reason where none was trained.
     """
     results = _Results(intervals, added, chosen, params, confidence)
-    embedder = results.embedder()
+    late_is_free = chosen.free.system == "base_late"
+    embedder = results.embedder("tuned_late" if late_is_free and chosen.rerankings["tuned_late"].weight else None)
     published = "tuned" if embedder.used else "base"
-    hybrid = results.hybrid(f"{published}_hybrid")
-    no_tuned = None if embedder.used else "it orders what the tuned embedder finds, which is not published"
-    no_hybrid = None
-    if not hybrid.used and hybrid.fusion.dense_weight != 1.0:
-        no_hybrid = "it orders what the hybrid finds, which is not used"
-    late = results.second_stage(f"{published}_late", hybrid.system, no_hybrid)
+    fusion = chosen.fusions[f"{published}_hybrid"]
+    late_system = f"{published}_late"
+    if late_system in (chosen.free.system, embedder.system):
+        late = results.part_of_baseline(late_system)
+    else:
+        late = results.second_stage(late_system, f"{published}_hybrid", None)
     # The reranker comes after late interaction. Where that alone does not pay, both are judged together.
     without = "tuned_late" if embedder.used and late.used else "tuned_hybrid"
     reranker = _not_compared("reranked", f"none was trained: {no_reranker}", None)
     if "reranked" in chosen.rerankings:
-        reranker = results.second_stage("reranked", without, no_tuned or no_hybrid)
+        no_tuned = None if embedder.used else "it orders what the tuned embedder finds, which is not published"
+        reranker = results.second_stage("reranked", without, no_tuned)
     if reranker.used and not late.used and chosen.rerankings[late.system].weight:
         reason = "the reranker orders what it has ordered, and together they are judged better"
         late = replace(late, decision="promoted", used=True, reason=reason, reasons=[reason, *late.reasons])
-    return Verdicts(params.measure, chosen.strength, embedder, hybrid, late, reranker)
+    return Verdicts(params.measure, chosen.strength, results.free(), chosen.windows, embedder, fusion, late, reranker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,76 +82,88 @@ class _Results:
     params: Promote
     confidence: float
 
-    def embedder(self) -> SystemVerdict:
-        verdict, against_base = self._against_base("tuned")
-        decision = verdict.decision
+    def free(self) -> FreeBaseline:
+        free = self.chosen.free
+        fusion = self.chosen.fusions["base_hybrid"]
+        values = ", ".join(f"{_FREE[name]} {value:.3f}" for name, value in free.dev.items())
+        on_dev = f"; {self.params.measure} on {free.dev_queries} dev queries: {values}" if values else ""
+        vectors = "vectors of windows" if self.chosen.windows else "vectors"
+        reason = f"the base model's {vectors} with BM25, {fusion}{on_dev}"
+        hybrid = self._added("base_hybrid", "base")
+        difference = _difference(_overall(hybrid).interval) if hybrid else None
+        return FreeBaseline(system=free.system, reason=reason, added=difference)
+
+    def embedder(self, with_late: str | None) -> SystemVerdict:
+        """Judge the search with the tuned embedder: its hybrid, or ``with_late`` where late interaction is free."""
+        system = with_late or "tuned_hybrid"
+        verdict, against_free = self._against_free(system)
+        decision, reasons = verdict.decision, verdict.reasons
         changed = self.chosen.strength > 0  # else it is the base model: there is nothing to promote
         if not changed:
             verdict = (
                 _kept(_UNCHANGED) if decision != "unproven" else replace(verdict, reasons=[verdict.reason, _UNCHANGED])
             )
-            decision = verdict.decision
+            decision, reasons = verdict.decision, verdict.reasons
+        elif alone := self._added("tuned", "base"):
+            reasons = [*reasons, f"by its vectors alone, against those of the base model, {_overall_change(alone)}"]
         used = decision == "promoted" or (changed and decision == "unproven" and self.params.unproven == "tuned")
         return SystemVerdict(
-            system="tuned",
+            system=system,
             decision=decision,
             reason=verdict.reason,
-            reasons=verdict.reasons,
+            reasons=reasons,
             used=used,
-            against_base=against_base,
+            against_free=against_free,
         )
 
-    def hybrid(self, system: str) -> HybridVerdict:
-        verdict, against_base = self._against_base(system)
-        fusion = self.chosen.fusions[system]
-        if fusion.dense_weight == 1.0:
-            verdict = _kept("dev prefers the embedder alone")
-        return HybridVerdict(
-            system=system,
-            decision=verdict.decision,
-            reason=verdict.reason,
-            reasons=verdict.reasons,
-            used=verdict.decision == "promoted",
-            against_base=against_base,
-            fusion=fusion,
-        )
+    def part_of_baseline(self, system: str) -> RerankingVerdict:
+        """Return the verdict on late interaction where the free search has it: what was judged includes it."""
+        verdict = _not_compared(system, "the best search without training has it", self.chosen.rerankings[system])
+        return replace(verdict, decision="promoted", used=True)
 
     def second_stage(self, system: str, without: str, missing_first_stage: str | None) -> RerankingVerdict:
-        """Judge what reranks: against the base model, and against ``without``, the same search without it.
+        """Judge what reranks: against what is free, and against ``without``, the same search without it.
 
         Both verdicts must promote, and there must be a first stage to rerank: ``missing_first_stage`` is None.
         """
         reranking = self.chosen.rerankings[system]
         if not reranking.weight:
-            return _not_compared(system, "dev prefers the order as it is", reranking)
-        verdict, against_base = self._against_base(system)
-        added = [one for one in self._of_measure(self.added) if (one.system, one.baseline) == (system, without)]
+            return _not_compared(
+                system, "dev prefers the order as it is, or has too few queries to choose by", reranking
+            )
+        verdict, against_free = self._against_free(system)
+        added = self._added(system, without)
         gain = decide_system(added, self.params, self.confidence)
-        gain_reasons = [f"beside the same search without it, {reason}" for reason in gain.reasons]
-        reasons = gain_reasons + verdict.reasons
-        decision, reason = verdict.decision, verdict.reason if verdict.decision != "promoted" else reasons[0]
+        reasons = [f"beside the same search without it, {reason}" for reason in gain.reasons]
+        decision, reason = gain.decision, reasons[0]
         if gain.decision != "promoted":
-            decision, reason = gain.decision, f"beside the same search without it, {gain.reason}"
+            reason = f"beside the same search without it, {gain.reason}"
+        elif verdict.decision != "promoted":
+            decision, reason = verdict.decision, verdict.reason
+        if without != self.chosen.free.system:  # else both compare the same
+            reasons += verdict.reasons
         if missing_first_stage:
             decision, reason, reasons = "kept", missing_first_stage, [missing_first_stage, *reasons]
-        overall = _overall(added).interval
         return RerankingVerdict(
             system=system,
             decision=decision,
             reason=reason,
             reasons=reasons,
             used=decision == "promoted",
-            against_base=against_base,
+            against_free=against_free,
             reranking=reranking,
-            added=Difference(overall.difference, overall.low, overall.high),
+            added=_difference(_overall(added).interval),
         )
 
-    def _against_base(self, system: str) -> tuple[Verdict, AgainstBase]:
+    def _against_free(self, system: str) -> tuple[Verdict, AgainstFree]:
         intervals = [one for one in self._of_measure(self.intervals) if one.system == system]
         one = _overall(intervals)
         interval = one.interval
-        against_base = AgainstBase(interval.difference, interval.low, interval.high, one.kinds, one.p_holm)
-        return decide_system(intervals, self.params, self.confidence), against_base
+        against_free = AgainstFree(interval.difference, interval.low, interval.high, one.kinds, one.p_holm)
+        return decide_system(intervals, self.params, self.confidence), against_free
+
+    def _added(self, system: str, without: str) -> list[NamedInterval]:
+        return [one for one in self._of_measure(self.added) if (one.system, one.baseline) == (system, without)]
 
     def _of_measure(self, intervals: Sequence[NamedInterval]) -> list[NamedInterval]:
         return [one for one in intervals if one.measure == self.params.measure]
@@ -191,6 +215,15 @@ def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidenc
     return Verdict(decision="kept", reason=reason, reasons=[*reasons, *filter(None, needed)])
 
 
+def _difference(interval: Interval) -> Difference:
+    return Difference(interval.difference, interval.low, interval.high)
+
+
+def _overall_change(intervals: Sequence[NamedInterval]) -> str:
+    one = _overall(intervals)
+    return f"{one.measure} {_change(one.interval)}"
+
+
 def _overall(intervals: Sequence[NamedInterval]) -> NamedInterval:
     (overall,) = (one for one in intervals if one.category == ALL)
     return overall
@@ -207,7 +240,7 @@ def _not_compared(system: str, reason: str, reranking: RerankingChoice | None) -
         reason=reason,
         reasons=[reason],
         used=False,
-        against_base=None,
+        against_free=None,
         reranking=reranking,
         added=None,
     )

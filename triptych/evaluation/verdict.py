@@ -1,4 +1,4 @@
-"""The verdicts of a run: whether to use the tuned embedder, the hybrid, late interaction and the reranker.
+"""The verdicts of a run: what the search without training is, and whether tuning and reranking add to it.
 
 ``metrics/verdict.json`` is written and read here only. This module imports nothing heavy, because a search reads it.
 """
@@ -12,6 +12,8 @@ from triptych.artifacts import intact, read_json, write_json
 from triptych.errors import ArtifactError
 from triptych.evaluation.chosen_on_dev import FusionChoice, RerankingChoice
 
+_COMPARED = "against the best search without training, "
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -23,8 +25,8 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class AgainstBase(Difference):
-    """The difference between a system and the base model."""
+class AgainstFree(Difference):
+    """The difference between a system and the best one that needs no training."""
 
     kinds: str  # of the queries, joined by +
     p_holm: float
@@ -45,14 +47,7 @@ class SystemVerdict(Verdict):
 
     system: str  # its name in ``metrics/evaluate.json``
     used: bool
-    against_base: AgainstBase | None  # None where the system was not compared
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HybridVerdict(SystemVerdict):
-    """The verdict on the published embedder fused with BM25."""
-
-    fusion: FusionChoice
+    against_free: AgainstFree | None  # None where the system was not compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +58,25 @@ class RerankingVerdict(SystemVerdict):
     added: Difference | None  # to the same search without it; None where it was not compared
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeBaseline:
+    """The best search without training, which everything is compared with, and which is published without proof."""
+
+    system: str  # base_hybrid, or base_late
+    reason: str  # why it is this one
+    added: Difference | None  # what the hybrid adds to the base model's vectors alone, over all test queries
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """All verdicts of a run."""
 
     measure: str  # the metric that decided
     strength: float  # of the tuned embedder; 0 is the base model
-    embedder: SystemVerdict  # used: the tuned one is published
-    hybrid: HybridVerdict
+    free: FreeBaseline
+    windows: bool  # whether windows of the passages are searched, or their beginnings alone
+    embedder: SystemVerdict  # of the search with the tuned embedder; used: that embedder is published
+    fusion: FusionChoice  # of the published embedder's vectors with BM25
     late_interaction: RerankingVerdict
     reranker: RerankingVerdict
 
@@ -82,13 +88,13 @@ class Verdicts:
     @property
     def kinds(self) -> set[str]:
         """The kinds of the test queries: user, what authors judged (crossref, sentence, ...), pseudo."""
-        return set(self.embedder.against_base.kinds.split("+")) if self.embedder.against_base else set()
+        return set(self.embedder.against_free.kinds.split("+")) if self.embedder.against_free else set()
 
     @property
     def deployed(self) -> str:
-        """The last system that is used; the tuned embedder where the base model is to be used alone."""
-        used = [one.system for one in (self.hybrid, self.late_interaction, self.reranker) if one.used]
-        return used[-1] if used else "tuned"
+        """The last system that is used."""
+        used = [one.system for one in (self.late_interaction, self.reranker) if one.used]
+        return used[-1] if used else f"{self.published}_hybrid"
 
     @property
     def advice(self) -> str:
@@ -96,9 +102,19 @@ class Verdicts:
         return "use the tuned embedder" if self.embedder.used else "keep your base model"
 
     @property
+    def search(self) -> str:
+        """How the published embedder is searched with."""
+        if self.fusion.dense_weight == 1.0:
+            return "its vectors alone"
+        if self.fusion.dense_weight == 0.0:
+            return "BM25 alone"
+        return f"its vectors and BM25 ({self.fusion})"
+
+    @property
     def sentence(self) -> str:
-        """The advice, marked where it is unproven."""
-        return f"unproven, {self.advice}" if self.embedder.decision == "unproven" else self.advice
+        """The advice, marked where it is unproven, with how to search."""
+        advice = f"unproven, {self.advice}" if self.embedder.decision == "unproven" else self.advice
+        return f"{advice}, and search with {self.search}"
 
     @property
     def headline(self) -> str:
@@ -106,7 +122,7 @@ class Verdicts:
         advice, reason = f"{self.advice[:1].upper()}{self.advice[1:]}", self.embedder.reason
         if self.embedder.decision == "unproven":
             return f"{advice}: unproven, for {reason.partition('; ')[0]}."
-        return f"{advice}: {reason}."
+        return f"{advice}: {_COMPARED if self.embedder.reason.startswith(self.measure) else ''}{reason}."
 
     @property
     def missing(self) -> str:
@@ -117,15 +133,18 @@ class Verdicts:
     def write(self, path: Path) -> None:
         """Write ``metrics/verdict.json``: the embedder's entries at the top level, an object for each other part."""
         embedder = _record(self.embedder)
-        del embedder["system"], embedder["used"]
+        del embedder["used"]
         run = {
             "promoted": self.embedder.decision == "promoted",
             "measure": self.measure,
             "strength": self.strength,
             "published": self.published,
+            "fusion": asdict(self.fusion),
+            "windows": self.windows,
         }
+        added = {"added": asdict(self.free.added)} if self.free.added else {}
         parts = {
-            "hybrid": _record(self.hybrid) | {"fusion": asdict(self.hybrid.fusion)},
+            "free": {"system": self.free.system, "reason": self.free.reason} | added,
             "late_interaction": _reranking_record(self.late_interaction),
             "reranker": _reranking_record(self.reranker),
         }
@@ -136,16 +155,16 @@ class Verdicts:
         """Read what `write` wrote; raise `ArtifactError` where it is missing, damaged, or of an older version."""
         record = read_json(path)
         with intact(path):
-            hybrid = record["hybrid"]
-            if "late_interaction" not in record:
+            if isinstance(record, dict) and not {"free", "late_interaction"} <= record.keys():
                 raise ArtifactError(path, "was written by an older version")
+            free = record["free"]
             return cls(
                 measure=record["measure"],
                 strength=record["strength"],
-                embedder=SystemVerdict(
-                    **_verdict(record | {"system": "tuned", "used": record["published"] == "tuned"})
-                ),
-                hybrid=HybridVerdict(**_verdict(hybrid), fusion=FusionChoice(**hybrid["fusion"])),
+                free=FreeBaseline(system=free["system"], reason=free["reason"], added=_difference(free)),
+                windows=record["windows"],
+                embedder=SystemVerdict(**_verdict(record | {"used": record["published"] == "tuned"})),
+                fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),
                 reranker=_reranking_verdict(record["reranker"]),
             )
@@ -153,8 +172,8 @@ class Verdicts:
 
 def _record(verdict: SystemVerdict) -> dict[str, Any]:
     common = {name: getattr(verdict, name) for name in ("reason", "reasons", "system", "used")}
-    against_base = asdict(verdict.against_base) if verdict.against_base else {}
-    return common | {"verdict": verdict.decision} | against_base
+    against_free = asdict(verdict.against_free) if verdict.against_free else {}
+    return common | {"verdict": verdict.decision} | against_free
 
 
 def _reranking_record(verdict: RerankingVerdict) -> dict[str, Any]:
@@ -166,16 +185,19 @@ def _reranking_record(verdict: RerankingVerdict) -> dict[str, Any]:
 
 def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a `SystemVerdict`."""
-    against_base = None
+    against_free = None
     if "difference" in record:
-        against_base = AgainstBase(**{field.name: record[field.name] for field in fields(AgainstBase)})
+        against_free = AgainstFree(**{field.name: record[field.name] for field in fields(AgainstFree)})
     return {name: record[name] for name in ("reason", "reasons", "system", "used")} | {
         "decision": record["verdict"],
-        "against_base": against_base,
+        "against_free": against_free,
     }
 
 
 def _reranking_verdict(record: Mapping[str, Any]) -> RerankingVerdict:
     reranking = RerankingChoice(**record["way"]) if "way" in record or record["used"] else None
-    added = Difference(**record["added"]) if "added" in record else None
-    return RerankingVerdict(**_verdict(record), reranking=reranking, added=added)
+    return RerankingVerdict(**_verdict(record), reranking=reranking, added=_difference(record))
+
+
+def _difference(record: Mapping[str, Any]) -> Difference | None:
+    return Difference(**record["added"]) if "added" in record else None

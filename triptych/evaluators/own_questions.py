@@ -1,10 +1,11 @@
 """Evaluate a saved embedder and the base model on the user's own queries; search before there is an index."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.artifacts import intact, read_json
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import corpus_language
 from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.encoding.text_encoder import Retriever, load_saved
@@ -12,25 +13,32 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
 from triptych.models.loading import load_base
 from triptych.params.sections import Params
-from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.fusion import PRIOR, Fusion
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run
 from triptych.serving.searcher import Searcher
 
-_DEFAULT_FUSION = Fusion("rrf", 0.5)  # needs no choice on dev
+
+@dataclass(frozen=True, slots=True)
+class SearchSettings:
+    """How base and tuned embedder are searched with."""
+
+    fusions: Mapping[str, Fusion]  # with BM25, by embedder: base, tuned
+    windows: bool  # whether windows of the passages are searched, or their beginnings alone
 
 
-def read_fusions(metrics: Path) -> dict[str, Fusion]:
-    """Return how base and tuned are fused with BM25: as chosen on dev, or by plain reciprocal ranks before that."""
+def read_search_settings(metrics: Path) -> SearchSettings:
+    """Return the settings that were chosen on dev, or what was best over several corpora before that."""
     embedders = ("base", "tuned")
     path = metrics / "evaluate.json"
     if not path.exists():
-        return dict.fromkeys(embedders, _DEFAULT_FUSION)
+        return SearchSettings(dict.fromkeys(embedders, PRIOR), windows=True)
     record = read_json(path)
     with intact(path):
-        chosen = ChosenOnDev.from_record(record["chosen_on_dev"]).fusions
-        hybrids = {name: chosen[f"{name}_hybrid"] for name in embedders}
-    return {name: Fusion(one.method, one.dense_weight) for name, one in hybrids.items()}
+        chosen = ChosenOnDev.from_record(record["chosen_on_dev"])
+        hybrids = {name: chosen.fusions[f"{name}_hybrid"] for name in embedders}
+    fusions = {name: Fusion(one.method, one.dense_weight) for name, one in hybrids.items()}
+    return SearchSettings(fusions, chosen.windows)
 
 
 def compare_on_questions(
@@ -39,7 +47,7 @@ def compare_on_questions(
     queries: list[Query],
     qrels: Qrels,
     params: Params,
-    fusions: Mapping[str, Fusion],
+    settings: SearchSettings,
     vectors: Path,
 ) -> Comparison:
     """Evaluate BM25, the base model, the saved embedder (``tuned``) and both hybrids.
@@ -48,18 +56,23 @@ def compare_on_questions(
     them, else files. ``vectors`` is the folder of the vector cache.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
-    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
+    passages = [one.text for one in framed]
     runs = {"bm25": lexical_run(_lexical_index(chunks, passages, params), queries, depth)}
-    for system, model in (("base", load_base(params.model)), ("tuned", load_saved(embedder))):
-        runs[system] = Retriever(model, ids, passages, params.train.precision, vectors, system).run(queries, depth)
-        runs[f"{system}_hybrid"] = fusions[system].fuse(runs[system], runs["bm25"], depth)
+    base, tuned = load_base(params.model), load_saved(embedder)
+    base.max_seq_length = tuned.max_seq_length  # both are cut as they were in training
+    max_windows = params.tokenize.max_windows if settings.windows else 1
+    for system, model in (("base", base), ("tuned", tuned)):
+        retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows)
+        runs[system] = retriever.run(queries, depth)
+        runs[f"{system}_hybrid"] = settings.fusions[system].fuse(runs[system], runs["bm25"], depth)
     documents = _documents(chunks)
     return compare(
         runs,
         qrels,
         {query.query_id: query for query in queries},
         {query_id: documents[min(judged)] for query_id, judged in qrels.items()},
-        "base",
+        "base_hybrid",
         params.evaluate,
     )
 
@@ -79,19 +92,22 @@ def deployed_search(searcher: Searcher, chunks: list[Chunk], k: int) -> Callable
 
 
 def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> Callable[[str], list[str]]:
-    """Return a search like `deployed_search` for the time before: base model and BM25, by plain reciprocal ranks.
+    """Return a search like `deployed_search` for the time before: base model and BM25.
 
     ``vectors`` is the folder of the vector cache.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
-    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
+    passages = [one.text for one in framed]
     lexical = _lexical_index(chunks, passages, params)
     model = load_base(params.model)
-    dense = Retriever(model, ids, passages, params.train.precision, vectors, "chunks")
+    if isinstance(params.tokenize.max_length, int):
+        model.max_seq_length = params.tokenize.max_length
+    dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", params.tokenize.max_windows)
 
     def search(question: str) -> list[str]:
         queries = [Query("question", question, "user", "")]
-        fused = _DEFAULT_FUSION.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
+        fused = PRIOR.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
         return list(fused["question"])
 
     return search

@@ -19,9 +19,10 @@ from triptych.ids import TextIds
 from triptych.models.adapter import Blend
 from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
-from triptych.retrieval.dense import search
+from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, search_depth, to_run
+from triptych.retrieval.windows import ChunkSearch
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
@@ -43,11 +44,23 @@ class RetrievalEvaluator:
     precision: Precision
     language: str = ENGLISH  # two-letter code
 
-    def dense_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
-        """Rank all chunks for each query with a model; return the best ``depth``."""
-        passages = encode(model, self.store, self.passage_ids, self.precision, label, cache)
+    def dense_run(
+        self,
+        model: SentenceTransformer,
+        depth: int,
+        label: str,
+        cache: VectorCache | None = None,
+        *,
+        windows: bool = False,
+    ) -> Run:
+        """Rank all chunks for each query by their beginnings or ``windows``; return the best ``depth``."""
+        text_ids, chunk_of_window = self.passage_ids, np.arange(len(self.passage_ids))
+        if windows:
+            text_ids, chunk_of_window = self.store.windows_of(self.passage_ids)
+        index = DenseIndex(encode(model, self.store, text_ids, self.precision, label, cache), len(text_ids))
         queries = encode(model, self.store, self.query_text_ids, self.precision, label, cache)
-        rows, scores = search(queries, passages, search_depth(self.queries, depth))
+        chunks = ChunkSearch(lambda asked, number, _: index.search(asked, number), chunk_of_window)
+        rows, scores = chunks.search(queries, search_depth(self.queries, depth))
         return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
     def measured(
@@ -69,6 +82,11 @@ class RetrievalEvaluator:
     def text_of_query(self) -> dict[str, int]:
         """Return query id → text id."""
         return dict(zip((query.query_id for query in self.queries), self.query_text_ids.tolist(), strict=True))
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether any passage is longer than the model's cut, and was cut into windows."""
+        return len(self.store.windows_of(self.passage_ids)[0]) > len(self.passage_ids)
 
     def text_of_chunk(self) -> dict[str, int]:
         """Return chunk id → text id of its passage."""

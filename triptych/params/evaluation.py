@@ -21,7 +21,7 @@ class Evaluate(Section):
         " ranks (`rrf`, plain RRF where both weigh 0.5).",
     )
     dense_weights: list[Share] = Field(
-        default=[0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        default=[0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
         min_length=1,
         description="Weights of the dense score in the hybrid to choose from on dev; the rest is BM25.",
     )

@@ -15,6 +15,12 @@ class Tokenize(Section):
         description="Tokens of a text, longer ones are truncated; `auto` is the 95th percentile of the lengths, rounded"
         " up to a multiple of 8.",
     )
+    max_windows: Count = Field(
+        default=1,
+        description="Most windows of a text. With more than 1, a text longer than `max_length` is also searched by"
+        " windows: further pieces of it under its header path, unless dev prefers its beginning alone. Encoding and the"
+        " index cost as much for each as for a text.",
+    )
     padding: Literal["bucket", "fixed"] = Field(
         default="bucket",
         description="`bucket` groups the texts of a batch by length and pads each group to its longest; `fixed` pads"

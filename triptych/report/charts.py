@@ -41,22 +41,22 @@ def drawn_categories(results: RunResults) -> list[str]:
     lows = {
         one.category: one.interval.low
         for one in results.intervals
-        if one.system == "tuned" and one.measure == measure and one.category != ALL
+        if one.system == results.verdicts.embedder.system and one.measure == measure and one.category != ALL
     }
     doubtful = sorted(lows, key=lambda category: (lows[category], category))[:_DRAWN]
     return [ALL, *sorted(doubtful)]
 
 
 def _systems(results: RunResults, measure: str) -> list[Point]:
-    """Return each system's value and the interval of its difference to base, shifted to base's value."""
+    """Return each system's value and the interval of its difference to the baseline, shifted to its value."""
     against = {(one.category, one.system): one for one in results.intervals if one.measure == measure}
     level = 1.0 - results.params.evaluate.confidence
     points = []
     for category in drawn_categories(results):
         systems = results.evaluation["measures"][category]
-        base = systems["base"][measure]
+        base = systems[results.verdicts.free.system][measure]
         for system, values in in_order(systems):
-            point = {"category": category, "of": system_name(system), "value": values[measure], "is": "base"}
+            point = {"category": category, "of": system_name(system), "value": values[measure], "is": "baseline"}
             if one := against.get((category, system)):
                 low, high = one.interval.low, one.interval.high
                 sure = "above" if low > 0 else "below" if high < 0 else "open"

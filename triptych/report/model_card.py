@@ -35,7 +35,7 @@ class RunFacts:
     record: RoundRecord  # of the round that was judged
     verdicts: Verdicts
     measures: Measures
-    intervals: Sequence[NamedInterval]  # against base
+    intervals: Sequence[NamedInterval]  # against the best search without training
     corpus: str  # hash of ``data/corpus``, as in ``dvc.lock``
 
 
@@ -58,21 +58,20 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
     ``folder`` is where it is published.
     """
     verdicts, record = run.verdicts, run.record
-    hybrid, late = verdicts.hybrid, verdicts.late_interaction
+    late = verdicts.late_interaction
     trained = "Trained: not; these are the base model's weights"
     if verdicts.embedder.used:
         trained = (
             f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
             f" {record.strength:.0%} of the change is kept, as chosen on dev"
         )
-    search = f"fused with BM25, {hybrid.fusion}" if hybrid.used else "alone"
     reranking = f"; late interaction reranks {late.reranking}" if late.used else ""
     content = CardContent(
         title=f"Embedder {'tuned' if verdicts.embedder.used else 'left unchanged'} by Triptych",
         task="sentence-similarity",
         system=verdicts.published,
         base=run.params.model,
-        usage=[trained, f"Search with it: {search}{reranking}"],
+        usage=[trained, f"Search with {verdicts.search}{reranking}"],
         reasons=verdicts.embedder.reasons,
         load=_LOAD_EMBEDDER.format(folder=folder.as_posix(), max_length=record.max_length),
     )
@@ -162,10 +161,13 @@ def _results(content: CardContent, measures: Measures, corpus: str) -> list[Eval
 
 
 def _table(measures: Measures, intervals: Sequence[NamedInterval]) -> list[str]:
-    """Return the lines of a table of all systems by category, with their differences to base."""
+    """Return the lines of a table of all systems by category, with their differences to the baseline."""
     measure = intervals[0].measure
     against = {(one.category, one.system): one.interval for one in intervals}
-    lines = [f"| category (queries) | system | {measure} | against base |", "| --- | --- | ---: | ---: |"]
+    lines = [
+        f"| category (queries) | system | {measure} | against {system_name(intervals[0].baseline)} |",
+        "| --- | --- | ---: | ---: |",
+    ]
     for category in _categories(measures):
         for system, values in in_order(measures[category]):
             one = against.get((category, system))

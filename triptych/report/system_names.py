@@ -5,6 +5,7 @@ from typing import Any
 
 SYSTEMS = {
     "bm25": "BM25",
+    "base_cut": "base, beginnings",
     "base": "base",
     "base_hybrid": "base + BM25",
     "base_late": "base + BM25 + MaxSim",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from triptych.corpus.records import ALL
 from triptych.evaluation.comparison import Measures
-from triptych.evaluation.verdict import AgainstBase, SystemVerdict, Verdicts
+from triptych.evaluation.verdict import AgainstFree, SystemVerdict, Verdicts
 from triptych.report.system_names import system_name
 
 
@@ -15,15 +15,14 @@ class DecisionCard:
     title: str
     advice: str  # what to do
     verdict: SystemVerdict
-    against_base: AgainstBase
-    before: float | None  # the metric of the base model ...
+    against_free: AgainstFree
+    before: float | None  # the metric of the best search without training ...
     after: float | None  # ... and of the system; None where it was not evaluated
 
 
 def decision_cards(verdicts: Verdicts, measures: Measures) -> list[DecisionCard]:
-    """Return the card of the embedder, then one for each other system that was compared with the base model."""
+    """Return the card of the embedder, then one for each other system that was compared with what is free."""
     parts = [
-        ("the hybrid", verdicts.hybrid),
         ("late interaction", verdicts.late_interaction),
         ("the reranker", verdicts.reranker),
     ]
@@ -37,7 +36,7 @@ def decision_cards(verdicts: Verdicts, measures: Measures) -> list[DecisionCard]
         return values[system][verdicts.measure] if system in values else None
 
     return [
-        DecisionCard(title, advice, verdict, verdict.against_base, metric("base"), metric(verdict.system))
+        DecisionCard(title, advice, verdict, verdict.against_free, metric(verdicts.free.system), metric(verdict.system))
         for title, advice, verdict in judged
-        if verdict.against_base is not None
+        if verdict.against_free is not None
     ]

@@ -41,6 +41,9 @@ class Fusion:
         }
 
 
+PRIOR = Fusion("zscore", 0.7)  # the best over several corpora (docs/experiments.md): for a dev set too small to choose
+
+
 def choose_fusion(
     dense: Run, lexical: Run, candidates: Iterable[Fusion], qrels: Qrels, metric: Callable[[Qrels, Run], float]
 ) -> tuple[Fusion, dict[Fusion, float]]:

@@ -7,16 +7,18 @@ import numpy as np
 from triptych.corpus.records import Qrels, Query
 from triptych.evaluation.metrics import mean_metric
 from triptych.ids import Vectors
-from triptych.retrieval.dense import search
+from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.rankings import search_depth, to_run
 from triptych.retrieval.vector_index import VectorIndex
+from triptych.retrieval.windows import ChunkSearch
 
 _BEST = 10
 
 
 def quantization_loss(
     index: VectorIndex,
-    passage_vectors: Vectors | np.ndarray,
+    window_vectors: Vectors | np.ndarray,
+    chunk_of_window: np.ndarray,
     query_vectors: Vectors | np.ndarray,
     queries: Sequence[Query],
     chunk_ids: Sequence[str],
@@ -28,7 +30,11 @@ def quantization_loss(
     Both search to ``depth``, as the index does in use.
     """
     search_to = search_depth(queries, max(depth, _BEST))
-    exact, stored = search(query_vectors, passage_vectors, search_to), index.search(query_vectors, search_to)
+    flat = DenseIndex(window_vectors, len(window_vectors))
+    exact, stored = (
+        ChunkSearch(windows, chunk_of_window).search(query_vectors, search_to)
+        for windows in (lambda asked, number, _: flat.search(asked, number), index.search)
+    )
     pairs = zip(exact[0][:, :_BEST], stored[0][:, :_BEST], strict=True)
     recall = float(np.mean([len(np.intersect1d(*pair)) / len(pair[0]) for pair in pairs]))
     mrr = [mean_metric("mrr@10", qrels, to_run(queries, chunk_ids, *hits, _BEST)) for hits in (exact, stored)]

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,11 +18,12 @@ from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
+from triptych.retrieval.windows import ChunkSearch
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
 
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
-_SETTINGS, _CHUNKS, _WORDS = "index.json", "chunks.parquet", "words"
+_SETTINGS, _CHUNKS, _WORDS, _WINDOWS = "index.json", "chunks.parquet", "words", "windows.npy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,13 @@ def write_index(
     chunks: list[Chunk],
     passages: list[str],
     vectors: VectorIndex,
+    chunk_of_window: np.ndarray,
     settings: IndexSettings,
     tokens: Iterable[TokenVectors],
 ) -> dict[str, int]:
     """Write an index into an existing folder; return the bytes of vectors, BM25 index, texts, and token vectors.
 
+    ``chunk_of_window`` is the row of the chunk of each vector, ascending, int of shape (vectors,).
     ``tokens`` are the token vectors of the passages in blocks; they are iterated over only if ``settings.tokens``.
     """
     lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], passages, settings.language)
@@ -89,6 +93,7 @@ def write_index(
     with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
     vector_bytes = vectors.save(folder)
+    np.save(folder / _WINDOWS, chunk_of_window.astype(np.int32))
     write_json(folder / _SETTINGS, asdict(settings))
     token_bytes = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
     lexical_bytes = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
@@ -105,17 +110,19 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[VectorIndex, LexicalIndex, ChunkTexts]:
+def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts]:
     """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
     with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
         vectors = VectorIndex.open(folder, settings.rescore)
-        if len(vectors) != len(texts):
-            raise ValueError(f"{len(vectors)} vectors for {len(texts)} chunks")
+        chunk_of_window = np.load(folder / _WINDOWS)
+        chunks = int(chunk_of_window[-1]) + 1 if len(chunk_of_window) else 0
+        if (len(vectors), chunks) != (len(chunk_of_window), len(texts)):
+            raise ValueError(f"{len(vectors)} vectors of {chunks} chunks for {len(texts)} chunks")
         if binary and not (folder / BITS).exists():  # it would open without them and search differently
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
-    return vectors, lexical, texts
+    return ChunkSearch(vectors.search, chunk_of_window), lexical, texts

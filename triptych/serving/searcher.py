@@ -67,8 +67,8 @@ class Searcher:
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
         verdicts = Verdicts.read(Path(verdict))
-        hybrid = verdicts.hybrid
-        self._fusion = Fusion(hybrid.fusion.method, hybrid.fusion.dense_weight) if hybrid.used else None
+        fusion = verdicts.fusion
+        self._fusion = Fusion(fusion.method, fusion.dense_weight) if fusion.dense_weight < 1.0 else None
         self._late, self._reranking = (_reranking(one) for one in (verdicts.late_interaction, verdicts.reranker))
         self._vectors, self._lexical, self._texts = open_index(Path(index), self._settings)
         if self._late.weight:

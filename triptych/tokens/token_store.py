@@ -19,13 +19,29 @@ class TokenStore:
     """Token ids of all texts, concatenated; those of text ``i`` are ``offsets[i]`` to ``offsets[i + 1]``."""
 
     ids: np.ndarray  # int32, shape (tokens,)
-    offsets: np.ndarray  # int64, shape (texts + 1,)
+    offsets: np.ndarray  # int64, shape (texts and windows + 1,)
     metadata: dict[str, Any]
+    windows: np.ndarray | None = (
+        None  # int64, shape (texts + 1,): the windows of text ``i`` come after all texts, those
+    )
+    # of text 0 first, and are numbered ``windows[i]`` to ``windows[i + 1]``; a text without is its only window
 
     @property
     def lengths(self) -> np.ndarray:
         """Return the number of tokens of each text, int64 of shape (texts,)."""
         return np.diff(self.offsets)
+
+    def windows_of(self, text_ids: TextIds | np.ndarray) -> tuple[TextIds, np.ndarray]:
+        """Return the text ids of the windows of some texts, text by text, and for each its position in ``text_ids``."""
+        text_ids = np.asarray(text_ids, np.int64)
+        if self.windows is None:
+            return TextIds(text_ids), np.arange(len(text_ids))
+        counts = np.diff(self.windows)[text_ids] + 1
+        positions = np.repeat(np.arange(len(text_ids)), counts)
+        number = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts)
+        of_text = text_ids[positions]
+        further = len(self.windows) - 1 + self.windows[of_text] + number - 1
+        return TextIds(np.where(number == 0, of_text, further)), positions
 
     def __getitem__(self, text_id: int) -> np.ndarray:
         """Return the token ids of one text, int32; a view, not a copy."""
@@ -58,11 +74,15 @@ def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
     return TokenStore(ids, offsets, metadata)
 
 
-def write_store(folder: Path, rows: list[list[int]], metadata: dict[str, Any]) -> None:
-    """Write a store into an existing folder."""
-    store = pack(rows, metadata)
+def write_store(
+    folder: Path, rows: list[list[int]], metadata: dict[str, Any], windows: list[list[list[int]]] | None = None
+) -> None:
+    """Write a store into an existing folder; ``windows`` are the further windows of each text."""
+    windows = windows or [[] for _ in rows]
+    store = pack([*rows, *(window for of_text in windows for window in of_text)], metadata)
     np.save(folder / "ids.npy", store.ids)
     np.save(folder / "offsets.npy", store.offsets)
+    np.save(folder / "windows.npy", np.cumsum([0, *map(len, windows)], dtype=np.int64))
     write_json(folder / "metadata.json", metadata)
 
 
@@ -84,4 +104,5 @@ def open_store(folder: Path, tokenizer: str) -> TokenStore:
         ids=np.load(folder / "ids.npy", mmap_mode="r"),
         offsets=np.load(folder / "offsets.npy", mmap_mode="r"),
         metadata=metadata,
+        windows=np.load(folder / "windows.npy", mmap_mode="r"),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.artifacts import read_table, write_table
+from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.records import Chunk, category_label
 from triptych.ids import ChunkRows, TextId, TextIds
 from triptych.triplets.negatives import STRATEGIES, TIERS, Pool
@@ -21,15 +22,22 @@ class TextTable:
 
     texts: list[str] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)  # query or passage: they may have different prompts
+    contents: list[tuple[int, int]] = field(default_factory=list)  # start and end of what may be cut into windows
     _ids: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def add(self, role: str, text: str) -> TextId:
+    def add(self, role: str, text: str, content: tuple[int, int] = (0, 0)) -> TextId:
         """Return the id of a text; add it if it is new."""
         text_id = self._ids.setdefault((role, text), len(self.texts))
         if text_id == len(self.texts):
             self.texts.append(text)
             self.roles.append(role)
+            self.contents.append(content)
         return TextId(text_id)
+
+    def add_passage(self, framed: FramedText) -> TextId:
+        """Return the id of the passage of a chunk; add it if it is new."""
+        start = len(framed.before)
+        return self.add("passage", framed.text, (start, start + len(framed.content)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +99,14 @@ class Examples:
 
 def write_texts(folder: Path, table: TextTable, passage_ids: TextIds, query_text_ids: dict[str, TextId]) -> None:
     """Write the text table, the text id of each chunk (by row), and the text id of each query (by query id)."""
-    write_table(folder / "texts.parquet", pa.table({"role": table.roles, "text": table.texts}))
+    starts, ends = ([one[side] for one in table.contents] for side in (0, 1))
+    columns = {
+        "role": table.roles,
+        "text": table.texts,
+        "content_start": pa.array(starts, pa.int32()),
+        "content_end": pa.array(ends, pa.int32()),
+    }
+    write_table(folder / "texts.parquet", pa.table(columns))
     write_table(folder / "passages.parquet", pa.table({"text_id": pa.array(passage_ids, pa.int32())}))
     text_ids = pa.array(list(query_text_ids.values()), pa.int32())
     write_table(
@@ -104,6 +119,15 @@ def read_texts(folder: Path) -> tuple[list[str], list[str]]:
     """Return the roles and the texts, by text id."""
     table = read_table(folder / "texts.parquet")
     return table["role"].to_pylist(), table["text"].to_pylist()
+
+
+def read_framed_texts(folder: Path) -> list[FramedText | None]:
+    """Return the texts that may be cut into windows, by text id; None for the others."""
+    rows = read_table(folder / "texts.parquet", ["text", "content_start", "content_end"]).to_pylist()
+    return [
+        FramedText(text[:start], text[start:end], text[end:]) if end > start else None
+        for text, start, end in (tuple(row.values()) for row in rows)
+    ]
 
 
 def read_passage_ids(folder: Path) -> TextIds:

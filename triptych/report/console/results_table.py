@@ -21,10 +21,10 @@ def show_results(
     verdicts: Verdicts,
     embedder: str,
 ) -> None:
-    """Print each system's metrics per category with its difference to base, the triplet metrics, and the verdicts."""
+    """Print each system's metrics per category with its difference to the baseline, triplet metrics, verdicts."""
     pseudo = verdicts.kinds == {"pseudo"}
     title = "Pseudo-queries, which nobody asked: no proof" if pseudo else "Test queries that people wrote"
-    show_measures(console, title, measures, intervals, verdicts.measure)
+    show_measures(console, title, measures, intervals, verdicts.measure, verdicts.free.system)
     console.print(_triplet_table(triplets))
     fusions = ", ".join(f"{chosen.fusions[name]} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
     rerankings = "".join(
@@ -32,14 +32,13 @@ def show_results(
         for name in SECOND_STAGES
         if name in chosen.rerankings
     )
-    hybrid, late, reranker = verdicts.hybrid, verdicts.late_interaction, verdicts.reranker
-    search = f"{SYSTEMS[hybrid.system]}, {hybrid.fusion}" if hybrid.used else "the embedder alone"
+    late, reranker = verdicts.late_interaction, verdicts.reranker
     late_advice = f"Rerank {late.reranking} by late interaction (MaxSim)" if late.used else "No late interaction"
     reranker_advice = f"Rerank {reranker.reranking}" if reranker.used else "Do not rerank"
     for line in (
         f"Chosen on dev: strength {chosen.strength:g}; {fusions}{rerankings}.",
         f"Verdict: {verdicts.sentence}. {'; '.join(verdicts.embedder.reasons)}.",
-        f"Search with {search}: {'; '.join(hybrid.reasons)}.",
+        f"Without training: {system_name(verdicts.free.system)}, {verdicts.free.reason}.",
         f"{late_advice}: {'; '.join(late.reasons)}.",
         f"{reranker_advice}: {'; '.join(reranker.reasons)}.",
         f"The {verdicts.published} model is in {embedder}: SentenceTransformer({embedder!r})",
@@ -48,9 +47,9 @@ def show_results(
 
 
 def show_measures(
-    console: Console, title: str, measures: Measures, intervals: list[NamedInterval], measure: str
+    console: Console, title: str, measures: Measures, intervals: list[NamedInterval], measure: str, baseline: str
 ) -> None:
-    """Print the metrics of each category and system, and for ``measure`` the difference to base with its interval.
+    """Print the metrics of each category and system, and the difference to ``baseline`` in ``measure``.
 
     The last column is its p-value with Holm's correction for the systems in the table.
     """
@@ -59,7 +58,7 @@ def show_measures(
     table = Table(title=title, title_justify="left")
     table.add_column("category (queries)")
     table.add_column("system")
-    for name in (*columns, f"{measure} against base", "Holm's p"):
+    for name in (*columns, f"{measure} against {system_name(baseline)}", "Holm's p"):
         table.add_column(name, justify="right")
     for category in [ALL, *sorted(set(measures) - {ALL})]:
         for number, (system, values) in enumerate(in_order(measures[category])):

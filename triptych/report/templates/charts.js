@@ -44,8 +44,8 @@
   const systems = (points, width) => {
     const names = [...new Set(points.map((point) => point.of))];
     const groups = [...new Set(points.map((point) => point.category))];
-    const judged = points.filter((point) => point.is !== "base");
-    const base = points.filter((point) => point.is === "base");
+    const judged = points.filter((point) => point.is !== "baseline");
+    const base = points.filter((point) => point.is === "baseline");
     const row = 24 * (names.length + 1);
     return Plot.plot({
       width,

@@ -1,0 +1,79 @@
+"""The dev queries that people asked, and what may be chosen by them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from triptych.corpus.records import Qrels, Query, Run
+from triptych.evaluation.metrics import mean_metric, per_query
+from triptych.retrieval.fusion import PRIOR, Fusion, choose_fusion
+
+FEWEST = 10  # with fewer queries even their standard error is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class DevQueries:
+    """The judgments of the dev queries that people asked, and the metric that choices maximize."""
+
+    qrels: Qrels
+    measure: str
+
+    @classmethod
+    def of(cls, queries: Sequence[Query], qrels: Qrels, measure: str) -> "DevQueries":
+        """Leave out the pseudo-queries of a dev set."""
+        asked = {query.query_id for query in queries if query.kind != "pseudo"}
+        return cls({query_id: judged for query_id, judged in qrels.items() if query_id in asked}, measure)
+
+    @property
+    def decide(self) -> bool:
+        """Whether anything may be chosen by so many queries."""
+        return len(self.qrels) >= FEWEST
+
+    def metric(self, qrels: Qrels, run: Run) -> float:
+        """Return the mean of the metric over the queries in ``qrels``."""
+        return mean_metric(self.measure, qrels, run)
+
+    def value(self, run: Run) -> float:
+        """Return the mean of the metric over all dev queries that people asked."""
+        return self.metric(self.qrels, run)
+
+    def is_better(self, run: Run, than: Run) -> bool:
+        """Return whether a run is better than another one by more than the standard error of their mean difference."""
+        ours, theirs = (per_query(self.qrels, one)[self.measure] for one in (run, than))
+        differences = np.array([ours[query_id] - theirs[query_id] for query_id in self.qrels])
+        return bool(differences.mean() > differences.std(ddof=1) / math.sqrt(len(differences)))
+
+    def prefers_windows(self, windows: Run, cut: Run) -> bool:
+        """Return whether windows are searched rather than the beginnings of passages.
+
+        They were better on most corpora (docs/experiments.md), so they are unless dev surely prefers the beginnings.
+        """
+        windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
+        return not (self.decide and self.is_better(cut, windows))
+
+    def fusion(self, dense: Run, lexical: Run, candidates: Sequence[Fusion]) -> Fusion:
+        """Return `PRIOR`, or the candidate that is best on dev where it is better by more than the standard error.
+
+        Of some tens of queries the best of many candidates is the best by chance. Where the candidates do not have
+        `PRIOR`, the best of them is returned, and without queries to choose by the one with most weight on the vectors.
+        """
+        if not self.decide:
+            return PRIOR if PRIOR in candidates else max(candidates, key=lambda one: one.dense_weight)
+        dense, lexical = (queries_of(run, self.qrels) for run in (dense, lexical))
+        chosen, _ = choose_fusion(dense, lexical, candidates, self.qrels, self.metric)
+        if PRIOR not in candidates or self.is_better(
+            *(one.fuse(dense, lexical, _deepest(dense, lexical)) for one in (chosen, PRIOR))
+        ):
+            return chosen
+        return PRIOR
+
+
+def queries_of(run: Run, qrels: Qrels) -> Run:
+    """Return the hits of the queries in ``qrels``; a query without hits has none."""
+    return {query: run.get(query, {}) for query in qrels}
+
+
+def _deepest(*runs: Run) -> int:
+    return max(1, sum(max(map(len, run.values()), default=0) for run in runs))
