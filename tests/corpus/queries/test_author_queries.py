@@ -80,6 +80,7 @@ def test_each_form_is_a_kind_of_its_own_and_trains_the_crossref_view(kind, conte
         ("target_says_nothing_of_it", "description", "X", "installing packages for several platforms"),
         ("target_says_nothing_of_it", "sentence", "X", "X lets you parse dates, times and zones of components."),
         ("target_says_nothing_of_it", "glossary", "X", "Numbers, letters and parents that computers print."),
+        ("target_says_nothing_of_it", "glossary", "X", "A parent component that prints numbers, letters and colors."),
         ("leans_on_surroundings", "description", "X", "what this does with values of components"),
         ("only_points", "description", "X", "more information about options"),
         ("points_at_itself", "description", "X", "passing values to several components"),
