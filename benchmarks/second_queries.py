@@ -21,8 +21,9 @@ from typing import Any
 
 from lxml import etree
 
+from triptych.corpus.pages.judgments import folded
 from triptych.corpus.pages.link_targets import LinkTargets
-from triptych.corpus.pages.linked_pages import Page, folded
+from triptych.corpus.pages.linked_pages import Page
 from triptych.corpus.texts import normalized, sentence_spans
 
 CandidateQuery = tuple[str, str, str | None]  # kind, text, id of the relevant chunk
