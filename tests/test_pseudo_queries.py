@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from stages import evaluate, promote, train
 from triptych.cli import app
 from triptych.corpus.readers.sources import SourceReader
+from triptych.retrieval.fusion import PRIOR
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def test_the_base_model_is_published_unproven_however_good_the_metrics(project, 
     assert "nobody asked" in verdict["reason"]
     assert "test questions of your users would settle it" in verdict["reason"]
     assert verdict["free"]["system"] == "base_hybrid"
-    assert verdict["fusion"] == {"method": "zscore", "dense_weight": 0.7}  # what is free is searched with all the same
+    assert verdict["fusion"] == asdict(PRIOR)  # what is free is searched with all the same
     assert "kind pseudo" in (project / "models/embedder/README.md").read_text(encoding="utf-8")
 
     before = (project / "params.yaml").read_text(encoding="utf-8")
@@ -96,4 +97,4 @@ def test_the_results_on_the_screen_carry_the_label(project, monkeypatch):
     promote.main([*PROMOTE.split(), "models/embedder"])
     shown = CliRunner().invoke(app, ["results"]).output
     assert "Pseudo-queries, which nobody asked: no proof" in shown
-    assert "and search with its vectors and BM25 (zscore with dense weight 0.7). nobody asked" in shown
+    assert f"and search with its vectors and BM25 ({PRIOR}). nobody asked" in shown

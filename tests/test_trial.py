@@ -13,6 +13,7 @@ from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.metrics import mean_metric
 from triptych.params.load import load_params
+from triptych.retrieval.fusion import PRIOR
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_embedder_and_base_are_evaluated_as_sentence_transformers_would_load_the
     assert rows["tuned"][2] == f"{plain_mrr(project, 'models/embedder'):.3f}"
     assert rows["tuned"][2] != rows["base"][2] or rows["tuned"][3] != rows["base"][3]  # the prompts were used
     assert "questions of kind crossref" in found.output
-    assert "zscore with dense weight 0.7 and zscore with dense weight 0.7" in " ".join(found.output.split())
+    assert f"{PRIOR} and {PRIOR}" in " ".join(found.output.split())
 
 
 FREE = {"system": "base_hybrid", "dev_queries": 0, "dev": {}}

@@ -4,7 +4,7 @@ from triptych.corpus.records import Query
 from triptych.evaluators.dev_queries import FEWEST, DevQueries
 from triptych.retrieval.fusion import PRIOR, Fusion
 
-CANDIDATES = [Fusion("zscore", weight) for weight in (0.0, 0.7, 1.0)]
+CANDIDATES = [Fusion("zscore", weight) for weight in (0.0, PRIOR.dense_weight, 1.0)]
 RIGHT, WRONG = {"a": 2.0, "b": 1.0}, {"a": 1.0, "b": 2.0}
 
 
