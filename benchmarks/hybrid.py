@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import Chunk, Query, read_chunks, read_qrels, read_queries
 from triptych.encoding.text_encoder import Retriever
 from triptych.evaluation.metrics import mean_metric, per_query
@@ -86,7 +86,11 @@ def main() -> None:
     chunks, dev = read_chunks(args.corpus / "chunks.parquet"), read_qrels(args.corpus / "qrels" / "dev.tsv")
     all_queries = read_queries(args.corpus)
     queries, depth = [all_queries[one] for one in dev], params.evaluate.depth
-    ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
+    ids, framed = (
+        [one.chunk_id for one in chunks],
+        [framed_passage(one, params.triplets.text_template) for one in chunks],
+    )
+    passages = [one.text for one in framed]
     documents = {one.chunk_id: one.document_id for one in chunks}
     clusters = np.array([documents[min(judged)] for judged in dev.values()])
     names, title = _names(chunks), {one.chunk_id: one.title for one in chunks}
@@ -105,7 +109,7 @@ def main() -> None:
         if isinstance(params.tokenize.max_length, int):
             model.max_seq_length = params.tokenize.max_length
         with TemporaryDirectory() as vectors:
-            retriever = Retriever(model, ids, passages, params.train.precision, Path(vectors), "base")
+            retriever = Retriever(model, ids, framed, params.train.precision, Path(vectors), "base")
         dense = retriever.run(queries, depth)
         print(f"base: mrr@10 {metric(dev, dense):.3f} on {len(dev)} dev queries")
     fusions = [Fusion(method, weight) for method in ("zscore", "rrf") for weight in params.evaluate.dense_weights]

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_tokens import encode_tokens
 from triptych.encoding.text_encoder import Retriever, TextEncoder, load_saved, tokenized
@@ -43,7 +43,11 @@ def main() -> None:
     splits = ["dev"] if args.embedder or args.quick else ["dev", "train"]
     qrels = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in splits}
     queries = [all_queries[one] for judged in qrels.values() for one in judged]
-    ids, passages = [one.chunk_id for one in chunks], [passage(one, params.triplets.text_template) for one in chunks]
+    ids, framed = (
+        [one.chunk_id for one in chunks],
+        [framed_passage(one, params.triplets.text_template) for one in chunks],
+    )
+    passages = [one.text for one in framed]
     documents = {one.chunk_id: one.document_id for one in chunks}
     depth, metric = params.evaluate.depth, partial(mean_metric, _METRIC)
 
@@ -52,7 +56,7 @@ def main() -> None:
         model.max_seq_length = params.tokenize.max_length
     encoder = TextEncoder(model, params.train.precision, "late")
     with TemporaryDirectory() as vectors:
-        dense = Retriever(model, ids, passages, params.train.precision, Path(vectors), "late").run(queries, depth)
+        dense = Retriever(model, ids, framed, params.train.precision, Path(vectors), "late").run(queries, depth)
         blocks = list(encoder.passage_tokens(passages, Path(vectors)))
     tokens = TokenVectors.join(blocks)
     query_store = tokenized(model, [query.text for query in queries], "query")

@@ -70,15 +70,15 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _windows(
-    tokenizer: Any, prompt: str, texts: list[FramedText | None], max_length: int, params: Tokenize
+    tokenizer: Any, prompt: str, texts: list[FramedText | None], max_length: int, settings: Tokenize
 ) -> list[list[list[int]]]:
     """Return the token ids of the further windows of each text; one that is not truncated, or no passage, has none."""
     windows: list[list[list[int]]] = [[] for _ in texts]
-    if params.max_windows > 1 and tokenizer.is_fast:
-        cutter = WindowCutter(tokenizer, prompt, max_length, params.max_windows)
+    if settings.max_windows > 1 and tokenizer.is_fast:
+        cutter = WindowCutter(tokenizer, prompt, max_length, settings.max_windows)
         framed = [(text_id, text) for text_id, text in enumerate(texts) if text is not None]
         pieces = cutter.further([text for _, text in framed])
-        flat = tokenize(tokenizer, [prompt + one for of_text in pieces for one in of_text], params)
+        flat = tokenize(tokenizer, [prompt + one for of_text in pieces for one in of_text], settings)
         cut = iter(truncate(tokenizer, flat, max_length))
         for (text_id, _), of_text in zip(framed, pieces, strict=True):
             windows[text_id] = [next(cut) for _ in of_text]

@@ -173,5 +173,3 @@ def test_many_thin_categories_are_judged_together(to_the_page):
     metrics = to_the_page(pages, **{"ingest.sources": sources})
     assert set(metrics["evaluate"]["measures"]) == {"all", "(small categories)"}
     assert metrics["split"]["small_categories"]["categories"] == [f"c{number}" for number in range(6)]
-    hybrid = metrics["verdict"]["hybrid"]["reasons"]
-    assert any("no claim is made about (small categories)" in one for one in hybrid)

@@ -118,6 +118,15 @@ def test_no_sentence_contradicts_itself_by_rounding():
     assert verdict.reasons[1].startswith("pandas may fall by 0.020400, more than the tolerated 0.020000")
 
 
+def test_no_claim_is_made_about_small_categories():
+    verdict = decided(numpy=interval(0.2, 0.05), **{"(small categories)": interval(-0.3, 0.2, 9)})
+    assert verdict.decision == "promoted"
+    assert verdict.reasons[-1] == (
+        "no claim is made about (small categories), which have 9 queries: it falls by 0.300 [-0.500, -0.100]"
+        " over 9 queries"
+    )
+
+
 def test_pseudo_queries_prove_nothing_whatever_the_metrics_are():
     verdict = decided(kinds="pseudo", numpy=interval(0.2, 0.05))
     assert verdict.decision == "unproven"

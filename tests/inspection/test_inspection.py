@@ -121,7 +121,7 @@ def test_several_paths_are_read_together(site, tmp_path):
     assert found.sources[1].generator is None
     assert found.chunks == 3
     sources = yaml.safe_load(found.params)["ingest"]["sources"]
-    assert sources[1] == {"path": str(export), "format": "jsonl", "category": "chunks"}
+    assert sources[1] == {"path": str(export), "format": "jsonl"}
     assert {one.name for one in found.categories} == {"care", "guide", "chunks"}
 
 
