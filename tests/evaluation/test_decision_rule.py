@@ -122,8 +122,7 @@ def test_no_claim_is_made_about_small_categories():
     verdict = decided(numpy=interval(0.2, 0.05), **{"(small categories)": interval(-0.3, 0.2, 9)})
     assert verdict.decision == "promoted"
     assert verdict.reasons[-1] == (
-        "no claim is made about (small categories), which have 9 queries: it falls by 0.300 [-0.500, -0.100]"
-        " over 9 queries"
+        "no claim is made about (small categories): mrr@10 falls by 0.300 [-0.500, -0.100] over 9 queries"
     )
 
 
