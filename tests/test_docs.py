@@ -23,7 +23,7 @@ DOCUMENTS = [
     ROOT / "metrics/mine/README.md",
 ]
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
-FREE = "base_hybrid"  # the baseline of the default run
+FREE = json.loads((ROOT / "metrics/verdict.json").read_text(encoding="utf-8"))["free"]["system"]
 SHORT = {"bm25": "BM25", "base": "base", "base_hybrid": "base + BM25", "tuned": "tuned", "tuned_hybrid": "tuned + BM25"}
 
 

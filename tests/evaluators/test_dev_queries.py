@@ -19,6 +19,8 @@ def runs(dense_right, lexical_right, number=40):
 def test_dev_chooses_where_the_gain_exceeds_its_standard_error():
     dense, lexical, dev = runs(dense_right=4, lexical_right=36)
     assert dev.fusion(dense, lexical, CANDIDATES) == Fusion("zscore", 0.0)
+    assert dev.is_better(lexical, dense, by=0.3)  # 0.4 with a standard error of 0.032
+    assert not dev.is_better(lexical, dense, by=0.38)
 
 
 def test_a_gain_within_its_standard_error_changes_nothing():

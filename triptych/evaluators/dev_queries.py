@@ -39,11 +39,11 @@ class DevQueries:
         """Return the mean of the metric over all dev queries that people asked."""
         return self.metric(self.qrels, run)
 
-    def is_better(self, run: Run, than: Run) -> bool:
-        """Return whether a run is better than another one by more than the standard error of their mean difference."""
+    def is_better(self, run: Run, than: Run, by: float = 0.0) -> bool:
+        """Return whether a run is better than another one by ``by`` and the standard error of their mean difference."""
         ours, theirs = (per_query(self.qrels, one)[self.measure] for one in (run, than))
         differences = np.array([ours[query_id] - theirs[query_id] for query_id in self.qrels])
-        return bool(differences.mean() > differences.std(ddof=1) / math.sqrt(len(differences)))
+        return bool(differences.mean() > by + differences.std(ddof=1) / math.sqrt(len(differences)))
 
     def prefers_windows(self, windows: Run, cut: Run) -> bool:
         """Return whether windows are searched rather than the beginnings of passages.
@@ -63,9 +63,9 @@ class DevQueries:
             return PRIOR if PRIOR in candidates else max(candidates, key=lambda one: one.dense_weight)
         dense, lexical = (queries_of(run, self.qrels) for run in (dense, lexical))
         chosen, _ = choose_fusion(dense, lexical, candidates, self.qrels, self.metric)
-        if PRIOR not in candidates or self.is_better(
-            *(one.fuse(dense, lexical, _deepest(dense, lexical)) for one in (chosen, PRIOR))
-        ):
+        depth = _deepest(dense, lexical)
+        best, usual = (one.fuse(dense, lexical, depth) for one in (chosen, PRIOR))
+        if PRIOR not in candidates or self.is_better(best, usual):
             return chosen
         return PRIOR
 

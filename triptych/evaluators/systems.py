@@ -87,11 +87,7 @@ class Systems:
         known = ("bm25", "base_cut", "base", "base_hybrid", "base_late")
         names: list[str] = [name for name in known if name in runs]
         values = {name: dev.value(queries_of(runs[name], dev.qrels)) for name in names} if dev.qrels else {}
-        late = (
-            "base_late" in names
-            and values["base_late"] - values["base_hybrid"] >= worthwhile
-            and dev.is_better(runs["base_late"], runs["base_hybrid"])
-        )
+        late = "base_late" in names and dev.is_better(runs["base_late"], runs["base_hybrid"], by=worthwhile)
         return FreeSystem("base_late" if late else "base_hybrid", len(dev.qrels), values)
 
     def add_reranker(self, scorer: Scorer) -> None:
