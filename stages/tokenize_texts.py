@@ -64,8 +64,9 @@ def main(argv: list[str] | None = None) -> None:
         f" p95 {metadata['p95_length']} tokens; {args.tokens}"
     )
     print_line(
-        f"tokenize: the beginnings are {seen['beginning']:.0%} of the passages' text; {metadata['windows']} further"
-        f" windows make it {seen['windows']:.0%}"
+        f"tokenize: the first {max_length} tokens are {seen['beginning']:.0%} of the passages' text"
+        + (f", with {metadata['windows']} further windows {seen['windows']:.0%}" if metadata["windows"] else "")
+        + "; BM25 reads all of it"
     )
 
 

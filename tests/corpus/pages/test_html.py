@@ -300,3 +300,18 @@ def test_category_is_the_first_folder_or_the_root(tmp_path):
 def test_folder_without_html_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"ingest\.sources"):
         read_from(read_html, tmp_path / name, None)
+
+
+@pytest.mark.parametrize("text", ["Loose text. ", "<p>An open paragraph. ", "<p>A paragraph.</p>", ""])
+@pytest.mark.parametrize("anchor", ['<a name="busy"></a>', '<span id="busy"></span>', '<p><a name="busy"></a></p>'])
+def test_anchor_before_a_heading_belongs_to_its_section(tmp_path, text, anchor):
+    page = f"<h1>Codes</h1><p>All of them.</p><h3>Abort</h3>{text}{anchor}<h3>Busy</h3><p>Try again.</p>"
+    reading = read(tmp_path, a=page, b='<h1>See</h1><p>What to do when <a href="a.html#busy">the file is busy</a></p>')
+    assert [target for _, target in targets(reading)] == ["a.html#busy"]
+
+
+@pytest.mark.parametrize("end", ["", "<p>More.</p>"])
+def test_anchor_in_a_text_belongs_to_that_text(tmp_path, end):
+    page = f'<h1>Codes</h1><h3>Abort</h3><p>It <a name="stop"></a>stops.</p>{end}<h3>Busy</h3><p>Try again.</p>'
+    reading = read(tmp_path, a=page, b='<h1>See</h1><p>What to do when <a href="a.html#stop">it stops</a></p>')
+    assert [target for _, target in targets(reading)] == ["a.html#abort"]

@@ -161,3 +161,19 @@ def test_found_is_used_and_dropped(tiny_corpus):
     ]
     for counts in asked(*links, one("sentence", "Sharing", SENTENCE))[1].values():
         assert counts["found"] == counts["used"] + sum(counts["dropped"].values())
+
+
+@pytest.mark.parametrize("form", ["Handbook: {}", "{} | Handbook", "{} \u2013 Handbook", "Handbook - {}"])
+def test_name_of_the_site_in_summaries_is_no_part_of_a_question(form):
+    summaries = [
+        one("summary", "", form.format(f"Page{number}"), f"page{number}", f"page{number}") for number in range(5)
+    ]
+    summaries.append(one("summary", "", form.format("How to lift values that two components need"), origin="sharing"))
+    queries, kinds = asked(*summaries)
+    assert queries == [("summary", "How to lift values that two components need", ["sharing"])]
+    assert kinds["summary"]["dropped"] == {"only_points": 5}
+
+
+def test_words_before_a_mark_that_few_pages_have_are_kept():
+    queries, _ = asked(one("summary", "", "Lifting values: what two components need", origin="sharing"))
+    assert queries == [("summary", "Lifting values: what two components need", ["sharing"])]

@@ -71,7 +71,8 @@ class HtmlWalker:
         self._last_item = 0
         self._above: list[tuple[int, str]] = []  # level and text of the current headings
         self._lists: list[tuple[Any, SectionDraft | None]] = []  # open definition lists, each with its current entry
-        self._pending: list[str] = []  # anchors since the last text: they belong to the next text
+        # Anchors that belong to the next text, each with the number of characters before it in the current block.
+        self._pending: dict[str, int] = {}
         self._pieces: list[str] = []  # text of the current block
         self._length, self._last = 0, ""  # of that text: number of characters, last character
         self._block_links: list[LinkSpan] = []  # in that text
@@ -116,7 +117,7 @@ class HtmlWalker:
         self._break()
         self._draft.contents |= is_contents
         if is_contents:
-            self._pending += [cleaned(one.get("id")) for one in element.iter("*") if one.get("id")]
+            self._pending |= {cleaned(one.get("id")): 0 for one in element.iter("*") if one.get("id")}
             self.entries += index_entries(element) if self._is_index else ()
         return is_contents
 
@@ -136,7 +137,7 @@ class HtmlWalker:
             _STARTS[tag](self, element)
         self._pre += tag == "pre"
         anchors = (element.get("id"), tag == "a" and element.get("name"))
-        self._pending += [cleaned(anchor) for anchor in anchors if anchor]
+        self._pending |= {cleaned(anchor): self._length for anchor in anchors if anchor}
 
     def _start_definitions(self, element: Any) -> None:
         parent = next(element.iterancestors("li", "tr", "blockquote", "dd"), None)
@@ -214,16 +215,21 @@ class HtmlWalker:
         self._above = [one for one in self._above if one[0] < level] + [(level, title)]
         elements = (heading, *heading.iterancestors("section", "div", "a"))
         ids = [cleaned(element.get("id") or "") for element in elements]
-        fragment = next((one for one in [*ids, *self._pending[::-1]] if one in self._pending), slug(title))
+        fragment = next((one for one in [*ids, *reversed(self._pending)] if one in self._pending), slug(title))
         path = tuple(words for _, words in self._above)
         self._lists.clear()
         self.drafts.append(SectionDraft(path, fragment, heading.sourceline or 1))
         self._place_anchors()
 
-    def _place_anchors(self) -> None:
-        for anchor in self._pending:
-            self.anchors.setdefault(anchor, self._draft)
-        self._pending.clear()
+    def _place_anchors(self, before: int | None = None) -> None:
+        """Place the anchors before some character of the block that ends, or all; what stands last waits for the next.
+
+        Hand-written pages have their anchors between loose text and the heading that they are meant for.
+        """
+        for anchor, at in self._pending.items():
+            if before is None or at < before:
+                self.anchors.setdefault(anchor, self._draft)
+        self._pending = {anchor: 0 for anchor, at in self._pending.items() if before is not None and at >= before}
 
     def _add(self, text: str | None) -> None:
         if not text:
@@ -257,6 +263,7 @@ class HtmlWalker:
         self._pieces, self._length, self._last, self._block_links = [], 0, "", []
         body = text.strip("\n").rstrip() if self._pre else text.strip()
         if not body.strip() or (len(links) > 1 and is_menu(text, links)):
+            self._pending = dict.fromkeys(self._pending, 0)
             return
         draft = self._draft
         draft.linked += sum(end - start for _, start, end in links)
@@ -267,7 +274,7 @@ class HtmlWalker:
         else:
             draft.parts.append(body)
         self._join = False
-        self._place_anchors()
+        self._place_anchors(len(text.rstrip()))
 
 
 # fmt: off

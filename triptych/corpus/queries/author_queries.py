@@ -1,5 +1,6 @@
 """Queries from what authors judged: of each link at most one, in the form that says most, and its target answers it."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +13,25 @@ from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.queries.link_queries import crossref_queries, link_queries
 from triptych.corpus.queries.sentence_forms import LEANS, POINTS, Question, is_empty, leans, question_of
 from triptych.corpus.queries.target_evidence import NAMES, beyond_names, objection
-from triptych.corpus.records import AUTHOR_KINDS, CROSSREF, DESCRIPTION, INDEX, SENTENCE, UNSURE, WITHOUT_ORIGIN, Chunk
+from triptych.corpus.records import (
+    AUTHOR_KINDS,
+    CROSSREF,
+    DESCRIPTION,
+    INDEX,
+    SENTENCE,
+    SUMMARY,
+    UNSURE,
+    WITHOUT_ORIGIN,
+    Chunk,
+)
 from triptych.corpus.texts import normalized, word_count
 
 OFF = (INDEX,)  # kinds whose targets are not accepted often enough, see docs/experiments.md
 _QUESTION_MARKS = ("?", "？", "؟", "\u037e")  # noqa: RUF001 - the last is Greek
+_SITE_NAME = re.compile(
+    r"\s*:\s+|\s+[-\u2013\u2014|\u00b7\u00bb]+\s+"
+)  # marks between the name of a site and what is said of a page
+_MARK_AT_END = re.compile(r"(?:\s*:\s*|\s+[-\u2013\u2014|\u00b7\u00bb]+\s*)$")
 _MANY = 5  # a sentence on so many pages is a part of their template; so is a link with so many descriptions
 
 
@@ -118,11 +133,14 @@ def _of_contexts(
     """Return the queries from the contexts of the links of a kind, and dropped links by reason."""
     reasons = Counter[str]()
     questions: dict[int, Question] = {}  # by row
+    contexts = {row: links.context[row] for row in rows}
+    if kind == SUMMARY:
+        contexts = _without_site_names(contexts)
     for row in rows:
         if asked[row]:
             reasons["asked_by_link_text"] += 1
             continue
-        question = question_of(kind, links.text[row], links.context[row])
+        question = question_of(kind, links.text[row], contexts[row])
         if question.text:
             questions[row] = question
         else:
@@ -145,6 +163,26 @@ def _of_contexts(
         reasons["kind_is_off"] += len(found)
         return [], reasons
     return found, reasons
+
+
+def _without_site_names(summaries: Mapping[int, str]) -> dict[int, str]:
+    """Remove the name of site or manual, in front of or behind a mark, that the summaries of many pages have.
+
+    What is left is often the heading of the page, as in "Handbook: Filters", which asks for nothing.
+    """
+    parts = {row: _SITE_NAME.split(summary) for row, summary in summaries.items()}
+    fronts = Counter(one[0] for one in parts.values() if len(one) > 1)
+    backs = Counter(one[-1] for one in parts.values() if len(one) > 1)
+
+    def rest(row: int, summary: str) -> str:
+        first, last = parts[row][0], parts[row][-1]
+        if len(parts[row]) > 1 and fronts[first] >= _MANY:
+            summary = _SITE_NAME.sub("", summary[len(first) :], count=1)
+        if len(parts[row]) > 1 and backs[last] >= _MANY and summary.endswith(last):
+            summary = _MARK_AT_END.sub("", summary[: -len(last)])
+        return summary
+
+    return {row: rest(row, summary) for row, summary in summaries.items()}
 
 
 def _on_many_pages(columns: CorpusColumns, links: _Links, questions: Mapping[int, Question]) -> list[int]:
