@@ -9,7 +9,7 @@ RIGHT, WRONG = {"a": 2.0, "b": 1.0}, {"a": 1.0, "b": 2.0}
 
 
 def runs(dense_right, lexical_right, number=40):
-    """Return dense and lexical hits of queries answered by ``a``, so many of which each has in front."""
+    """Return dense and lexical hits of queries answered by ``a``: how many of them each run ranks first is given."""
     names = [f"q{row:02}" for row in range(number)]
     dense = {name: RIGHT if row < dense_right else WRONG for row, name in enumerate(names)}
     lexical = {name: RIGHT if row < lexical_right else WRONG for row, name in enumerate(names)}

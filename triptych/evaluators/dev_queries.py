@@ -28,7 +28,7 @@ class DevQueries:
 
     @property
     def decide(self) -> bool:
-        """Whether anything may be chosen by so many queries."""
+        """Whether there are enough queries to choose anything by."""
         return len(self.qrels) >= FEWEST
 
     def metric(self, qrels: Qrels, run: Run) -> float:
@@ -48,7 +48,8 @@ class DevQueries:
     def prefers_windows(self, windows: Run, cut: Run) -> bool:
         """Return whether windows are searched rather than the beginnings of passages.
 
-        They were better on most corpora (docs/experiments.md), so they are unless dev surely prefers the beginnings.
+        The user asked for them (tokenize.max_windows), and they were slightly better on average (docs/experiments.md),
+        so they are unless dev surely prefers the beginnings.
         """
         windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
         return not (self.decide and self.is_better(cut, windows))

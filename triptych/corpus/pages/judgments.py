@@ -25,8 +25,8 @@ _INDEX = re.compile(r"genindex(?:-.*)?|bookindex|theindex|doc-index|index-all|ix
 _SEPARATOR = re.compile(r"[\"'”’)\]]*\s*(?:\([^()]{1,30}\)\s*)?(?:[:：]|\s[-|=]{1,2}>?\s|\s?[–—→]\s?|\n)\s*")  # noqa: RUF001
 _EDGES = " \t\n:：.。,;、()[]\"'“”‘’«»*•·-–—→|!"  # noqa: RUF001
 _TYPE = re.compile(r"^[\s:：|–—-]*(?:\([^()]{1,30}\)\s*)?")  # noqa: RUF001
-_FEW_WORDS = 4  # at most so many beside a link: the sentence only points at it
-_DESCRIBES = 3  # at least so many words make a description
+_FEW_WORDS = 4  # a sentence with at most this number beside a link only points at it
+_DESCRIBES = 3  # the least number of words of a description
 
 
 class Block(NamedTuple):

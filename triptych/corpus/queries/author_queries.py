@@ -32,7 +32,7 @@ _SITE_NAME = re.compile(
     r"\s*:\s+|\s+[-\u2013\u2014|\u00b7\u00bb]+\s+"
 )  # marks between the name of a site and what is said of a page
 _MARK_AT_END = re.compile(r"(?:\s*:\s*|\s+[-\u2013\u2014|\u00b7\u00bb]+\s*)$")
-_MANY = 5  # a sentence on so many pages is a part of their template; so is a link with so many descriptions
+_MANY = 5  # pages with one sentence, or descriptions of one link, from which it is a part of a template
 
 
 @dataclass(frozen=True, slots=True)
