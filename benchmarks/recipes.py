@@ -83,14 +83,15 @@ def run_stages(project: Path, folder: Path, settings: list[str], docs_only: bool
     if (project / base).exists():
         raw["model"]["base"] = str((project / base).resolve())
     (folder / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    shutil.copytree(project / "data/corpus", folder / "data/corpus")
+    for name in ("data/corpus", "data/questions"):
+        shutil.copytree(project / name, folder / name)
     if docs_only:
         _move_train_queries(folder / "data/corpus")
     examples = "data/triplets/embedder"
     with chdir(folder), redirect_stdout(sys.stderr):
         triplets.main(
-            f"--corpus data/corpus --texts data/triplets/texts --embedder {examples} --reranker data/triplets/reranker"
-            " --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
+            f"--corpus data/corpus --questions data/questions --texts data/triplets/texts --embedder {examples}"
+            " --reranker data/triplets/reranker --heldout data/triplets/heldout --metrics metrics/triplets.json".split()
         )
         tokenize_texts.main(
             f"--texts data/triplets/texts --examples {examples}"

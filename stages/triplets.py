@@ -1,7 +1,8 @@
 """Extract anchors and positives, and choose negatives of all three tiers for the embedder and the reranker.
 
-``python -m stages.triplets --corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder
---reranker data/triplets/reranker0 --heldout data/triplets/heldout --metrics metrics/triplets.json``
+``python -m stages.triplets --corpus data/corpus --questions data/questions --texts data/triplets/texts
+--embedder data/triplets/embedder --reranker data/triplets/reranker0 --heldout data/triplets/heldout
+--metrics metrics/triplets.json``
 """
 
 from collections import Counter
@@ -11,13 +12,14 @@ import numpy as np
 
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import category_label, read_chunks, read_links, read_qrels, read_queries
 from triptych.corpus.texts import normalized
 from triptych.ids import TextIds
 from triptych.params.load import load_params
 from triptych.params.triplets import PROFILES
-from triptych.triplets.examples import Examples, TextTable, write_examples, write_texts
+from triptych.triplets.examples import Examples, QuestionIds, TextTable, write_examples, write_texts
 from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.exchange.import_export import Imported, read_imported
 from triptych.triplets.false_negatives import Relations
@@ -28,7 +30,7 @@ from triptych.triplets.views import anchors, query_anchors
 
 def main(argv: list[str] | None = None) -> None:
     """Write the text table, the examples of both profiles, and held-out triplets of the test queries."""
-    args = paths(__doc__, "corpus", "texts", *PROFILES, "heldout", "metrics", argv=argv)
+    args = paths(__doc__, "corpus", "questions", "texts", *PROFILES, "heldout", "metrics", argv=argv)
     params = load_params().triplets
     chunks = read_chunks(args.corpus / "chunks.parquet")
     links = read_links(args.corpus / "links.parquet")
@@ -36,8 +38,15 @@ def main(argv: list[str] | None = None) -> None:
     qrels = {split: read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("train", "dev", "test")}
     forbidden = {normalized(queries[query_id].text) for split in ("dev", "test") for query_id in qrels[split]}
     relations = Relations(chunks, links, params.exclude_linked)
+    chunk_ids = [chunk.chunk_id for chunk in chunks]
+    questions = ChunkQuestions.read(args.questions, chunk_ids)
 
     warnings: list[str] = []  # about the corpus
+    if questions.unknown:
+        warnings.append(
+            f"{questions.unknown} of {questions.unknown + len(questions)} written questions are about chunks that"
+            " the corpus does not have, and are left out"
+        )
     shortfalls: list[str] = []  # about its categories
     table = TextTable()
     text_ids = [table.add_passage(framed_passage(chunk, params.text_template)) for chunk in chunks]
@@ -45,7 +54,8 @@ def main(argv: list[str] | None = None) -> None:
     query_text_ids = {query_id: table.add("query", query.text) for query_id, query in queries.items()}
     # Judgments that only judge are not learned, and links are such judgments.
     judge_only = not qrels["train"] and any(query.kind != "pseudo" for query in queries.values())
-    train_anchors = anchors(chunks, [] if judge_only else links, queries, qrels["train"], forbidden, params)
+    learned = [] if judge_only else links
+    train_anchors = anchors(chunks, learned, queries, qrels["train"], forbidden, params, questions)
     imported = Imported([], [], 0, {})
     if params.imported is not None:
         imported = read_imported(Path(params.imported), chunks, params.text_template, forbidden, relations)
@@ -74,7 +84,6 @@ def main(argv: list[str] | None = None) -> None:
     test_pools = PoolBuilder(chunks, "test", relations, params).build(test_anchors).pools
     heldout = Examples.of_anchors(test_anchors, chunks, test_pools["embedder"], table)
     chunk_counts = Counter(category_label(chunk.category) for chunk in chunks if chunk.split == "train")
-    chunk_ids = [chunk.chunk_id for chunk in chunks]
     metrics: dict[str, object] = {"imported": {"kept": imported.kept} | imported.dropped}
     by_profile = {name: Examples.of_anchors(train_anchors, chunks, pool, table) for name, pool in pools.items()}
     for profile, examples in by_profile.items():
@@ -87,8 +96,10 @@ def main(argv: list[str] | None = None) -> None:
             )
         metrics[profile] = round_metrics | {"warnings": of_profile}
         shortfalls += of_profile
+    # Last, so that the ids of the other texts are the same with and without questions.
+    question_ids = QuestionIds.added(questions, table)
     with writing(args.texts) as out:
-        write_texts(out, table, passage_ids, query_text_ids)
+        write_texts(out, table, passage_ids, query_text_ids, question_ids)
     with writing(args.heldout) as out:
         write_examples(out / "examples.parquet", heldout)
     write_json(args.metrics, metrics)

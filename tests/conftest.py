@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hand_made import PATHS, shares, stored, write_corpus
+from hand_made import PATHS, ask, shares, stored, write_corpus
 
 from triptych.corpus.duplicates.near_duplicates import cluster
 from triptych.corpus.queries.labeled_query import LabeledQuery
@@ -137,14 +137,15 @@ def prepare(write_params, tiny_model):
         write_params(folder, **(small | changes))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
+            ask(folder / "data/questions")
             for stage, line in (
                 (ingest, "--chunks data/chunks --metrics metrics/ingest.json"),
                 (split, "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"),
                 (
                     triplets,
-                    "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
-                    " --reranker data/triplets/reranker0 --heldout data/triplets/heldout"
-                    " --metrics metrics/triplets.json",
+                    "--corpus data/corpus --questions data/questions --texts data/triplets/texts"
+                    " --embedder data/triplets/embedder --reranker data/triplets/reranker0"
+                    " --heldout data/triplets/heldout --metrics metrics/triplets.json",
                 ),
                 (
                     tokenize_texts,
@@ -186,8 +187,8 @@ def staged(monkeypatch, tmp_path, write_params, capsys):
 
     monkeypatch.chdir(tmp_path)
 
-    def call(chunks, links=(), questions=(), **changes):
-        write_corpus(tmp_path / "data/corpus", chunks, links, questions)
+    def call(chunks, links=(), questions=(), written=(), **changes):
+        write_corpus(tmp_path / "data/corpus", chunks, links, questions, written)
         settings = {"views": shares(lead=0.5, sentence=0.5), "min_triplets_per_category": 10}
         write_params(tmp_path, **{f"triplets.{key}": value for key, value in (settings | changes).items()})
         command.run(lambda: triplets.main(PATHS))

@@ -9,11 +9,13 @@ import pyarrow.parquet as pq
 
 from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.records import Chunk, Query, chunk_table, write_chunks, write_links, write_queries
+from triptych.corpus.written_questions import WrittenQuestion, write_questions
 from triptych.triplets.views import VIEWS
 
 VOCABULARY = ["".join(letters) for letters in product("bdgkmnprst", "aeiou", "lnrsx")]
 OUTS = {
     "corpus": "data/corpus",
+    "questions": "data/questions",
     "texts": "data/triplets/texts",
     "embedder": "data/triplets/embedder",
     "reranker": "data/triplets/reranker0",
@@ -82,8 +84,8 @@ def shares(**some):
     return dict.fromkeys(VIEWS, 0.0) | some
 
 
-def write_corpus(folder, chunks, links=(), questions=()):
-    """Write the outputs of split; questions are (text, chunk id, split)."""
+def write_corpus(folder, chunks, links=(), questions=(), written=()):
+    """Write the outputs of split and ask; questions are (text, chunk id, split), written ones (text, chunk id)."""
     queries = [Query(f"q{n}", text, "user", "lists") for n, (text, _, _) in enumerate(questions)]
     qrels = {
         split: {f"q{n}": {one: 1} for n, (_, one, side) in enumerate(questions) if side == split}
@@ -92,6 +94,12 @@ def write_corpus(folder, chunks, links=(), questions=()):
     write_chunks(folder / "chunks.parquet", chunks)
     write_links(folder / "links.parquet", list(links))
     write_queries(folder, queries, qrels)
+    ask(folder.parent / "questions", written)
+
+
+def ask(folder, written=()):
+    """Write what stage ask does; questions are (text, chunk id)."""
+    write_questions(folder / "questions.jsonl", [WrittenQuestion(one, text, "") for text, one in written])
 
 
 def warnings(lines):

@@ -61,7 +61,8 @@ def test_imported_triplets_alone_are_enough(staged, tmp_path):
 def test_triplets_of_real_documentation_come_back_as_a_view_of_their_share(
     prepared, tmp_path, monkeypatch, write_params, name
 ):
-    shutil.copytree(prepared / "data/corpus", tmp_path / "data/corpus")
+    for folder in ("data/corpus", "data/questions"):
+        shutil.copytree(prepared / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     rows = export(prepared / "data/triplets/embedder", tmp_path / name)
     before = pd.read_parquet(prepared / "data/triplets/embedder/triplets.parquet")

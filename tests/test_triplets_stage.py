@@ -9,7 +9,7 @@ from corpora import rows_of
 from hand_made import OUTS, VOCABULARY, check_mix, chunk, shares, two_categories, warnings
 
 from triptych.corpus.records import Link
-from triptych.triplets.examples import read_examples
+from triptych.triplets.examples import read_examples, read_question_ids, read_texts
 
 
 def test_both_profiles_of_a_sound_corpus_hold_their_mix_without_a_warning(staged, tmp_path):
@@ -36,7 +36,7 @@ def test_same_corpus_gives_the_same_bytes(staged, tmp_path):
             {path.relative_to(tmp_path): path.read_bytes() for path in (tmp_path / "data/triplets").rglob("*.*")}
         )
     assert written[0] == written[1]
-    assert len(written[0]) == 8
+    assert len(written[0]) == 9
 
 
 def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
@@ -46,6 +46,44 @@ def test_test_queries_get_triplets_of_test_chunks_only(staged, tmp_path):
     assert chunks[one.positive_chunk].chunk_id == "lists40"
     assert one.negatives
     assert {chunks[negative.chunk].split for negative in one.negatives} == {"test"}
+
+
+def test_written_questions_of_train_chunks_teach_and_all_have_text_ids(staged, tmp_path):
+    chunks = [*two_categories(), chunk(40, split="test")]
+    written = [("how do I sort?", "lists0"), ("what is held out?", "lists40"), ("and why?", "lists0")]
+    plain, _ = staged(chunks, written=[])
+    before = read_texts(tmp_path / OUTS["texts"])
+    metrics, lines = staged(chunks, written=written, views=shares(lead=0.5, generated=0.5))
+    assert metrics["embedder"]["examples_by_view"] == {"generated": 2, "lead": 30}
+    assert "generated 2, lead 30" in lines[-1]
+    metrics, _ = staged(chunks, written=written)
+    assert metrics == plain
+    (roles, texts), found = read_texts(tmp_path / OUTS["texts"]), read_question_ids(tmp_path / OUTS["texts"])
+    assert [(texts[one], roles[one]) for one in found.text] == [
+        ("how do I sort?", "query"),
+        ("and why?", "query"),
+        ("what is held out?", "query"),
+    ]
+    assert [chunks[row].chunk_id for row in found.chunk] == ["lists0", "lists0", "lists40"]
+    assert (roles[:-3], texts[:-3]) == before
+
+
+def test_written_questions_of_chunks_that_are_gone_are_left_out_with_a_warning(staged, tmp_path):
+    written = [("how do I sort?", "lists0"), ("how did it work?", "gone")]
+    _, lines = staged(two_categories(), written=written, views=shares(generated=1.0))
+    assert "1 of 2 written questions are about chunks that the corpus does not have, and are left out" in warnings(
+        lines
+    )
+    assert len(read_question_ids(tmp_path / OUTS["texts"])) == 1
+    assert lines[-1].startswith("triplets: 1 examples (generated 1) over ")
+
+
+def test_a_written_question_that_is_asked_in_dev_or_test_does_not_teach(staged):
+    chunks = [*two_categories(), chunk(40, split="test")]
+    written = [("How do I  sort?", "lists0"), ("and why?", "lists0")]
+    questions = [("how do I sort?", "lists40", "test")]
+    metrics, _ = staged(chunks, questions=questions, written=written, views=shares(generated=1.0))
+    assert metrics["embedder"]["examples"] == 1
 
 
 def test_question_of_dev_or_test_is_not_an_anchor(staged):

@@ -7,13 +7,16 @@ from corpora import rows_of as examples_as_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.errors import UserError
 from triptych.triplets.examples import (
     Examples,
+    QuestionIds,
     TextTable,
     read_examples,
     read_passage_ids,
     read_query_text_ids,
+    read_question_ids,
     read_texts,
     write_examples,
     write_texts,
@@ -169,7 +172,10 @@ def test_some_examples_are_chosen_by_seed_and_keep_their_order():
 def test_text_has_one_id_for_each_role(tmp_path):
     table = TextTable()
     assert [table.add(*one) for one in (("query", "a"), ("passage", "a"), ("query", "a"))] == [0, 1, 0]
-    write_texts(tmp_path, table, [1, 1], {"q1": 0})
-    assert read_texts(tmp_path) == (["query", "passage"], ["a", "a"])
+    questions = QuestionIds.added(ChunkQuestions(np.array([0, 2]), ["a", "new"]), table)
+    write_texts(tmp_path, table, [1, 1], {"q1": 0}, questions)
+    assert read_texts(tmp_path) == (["query", "passage", "query"], ["a", "a", "new"])
     assert read_passage_ids(tmp_path).tolist() == [1, 1]
     assert read_query_text_ids(tmp_path) == {"q1": 0}
+    found = read_question_ids(tmp_path)
+    assert (found.text.tolist(), found.chunk.tolist()) == ([0, 2], [0, 2])

@@ -23,6 +23,9 @@ class Views(Shares):
         description="A chunk, with another under the same header. It lowers retrieval metrics: see `docs/recipes.md`.",
     )
     imported: Share = Field(default=0.0, description="The anchors of `triplets.imported`.")
+    generated: Share = Field(
+        default=0.0, description="Questions that a language model wrote for a chunk, with the chunk."
+    )
 
 
 class EmbedderTiers(Shares):

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from triptych.artifacts import read_table, write_table
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.records import Chunk, category_label
 from triptych.ids import ChunkRows, TextId, TextIds
@@ -97,8 +98,36 @@ class Examples:
         return self.select(np.sort(np.random.default_rng(seed).permutation(len(self))[:number]))
 
 
-def write_texts(folder: Path, table: TextTable, passage_ids: TextIds, query_text_ids: dict[str, TextId]) -> None:
-    """Write the text table, the text id of each chunk (by row), and the text id of each query (by query id)."""
+@dataclass(frozen=True, slots=True)
+class QuestionIds:
+    """The written questions of all chunks, ascending by chunk."""
+
+    text: TextIds  # int64, shape (questions,)
+    chunk: ChunkRows  # int64, shape (questions,): of the chunk that answers each
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @classmethod
+    def none(cls) -> Self:
+        """Return no questions."""
+        return cls(TextIds(np.empty(0, np.int64)), ChunkRows(np.empty(0, np.int64)))
+
+    @classmethod
+    def added(cls, questions: ChunkQuestions, table: TextTable) -> Self:
+        """Add the texts of questions to ``table``."""
+        text_ids = [table.add("query", question) for question in questions.texts]
+        return cls(TextIds(np.array(text_ids, np.int64)), ChunkRows(questions.chunk))
+
+
+def write_texts(
+    folder: Path,
+    table: TextTable,
+    passage_ids: TextIds,
+    query_text_ids: dict[str, TextId],
+    questions: QuestionIds,
+) -> None:
+    """Write the text table, and the text ids of chunks (by row), queries (by query id) and questions (with chunk)."""
     starts, ends = ([one[side] for one in table.contents] for side in (0, 1))
     columns = {
         "role": table.roles,
@@ -113,6 +142,8 @@ def write_texts(folder: Path, table: TextTable, passage_ids: TextIds, query_text
         folder / "queries.parquet",
         pa.table({"query_id": pa.array(list(query_text_ids), pa.string()), "text_id": text_ids}),
     )
+    columns = {"text_id": pa.array(questions.text, pa.int32()), "chunk": pa.array(questions.chunk, pa.int32())}
+    write_table(folder / "questions.parquet", pa.table(columns))
 
 
 def read_texts(folder: Path) -> tuple[list[str], list[str]]:
@@ -139,6 +170,13 @@ def read_query_text_ids(folder: Path) -> dict[str, TextId]:
     """Return the text id of each query, by query id."""
     table = read_table(folder / "queries.parquet")
     return dict(zip(table["query_id"].to_pylist(), table["text_id"].to_pylist(), strict=True))
+
+
+def read_question_ids(folder: Path) -> QuestionIds:
+    """Return the text ids of the written questions, and the rows of their chunks."""
+    table = read_table(folder / "questions.parquet")
+    text_ids, chunks = (table[name].to_numpy().astype(np.int64) for name in ("text_id", "chunk"))
+    return QuestionIds(TextIds(text_ids), ChunkRows(chunks))
 
 
 def write_examples(path: Path, examples: Examples) -> None:

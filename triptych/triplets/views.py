@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import AUTHOR_KINDS, Chunk, Link, Qrels, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_spans
 from triptych.ids import ChunkRow
 from triptych.params.triplets import Triplets
 
-VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported")
+VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported", "generated")
 _VIEW_OF_KIND = {"user": "query", **dict.fromkeys(AUTHOR_KINDS, "crossref"), "pseudo": "sentence"}
 _PHRASE = (4, 9)  # words
 
@@ -33,11 +34,13 @@ def anchors(
     train: Qrels,
     forbidden: set[str],
     params: Triplets,
+    questions: ChunkQuestions | None = None,
 ) -> list[Anchor]:
     """Return the anchors of the train split in every view whose share is above zero.
 
     ``forbidden`` holds the normalized dev and test queries; an anchor that equals one is left out. A view of chunks'
-    own texts gives at most ``anchors_per_chunk`` anchors for each chunk.
+    own texts gives at most ``anchors_per_chunk`` anchors for each chunk. ``questions`` were written by a language model
+    for the chunks of all splits.
     """
     of_queries = query_anchors(chunks, queries, train, params.text_template)
     extracted = [anchor for anchor in of_queries if getattr(params.views, anchor.view) > 0]
@@ -51,6 +54,8 @@ def anchors(
                 extracted += random.sample(of_chunk, min(len(of_chunk), params.anchors_per_chunk))
     if params.views.sibling > 0:
         extracted += _siblings(chunks, links, params)
+    if params.views.generated > 0 and questions is not None:
+        extracted += _generated(chunks, questions, params.text_template)
     return [anchor for anchor in extracted if normalized(anchor.text) not in forbidden]
 
 
@@ -141,6 +146,13 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
         )
         for row, other in [*(same if share > 0 else []), *linked]
     ]
+
+
+def _generated(chunks: list[Chunk], questions: ChunkQuestions, template: str) -> Iterator[Anchor]:
+    """Pair each question that a language model wrote for a train chunk with that chunk."""
+    for row, question in zip(questions.chunk.tolist(), questions.texts, strict=True):
+        if chunks[row].split == "train":
+            yield Anchor(question, ChunkRow(row), passage(chunks[row], template), "generated")
 
 
 _FROM_CHUNK: dict[str, Callable[[ChunkRow, Chunk, str, Random], Iterator[Anchor]]] = {
