@@ -5,7 +5,7 @@ import pytest
 
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.vector_index import VectorIndex
-from triptych.retrieval.windows import ChunkSearch
+from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 
 
 def unit(vectors):
@@ -68,3 +68,87 @@ def test_with_one_window_for_each_chunk_the_hits_are_those_of_the_index(windows)
     search = ChunkSearch(lambda asked, number, _: index.search(asked, number), np.arange(len(vectors)))
     for found, plain in zip(search.search(queries, 5), index.search(queries, 5), strict=True):
         np.testing.assert_array_equal(found, plain)
+
+
+DIMENSIONS, CHUNKS = 16, 60
+
+
+@pytest.fixture
+def asked():
+    """Vectors of windows and questions in uneven numbers, the chunk of each, and queries."""
+    random = np.random.default_rng(8)
+    of_window = np.repeat(np.arange(CHUNKS), random.integers(1, 4, CHUNKS))
+    of_question = np.repeat(np.arange(CHUNKS), random.choice([0, 0, 1, 2, 30], CHUNKS))
+    vectors = unit(random.normal(size=(len(of_window) + len(of_question), DIMENSIONS)))
+    return vectors, of_window, of_question, unit(random.normal(size=(9, DIMENSIONS)))
+
+
+def combined(asked, among=None):
+    """Return the score of each chunk for each query by brute force."""
+    vectors, of_window, of_question, queries = asked
+    similarities = queries @ vectors.T
+    scores = np.full((len(queries), CHUNKS), -np.inf)
+    for chunk in range(CHUNKS) if among is None else among:
+        window = similarities[:, : len(of_window)][:, of_window == chunk].max(axis=1)
+        question = similarities[:, len(of_window) :][:, of_question == chunk].max(axis=1, initial=-2)
+        scores[:, chunk] = np.maximum(window, (window + question) / 2)
+    return scores
+
+
+def assert_best(found, scores, depth):
+    rows, values = found
+    assert rows.shape == values.shape == (len(scores), depth)
+    best = -np.sort(-scores, axis=1)[:, :depth]
+    np.testing.assert_allclose(values, best, atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(scores, rows, axis=1), best, atol=1e-6)
+    assert all(len(set(hits)) == depth for hits in rows.tolist())
+
+
+@pytest.mark.parametrize("depth", [1, 3, 20, CHUNKS])
+def test_no_hit_is_lost_where_chunks_have_questions(asked, depth):
+    vectors, of_window, of_question, queries = asked
+    index = DenseIndex(vectors)
+    search = ChunkSearch(
+        lambda query_vectors, number, _: index.search(query_vectors, number),
+        of_window,
+        IndexedQuestions(of_question, index.vectors),
+    )
+    assert_best(search.search(queries, depth), combined(asked), depth)
+
+
+def test_the_search_goes_on_where_the_best_vectors_are_those_of_questions():
+    angles = np.radians([60, *[89] * 40, *[20] * 40])  # of 41 windows, and of a question for each window but the first
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    index = DenseIndex(vectors)
+    search = ChunkSearch(
+        lambda asked, number, _: index.search(asked, number),
+        np.arange(41),
+        IndexedQuestions(np.arange(1, 41), index.vectors),
+    )
+    rows, scores = search.search(np.array([[1.0, 0.0]], np.float32), 2)
+    assert rows.tolist() == [[0, 1]]
+    assert scores[0].tolist() == pytest.approx([0.5, 0.47857], abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8", "binary"])
+def test_a_stored_index_finds_what_its_own_vectors_score(asked, precision):
+    vectors, of_window, of_question, queries = asked
+    index = VectorIndex.build(vectors, precision, 100.0, 50)
+    questions = IndexedQuestions(of_question, index.vectors)
+    stored = index.vectors(np.arange(len(vectors)))
+    among = np.array([0, 1, 7, 8, 30, 55])
+    for some, depth in ((None, 10), (among, 6)):
+        found = ChunkSearch(index.search, of_window, questions).search(queries, 10, some)
+        assert_best(found, combined((stored, of_window, of_question, queries), some), depth)
+
+
+def test_without_questions_the_hits_are_those_of_the_windows(windows):
+    vectors, chunk_of_window, queries = windows
+    index = DenseIndex(vectors)
+    none = IndexedQuestions(np.empty(0, np.int64), index.vectors)
+    plain, without = (
+        ChunkSearch(lambda asked, number, _: index.search(asked, number), chunk_of_window, questions)
+        for questions in (None, none)
+    )
+    for found, expected_ones in zip(without.search(queries, 9), plain.search(queries, 9), strict=True):
+        np.testing.assert_array_equal(found, expected_ones)

@@ -40,6 +40,10 @@ class DenseIndex:
         order = np.lexsort((rows, -scores), axis=-1)
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of some passages, float32 of shape (rows, dimensions)."""
+        return self._passages[rows]
+
     def _approximate(self) -> faiss.IndexIVFFlat:
         number, dimensions = self._passages.shape
         lists = max(int(number**0.5), 1)

@@ -79,6 +79,10 @@ class VectorIndex:
         order = np.lexsort((rows, -scores), axis=-1)[:, :depth]
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return the vectors of some rows as they are stored, decoded to float32 of shape (rows, dimensions)."""
+        return self._vectors.reconstruct_batch(rows)
+
     def _rescored(self, queries: np.ndarray, hits: np.ndarray) -> np.ndarray:
         scores = [self._vectors.reconstruct_batch(rows) @ query for query, rows in zip(queries, hits, strict=True)]
         return np.array(scores, np.float32).reshape(hits.shape)
