@@ -10,6 +10,7 @@ from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
@@ -26,7 +27,7 @@ from triptych.reranker.pair_format import pair_store
 from triptych.reranker.run_scorer import cross_encoder_scorer
 from triptych.reranker.saved_reranker import has_reranker
 from triptych.tokens.token_store import open_store
-from triptych.triplets.examples import read_examples
+from triptych.triplets.examples import read_examples, read_texts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,7 +44,12 @@ def main(argv: list[str] | None = None) -> None:
     settings = params.evaluate
     passage_texts = [passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
     dev_queries = DevQueries.of(evaluator.queries, dev, params.promote.measure)
-    systems = Systems(evaluator, passage_texts, dev_queries, settings)
+    questions = ChunkQuestions.none()
+    if len(evaluator.questions):
+        _, texts = read_texts(args.texts)
+        written = evaluator.questions
+        questions = ChunkQuestions(written.chunk, [texts[text_id] for text_id in written.text.tolist()])
+    systems = Systems(evaluator, passage_texts, dev_queries, settings, questions)
     triplets: list[dict[str, Any]] = []
     for name, strength, add in (("base", 0.0, systems.add_base), ("tuned", record.strength, systems.add_tuned)):
         model = blend.at(strength)
@@ -68,7 +74,12 @@ def main(argv: list[str] | None = None) -> None:
             "macro": compared.macro,
             "by_kind": compared.by_kind,
             "kinds": compared.kinds,
-            "chosen_on_dev": {"strength": record.strength, "windows": systems.windows, "free": asdict(free)}
+            "chosen_on_dev": {
+                "strength": record.strength,
+                "windows": systems.windows,
+                "questions": systems.questions,
+                "free": asdict(free),
+            }
             | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),

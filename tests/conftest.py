@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from hand_made import PATHS, ask, shares, stored, write_corpus
+from hand_made import PATHS, TOKENIZE, ask, shares, stored, write_corpus
 
 from triptych.corpus.duplicates.near_duplicates import cluster
 from triptych.corpus.queries.labeled_query import LabeledQuery
@@ -147,12 +147,7 @@ def prepare(write_params, tiny_model):
                     " --embedder data/triplets/embedder --reranker data/triplets/reranker0"
                     " --heldout data/triplets/heldout --metrics metrics/triplets.json",
                 ),
-                (
-                    tokenize_texts,
-                    "--texts data/triplets/texts --examples data/triplets/embedder --tokens data/tokens"
-                    " --round data/triplets/round0"
-                    " --base models/base",
-                ),
+                (tokenize_texts, TOKENIZE),
             ):
                 stage.main(line.split())
         return folder
@@ -165,6 +160,23 @@ def prepared(tmp_path_factory, prepare):
     """A project folder with the documentation of numpy.fft and numpy.ma, run up to tokenize with the tiny model."""
     sources = [{"path": f"numpy.{name}", "format": "package", "category": name} for name in ("fft", "ma")]
     return prepare(tmp_path_factory.mktemp("prepared"), **{"ingest.sources": sources})
+
+
+@pytest.fixture
+def asked_about(prepared, tmp_path, monkeypatch):
+    """Run triplets and tokenize on a copy of the prepared project with written questions: (text, chunk id)."""
+    from stages import tokenize_texts, triplets
+
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+    def call(written):
+        ask(tmp_path / "data/questions", written)
+        triplets.main(PATHS)
+        tokenize_texts.main(TOKENIZE.split())
+        return tmp_path
+
+    return call
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ OUTS = {
     "heldout": "data/triplets/heldout",
     "metrics": "metrics/triplets.json",
 }
+TOKENIZE = (
+    "--texts data/triplets/texts --examples data/triplets/embedder --tokens data/tokens --round data/triplets/round0"
+    " --base models/base"
+)
 TRAIN = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/round0"
     " --previous models/base --model models/round0"

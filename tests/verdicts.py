@@ -33,7 +33,7 @@ def reranking_verdict(system, used=True, reranking=(50, 0.5), **changes):
     return RerankingVerdict(**fields, reranking=RerankingChoice(*reranking))
 
 
-def make_verdicts(tuned=True, late=False, reranked=False, fusion=FUSION, windows=False, **changes):
+def make_verdicts(tuned=True, late=False, reranked=False, fusion=FUSION, windows=False, questions=False, **changes):
     """Return the verdicts of a run; ``late`` and ``reranked`` may be (depth, weight), `changes` are of `Verdicts`."""
     published = "tuned" if tuned else "base"
 
@@ -45,6 +45,7 @@ def make_verdicts(tuned=True, late=False, reranked=False, fusion=FUSION, windows
         strength=1.0,
         free=FreeBaseline(system="base_hybrid", reason="the best on dev", added=Difference(0.05, 0.02, 0.08)),
         windows=windows,
+        questions=questions,
         embedder=SystemVerdict(**_fields("tuned_hybrid", tuned, "mrr@10 rises by 0.100")),
         fusion=fusion,
         late_interaction=second_stage(f"{published}_late", late),

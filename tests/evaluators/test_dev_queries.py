@@ -1,7 +1,7 @@
 """What the dev queries may choose, and when what was best over several corpora stays."""
 
 from triptych.corpus.records import Query
-from triptych.evaluators.dev_queries import FEWEST, DevQueries
+from triptych.evaluators.dev_queries import COVERED, FEWEST, DevQueries
 from triptych.retrieval.fusion import PRIOR, Fusion
 
 CANDIDATES = [Fusion("zscore", weight) for weight in (0.0, PRIOR.dense_weight, 1.0)]
@@ -35,6 +35,28 @@ def test_few_queries_choose_nothing():
     assert not dev.decide
     assert dev.fusion(dense, lexical, CANDIDATES) == PRIOR
     assert dev.fusion(dense, lexical, [Fusion("rrf", 0.4), Fusion("rrf", 0.6)]) == Fusion("rrf", 0.6)
+
+
+def test_questions_of_nearly_all_chunks_are_searched_unless_dev_is_surely_against_them():
+    asked, _, dev = runs(30, 0)
+    unasked = dict(zip(asked, [WRONG] * 9 + [RIGHT] * 31, strict=True))  # ten better, nine worse
+    assert dev.prefers_questions(asked, unasked, COVERED)
+    asked, unasked, dev = runs(4, 36)
+    assert not dev.prefers_questions(asked, unasked, 1.0)
+
+
+def test_questions_of_some_chunks_are_searched_only_if_dev_surely_prefers_them():
+    unasked, _, dev = runs(30, 0)
+    asked = dict(zip(unasked, [WRONG] * 9 + [RIGHT] * 31, strict=True))  # ten better, nine worse
+    assert not dev.prefers_questions(asked, unasked, 0.94)
+    asked, unasked, dev = runs(36, 4)
+    assert dev.prefers_questions(asked, unasked, 0.01)
+
+
+def test_without_dev_queries_only_questions_of_nearly_all_chunks_are_searched():
+    asked, unasked, dev = runs(0, FEWEST - 1, FEWEST - 1)
+    assert dev.prefers_questions(asked, unasked, COVERED)
+    assert not dev.prefers_questions(asked, unasked, 0.94)
 
 
 def test_where_the_prior_is_no_candidate_the_best_is_taken():

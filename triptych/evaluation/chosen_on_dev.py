@@ -49,17 +49,19 @@ class ChosenOnDev:
 
     free: FreeSystem
     windows: bool  # whether windows of the passages are searched, or their beginnings alone
+    questions: bool  # whether the questions written for the chunks are searched too
     strength: float  # share of the tuned change in the weights; 0 is the base model
-    fusions: dict[str, FusionChoice]  # by system: base_hybrid, tuned_hybrid
+    fusions: dict[str, FusionChoice]  # by system: base_hybrid_unasked, base_hybrid, tuned_hybrid
     rerankings: dict[str, RerankingChoice]  # by system: base_late, tuned_late, and reranked where one was trained
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Read the entry; raise KeyError or TypeError where it is not one."""
-        settings = {system: row for system, row in record.items() if system not in ("strength", "free", "windows")}
+        settings = {system: row for system, row in record.items() if isinstance(row, Mapping) and system != "free"}
         return cls(
             free=FreeSystem(**record["free"]),
             windows=record["windows"],
+            questions=record.get("questions", False),  # an older version had none
             strength=record["strength"],
             fusions={system: FusionChoice(**row) for system, row in settings.items() if "dense_weight" in row},
             rerankings={system: RerankingChoice(**row) for system, row in settings.items() if "depth" in row},

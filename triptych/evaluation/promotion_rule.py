@@ -28,6 +28,8 @@ _UNCHANGED = "no training improved on the base model on dev, so there is no othe
 _FREE = {
     "bm25": "BM25 alone",
     "base_cut": "the base model's vectors of the passages' beginnings",
+    "base_unasked": "the base model's vectors without written questions",
+    "base_hybrid_unasked": "both without written questions",
     "base": "the base model's vectors alone",
     "base_hybrid": "both",
     "base_late": "both, reranked by late interaction",
@@ -69,7 +71,17 @@ def decide(
     if reranker.used and not late.used and chosen.rerankings[late.system].weight:
         reason = "the reranker orders what it has ordered, and together they are judged better"
         late = replace(late, decision="promoted", used=True, reason=reason, reasons=[reason, *late.reasons])
-    return Verdicts(params.measure, chosen.strength, results.free(), chosen.windows, embedder, fusion, late, reranker)
+    return Verdicts(
+        measure=params.measure,
+        strength=chosen.strength,
+        free=results.free(),
+        windows=chosen.windows,
+        questions=chosen.questions,
+        embedder=embedder,
+        fusion=fusion,
+        late_interaction=late,
+        reranker=reranker,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,8 @@ class _Results:
         values = ", ".join(f"{_FREE[name]} {value:.3f}" for name, value in free.dev.items())
         on_dev = f"; {self.params.measure} on {free.dev_queries} dev queries: {values}" if values else ""
         vectors = "vectors of windows" if self.chosen.windows else "vectors"
-        reason = f"the base model's {vectors} with BM25, {fusion}{on_dev}"
+        questions = ", both over passages and written questions" if self.chosen.questions else ""
+        reason = f"the base model's {vectors} with BM25, {fusion}{questions}{on_dev}"
         hybrid = self._added("base_hybrid", "base")
         difference = _difference(_overall(hybrid).interval) if hybrid else None
         return FreeBaseline(system=free.system, reason=reason, added=difference)

@@ -75,6 +75,7 @@ class Verdicts:
     strength: float  # of the tuned embedder; 0 is the base model
     free: FreeBaseline
     windows: bool  # whether windows of the passages are searched, or their beginnings alone
+    questions: bool  # whether the questions written for the chunks are searched too
     embedder: SystemVerdict  # of the search with the tuned embedder; used: that embedder is published
     fusion: FusionChoice  # of the published embedder's vectors with BM25
     late_interaction: RerankingVerdict
@@ -141,6 +142,7 @@ class Verdicts:
             "published": self.published,
             "fusion": asdict(self.fusion),
             "windows": self.windows,
+            "questions": self.questions,
         }
         added = {"added": asdict(self.free.added)} if self.free.added else {}
         parts = {
@@ -163,6 +165,7 @@ class Verdicts:
                 strength=record["strength"],
                 free=FreeBaseline(system=free["system"], reason=free["reason"], added=_difference(free)),
                 windows=record["windows"],
+                questions=record.get("questions", False),  # an older version had none
                 embedder=SystemVerdict(**_verdict(record | {"used": record["published"] == "tuned"})),
                 fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),

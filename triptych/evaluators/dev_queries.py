@@ -11,6 +11,7 @@ from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.retrieval.fusion import PRIOR, Fusion, choose_fusion
 
 FEWEST = 10  # with fewer queries even their standard error is unknown
+COVERED = 0.95  # share of the chunks that must have written questions for them to be searched without a proof on dev
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,19 @@ class DevQueries:
         """
         windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
         return not (self.decide and self.is_better(cut, windows))
+
+    def prefers_questions(self, asked: Run, unasked: Run, coverage: float) -> bool:
+        """Return whether the questions written for the chunks are searched too.
+
+        Where nearly all chunks have some (``coverage`` is the share of those that do), they are unless dev surely
+        prefers to go without, as they were better on average (docs/experiments.md). Else the chunks without any lose
+        to the others, so they are only if dev surely prefers them.
+        """
+        covered = coverage >= COVERED
+        if not self.decide:
+            return covered
+        asked, unasked = (queries_of(run, self.qrels) for run in (asked, unasked))
+        return not self.is_better(unasked, asked) if covered else self.is_better(asked, unasked)
 
     def fusion(self, dense: Run, lexical: Run, candidates: Sequence[Fusion]) -> Fusion:
         """Return `PRIOR`, or the candidate that is best on dev where it is better by more than the standard error.

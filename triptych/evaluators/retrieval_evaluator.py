@@ -3,7 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,16 @@ from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, 
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
-from triptych.ids import TextIds
+from triptych.evaluators.chunk_vectors import ChunkVectors
+from triptych.ids import TextIds, Vectors
 from triptych.models.adapter import Blend
 from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
-from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, search_depth, to_run
-from triptych.retrieval.windows import ChunkSearch
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
-from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
+from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, read_query_text_ids, read_question_ids
 from triptych.triplets.negatives import TIERS
 
 _BLOCK = 65_536  # pairs multiplied at a time
@@ -43,6 +42,34 @@ class RetrievalEvaluator:
     store: TokenStore
     precision: Precision
     language: str = ENGLISH  # two-letter code
+    questions: QuestionIds = field(default_factory=QuestionIds.none)  # written for the chunks
+
+    def vectors(
+        self,
+        model: SentenceTransformer,
+        label: str,
+        cache: VectorCache | None = None,
+        *,
+        windows: bool = False,
+        questions: bool = False,
+    ) -> ChunkVectors:
+        """Encode all chunks by their beginnings or ``windows``, the ``questions`` written for them, and the queries."""
+
+        def encoded(text_ids: TextIds) -> Vectors:
+            return encode(model, self.store, text_ids, self.precision, label, cache)
+
+        text_ids, chunk_of_window = self.passage_ids, np.arange(len(self.passage_ids))
+        if windows:
+            text_ids, chunk_of_window = self.store.windows_of(self.passage_ids)
+        written = self.questions if questions else QuestionIds.none()
+        of_windows = encoded(text_ids)
+        of_questions = encoded(written.text) if len(written) else Vectors(of_windows[:0])
+        return ChunkVectors(of_windows, chunk_of_window, of_questions, written.chunk, encoded(self.query_text_ids))
+
+    def run_of(self, vectors: ChunkVectors, depth: int) -> Run:
+        """Rank all chunks for each query by their vectors; return the best ``depth``."""
+        rows, scores = vectors.search(search_depth(self.queries, depth))
+        return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
 
     def dense_run(
         self,
@@ -54,14 +81,7 @@ class RetrievalEvaluator:
         windows: bool = False,
     ) -> Run:
         """Rank all chunks for each query by their beginnings or ``windows``; return the best ``depth``."""
-        text_ids, chunk_of_window = self.passage_ids, np.arange(len(self.passage_ids))
-        if windows:
-            text_ids, chunk_of_window = self.store.windows_of(self.passage_ids)
-        index = DenseIndex(encode(model, self.store, text_ids, self.precision, label, cache), len(text_ids))
-        queries = encode(model, self.store, self.query_text_ids, self.precision, label, cache)
-        chunks = ChunkSearch(lambda asked, number, _: index.search(asked, number), chunk_of_window)
-        rows, scores = chunks.search(queries, search_depth(self.queries, depth))
-        return to_run(self.queries, [chunk.chunk_id for chunk in self.chunks], rows, scores, depth)
+        return self.run_of(self.vectors(model, label, cache, windows=windows), depth)
 
     def measured(
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
@@ -155,6 +175,7 @@ def load_evaluator(
         store=store,
         precision=resolve_precision(precision, device()),
         language=read_language(corpus),
+        questions=read_question_ids(texts),
     )
 
 

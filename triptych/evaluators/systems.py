@@ -6,9 +6,11 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.records import Qrels, Query, Run
 from triptych.evaluation.chosen_on_dev import FreeSystem
 from triptych.evaluation.comparison import NamedInterval, compare
+from triptych.evaluators.chunk_vectors import ChunkVectors
 from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.rerank_runs import Scorer, late_interaction_scorer, rerank
 from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator
@@ -19,6 +21,10 @@ from triptych.retrieval.reranking import Reranking
 # Pairs of system and baseline: what each step adds to the same search without it.
 ABLATIONS = [
     ("base", "base_cut"),
+    ("base_unasked", "base_cut"),
+    ("base", "base_unasked"),
+    ("base_hybrid", "base_hybrid_unasked"),
+    ("tuned_unasked", "base_unasked"),
     ("base_hybrid", "base"),
     ("tuned", "base"),
     ("base_late", "base_hybrid"),
@@ -36,35 +42,69 @@ class Systems:
     """
 
     def __init__(
-        self, evaluator: RetrievalEvaluator, passage_texts: list[str], dev: DevQueries, params: Evaluate
+        self,
+        evaluator: RetrievalEvaluator,
+        passage_texts: list[str],
+        dev: DevQueries,
+        params: Evaluate,
+        questions: ChunkQuestions,
     ) -> None:
-        """Rank by BM25. ``passage_texts`` are those of the evaluator's chunks."""
-        self.runs: dict[str, Run] = {"bm25": evaluator.lexical_run(passage_texts, params.depth)}
+        """Rank by BM25. ``passage_texts`` are those of the evaluator's chunks, ``questions`` were written for them."""
+        self._lexical = evaluator.lexical_run(passage_texts, params.depth)  # what hybrids are fused with
+        self.runs: dict[str, Run] = {"bm25": self._lexical}
         self.chosen: dict[str, dict[str, Any]] = {}  # by system: the settings that are best on dev
         self.windows = False  # whether windows of the passages are searched
+        self.questions = False  # whether the written questions are searched
+        self._passage_texts, self._written = passage_texts, questions
         self._evaluator, self._dev, self._params = evaluator, dev, params
 
     def add_base(self, model: SentenceTransformer) -> None:
-        """Add the systems of the base model, and choose whether windows of the passages are searched.
+        """Add the systems of the base model, and choose whether windows and written questions are searched.
 
-        Where they are, ``base_cut`` is the base model by the beginnings of the passages alone.
+        Where windows are, ``base_cut`` is the base model by the beginnings of the passages alone. Where questions are,
+        ``base_unasked`` and ``base_hybrid_unasked`` are the systems without them.
         """
-        cut = self._evaluator.dense_run(model, self._params.depth, "evaluate: base")
-        if self._evaluator.has_windows:
-            windows = self._evaluator.dense_run(model, self._params.depth, "evaluate: base, windows", windows=True)
-            self.windows = self._dev.prefers_windows(*(self._hybrid(dense)[1] for dense in (windows, cut)))
+        with_windows, with_questions = self._evaluator.has_windows, len(self._written) > 0
+        vectors = self._evaluator.vectors(model, "evaluate: base", windows=with_windows, questions=with_questions)
+        dense = self._run_of(vectors.beginnings().without_questions())
+        if with_windows:
+            of_windows = self._run_of(vectors.without_questions())
+            self.windows = self._dev.prefers_windows(*(self._hybrid(one)[1] for one in (of_windows, dense)))
             if self.windows:
-                self.runs["base_cut"] = cut
-                cut = windows
-        self._add("base", model, cut)
+                self.runs["base_cut"], dense = dense, of_windows
+        if with_questions:
+            dense = self._with_questions(dense, vectors if self.windows else vectors.beginnings())
+        self._add("base", model, dense)
+
+    def _with_questions(self, unasked: Run, vectors: ChunkVectors) -> Run:
+        """Choose whether the written questions are searched; return the run of the base model's vectors that is."""
+        asked, without = self._run_of(vectors), self._lexical
+        fusion, unasked_hybrid = self._hybrid(unasked)
+        self._lexical = self._evaluator.lexical_run(self._written.added_to(self._passage_texts), self._params.depth)
+        coverage = self._written.coverage(self._evaluator.chunks)
+        self.questions = self._dev.prefers_questions(self._hybrid(asked)[1], unasked_hybrid, coverage)
+        if not self.questions:
+            self._lexical = without
+            return unasked
+        self.runs |= {"base_unasked": unasked, "base_hybrid_unasked": unasked_hybrid}
+        self.chosen["base_hybrid_unasked"] = asdict(fusion)
+        return asked
 
     def add_tuned(self, model: SentenceTransformer) -> None:
-        """Add the systems of the tuned embedder, which searches windows where the base model does."""
-        dense = self._evaluator.dense_run(model, self._params.depth, "evaluate: tuned", windows=self.windows)
-        self._add("tuned", model, dense)
+        """Add the systems of the tuned embedder, which searches windows and questions where the base model does.
+
+        Where it searches questions, ``tuned_unasked`` is its vectors without them.
+        """
+        vectors = self._evaluator.vectors(model, "evaluate: tuned", windows=self.windows, questions=self.questions)
+        if self.questions:
+            self.runs["tuned_unasked"] = self._run_of(vectors.without_questions())
+        self._add("tuned", model, self._run_of(vectors))
+
+    def _run_of(self, vectors: ChunkVectors) -> Run:
+        return self._evaluator.run_of(vectors, self._params.depth)
 
     def _hybrid(self, dense: Run) -> tuple[Fusion, Run]:
-        params, bm25 = self._params, self.runs["bm25"]
+        params, bm25 = self._params, self._lexical
         candidates = [Fusion(method, weight) for method in params.fusions for weight in params.dense_weights]
         fusion = self._dev.fusion(dense, bm25, candidates)
         return fusion, fusion.fuse(dense, bm25, params.depth)
@@ -84,7 +124,7 @@ class Systems:
         Late interaction needs some fifty times the memory, so it must surely gain ``worthwhile`` on dev.
         """
         dev, runs = self._dev, self.runs
-        known = ("bm25", "base_cut", "base", "base_hybrid", "base_late")
+        known = ("bm25", "base_cut", "base_unasked", "base_hybrid_unasked", "base", "base_hybrid", "base_late")
         names: list[str] = [name for name in known if name in runs]
         values = {name: dev.value(queries_of(runs[name], dev.qrels)) for name in names} if dev.qrels else {}
         late = "base_late" in names and dev.is_better(runs["base_late"], runs["base_hybrid"], by=worthwhile)

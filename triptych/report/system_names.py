@@ -6,9 +6,12 @@ from typing import Any
 SYSTEMS = {
     "bm25": "BM25",
     "base_cut": "base, beginnings",
+    "base_unasked": "base, no questions",  # without those written for the chunks
+    "base_hybrid_unasked": "base + BM25, no questions",
     "base": "base",
     "base_hybrid": "base + BM25",
     "base_late": "base + BM25 + MaxSim",
+    "tuned_unasked": "tuned, no questions",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
     "tuned_late": "tuned + BM25 + MaxSim",  # MaxSim: the short name of late interaction
