@@ -2,16 +2,19 @@
 
 Token vectors are written where late interaction is used.
 
-``python -m stages.index --corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json
---index data/index --metrics metrics/index.json --vectors data/vectors``
+``python -m stages.index --corpus data/corpus --questions data/questions --embedder models/embedder
+--verdict metrics/verdict.json --index data/index --metrics metrics/index.json --vectors data/vectors``
 
 ``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
 
 from time import perf_counter
 
+import numpy as np
+
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, writing
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
@@ -21,14 +24,14 @@ from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
 from triptych.retrieval.quantization_loss import quantization_loss
 from triptych.retrieval.vector_index import VectorIndex
-from triptych.retrieval.windows import ChunkSearch
+from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write vectors, BM25 index and chunks, and compare the precision with an exact search in float32."""
-    args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
+    args = paths(__doc__, "corpus", "questions", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
     chunks = read_chunks(args.corpus / "chunks.parquet")
@@ -39,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
     max_windows = params.tokenize.max_windows if verdicts.windows else 1
-    vectors, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
+    of_windows, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
+    questions = ChunkQuestions.read(args.questions, ids) if verdicts.questions else ChunkQuestions.none()
+    vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])
     index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
     index_settings = IndexSettings(
@@ -53,25 +58,29 @@ def main(argv: list[str] | None = None) -> None:
     )
     with writing(args.index) as out:
         tokens = encoder.passage_tokens(passages, args.vectors)
-        size = write_index(out, chunks, passages, index, chunk_of_window, index_settings, tokens)
+        size = write_index(out, chunks, passages, index, chunk_of_window, questions, index_settings, tokens)
 
     queries = read_queries(args.corpus)
+    searched = ChunkSearch(index.search, chunk_of_window, IndexedQuestions(questions.chunk, index.vectors))
     metrics, speed = {}, 0.0
     for split in ("dev", "test"):  # reported only; nothing is chosen by it
         qrels = read_qrels(args.corpus / "qrels" / f"{split}.tsv")
         judged = [queries[one] for one in qrels]
         query_vectors = encoder.queries([query.text for query in judged])
         started = perf_counter()
-        ChunkSearch(index.search, chunk_of_window).search(query_vectors, depth)
+        searched.search(query_vectors, depth)
         speed = len(judged) / (perf_counter() - started)
-        metrics[split] = quantization_loss(index, vectors, chunk_of_window, query_vectors, judged, ids, qrels, depth)
+        metrics[split] = quantization_loss(
+            index, vectors, chunk_of_window, questions.chunk, query_vectors, judged, ids, qrels, depth
+        )
     bytes_per_chunk = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
     share = size["vectors"] / vectors.nbytes
     write_json(
         args.metrics,
         {
             "chunks": len(chunks),
-            "windows": len(vectors),
+            "windows": len(of_windows),
+            "questions": len(questions),
             "dimensions": vectors.shape[1],
             "precision": settings.precision,
             "bytes_per_chunk": bytes_per_chunk,
@@ -79,8 +88,9 @@ def main(argv: list[str] | None = None) -> None:
             "measures": metrics,
         },
     )
+    with_questions = f" with {len(questions)} written questions" if len(questions) else ""
     print_line(
-        f"index: {len(chunks)} chunks in {len(vectors)} windows at {settings.precision},"
+        f"index: {len(chunks)} chunks in {len(of_windows)} windows{with_questions} at {settings.precision},"
         f" {size['vectors'] / len(vectors):.0f} bytes per vector"
         f" ({share:.1%}); recall@10 of float32's hits {metrics['test']['index']['recall@10']:.1%}; {speed:.0f} vector"
         f" searches per second; {args.index}"

@@ -44,8 +44,8 @@ PROMOTE = (
     " --verdict metrics/verdict.json --reranker models/reranker --embedder"
 )
 INDEX = (
-    "--corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json --index data/index"
-    " --metrics metrics/index.json --vectors data/vectors"
+    "--corpus data/corpus --questions data/questions --embedder models/embedder --verdict metrics/verdict.json"
+    " --index data/index --metrics metrics/index.json --vectors data/vectors"
 )
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hand_made import INDEX
+from hand_made import INDEX, ask
 from sentence_transformers import SentenceTransformer
 from verdicts import make_verdicts
 
@@ -87,6 +87,33 @@ def test_token_vectors_are_written_where_the_verdict_is_for_them_and_only_new_on
     write_chunks(project / CHUNKS, chunks)
     index.main(INDEX.split())
     assert encoded_counts()[:2] == [1, 1]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8", "binary"])
+def test_written_questions_are_stored_beside_the_windows_and_only_new_ones_encoded(
+    project, write_params, encoded_counts, precision
+):
+    write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": precision})
+    before, chunks = metrics(project), read_chunks(project / CHUNKS)
+    ask(project / "data/questions", [(f"question {row} of chunk {one.chunk_id}", one.chunk_id)
+                                     for row in range(2) for one in chunks[5:]])  # fmt: skip
+    index.main(INDEX.split())
+    assert not (project / "data/index/questions.npy").exists()
+    assert metrics(project)["questions"] == 0
+    make_verdicts(questions=True).write(project / "metrics/verdict.json")
+    encoded_counts()
+    index.main(INDEX.split())
+    assert encoded_counts()[:2] == [0, 2 * len(chunks[5:])]
+    found = metrics(project)
+    assert found["questions"] == 2 * len(chunks[5:])
+    assert found["windows"] == len(chunks)
+    assert np.load(project / "data/index/questions.npy").tolist() == sorted([*range(5, len(chunks))] * 2)
+    assert found["bytes_per_chunk"]["words"] > before["bytes_per_chunk"]["words"]
+    assert found["measures"]["dev"]["index"]["recall@10"] >= 0.8  # as above, of texts that are all alike
+    size = (project / "data/index/vectors.faiss").stat().st_size
+    assert found["bytes_per_chunk"]["vectors"] >= size / len(chunks) - 1e-6
+    index.main(INDEX.split())
+    assert encoded_counts()[:2] == [0, 0]
 
 
 def test_another_embedder_embeds_all(project, embedded):

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from hand_made import INDEX
+from hand_made import INDEX, ask
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 from verdicts import make_verdicts, reranking_verdict
 
 from stages import index
 from triptych import Searcher
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage, passage
 from triptych.corpus.records import Query, read_chunks
 from triptych.encoding.text_encoder import Retriever, load_saved
@@ -68,6 +69,51 @@ def test_hits_are_those_of_the_system_that_was_judged(project, write_params, fus
         assert ids(hits) == list(judged[question])
         known = {chunk.chunk_id: chunk for chunk in chunks}
         assert all(hit.chunk == known[hit.chunk.chunk_id] for hit in hits)
+
+
+@pytest.mark.parametrize("max_windows", [1, 8])
+def test_hits_with_written_questions_are_those_of_the_system_that_was_judged(project, write_params, max_windows):
+    changes = {"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"}
+    write_params(project, **changes, **{"tokenize.max_windows": max_windows})
+    chunks, template = read_chunks(project / "data/corpus/chunks.parquet"), load_params().triplets.text_template
+    ask(project / "data/questions", written(chunks))
+    decide(questions=True, windows=True)
+    index.main(INDEX.split())
+    chunk_ids = [chunk.chunk_id for chunk in chunks]
+    framed = [framed_passage(chunk, template) for chunk in chunks]
+    questions = ChunkQuestions.read(project / "data/questions", chunk_ids)
+    model, queries = load_saved(project / "models/embedder"), [Query(one, one, "user", "") for one in QUESTIONS]
+    dense = Retriever(model, chunk_ids, framed, "fp32", project / "v", "chunks", max_windows, questions)
+    texts = questions.added_to([one.text for one in framed])
+    lexical = lexical_run(LexicalIndex(chunk_ids, texts), queries, 100)
+    judged = Fusion("zscore", 0.6).fuse(dense.run(queries, 100), lexical, 10)
+    searcher = Searcher()
+    for question in QUESTIONS:
+        hits = searcher.search(question)
+        assert ids(hits) == list(judged[question])
+        assert all("zebra" not in hit.snippet.text for hit in hits)
+    assert ids(searcher.search("what eats the grass of a zebra?", k=1)) == [chunk_ids[7]]
+    category = chunks[7].category
+    assert ids(searcher.search("what eats the grass of a zebra?", k=1, category=category)) == [chunk_ids[7]]
+
+
+def written(chunks):
+    """Return questions about some chunks, of other words than theirs."""
+    return [
+        *((f"what is {row} good for in practice?", chunk.chunk_id) for row, chunk in enumerate(chunks) if row % 3),
+        ("what eats the grass of a zebra?", chunks[7].chunk_id),
+        ("who asks about a chunk that is gone?", "gone"),
+    ]
+
+
+@pytest.mark.parametrize(("used", "said"), [(True, "has no vectors of written"), (False, "has vectors of written")])
+def test_an_index_that_was_built_for_another_verdict_on_questions_is_one_message(project, used, said):
+    ask(project / "data/questions", written(read_chunks(project / "data/corpus/chunks.parquet")))
+    decide(questions=not used)
+    index.main(INDEX.split())
+    decide(questions=used)
+    with pytest.raises(UserError, match=said):
+        Searcher()
 
 
 def test_scores_are_cosines_of_the_plain_model(project):

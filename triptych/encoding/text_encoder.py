@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.records import Query, Run
 from triptych.encoding.encode_texts import encode
@@ -21,7 +22,7 @@ from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.late_interaction import TokenVectors
 from triptych.retrieval.rankings import search_depth, to_run
-from triptych.retrieval.windows import ChunkSearch
+from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.tokens.token_store import TokenStore, pack
 from triptych.tokens.tokenizing import token_ids, truncate
 from triptych.tokens.windows import WindowCutter
@@ -71,6 +72,12 @@ class TextEncoder:
         """Encode queries: float32 of shape (texts, dimensions), rows of length 1."""
         return self._encode(texts, "query", None)
 
+    def questions(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
+        """Encode written questions, as queries are; ``cache_folder`` is used as by `passages`."""
+        if not texts:
+            return Vectors(np.empty((0, self._model.get_embedding_dimension() or 0), np.float32))
+        return self._encode(texts, "query", VectorCache(cache_folder, self._model, self._precision))
+
     def passages(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
         """Encode passages likewise; vectors that ``cache_folder`` contains are read, the others are added to it."""
         return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))
@@ -99,7 +106,7 @@ class TextEncoder:
 
 
 class Retriever:
-    """Ranks chunks for queries by the cosine similarity of an embedder's vectors.
+    """Ranks chunks for queries by the cosine similarity of an embedder's vectors, those of written questions included.
 
     The vectors of chunks are cached in ``cache_folder``, so that a second start is quick.
     """
@@ -113,11 +120,15 @@ class Retriever:
         cache_folder: Path,
         label: str,
         max_windows: int = 1,
+        questions: ChunkQuestions | None = None,
     ) -> None:
         self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
+        written = questions or ChunkQuestions.none()
         vectors, chunk_of_window = self._encoder.windows(passages, max_windows, cache_folder)
-        index = DenseIndex(vectors)
-        self._index = ChunkSearch(lambda asked, depth, _: index.search(asked, depth), chunk_of_window)
+        of_questions = self._encoder.questions(written.texts, cache_folder)
+        index = DenseIndex(np.concatenate([vectors, of_questions]))
+        indexed = IndexedQuestions(written.chunk, index.vectors)
+        self._index = ChunkSearch(lambda asked, depth, _: index.search(asked, depth), chunk_of_window, indexed)
 
     def run(self, queries: Sequence[Query], depth: int) -> Run:
         """Return the best ``depth`` chunks of each query, without those that the query excludes."""

@@ -10,15 +10,16 @@ from triptych.ids import Vectors
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.rankings import search_depth, to_run
 from triptych.retrieval.vector_index import VectorIndex
-from triptych.retrieval.windows import ChunkSearch
+from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 
 _BEST = 10
 
 
 def quantization_loss(
     index: VectorIndex,
-    window_vectors: Vectors | np.ndarray,
+    vectors: Vectors | np.ndarray,
     chunk_of_window: np.ndarray,
+    chunk_of_question: np.ndarray,
     query_vectors: Vectors | np.ndarray,
     queries: Sequence[Query],
     chunk_ids: Sequence[str],
@@ -27,13 +28,17 @@ def quantization_loss(
 ) -> dict[str, dict[str, float]]:
     """Return mrr@10 of both searches on the queries, and the recall@10 of the index against the exact search.
 
-    Both search to ``depth``, as the index does in use.
+    ``vectors`` are those that the index was built from: of windows, then of questions. Both search to ``depth``, as the
+    index does in use.
     """
     search_to = search_depth(queries, max(depth, _BEST))
-    flat = DenseIndex(window_vectors, len(window_vectors))
+    flat = DenseIndex(vectors, len(vectors))
     exact, stored = (
-        ChunkSearch(windows, chunk_of_window).search(query_vectors, search_to)
-        for windows in (lambda asked, number, _: flat.search(asked, number), index.search)
+        ChunkSearch(search, chunk_of_window, IndexedQuestions(chunk_of_question, read)).search(query_vectors, search_to)
+        for search, read in (
+            (lambda asked, number, _: flat.search(asked, number), flat.vectors),
+            (index.search, index.vectors),
+        )
     )
     pairs = zip(exact[0][:, :_BEST], stored[0][:, :_BEST], strict=True)
     recall = float(np.mean([len(np.intersect1d(*pair)) / len(pair[0]) for pair in pairs]))

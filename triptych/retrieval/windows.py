@@ -36,6 +36,11 @@ class ChunkSearch:
         self._one_each = self._chunks == len(self._chunk_of_window)
         self._questions = questions if questions is not None and len(questions.chunk) else None
 
+    @property
+    def has_questions(self) -> bool:
+        """Whether questions are searched too."""
+        return self._questions is not None
+
     def search(
         self, query_vectors: Vectors | np.ndarray, depth: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,18 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from triptych.artifacts import intact, read_json, write_json, writing_table
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.language import ENGLISH
 from triptych.corpus.records import CHUNK_SCHEMA, Chunk, chunk_table
 from triptych.errors import ArtifactError
 from triptych.retrieval.late_interaction import TokenVectors, save_tokens
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
-from triptych.retrieval.windows import ChunkSearch
+from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
 
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS, _WINDOWS = "index.json", "chunks.parquet", "words", "windows.npy"
+_QUESTIONS = "questions.npy"  # written where there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +82,24 @@ def write_index(
     passages: list[str],
     vectors: VectorIndex,
     chunk_of_window: np.ndarray,
+    questions: ChunkQuestions,
     settings: IndexSettings,
     tokens: Iterable[TokenVectors],
 ) -> dict[str, int]:
     """Write an index into an existing folder; return the bytes of vectors, BM25 index, texts, and token vectors.
 
-    ``chunk_of_window`` is the row of the chunk of each vector, ascending, int of shape (vectors,).
+    ``vectors`` are those of windows, then those of ``questions``, which BM25 searches too. ``chunk_of_window`` is the
+    row of the chunk of each window, ascending, int of shape (windows,).
     ``tokens`` are the token vectors of the passages in blocks; they are iterated over only if ``settings.tokens``.
     """
-    lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], passages, settings.language)
+    lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], questions.added_to(passages), settings.language)
     lexical.save(folder / _WORDS)
     with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
     vector_bytes = vectors.save(folder)
     np.save(folder / _WINDOWS, chunk_of_window.astype(np.int32))
+    if len(questions):
+        np.save(folder / _QUESTIONS, questions.chunk.astype(np.int32))
     write_json(folder / _SETTINGS, asdict(settings))
     token_bytes = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
     lexical_bytes = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
@@ -119,10 +125,13 @@ def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, Lexi
         vectors = VectorIndex.open(folder, settings.rescore)
         chunk_of_window = np.load(folder / _WINDOWS)
         chunks = int(chunk_of_window[-1]) + 1 if len(chunk_of_window) else 0
-        if (len(vectors), chunks) != (len(chunk_of_window), len(texts)):
+        has_questions = (folder / _QUESTIONS).exists()
+        chunk_of_question = np.load(folder / _QUESTIONS) if has_questions else np.empty(0, np.int32)
+        if (len(vectors), chunks) != (len(chunk_of_window) + len(chunk_of_question), len(texts)):
             raise ValueError(f"{len(vectors)} vectors of {chunks} chunks for {len(texts)} chunks")
         if binary and not (folder / BITS).exists():  # it would open without them and search differently
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
-    return ChunkSearch(vectors.search, chunk_of_window), lexical, texts
+    questions = IndexedQuestions(chunk_of_question, vectors.vectors)
+    return ChunkSearch(vectors.search, chunk_of_window, questions), lexical, texts

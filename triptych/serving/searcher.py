@@ -71,6 +71,9 @@ class Searcher:
         self._fusion = Fusion(fusion.method, fusion.dense_weight) if fusion.dense_weight < 1.0 else None
         self._late, self._reranking = (_reranking(one) for one in (verdicts.late_interaction, verdicts.reranker))
         self._vectors, self._lexical, self._texts = open_index(Path(index), self._settings)
+        if self._vectors.has_questions != verdicts.questions:
+            has = "has" if self._vectors.has_questions else "has no"
+            raise ArtifactError(Path(index), f"{has} vectors of written questions, against what {verdict} says")
         if self._late.weight:
             if not self._settings.tokens:
                 raise ArtifactError(Path(index), f"has no token vectors, which {verdict} requires")
