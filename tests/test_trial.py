@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from hand_made import ask
 from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
@@ -87,6 +88,22 @@ def test_what_dev_chose_is_taken_from_the_metrics(project):
     rows = figures(evaluated().output)
     assert rows["base + BM25"][:4] == rows["base"][:4]
     assert rows["tuned + BM25"][2] == rows["BM25"][2]
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_written_questions_are_searched_where_dev_took_them(project, used):
+    fusion = {"method": "zscore", "dense_weight": 0.2}
+    chosen = {"base_hybrid": fusion, "tuned_hybrid": fusion, "strength": 1.0, "windows": False, "free": FREE}
+    path = project / "metrics/evaluate.json"
+    path.write_text(json.dumps({"chosen_on_dev": chosen}), encoding="utf-8")
+    plain = figures(evaluated().output)
+    queries, qrels = read_queries(project / "data/corpus"), read_qrels(project / "data/corpus/qrels/dev.tsv")
+    ask(project / "data/questions", [(queries[query].text, min(judged)) for query, judged in qrels.items()])
+    path.write_text(json.dumps({"chosen_on_dev": chosen | {"questions": used}}), encoding="utf-8")
+    found = figures(evaluated().output)
+    assert found["BM25"][:4] == plain["BM25"][:4]
+    for system in ("base + BM25", "tuned + BM25"):
+        assert (float(found[system][2]) > float(plain[system][2]) + 0.1) == used
 
 
 def test_questions_on_a_beir_corpus(project):

@@ -19,7 +19,7 @@ progress.quiet_libraries()
 # Each command imports what it needs, so that a search does not wait for the slow imports of the others.
 
 CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("data/tokens")  # as in dvc.yaml
-VECTORS, METRICS = Path("data/vectors"), Path("metrics")
+VECTORS, METRICS, WRITTEN = Path("data/vectors"), Path("metrics"), Path("data/questions")
 LABEL_HITS = 10  # hits shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -151,7 +151,7 @@ def evaluate(
         chunks, left_out = read_corpus(corpus)
         questions, judged, unjudged = read_questions(queries, qrels, chunks)
         settings = read_search_settings(metrics)
-        comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS)
+        comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS, WRITTEN)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
     show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure, "base_hybrid")
     rejected = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
@@ -173,7 +173,7 @@ def label(
     """Write questions for the chunks shown, and mark other chunks that answer them; stop and resume at any time."""
     from triptych.corpus.readers.judged_questions import answered_chunks, read_corpus
     from triptych.evaluation.label_journal import Journal
-    from triptych.evaluators.own_questions import base_search, deployed_search
+    from triptych.evaluators.own_questions import base_search, deployed_search, read_search_settings
     from triptych.params.load import load_params
     from triptych.report.console.label_session import label_chunks
     from triptych.serving.searcher import Searcher
@@ -185,7 +185,7 @@ def label(
         if index.exists() and verdict.exists():
             search = deployed_search(Searcher(index, embedder, reranker, verdict), chunks, LABEL_HITS)
         else:
-            search = base_search(chunks, params, VECTORS, LABEL_HITS)
+            search = base_search(chunks, params, read_search_settings(metrics), VECTORS, WRITTEN, LABEL_HITS)
     label_chunks(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
     answered = sum(1 for one in journal.labels if one.question)
     typer.echo(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triptych.artifacts import intact, read_json
+from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import corpus_language
 from triptych.corpus.records import Chunk, Qrels, Query
@@ -25,6 +26,7 @@ class SearchSettings:
 
     fusions: Mapping[str, Fusion]  # with BM25, by embedder: base, tuned
     windows: bool  # whether windows of the passages are searched, or their beginnings alone
+    questions: bool = False  # whether the questions written for the chunks are searched too
 
 
 def read_search_settings(metrics: Path) -> SearchSettings:
@@ -38,7 +40,7 @@ def read_search_settings(metrics: Path) -> SearchSettings:
         chosen = ChosenOnDev.from_record(record["chosen_on_dev"])
         hybrids = {name: chosen.fusions[f"{name}_hybrid"] for name in embedders}
     fusions = {name: Fusion(one.method, one.dense_weight) for name, one in hybrids.items()}
-    return SearchSettings(fusions, chosen.windows)
+    return SearchSettings(fusions, chosen.windows, chosen.questions)
 
 
 def compare_on_questions(
@@ -49,23 +51,29 @@ def compare_on_questions(
     params: Params,
     settings: SearchSettings,
     vectors: Path,
+    written: Path,
 ) -> Comparison:
     """Evaluate BM25, the base model, the saved embedder (``tuned``) and both hybrids.
 
+    All but BM25 search the questions that stage ``ask`` wrote into the folder ``written``, if the settings say so.
     Nothing is chosen on the queries. The bootstrap draws documents: those of stage ``split`` where the chunks have
     them, else files. ``vectors`` is the folder of the vector cache.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
     passages = [one.text for one in framed]
-    runs = {"bm25": lexical_run(_lexical_index(chunks, passages, params), queries, depth)}
+    asked = ChunkQuestions.read(written, ids) if settings.questions else ChunkQuestions.none()
+    lexical = lexical_run(_lexical_index(chunks, passages, params), queries, depth)
+    runs = {"bm25": lexical}
+    if len(asked):
+        lexical = lexical_run(_lexical_index(chunks, asked.added_to(passages), params), queries, depth)
     base, tuned = load_base(params.model), load_saved(embedder)
     base.max_seq_length = tuned.max_seq_length  # both are cut as they were in training
     max_windows = params.tokenize.max_windows if settings.windows else 1
     for system, model in (("base", base), ("tuned", tuned)):
-        retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows)
+        retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows, asked)
         runs[system] = retriever.run(queries, depth)
-        runs[f"{system}_hybrid"] = settings.fusions[system].fuse(runs[system], runs["bm25"], depth)
+        runs[f"{system}_hybrid"] = settings.fusions[system].fuse(runs[system], lexical, depth)
     documents = _documents(chunks)
     return compare(
         runs,
@@ -91,23 +99,27 @@ def deployed_search(searcher: Searcher, chunks: list[Chunk], k: int) -> Callable
     return search
 
 
-def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> Callable[[str], list[str]]:
+def base_search(
+    chunks: list[Chunk], params: Params, settings: SearchSettings, vectors: Path, written: Path, k: int
+) -> Callable[[str], list[str]]:
     """Return a search like `deployed_search` for the time before: base model and BM25.
 
-    ``vectors`` is the folder of the vector cache.
+    Folders are as in `compare_on_questions`.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
     passages = [one.text for one in framed]
-    lexical = _lexical_index(chunks, passages, params)
+    asked = ChunkQuestions.read(written, ids) if settings.questions else ChunkQuestions.none()
+    lexical = _lexical_index(chunks, asked.added_to(passages), params)
     model = load_base(params.model)
     if isinstance(params.tokenize.max_length, int):
         model.max_seq_length = params.tokenize.max_length
-    dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", params.tokenize.max_windows)
+    max_windows = params.tokenize.max_windows if settings.windows else 1
+    dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", max_windows, asked)
 
     def search(question: str) -> list[str]:
         queries = [Query("question", question, "user", "")]
-        fused = PRIOR.fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
+        fused = settings.fusions["base"].fuse(dense.run(queries, depth), lexical_run(lexical, queries, depth), k)
         return list(fused["question"])
 
     return search
