@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hand_made import INDEX, ask
 from sentence_transformers import SentenceTransformer
@@ -98,7 +99,7 @@ def test_written_questions_are_stored_beside_the_windows_and_only_new_ones_encod
     ask(project / "data/questions", [(f"question {row} of chunk {one.chunk_id}", one.chunk_id)
                                      for row in range(2) for one in chunks[5:]])  # fmt: skip
     index.main(INDEX.split())
-    assert not (project / "data/index/questions.npy").exists()
+    assert not (project / "data/index/questions.parquet").exists()
     assert metrics(project)["questions"] == 0
     make_verdicts(questions=True).write(project / "metrics/verdict.json")
     encoded_counts()
@@ -107,7 +108,8 @@ def test_written_questions_are_stored_beside_the_windows_and_only_new_ones_encod
     found = metrics(project)
     assert found["questions"] == 2 * len(chunks[5:])
     assert found["windows"] == len(chunks)
-    assert np.load(project / "data/index/questions.npy").tolist() == sorted([*range(5, len(chunks))] * 2)
+    stored = pq.read_table(project / "data/index/questions.parquet")
+    assert stored["chunk"].to_pylist() == sorted([*range(5, len(chunks))] * 2)
     assert found["bytes_per_chunk"]["words"] > before["bytes_per_chunk"]["words"]
     assert found["measures"]["dev"]["index"]["recall@10"] >= 0.8  # as above, of texts that are all alike
     size = (project / "data/index/vectors.faiss").stat().st_size

@@ -35,6 +35,8 @@ class ChunkSearch:
         self._chunks = int(self._chunk_of_window[-1]) + 1 if len(self._chunk_of_window) else 0
         self._one_each = self._chunks == len(self._chunk_of_window)
         self._questions = questions if questions is not None and len(questions.chunk) else None
+        asked = [self._questions.chunk] if self._questions is not None else []
+        self._chunk_of_row = np.concatenate([self._chunk_of_window, *asked])
 
     @property
     def has_questions(self) -> bool:
@@ -67,6 +69,15 @@ class ChunkSearch:
             asked *= 2
         return _padded(best, depth)
 
+    def best_question(self, query_vector: np.ndarray, chunk: int) -> int | None:
+        """Return the position of the chunk's question that is nearest to a query; None where a window is nearer."""
+        if self._questions is None:
+            return None
+        windows, _ = _rows_of(np.array([chunk]), self._chunk_of_window)
+        asked, _ = _rows_of(np.array([chunk]), self._questions.chunk)
+        nearest = int(self._similarities(self._questions, query_vector, windows, asked).argmax()) - len(windows)
+        return int(asked[nearest]) if nearest >= 0 else None
+
     @staticmethod
     def _best(chunks: np.ndarray, scores: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
         """Return each chunk once, at its first and best window, equal scores by row."""
@@ -84,7 +95,7 @@ class ChunkSearch:
         chunks scores more, no other one can be among them.
         """
         depth = min(depth, self._chunks if among is None else len(among))
-        chunk_of_row = np.concatenate([self._chunk_of_window, questions.chunk])
+        chunk_of_row = self._chunk_of_row
         rows_among = None if among is None else np.flatnonzero(np.isin(chunk_of_row, among))
         most = len(chunk_of_row) if rows_among is None else len(rows_among)
         best: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -105,13 +116,18 @@ class ChunkSearch:
         """Return the scores of chunks, from all their vectors."""
         windows, window_counts = _rows_of(chunks, self._chunk_of_window)
         asked, question_counts = _rows_of(chunks, questions.chunk)
-        vectors = questions.vectors(np.concatenate([windows, len(self._chunk_of_window) + asked]))
-        similarities = vectors @ query
+        similarities = self._similarities(questions, query, windows, asked)
         return combined_scores(
             _largest(similarities[: len(windows)], window_counts),
             _largest(similarities[len(windows) :], question_counts),
             question_counts > 0,
         )
+
+    def _similarities(
+        self, questions: IndexedQuestions, query: np.ndarray, windows: np.ndarray, asked: np.ndarray
+    ) -> np.ndarray:
+        """Return the cosine similarities of some windows, then of some questions."""
+        return questions.vectors(np.concatenate([windows, len(self._chunk_of_window) + asked])) @ query
 
 
 def _rows_of(chunks: np.ndarray, chunk_of_row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from triptych.serving.numpy_encoder import NumpyEncoderSettings
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS, _WINDOWS = "index.json", "chunks.parquet", "words", "windows.npy"
-_QUESTIONS = "questions.npy"  # written where there are any
+_QUESTIONS = "questions.parquet"  # written where there are any
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,21 @@ class ChunkTexts:
         return chunks
 
 
+class QuestionTexts:
+    """The written questions of an index, whose texts are read from the disk when they are shown; it may have none."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path, memory_map=True) if path.exists() else None
+        columns = self._file.read(columns=["chunk"])["chunk"] if self._file else np.empty(0, np.int64)
+        self.chunk = np.asarray(columns, np.int64)  # row of the chunk of each question, ascending
+
+    def text(self, question: int) -> str:
+        """Return the text of a question, given its position."""
+        assert self._file is not None
+        text: str = self._file.read_row_group(question // _GROUP, ["text"])["text"][question % _GROUP].as_py()
+        return text
+
+
 def write_index(
     folder: Path,
     chunks: list[Chunk],
@@ -99,7 +114,9 @@ def write_index(
     vector_bytes = vectors.save(folder)
     np.save(folder / _WINDOWS, chunk_of_window.astype(np.int32))
     if len(questions):
-        np.save(folder / _QUESTIONS, questions.chunk.astype(np.int32))
+        columns = {"chunk": pa.array(questions.chunk, pa.int32()), "text": pa.array(questions.texts, pa.string())}
+        with writing_table(folder / _QUESTIONS, (table := pa.table(columns)).schema, _GROUP) as write:
+            write(table)
     write_json(folder / _SETTINGS, asdict(settings))
     token_bytes = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
     lexical_bytes = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
@@ -116,8 +133,10 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts]:
+def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts, QuestionTexts]:
     """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
+    with intact(folder / _QUESTIONS):
+        questions = QuestionTexts(folder / _QUESTIONS)
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
@@ -125,13 +144,11 @@ def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, Lexi
         vectors = VectorIndex.open(folder, settings.rescore)
         chunk_of_window = np.load(folder / _WINDOWS)
         chunks = int(chunk_of_window[-1]) + 1 if len(chunk_of_window) else 0
-        has_questions = (folder / _QUESTIONS).exists()
-        chunk_of_question = np.load(folder / _QUESTIONS) if has_questions else np.empty(0, np.int32)
-        if (len(vectors), chunks) != (len(chunk_of_window) + len(chunk_of_question), len(texts)):
+        if (len(vectors), chunks) != (len(chunk_of_window) + len(questions.chunk), len(texts)):
             raise ValueError(f"{len(vectors)} vectors of {chunks} chunks for {len(texts)} chunks")
         if binary and not (folder / BITS).exists():  # it would open without them and search differently
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
-    questions = IndexedQuestions(chunk_of_question, vectors.vectors)
-    return ChunkSearch(vectors.search, chunk_of_window, questions), lexical, texts
+    indexed = IndexedQuestions(questions.chunk, vectors.vectors)
+    return ChunkSearch(vectors.search, chunk_of_window, indexed), lexical, texts, questions

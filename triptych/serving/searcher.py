@@ -32,6 +32,7 @@ class Hit:
     chunk: Chunk
     snippet: Snippet
     scores: dict[str, float]
+    written_question: str | None = None  # nearer to the question than the text, where written questions are searched
 
     @property
     def score(self) -> float:
@@ -46,7 +47,8 @@ class Hit:
     def record(self) -> dict[str, Any]:
         """Return the hit as a dict that JSON can represent."""
         chunk = {"chunk_id": self.chunk.chunk_id, "content": self.chunk.content}
-        return chunk | self.metadata() | {"snippet": asdict(self.snippet)}
+        found_by = {"written_question": self.written_question} if self.written_question is not None else {}
+        return chunk | self.metadata() | {"snippet": asdict(self.snippet)} | found_by
 
 
 class Searcher:
@@ -70,7 +72,7 @@ class Searcher:
         fusion = verdicts.fusion
         self._fusion = Fusion(fusion.method, fusion.dense_weight) if fusion.dense_weight < 1.0 else None
         self._late, self._reranking = (_reranking(one) for one in (verdicts.late_interaction, verdicts.reranker))
-        self._vectors, self._lexical, self._texts = open_index(Path(index), self._settings)
+        self._vectors, self._lexical, self._texts, self._written = open_index(Path(index), self._settings)
         if self._vectors.has_questions != verdicts.questions:
             has = "has" if self._vectors.has_questions else "has no"
             raise ArtifactError(Path(index), f"{has} vectors of written questions, against what {verdict} says")
@@ -105,7 +107,8 @@ class Searcher:
         questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
-        rows, scores = self._vectors.search(self._encoder.encode(questions), depth, among)
+        vectors = self._encoder.encode(questions)
+        rows, scores = self._vectors.search(vectors, depth, among)
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
             lexical_rows, scores = self._lexical.search(questions, depth, among)
@@ -118,18 +121,28 @@ class Searcher:
         if self._reranking.weight:
             self._rerank(queries, steps, row_of)
         *_, last = steps.values()
-        return [self._hits(query, list(last[query.query_id])[:k], steps, row_of) for query in queries]
+        return [
+            self._hits(query, vector, list(last[query.query_id])[:k], steps, row_of)
+            for query, vector in zip(queries, vectors, strict=True)
+        ]
 
-    def _hits(self, query: Query, chunk_ids: list[str], steps: dict[str, Run], row_of: dict[str, int]) -> list[Hit]:
+    def _hits(
+        self, query: Query, vector: np.ndarray, chunk_ids: list[str], steps: dict[str, Run], row_of: dict[str, int]
+    ) -> list[Hit]:
         texts = self._texts.rows([row_of[one] for one in chunk_ids])
         return [
             Hit(
                 chunk := texts[row_of[one]][0],
                 snippet(chunk.content, query.text, language=self._settings.language),
                 {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]},
+                self._written_question(vector, row_of[one]),
             )
             for one in chunk_ids
         ]
+
+    def _written_question(self, vector: np.ndarray, row: int) -> str | None:
+        question = self._vectors.best_question(vector, row)
+        return None if question is None else self._written.text(question)
 
     def _late_interaction(self, queries: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
         """Rerank the top hits of the last step by late interaction (MaxSim)."""
