@@ -129,14 +129,26 @@ def test_few_queries_give_a_warning(run_split):
 
 
 def test_categories_with_few_test_queries_are_judged_together(run_split, tmp_path):
-    chunks = [*two_categories(40), *(chunk(900 + row, "faq") for row in range(4))]
+    chunks = [*two_categories(120), *(chunk(900 + row, "faq") for row in range(4))]
     metrics, output = run_split(
         chunks, questions=[(f"how about {one.chunk_id}", one.chunk_id) for one in chunks], min_queries=4
     )
     assert metrics["small_categories"] == {"name": "(small categories)", "categories": ["faq"]}
-    assert any("1 category has fewer than 4 test queries: 'faq'" in line for line in output)
+    assert any(
+        "1 category has fewer than 4 test queries (or 4 documents that they are about): 'faq'" in line
+        for line in output
+    )
     names = {query.category for query in written(tmp_path)[2].values()}
     assert names == {"lists", "tables", "(small categories)"}
+
+
+def test_a_category_with_queries_about_few_documents_is_not_judged_alone(run_split):
+    chunks = [*two_categories(120), *(chunk(900 + row, "faq", filename=f"faq{row % 4}.md") for row in range(24))]
+    questions = [(f"how about {one.chunk_id}", one.chunk_id) for one in chunks]
+    metrics, _ = run_split(chunks, questions=questions, min_queries=4)
+    assert metrics["splits"]["test"]["faq"]["queries"] >= 4
+    assert metrics["small_categories"]["categories"] == ["faq"]
+    assert run_split(chunks, questions=questions, min_queries=1)[0]["small_categories"]["categories"] == []
 
 
 def test_few_judgments_judge_and_do_not_teach(run_split, tmp_path):

@@ -122,6 +122,7 @@ def read_links(path: Path) -> list[Link]:
 
 ALL = "all"  # the row of tables and metrics that takes all categories together
 SMALL_CATEGORIES = "(small categories)"  # the category in which those with too few test queries are judged together
+FEWEST_DOCUMENTS = 5  # with queries about fewer, a category or a kind of query is not judged alone
 SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score

@@ -123,7 +123,7 @@ def split_corpus(
     if any(leaks.values()):
         raise UserError(f"the splits leak: {leaks}; this is a bug in Triptych, please report it with your params.yaml")
     counts = count_by_category(columns, chunks.codes, queries)
-    small = small_categories(counts, params.min_queries)
+    small = small_categories(counts, queries["test"], columns, chunks.document_ids, params.min_queries)
     given = not few and any(one.split is not None for one in chunks.queries)
     warnings += count_warnings(counts, params, small)
     warnings += cut_warnings(corpus, columns, chunks.cuts, chunks.common_titles, chunks.moved)
