@@ -95,7 +95,7 @@ def test_written_questions_that_equal_or_nearly_equal_a_test_query_are_counted_a
         "test": {"q1": "How do I sort a list?"},
         "written": {"c0": "how do i  SORT a list?"},
     }
-    assert [list(one["test"]) for one in found["closest"]] == [["q1"], ["q2"]]
+    assert [list(one["test"]) for one in found["closest"]][:2] == [["q1"], ["q2"]]
 
 
 @pytest.mark.parametrize(("tests", "texts"), [(0, 2), (1, 0), (0, 0)])
