@@ -1,6 +1,7 @@
 """Evaluate BM25, base, tuned, hybrids, late interaction and the reranker on test; both embedders on held-out triplets.
 
-``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
+``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder
+--heldout data/triplets/heldout
 --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
 --tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
 """
@@ -12,7 +13,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import passage
-from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels
+from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels, read_queries
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.run_files import write_runs
@@ -28,11 +29,12 @@ from triptych.reranker.run_scorer import cross_encoder_scorer
 from triptych.reranker.saved_reranker import has_reranker
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_texts
+from triptych.triplets.taught_kinds import taught_kinds
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the metrics, differences with intervals, the settings chosen on dev, and the hits of each system."""
-    names = ("corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker")
+    names = ("corpus", "texts", "embedder", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     blend, record = load_round(args.model, params.model)
@@ -65,7 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     queries = {query.query_id: query for query in evaluator.queries}
     document_of_chunk = {chunk.chunk_id: chunk.document_id for chunk in evaluator.chunks}
     document_of_query = {query: document_of_chunk[min(judged)] for query, judged in test.items()}
-    compared = compare(on_test, test, queries, document_of_query, free.system, settings)
+    train, learned = read_qrels(args.corpus / "qrels/train.tsv"), read_examples(args.embedder / "examples.parquet")
+    taught = taught_kinds(learned, read_queries(args.corpus), train)
+    compared = compare(on_test, test, queries, document_of_query, free.system, settings, taught)
     deepest = max(settings.rerank_depths)
     write_json(
         args.metrics,
@@ -73,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
             "measures": compared.measures,
             "macro": compared.macro,
             "by_kind": compared.by_kind,
+            "untaught": compared.untaught,
+            "taught": taught,
             "kinds": compared.kinds,
             "chosen_on_dev": {
                 "strength": record.strength,
@@ -87,8 +93,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", on_test)
+    added = ablation_intervals(on_test, test, queries, document_of_query, settings, taught)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
-    write_intervals(args.tables / "added.csv", ablation_intervals(on_test, test, queries, document_of_query, settings))
+    write_intervals(args.tables / "added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _with_kinds(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _with_kinds(_recall_curves(compared.measures), compared.kinds))
     metrics = ", ".join(f"{name} {values['mrr@10']:.3f}" for name, values in compared.measures[ALL].items())

@@ -34,11 +34,13 @@ def main(argv: list[str] | None = None) -> None:
     if params.train_reranker.steps and not has_reranker(args.candidate):
         none_trained = reason_of_no_reranker(args.candidate)
     added, confidence = read_intervals(args.added), params.evaluate.confidence
-    verdicts = decide(intervals, added, chosen, params.promote, confidence, none_trained)
+    verdicts = decide(intervals, added, chosen, params.promote, confidence, none_trained, evaluation["taught"])
     blend, record = load_round(args.model, params.model)
     base = load_base(params.model)
     base.max_seq_length = record.max_length  # as it was evaluated
-    run_facts = RunFacts(params, record, verdicts, evaluation["measures"], intervals, evaluation["corpus"])
+    run_facts = RunFacts(
+        params, record, verdicts, evaluation["measures"], evaluation["by_kind"], intervals, evaluation["corpus"]
+    )
 
     with writing(args.reranker) as out:
         if verdicts.reranker.used:

@@ -48,6 +48,14 @@ def main(argv: list[str] | None = None) -> None:
         f"{name} {np.sum(chunks.codes == code)}/{len(split.queries[name])}" for code, name in enumerate(SPLITS)
     )
     redundancy = metrics["near_duplicates"]
+    if held_out := metrics["judgments"].get("held_out"):
+        number, about_train = (
+            sum(one[key] for one in held_out.values()) for key in ("questions", "about_train_chunks")
+        )
+        print_line(
+            f"split: {number} questions only judge ({held_out['dev']['questions']} dev, {held_out['test']['questions']}"
+            f" test); {about_train} of them are about chunks of train, whose text training reads"
+        )
     print_line(
         f"split: {len(columns)} chunks in {chunks.documents} documents, {redundancy['redundant_share']:.1%} redundant,"
         f" {redundancy['across_categories']['clusters']} near-duplicate clusters across categories;"

@@ -38,6 +38,7 @@ def write_params():
 
     def write(folder: Path, **changes) -> Path:
         raw = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        raw["split"]["queries"] = None  # those of the default run are about other documentation
         for key, value in changes.items():
             *sections, last = key.split(".")
             section = raw

@@ -33,8 +33,9 @@ TRAIN = (
     " --vectors data/vectors --checkpoints .checkpoints/round0"
 )
 EVALUATE = (
-    "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
-    " --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
+    "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
+    " --heldout data/triplets/heldout --tokens data/tokens --model models/round0"
+    " --metrics metrics/evaluate.json --tables metrics/evaluate"
     " --runs data/runs"
     " --reranker models/reranker-candidate"
 )

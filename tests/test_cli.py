@@ -53,7 +53,7 @@ def written(tmp_path, params_with):
     triplets = [
         {"system": system, "category": category, "tier": tier} | health | against
         for system in ("base", "tuned")
-        for category in ("all", "numpy")
+        for category in ("all", "numpy", "pandas")
         for tier in ("all", "hard")
     ]
 
@@ -67,7 +67,7 @@ def written(tmp_path, params_with):
         embedder = replace(embedder, against_free=replace(embedder.against_free, kinds=kinds))
         parts["embedder"] = replace(embedder, decision="unproven") if kinds == "pseudo" else embedder
         replace(verdicts, measure=measure, **parts).write(tmp_path / "verdict.json")
-        evaluation = {"measures": compared.measures, "chosen_on_dev": chosen}
+        evaluation = {"measures": compared.measures, "by_kind": compared.by_kind, "chosen_on_dev": chosen}
         (tmp_path / "evaluate.json").write_text(json.dumps(evaluation), encoding="utf-8")
         write_intervals(tmp_path / "evaluate" / "intervals.csv", compared.intervals)
         write_rows(tmp_path / "evaluate" / "heldout_triplets.csv", triplets)
@@ -150,7 +150,9 @@ def test_triplets_are_shown_as_health_against_base_and_not_as_proof(written):
     shown = output[output.index("Held-out triplets of the tuned model: a health check, not proof") :]
     table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if "│" in line]
     assert table[0] == ["all", "all", "0.900", "-0.050", "0.700", "0.300", "0.400", "+0.100"]
-    assert [row[:2] for row in table] == [["all", "all"], ["", "hard"], ["numpy", "all"], ["", "hard"]]
+    assert [row[:2] for row in table] == [
+        [one, tier] for name in ("all", "numpy", "pandas") for one, tier in ((name, "all"), ("", "hard"))
+    ]
 
 
 @pytest.mark.parametrize(

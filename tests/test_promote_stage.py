@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -128,7 +129,7 @@ def compared(project, params_with):
 
         return {one: hits(query.category) for one, query in queries.items()}
 
-    def call(rerank_weight=0.5, late_weight=0.5, tuned_weight=0.5, free="base_hybrid", **ranks):
+    def call(rerank_weight=0.5, late_weight=0.5, tuned_weight=0.5, free="base_hybrid", taught=(), **ranks):
         usual = {"fft": [1, 2, 3], "ma": [1, 2, 3]}
         systems = {name: run(usual) for name in ("base", "bm25", "base_hybrid", "tuned", "tuned_hybrid")}
         systems |= {system: run(usual | found) for system, found in ranks.items()}
@@ -137,13 +138,13 @@ def compared(project, params_with):
                 late: systems[first] for late, first in ABLATIONS if late.endswith("_late") and late not in systems
             }
         params = params_with(**{"evaluate.bootstrap_samples": 1000}).evaluate
-        found = compare(systems, qrels, queries, documents, free, params)
+        found = compare(systems, qrels, queries, documents, free, params, taught)
         write_intervals(project / "metrics/evaluate/intervals.csv", found.intervals)
         added = []
         for system, without in ABLATIONS:
             if {system, without} <= systems.keys():
                 both = {name: systems[name] for name in (without, system)}
-                added += compare(both, qrels, queries, documents, without, params).intervals
+                added += compare(both, qrels, queries, documents, without, params, taught).intervals
         write_intervals(project / "metrics/evaluate/added.csv", added)
         chosen = {
             "strength": 1.0,
@@ -158,7 +159,13 @@ def compared(project, params_with):
             chosen["reranked"] = {"depth": 50, "weight": rerank_weight}
         write_json(
             project / "metrics/evaluate.json",
-            {"chosen_on_dev": chosen, "measures": found.measures, "corpus": "f00.dir"},
+            {
+                "chosen_on_dev": chosen,
+                "measures": found.measures,
+                "by_kind": found.by_kind,
+                "taught": list(taught),
+                "corpus": "f00.dir",
+            },
         )
         (project / "models/reranker-candidate/config.json").write_text("{}", encoding="utf-8")
         return promoted(project)
@@ -173,7 +180,21 @@ def test_a_model_that_is_good_in_one_category_and_bad_in_the_other_is_refused(co
     verdict = compared(tuned_hybrid={"fft": WORSE, "ma": BETTER})
     assert verdict["low"] > 0  # on the whole it is better
     assert (verdict["verdict"], verdict["published"]) == ("kept", "base")
-    assert verdict["reason"].startswith("fft may fall by 0.")
+    assert verdict["reason"].startswith("fft: mrr@10 falls by 0.")
+
+
+def test_the_verdict_tells_whether_the_queries_are_of_a_kind_that_was_taught(compared, capsys):
+    better = {"fft": BETTER, "ma": BETTER}
+    said = "measured on the kind of question it was taught with"
+    verdict = compared(tuned_hybrid=better, taught=["pseudo", "user"])
+    assert (verdict["verdict"], verdict["basis"], verdict["taught"]) == ("promoted", "taught", ["pseudo", "user"])
+    assert said in capsys.readouterr().out
+    assert said in Path("models/embedder/README.md").read_text(encoding="utf-8")
+    verdict = compared(tuned_hybrid=better, taught=["pseudo"])
+    assert (verdict["verdict"], verdict["basis"], verdict["taught"]) == ("promoted", "untaught", ["pseudo"])
+    assert verdict["reason"].endswith(" over 240 queries of a kind that was not taught (user)")
+    assert said not in capsys.readouterr().out
+    assert said not in Path("models/embedder/README.md").read_text(encoding="utf-8")
 
 
 def test_a_model_that_is_good_in_both_is_published(compared):

@@ -129,14 +129,26 @@ def test_few_queries_give_a_warning(run_split):
 
 
 def test_categories_with_few_test_queries_are_judged_together(run_split, tmp_path):
-    chunks = [*two_categories(40), *(chunk(900 + row, "faq") for row in range(4))]
+    chunks = [*two_categories(120), *(chunk(900 + row, "faq") for row in range(4))]
     metrics, output = run_split(
         chunks, questions=[(f"how about {one.chunk_id}", one.chunk_id) for one in chunks], min_queries=4
     )
     assert metrics["small_categories"] == {"name": "(small categories)", "categories": ["faq"]}
-    assert any("1 category has fewer than 4 test queries: 'faq'" in line for line in output)
+    assert any(
+        "1 category has fewer than 4 test queries (or 4 documents that they are about): 'faq'" in line
+        for line in output
+    )
     names = {query.category for query in written(tmp_path)[2].values()}
     assert names == {"lists", "tables", "(small categories)"}
+
+
+def test_a_category_with_queries_about_few_documents_is_not_judged_alone(run_split):
+    chunks = [*two_categories(120), *(chunk(900 + row, "faq", filename=f"faq{row % 4}.md") for row in range(24))]
+    questions = [(f"how about {one.chunk_id}", one.chunk_id) for one in chunks]
+    metrics, _ = run_split(chunks, questions=questions, min_queries=4)
+    assert metrics["splits"]["test"]["faq"]["queries"] >= 4
+    assert metrics["small_categories"]["categories"] == ["faq"]
+    assert run_split(chunks, questions=questions, min_queries=1)[0]["small_categories"]["categories"] == []
 
 
 def test_few_judgments_judge_and_do_not_teach(run_split, tmp_path):
@@ -254,7 +266,7 @@ def test_a_lone_test_file_is_the_test_set_and_links_give_dev(run_split, tmp_path
     assert {queries[one].kind for one in judged["dev"]} == {"crossref"}
     if min_train_queries == 1:
         assert judged["train"]
-        assert {splits[page.chunk_id] for page in pages[:20]} == {"test"}
+        assert {splits[page.chunk_id] for page in pages[:20]} == {"train", "dev", "test"}
     else:
         assert not judged["train"]
 
@@ -265,10 +277,10 @@ def test_few_links_beside_a_lone_test_file_all_judge(run_split, tmp_path):
     run_split(pages, links_to(pages)[15:30], questions, min_train_queries=30)
     lone(tmp_path, "test")
     split.main(PATHS)
-    splits, judged, _ = written(tmp_path)
-    # Five links are about pages of the test questions, ten are not.
-    assert [len(judged[name]) for name in ("train", "dev", "test")] == [0, 10, 45]
-    assert not [one for grades in judged["test"].values() for one in grades if splits[one] != "test"]
+    _, judged, queries = written(tmp_path)
+    links = {name: sum(queries[one].kind == "crossref" for one in judged[name]) for name in judged}
+    assert links == {"train": 0, "dev": 5, "test": 10}
+    assert asked_by_users(tmp_path) == {"train": 0, "dev": 0, "test": 40}
 
 
 def test_a_lone_test_file_without_links_leaves_pseudo_queries_for_dev(run_split, tmp_path, capsys):
@@ -313,11 +325,66 @@ def test_sections_of_two_versions_are_one_answer(run_split, tmp_path):
     assert {len(grades) for judged in written(tmp_path)[1].values() for grades in judged.values()} == {2}
 
 
-def test_questions_about_unknown_chunks_alone_are_refused_with_an_id_that_is_known(refused):
+def rename_qrels(tmp_path, *names):
+    """Deal the judgments of the questions of the last run in turn to qrels files with these names."""
+    path = tmp_path / "questions/qrels/all.tsv"
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    for number, name in enumerate(names):
+        lines = [header, *rows[number :: len(names)]]
+        (tmp_path / f"questions/qrels/{name}.tsv").write_text("\n".join(lines), encoding="utf-8")
+    path.unlink()
+
+
+def test_questions_of_dev_and_test_join_the_exam_and_change_nothing_of_what_is_taught(run_split, tmp_path, capsys):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    run_split(pages, links_to(pages))
+    before = written(tmp_path)
+    run_split(pages, links_to(pages), [(f"how about {row}", pages[row].chunk_id) for row in range(40)])
+    rename_qrels(tmp_path, "dev", "test")
+    capsys.readouterr()
+    split.main(PATHS)
+    splits, judged, queries = written(tmp_path)
+    assert splits == before[0]
+    assert judged["train"] == before[1]["train"]
+    assert asked_by_users(tmp_path) == {"train": 0, "dev": 20, "test": 20}
+    for name in ("dev", "test"):
+        assert {one: judged[name][one] for one in judged[name] if queries[one].kind == "crossref"} == before[1][name]
+    found = json.loads((tmp_path / "metrics/split.json").read_text(encoding="utf-8"))["judgments"]["held_out"]
+    about_train = {
+        name: sum(queries[one].kind == "user" and splits[min(judged[name][one])] == "train" for one in judged[name])
+        for name in ("dev", "test")
+    }
+    assert found == {
+        name: {"questions": 20, "about_train_chunks": number} for name, number in about_train.items() if number
+    }
+    assert "split: 40 questions only judge (20 dev, 20 test); " in capsys.readouterr().out
+
+
+def test_a_question_with_the_words_of_a_link_judges_and_the_link_is_not_taught(run_split, tmp_path):
+    pages = [replace(one, filename=f"{one.chunk_id}.md") for one in two_categories(60)]
+    links = links_to(pages)
+    run_split(pages, links, [(links[row].text.upper(), pages[row].chunk_id) for row in range(20)])
+    rename_qrels(tmp_path, "dev", "test")
+    split.main(PATHS)
+    _, judged, queries = written(tmp_path)
+    asked = {queries[one].text.casefold() for name in ("dev", "test") for one in judged[name]}
+    assert {links[row].text for row in range(20)} <= asked
+    assert not asked & {queries[one].text.casefold() for one in judged["train"]}
+
+
+def test_questions_about_unknown_chunks_alone_are_left_out_with_what_to_do(run_split, tmp_path):
     chunks = two_categories()
-    output = refused(chunks, links_to(chunks), questions=[("how about it", "gone"), ("and this", "gone too")])
-    assert "no question of questions has an answer among the chunks (2 nothing_relevant, 2 unknown_chunk)" in output
-    assert f"must be ids of chunks, such as {chunks[0].chunk_id}" in output
+    metrics, output = run_split(
+        chunks, links_to(chunks), questions=[("how about it", "gone"), ("and this", "gone too")]
+    )
+    said = (
+        "no question of questions has an answer among the chunks (2 nothing_relevant, 2 unknown_chunk), so none is used"
+    )
+    (line,) = [one for one in output if said in one]
+    assert line.startswith("warning: split.queries: ")
+    assert "name the folder of your own questions or set null" in line
+    assert f"must be ids of chunks, such as {chunks[0].chunk_id}, or names of pages" in line
+    assert metrics["kinds"]["test"].keys() == {"crossref"}
 
 
 def test_dropped_questions_are_reported(run_split):

@@ -63,6 +63,7 @@ def results(
     from triptych.evaluation.comparison import read_intervals
     from triptych.evaluation.verdict import Verdicts
     from triptych.report.console.results_table import show_results
+    from triptych.report.query_groups import query_groups
 
     with user_errors_as_messages():
         evaluation = read_json(metrics / "evaluate.json")
@@ -70,7 +71,8 @@ def results(
         verdicts = Verdicts.read(metrics / "verdict.json")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv")
-    show_results(_console(), evaluation["measures"], chosen, intervals, held_out, verdicts, embedder.as_posix())
+    groups = query_groups(evaluation["measures"], evaluation["by_kind"], verdicts.taught)
+    show_results(_console(), groups, chosen, intervals, held_out, verdicts, embedder.as_posix())
 
 
 @app.command()
@@ -139,6 +141,7 @@ def evaluate(
     from triptych.evaluators.own_questions import compare_on_questions, read_search_settings
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures
+    from triptych.report.query_groups import query_groups
 
     with user_errors_as_messages():
         params = load_params()
@@ -153,7 +156,8 @@ def evaluate(
         settings = read_search_settings(metrics)
         comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS, WRITTEN)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
-    show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure, "base_hybrid")
+    groups = query_groups(comparison.measures, comparison.by_kind, [])
+    show_measures(_console(), title, groups, comparison.intervals, params.promote.measure, "base_hybrid")
     rejected = "".join(f", {number} records left out: {reason}" for reason, number in left_out.items())
     typer.echo(
         f"evaluate: {len(questions)} questions of kind {comparison.kinds[ALL]}, {unjudged} without judgments left out;"

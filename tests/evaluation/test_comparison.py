@@ -4,7 +4,14 @@ import pytest
 
 from triptych.corpus.records import Query
 from triptych.errors import UserError
-from triptych.evaluation.comparison import NamedInterval, compare, read_intervals, write_intervals
+from triptych.evaluation.comparison import (
+    UNTAUGHT,
+    NamedInterval,
+    compare,
+    of_all_kinds,
+    read_intervals,
+    write_intervals,
+)
 from triptych.evaluation.significance import Interval, holm
 
 QUERIES = {"q1": Query("q1", "one", "user", "x"), "q2": Query("q2", "two", "crossref", "y")}
@@ -22,7 +29,7 @@ def test_intervals_come_back_as_they_were_written(tmp_path):
     path = tmp_path / "intervals.csv"
     write_intervals(path, [ONE])
     header = path.read_text(encoding="utf-8").splitlines()[0]
-    assert header == "category,system,baseline,measure,kinds,p_holm,difference,low,high,error,p,queries,clusters"
+    assert header == "category,system,baseline,measure,kinds,p_holm,kind,difference,low,high,error,p,queries,clusters"
     assert read_intervals(path) == [ONE]
 
 
@@ -30,7 +37,7 @@ def test_intervals_of_an_older_version_say_so(tmp_path):
     path = tmp_path / "intervals.csv"
     path.write_text("category,system,measure,kinds,difference,low,high\nall,tuned,mrr@10,user,0.1,0.0,0.2\n")
     with pytest.raises(
-        UserError, match=r"no column baseline, p_holm, error, p, queries, clusters: an older version wrote it"
+        UserError, match=r"no column baseline, p_holm, kind, error, p, queries, clusters: an older version wrote it"
     ):
         read_intervals(path)
 
@@ -46,9 +53,37 @@ def test_each_category_and_each_kind_is_judged_by_its_own_queries(params):
         "crossref": 1.0,
     }
     assert found.kinds == {"all": "crossref+user", "x": "user", "y": "crossref"}
-    assert {(one.category, one.kinds) for one in found.intervals} == set(found.kinds.items())
-    gains = {one.category: one.interval.difference for one in found.intervals if one.measure == "mrr@10"}
-    assert gains == {"all": 0.25, "x": 0.5, "y": 0.0}
+    assert {(one.category, one.kinds) for one in of_all_kinds(found.intervals)} == set(found.kinds.items())
+    gains = {(one.category, one.kind): one.interval.difference for one in found.intervals if one.measure == "mrr@10"}
+    assert gains == {
+        ("all", "all"): 0.25,
+        ("x", "all"): 0.5,
+        ("y", "all"): 0.0,
+        ("all", "user"): 0.5,
+        ("all", "crossref"): 0.0,
+    }
+    assert found.untaught == {}
+
+
+def test_kinds_that_were_not_taught_are_compared_together_without_those_that_nobody_asked(params):
+    kinds = ["user", "summary", "crossref", "pseudo", "generated"]
+    queries = {f"q{row}": Query(f"q{row}", "", kind, "xy"[row % 2]) for row, kind in enumerate(kinds * 4)}
+    qrels = {one: {"a": 1} for one in queries}
+    good, bad = ({one: hits for one in queries} for hits in ({"a": 1.0}, {}))
+    runs = {"base": bad, "tuned": {one: good[one] if queries[one].kind == "user" else {} for one in queries}}
+    documents = {one: row for row, one in enumerate(queries)}
+    found = compare(runs, qrels, queries, documents, "base", params, ["crossref", "pseudo"])
+    rows = {one.category: one for one in found.intervals if (one.kind, one.measure) == (UNTAUGHT, "mrr@10")}
+    assert {name: (one.kinds, one.interval.queries, one.interval.difference) for name, one in rows.items()} == {
+        "all": ("summary+user", 8, 0.5),
+        "x": ("summary+user", 4, 0.5),
+        "y": ("summary+user", 4, 0.5),
+    }
+    assert found.untaught["tuned"]["mrr@10"] == 0.5
+    assert found.untaught["tuned"]["queries"] == 8
+    assert not [
+        one for one in compare(runs, qrels, queries, documents, "base", params, kinds).intervals if one.kind == UNTAUGHT
+    ]
 
 
 def test_micro_counts_each_query_once_and_macro_each_category(params):

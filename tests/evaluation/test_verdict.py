@@ -24,20 +24,31 @@ def test_a_stored_verdict_is_read_and_written_byte_for_byte(tmp_path):
 
 
 def test_the_stored_verdict_follows_from_the_stored_metrics(tmp_path):
-    params = load_params(ROOT / "params.yaml")
+    params, evaluation = load_params(ROOT / "params.yaml"), read_json(METRICS / "evaluate.json")
     decide(
         read_intervals(METRICS / "evaluate/intervals.csv"),
         read_intervals(METRICS / "evaluate/added.csv"),
-        ChosenOnDev.from_record(read_json(METRICS / "evaluate.json")["chosen_on_dev"]),
+        ChosenOnDev.from_record(evaluation["chosen_on_dev"]),
         params.promote,
         params.evaluate.confidence,
+        taught=evaluation["taught"],
     ).write(tmp_path / "verdict.json")
     assert (tmp_path / "verdict.json").read_bytes() == (METRICS / "verdict.json").read_bytes()
 
 
+def test_a_verdict_on_taught_kinds_is_marked_in_every_sentence():
+    marked = make_verdicts(taught=["crossref"], basis="taught")
+    said = "measured on the kind of question it was taught with"
+    assert marked.caveat == said
+    assert marked.sentence.endswith(f", {said}")
+    assert marked.headline.endswith(f", {said}.")
+    plain = make_verdicts(taught=["crossref"], basis="untaught")
+    assert not [one for one in (plain.caveat, plain.sentence, plain.headline) if said in one]
+
+
 @pytest.mark.parametrize("tuned", [True, False])
 def test_verdicts_come_back_as_they_were_written(tmp_path, tuned):
-    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5))
+    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5), taught=["pseudo", "user"], basis="taught")
     verdicts.write(tmp_path / "verdict.json")
     assert Verdicts.read(tmp_path / "verdict.json") == verdicts
 

@@ -8,9 +8,10 @@ from verdicts import make_verdicts
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.significance import Interval
 from triptych.report.charts import drawn_categories
-from triptych.report.verdict_cards import decision_cards
+from triptych.report.query_groups import query_groups
+from triptych.report.verdict_cards import decision_cards, decisive_values
 
-METRICS = {"all": {"base_hybrid": {"mrr@10": 0.5}, "tuned": {"mrr@10": 0.6}, "tuned_hybrid": {"mrr@10": 0.7}}}
+METRICS = {"base_hybrid": {"mrr@10": 0.5}, "tuned": {"mrr@10": 0.6}, "tuned_hybrid": {"mrr@10": 0.7}}
 
 
 def test_each_system_that_was_compared_has_a_card_with_its_metrics():
@@ -54,3 +55,26 @@ def test_of_many_categories_those_most_in_doubt_are_drawn():
     ]
     results = SimpleNamespace(verdicts=make_verdicts(), intervals=intervals)
     assert drawn_categories(results) == ["all", *(f"c{number}" for number in range(12, 20))]
+
+
+def test_the_cards_have_the_metrics_of_the_queries_that_decided():
+    evaluation = {"measures": {"all": METRICS}, "untaught": {"base_hybrid": {"mrr@10": 0.2}}}
+    assert decisive_values(make_verdicts(taught=["crossref"]), evaluation) == {"base_hybrid": {"mrr@10": 0.2}}
+    assert decisive_values(make_verdicts(taught=["crossref"], basis="taught"), evaluation) == METRICS
+    assert decisive_values(make_verdicts(), evaluation | {"untaught": {}}) == METRICS
+
+
+ROW = {"base": {"mrr@10": 0.5, "queries": 8}}
+
+
+def test_tables_have_rows_for_categories_and_kinds_where_there_are_several():
+    groups = query_groups({"all": ROW, "b": ROW, "a": ROW}, {"user": ROW, "crossref": ROW, "pseudo": ROW}, ["crossref"])
+    assert [(one.label, one.note) for one in groups] == [
+        ("all", ""),
+        ("a", ""),
+        ("b", ""),
+        ("kind crossref", "taught"),
+        ("kind pseudo", "nobody asked them"),
+        ("kind user", "not taught"),
+    ]
+    assert [one.label for one in query_groups({"all": ROW, "a": ROW}, {"user": ROW}, ["crossref"])] == ["all"]

@@ -184,6 +184,45 @@ def test_a_system_that_nobody_knew_of_stands_beside_the_others(reported, opened,
     assert page.locator(".decision").count() == 2
 
 
+def test_kinds_are_rows_beside_categories_and_tell_whether_they_were_taught(reported, opened, project):
+    assert "kind crossref" not in opened(reported()).page.inner_text("#systems")  # a single kind is the row of all
+    path = project / "metrics/evaluate.json"
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["by_kind"]["user"] = found["by_kind"]["crossref"]
+    path.write_text(json.dumps(found), encoding="utf-8")
+    table = pd.read_csv(project / "metrics/evaluate/intervals.csv")
+    rise = table[table["kind"] == "crossref"].assign(kind="user", difference=0.321)
+    pd.concat([table, rise]).to_csv(project / "metrics/evaluate/intervals.csv", index=False)
+    verdict = project / "metrics/verdict.json"
+    said = json.loads(verdict.read_text(encoding="utf-8"))
+    verdict.write_text(
+        json.dumps(said | {"taught": ["crossref"], "basis": "taught", "verdict": "kept"}), encoding="utf-8"
+    )
+    page = opened(reported()).page
+    rows = page.locator("#systems table >> nth=0").locator("tbody tr").all_inner_texts()
+    users = [row for row in rows if row.startswith("kind user not taught")]
+    assert len(users) == len(found["by_kind"]["user"])
+    assert sum("+0.321" in row for row in users) == len(users) - 1
+    assert [row for row in rows if row.startswith("kind crossref taught")]
+    assert "measured on the kind of question it was taught with" in page.inner_text("h1")
+    assert "Measured on the kind of question it was taught with." in page.inner_text("header .note")
+
+
+def test_what_carries_over_is_shown_for_the_corpus_of_the_run_only(reported, opened, project):
+    corpus = json.loads((project / "metrics/evaluate.json").read_text(encoding="utf-8"))["corpus"]
+    cell = {"queries": 25, "base": 0.5, "value": 0.623, "difference": 0.123, "low": 0.1, "high": 0.2}
+    rows = [{"left_out": one, "by_kind": {"user": cell | {"taught": not one}}} for one in ("", "user")]
+    record = {"metric": "mrr@10", "split": "dev", "seeds": 1, "steps": 2, "rows": rows}
+    path = project / "metrics/transfer.json"
+    path.write_text(json.dumps(record | {"corpus": corpus}), encoding="utf-8")
+    said = opened(reported()).page.inner_text("#systems")
+    assert "What carries over to kinds of question that are not taught" in said
+    assert said.count("+0.123") == 2
+    assert said.count("not taught") == 2
+    path.write_text(json.dumps(record | {"corpus": "other.dir"}), encoding="utf-8")
+    assert "What carries over" not in opened(reported()).page.inner_text("#systems")
+
+
 def test_one_round_without_mining_and_questions_that_nobody_asked(reported, opened, project):
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     mined = {"reranker": {"previous": "round0", "examples": "reranker0"}}

@@ -16,10 +16,8 @@ from triptych.models.round_record import RoundRecord
 from triptych.params.sections import Model
 from triptych.report.model_card import CardContent, RunFacts, model_card
 
-MEASURES = {
-    "all": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
-    "a|b": {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}},
-}
+_SYSTEMS = {"base": {"mrr@10": 0.5, "queries": 8}, "tuned": {"mrr@10": 0.75, "queries": 8}}
+MEASURES = dict.fromkeys(("all", "a|b", "c"), _SYSTEMS)
 CONTENT = CardContent(
     title="Embedder",
     task="sentence-similarity",
@@ -37,7 +35,7 @@ def card(params_with):
         interval = Interval(0.25, 0.125, 0.375, 0.1, 0.01, 8, 4)
         intervals = [NamedInterval(one, "tuned", "base", "mrr@10", "user", interval, 0.02) for one in MEASURES]
         record = RoundRecord("lora", {}, 64, 1.0, "round0", None)
-        run = RunFacts(params_with(), record, make_verdicts(), MEASURES, intervals, "f00.dir")
+        run = RunFacts(params_with(), record, make_verdicts(), MEASURES, {}, intervals, "f00.dir")
         content = replace(CONTENT, base=CONTENT.base.model_copy(update={"base": base}))
         return model_card(content, license_of_base, run)
 
@@ -66,7 +64,7 @@ def test_the_hub_reads_base_model_license_and_results(card):
     assert data.pipeline_tag == "sentence-similarity"
     assert "mrr@10" in data.metrics
     results = [(one.dataset_name, one.metric_type, one.metric_value) for one in data.eval_results]
-    assert results == [("test queries, all", "mrr@10", 0.75), ("test queries, a|b", "mrr@10", 0.75)]
+    assert results == [(f"test queries, {name}", "mrr@10", 0.75) for name in ("all", "a|b", "c")]
 
 
 def test_a_local_base_is_not_named_as_a_model_of_the_hub(card, tiny_model):

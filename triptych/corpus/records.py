@@ -31,6 +31,8 @@ class Chunk:
 CROSSREF, SENTENCE, DESCRIPTION, GLOSSARY = "crossref", "sentence", "description", "glossary"
 CHANGE, INDEX, SUMMARY = "change", "index", "summary"
 AUTHOR_KINDS = (CROSSREF, DESCRIPTION, SENTENCE, SUMMARY, GLOSSARY, INDEX, CHANGE)
+PSEUDO, GENERATED = "pseudo", "generated"  # made of the documentation's own words, and written by a language model
+MADE_KINDS = (PSEUDO, GENERATED)  # queries that nobody asked: they prove nothing
 UNSURE = "unsure"  # a link to an anchor that its page does not have: its chunk is the first of the page
 WITHOUT_ORIGIN = (INDEX, SUMMARY)  # kinds that are no links between chunks
 
@@ -58,7 +60,7 @@ class Query:
 
     query_id: str
     text: str
-    kind: str  # user, one of `AUTHOR_KINDS`, pseudo
+    kind: str  # user, one of `AUTHOR_KINDS` or of `MADE_KINDS`
     category: str
     exclude: tuple[str, ...] = field(default=())
 
@@ -122,6 +124,7 @@ def read_links(path: Path) -> list[Link]:
 
 ALL = "all"  # the row of tables and metrics that takes all categories together
 SMALL_CATEGORIES = "(small categories)"  # the category in which those with too few test queries are judged together
+FEWEST_DOCUMENTS = 5  # with queries about fewer, a category or a kind of query is not judged alone
 SPLITS = ("train", "dev", "test")  # on conflict, test wins over dev, dev over train
 Qrels = dict[str, dict[str, int]]  # query id -> chunk id -> grade
 Run = dict[str, dict[str, float]]  # query id -> chunk id -> score

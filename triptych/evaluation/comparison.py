@@ -1,26 +1,27 @@
 """Compare systems: all metrics per category and per kind of query, and differences with confidence intervals."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
 
 from triptych.artifacts import read_rows, write_rows
-from triptych.corpus.records import ALL, Qrels, Query, Run, best, category_label
+from triptych.corpus.records import ALL, MADE_KINDS, Qrels, Query, Run, best, category_label
 from triptych.errors import ArtifactError
 from triptych.evaluation.metrics import METRICS, PerQuery, mean, per_query
-from triptych.evaluation.significance import Interval, holm, paired_bootstrap, unbounded
+from triptych.evaluation.significance import Interval, holm, paired_bootstraps, unbounded
 from triptych.params.sections import Evaluate
 
 Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> metric -> value
+UNTAUGHT = "(not taught)"  # the kinds of query that training did not learn, together
 _FIELDS = get_type_hints(Interval)  # float or int by name
 
 
 @dataclass(frozen=True, slots=True)
 class NamedInterval:
-    """The difference between a system and the baseline in one metric and category."""
+    """The difference between a system and the baseline in one metric, over the queries of a category and kind."""
 
     category: str
     system: str
@@ -28,7 +29,8 @@ class NamedInterval:
     measure: str
     kinds: str  # of the queries
     interval: Interval
-    p_holm: float  # the interval's p-value, corrected for all systems compared in this metric and category
+    p_holm: float  # the interval's p-value, corrected for all systems compared in this metric, category and kind
+    kind: str = ALL  # one kind of query, `ALL`, or `UNTAUGHT`
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Comparison:
     measures: Measures  # by category; `ALL` is the micro average
     macro: dict[str, dict[str, float]]  # by system: the macro average over categories
     by_kind: Measures
+    untaught: dict[str, dict[str, float]]  # of the kinds that were not taught, by system; empty without such queries
     kinds: dict[str, str]  # of the queries of each category, joined by +, see `triptych.corpus.records.Query`
     intervals: list[NamedInterval]
 
@@ -49,11 +52,15 @@ def compare(
     document_of: Mapping[str, int],
     baseline: str,
     params: Evaluate,
+    taught: Collection[str] = (),
 ) -> Comparison:
     """Compare systems over all queries, per category and per kind of query.
 
     ``queries`` and ``document_of`` are by query id. A difference is system minus ``baseline`` with its interval by
     paired bootstrap over documents; where all queries are about one document the interval is [-1, 1].
+
+    ``taught`` are the kinds of query that training learned. Where there are some, the queries of other kinds are
+    compared together too, over all and per category, without those that nobody asked.
     """
     values = {system: per_query(qrels, run) for system, run in runs.items()}
     categories = _grouped(qrels, lambda query_id: category_label(queries[query_id].category))
@@ -65,21 +72,26 @@ def compare(
         system: {name: mean({one: measures[one][system][name] for one in categories}, categories) for name in METRICS}
         for system in runs
     }
+    untaught = {
+        name: [one for one in query_ids if queries[one].kind not in {*taught, *MADE_KINDS}] if taught else []
+        for name, query_ids in groups.items()
+    }
+    rows = [(name, ALL, query_ids) for name, query_ids in groups.items()]
+    rows += [(ALL, kind, query_ids) for kind, query_ids in kind_groups.items()]
+    rows += [(name, UNTAUGHT, query_ids) for name, query_ids in untaught.items() if query_ids]
+    known: dict[tuple[str, ...], list[NamedInterval]] = {}  # by queries: groups may have the same
     intervals: list[NamedInterval] = []
-    for category, query_ids in groups.items():
-        clusters = np.array([document_of[query_id] for query_id in query_ids])
-        for name in METRICS:
-            by_system = {
-                system: _interval(values[system], values[baseline], name, query_ids, clusters, params)
-                for system in runs
-                if system != baseline
-            }
-            corrected = holm([interval.p for interval in by_system.values()])
-            intervals += [
-                NamedInterval(category, system, baseline, name, kinds[category], interval, p)
-                for (system, interval), p in zip(by_system.items(), corrected, strict=True)
-            ]
-    return Comparison(measures, macro, _measures(values, kind_groups), kinds, intervals)
+    for category, kind, query_ids in rows:
+        if tuple(query_ids) not in known:
+            known[tuple(query_ids)] = _intervals(values, baseline, query_ids, queries, document_of, params)
+        intervals += [replace(one, category=category, kind=kind) for one in known[tuple(query_ids)]]
+    together = _measures(values, {UNTAUGHT: untaught[ALL]} if untaught[ALL] else {}).get(UNTAUGHT, {})
+    return Comparison(measures, macro, _measures(values, kind_groups), together, kinds, intervals)
+
+
+def of_all_kinds(intervals: Sequence[NamedInterval]) -> list[NamedInterval]:
+    """Return the intervals over the queries of all kinds, per category and for `ALL`."""
+    return [one for one in intervals if one.kind == ALL]
 
 
 def missing_from_top(run: Run, qrels: Qrels, queries: Mapping[str, Query], depth: int) -> dict[str, float]:
@@ -105,7 +117,7 @@ def write_intervals(path: Path, intervals: list[NamedInterval]) -> None:
 def read_intervals(path: Path) -> list[NamedInterval]:
     """Read what `write_intervals` wrote."""
     rows = read_rows(path)
-    missing = [name for name in ("baseline", "p_holm", *_FIELDS) if rows and name not in rows[0]]
+    missing = [name for name in ("baseline", "p_holm", "kind", *_FIELDS) if rows and name not in rows[0]]
     if missing:
         raise ArtifactError(path, f"has no column {', '.join(missing)}: an older version wrote it")
     return [
@@ -117,6 +129,7 @@ def read_intervals(path: Path) -> list[NamedInterval]:
             row["kinds"],
             Interval(**{name: kind(row[name]) for name, kind in _FIELDS.items()}),
             float(row["p_holm"]),
+            row["kind"],
         )
         for row in rows
     ]
@@ -139,15 +152,37 @@ def _measures(values: Mapping[str, PerQuery], groups: Mapping[str, list[str]]) -
     }
 
 
-def _interval(
-    system: PerQuery,
-    baseline: PerQuery,
-    measure: str,
+def _intervals(
+    values: Mapping[str, PerQuery],
+    baseline: str,
     query_ids: list[str],
-    clusters: np.ndarray,
+    queries: Mapping[str, Query],
+    document_of: Mapping[str, int],
     params: Evaluate,
-) -> Interval:
-    values, baseline_values = (np.array([metrics[measure][one] for one in query_ids]) for metrics in (system, baseline))
+) -> list[NamedInterval]:
+    """Compare all systems in all metrics over some queries."""
+    clusters = np.array([document_of[query_id] for query_id in query_ids])
+    kinds = "+".join(sorted({queries[one].kind for one in query_ids}))
+    systems = [system for system in values if system != baseline]
+    pairs = [(name, system) for name in METRICS for system in systems]
+    if not systems:
+        return []
+
+    def rows(names: list[tuple[str, str]]) -> np.ndarray:
+        return np.array([[values[system][name][one] for one in query_ids] for name, system in names])
+
+    compared, baselines = rows(pairs), rows([(name, baseline) for name, _ in pairs])
     if len(set(clusters.tolist())) == 1:
-        return unbounded(values, baseline_values)
-    return paired_bootstrap(values, baseline_values, clusters, params.bootstrap_samples, params.confidence, params.seed)
+        found = [unbounded(*both) for both in zip(compared, baselines, strict=True)]
+    else:
+        samples, confidence, seed = params.bootstrap_samples, params.confidence, params.seed
+        found = paired_bootstraps(compared, baselines, clusters, samples, confidence, seed)
+    intervals: list[NamedInterval] = []
+    for start in range(0, len(pairs), len(systems)):
+        of_metric = found[start : start + len(systems)]
+        corrected = holm([interval.p for interval in of_metric])
+        intervals += [
+            NamedInterval(ALL, system, baseline, name, kinds, interval, p)
+            for (name, system), interval, p in zip(pairs[start:], of_metric, corrected, strict=False)
+        ]
+    return intervals

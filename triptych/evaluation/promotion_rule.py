@@ -1,17 +1,19 @@
 """The rule that decides: a system replaces its baseline only if it is surely better and no category surely worse.
 
-The baseline is the best search that needs no training.
+The baseline is the best search that needs no training. A gain counts on kinds of query that training did not learn;
+only where the test set has too few of these, all test queries decide, and the verdict is marked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from triptych.corpus.records import ALL, SMALL_CATEGORIES
+from triptych.corpus.records import ALL, FEWEST_DOCUMENTS, MADE_KINDS, SMALL_CATEGORIES
 from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
-from triptych.evaluation.comparison import NamedInterval
+from triptych.evaluation.comparison import UNTAUGHT, NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
 from triptych.evaluation.verdict import (
     AgainstFree,
+    Basis,
     Difference,
     FreeBaseline,
     RerankingVerdict,
@@ -44,13 +46,14 @@ def decide(
     params: Promote,
     confidence: float,
     no_reranker: str = "train_reranker.steps is 0",
+    taught: Collection[str] = (),
 ) -> Verdicts:
     """Decide on the tuned embedder, then on what reranks its hits, or those of the base model where that is kept.
 
     ``intervals`` compare each system with the best that needs no training, ``chosen.free``; ``added`` compare steps of
     a search with the same search without them. The search with the tuned embedder must beat that without training, or
     the latter is published. Late interaction is used where it pays by itself, or where the reranker after it does.
-    ``no_reranker`` is the reason where none was trained.
+    ``no_reranker`` is the reason where none was trained; ``taught`` are the kinds of query that training learned.
     """
     results = _Results(intervals, added, chosen, params, confidence)
     late_is_free = chosen.free.system == "base_late"
@@ -71,16 +74,20 @@ def decide(
     if reranker.used and not late.used and chosen.rerankings[late.system].weight:
         reason = "the reranker orders what it has ordered, and together they are judged better"
         late = replace(late, decision="promoted", used=True, reason=reason, reasons=[reason, *late.reasons])
+    free = results.free()
+    basis: Basis = "taught" if taught and results.decisive(embedder.system).kind != UNTAUGHT else "untaught"
     return Verdicts(
         measure=params.measure,
         strength=chosen.strength,
-        free=results.free(),
+        free=free,
         windows=chosen.windows,
         questions=chosen.questions,
         embedder=embedder,
         fusion=fusion,
         late_interaction=late,
         reranker=reranker,
+        taught=sorted(taught),
+        basis=basis,
     )
 
 
@@ -103,7 +110,7 @@ class _Results:
         questions = ", both over passages and written questions" if self.chosen.questions else ""
         reason = f"the base model's {vectors} with BM25, {fusion}{questions}{on_dev}"
         hybrid = self._added("base_hybrid", "base")
-        difference = _difference(_overall(hybrid).interval) if hybrid else None
+        difference = _difference(_decisive(hybrid, self.params).interval) if hybrid else None
         return FreeBaseline(system=free.system, reason=reason, added=difference)
 
     def embedder(self, with_late: str | None) -> SystemVerdict:
@@ -117,8 +124,10 @@ class _Results:
                 _kept(_UNCHANGED) if decision != "unproven" else replace(verdict, reasons=[verdict.reason, _UNCHANGED])
             )
             decision, reasons = verdict.decision, verdict.reasons
-        elif alone := self._added("tuned", "base"):
-            reasons = [*reasons, f"by its vectors alone, against those of the base model, {_overall_change(alone)}"]
+        elif added := self._added("tuned", "base"):
+            alone = _decisive(added, self.params)
+            change = f"{alone.measure} {_change(alone.interval)}{_of_untaught(alone)}"
+            reasons = [*reasons, f"by its vectors alone, against those of the base model, {change}"]
         used = decision == "promoted" or (changed and decision == "unproven" and self.params.unproven == "tuned")
         return SystemVerdict(
             system=system,
@@ -165,12 +174,16 @@ class _Results:
             used=decision == "promoted",
             against_free=against_free,
             reranking=reranking,
-            added=_difference(_overall(added).interval),
+            added=_difference(_decisive(added, self.params).interval),
         )
+
+    def decisive(self, system: str) -> NamedInterval:
+        """Return the difference to what is free that decides on a system."""
+        return _decisive([one for one in self._of_measure(self.intervals) if one.system == system], self.params)
 
     def _against_free(self, system: str) -> tuple[Verdict, AgainstFree]:
         intervals = [one for one in self._of_measure(self.intervals) if one.system == system]
-        one = _overall(intervals)
+        one = _decisive(intervals, self.params)
         interval = one.interval
         against_free = AgainstFree(interval.difference, interval.low, interval.high, one.kinds, one.p_holm)
         return decide_system(intervals, self.params, self.confidence), against_free
@@ -185,42 +198,54 @@ class _Results:
 def decide_system(intervals: Sequence[NamedInterval], params: Promote, confidence: float) -> Verdict:
     """Promote a system that is surely better overall and surely not worse than tolerated in any category.
 
-    ``intervals`` are those of one system in one metric, that of `ALL` among them. Two conditions must hold: the
-    interval of all queries lies above zero, also after Holm's correction for the systems that were compared; and no
-    category's interval reaches below ``-category_tolerance``. Since every category must pass, no correction is due
-    among them (intersection-union test: Berger 1982). Pseudo-queries, and fewer queries than ``min_queries``, prove
-    nothing, whatever the metrics are. About small categories that are judged together no claim is made.
+    ``intervals`` are those of one system in one metric, that of `ALL` among them. Three conditions must hold: the
+    interval of the queries that decide lies above zero, also after Holm's correction for the systems that were
+    compared; no category's interval reaches below ``-category_tolerance``; and the interval of no kind of query, and of
+    no category's kinds that were not taught, lies wholly below zero. Since every category must pass, no correction is
+    due among them (intersection-union test: Berger 1982). Queries that nobody asked, and fewer than ``min_queries``,
+    prove nothing, whatever the metrics are. About small categories that are judged together no claim is made.
 
-    The first reason is about all queries; then comes one for each category that may fall too far, or one for the
-    weakest where none does; then how many queries would settle what is open.
+    The queries of kinds that were not taught decide, where they are enough to be judged alone; else all do.
+
+    The first reason is about the queries that decide; then comes one for each category that may fall too far and each
+    kind that surely falls, or one for the weakest where none does; then how many queries would settle what is open.
     """
-    overall = _overall(intervals)
-    small = [one for one in intervals if one.category == SMALL_CATEGORIES]
-    others = (one for one in intervals if one.category not in (ALL, SMALL_CATEGORIES))
+    decisive = _decisive(intervals, params)
+    of_all_kinds = [one for one in intervals if one.kind == ALL]
+    overall = next(one for one in of_all_kinds if one.category == ALL)
+    small = [one for one in of_all_kinds if one.category == SMALL_CATEGORIES]
+    others = (one for one in of_all_kinds if one.category not in (ALL, SMALL_CATEGORIES))
     categories = sorted(others, key=lambda one: one.category)
     open_categories = [one for one in categories if one.interval.low < -(params.category_tolerance + ROUNDING)]
-    significant = overall.p_holm < 1.0 - confidence
-    better = significant and overall.interval.low > ROUNDING
-    reasons = [_overall_reason(overall, significant)]
+    kinds = [one for one in intervals if one.kind not in (ALL, UNTAUGHT, *MADE_KINDS) and _alone(one, params)]
+    parts = [one for one in intervals if one.kind == UNTAUGHT and one.category != ALL and _alone(one, params)]
+    falling = [one for one in (*kinds, *parts) if one.interval.high < -ROUNDING and one.interval != decisive.interval]
+    significant = decisive.p_holm < 1.0 - confidence
+    better = significant and decisive.interval.low > ROUNDING
+    reasons = [_decisive_reason(decisive, significant)]
     reasons += [_open_reason(one, params.category_tolerance) for one in open_categories]
+    reasons += [_falling_reason(one) for one in falling]
     single = len(categories) == 1 and categories[0].interval == overall.interval  # all queries, under another name
     if categories and not open_categories and not single:
         reasons.append(_weakest_reason(categories, params.category_tolerance))
+    if len(kinds) > 1 and not falling:
+        weakest = min(kinds, key=lambda one: (one.interval.low, one.kind))
+        reasons.append(f"no kind of question surely falls; the weakest, {weakest.kind}, {_change(weakest.interval)}")
     reasons += [f"no claim is made about {SMALL_CATEGORIES}: {one.measure} {_change(one.interval)}" for one in small]
-    few = overall.interval.queries < params.min_queries and overall.interval.high >= -ROUNDING
-    pseudo = "pseudo" in overall.kinds.split("+")
+    few = decisive.interval.queries < params.min_queries and decisive.interval.high >= -ROUNDING
+    pseudo = not {*MADE_KINDS}.isdisjoint(decisive.kinds.split("+"))
     if few or pseudo:
-        reason = _NO_PROOF if pseudo else _TOO_FEW.format(_queries(overall.interval))
+        reason = _NO_PROOF if pseudo else _TOO_FEW.format(_queries(decisive.interval))
         number = params.min_queries
-        if overall.interval.clusters > 1:
-            number = max(queries_needed(overall.interval, params.worthwhile, confidence, _POWER), number)
+        if decisive.interval.clusters > 1:
+            number = max(queries_needed(decisive.interval, params.worthwhile, confidence, _POWER), number)
         enough = f"about {number}" if number > params.min_queries else f"at least {number}"
         reason += f"; {enough} test questions of your users would settle it"
         reason += f": `triptych label` collects {'them' if pseudo else 'more'}, split.queries takes them"
         return Verdict(decision="unproven", reason=reason, reasons=[reason, *reasons])
-    if better and not open_categories:
+    if better and not open_categories and not falling:
         return Verdict(decision="promoted", reason=reasons[0], reasons=reasons)
-    needed = [] if better else [_needed(overall, params.worthwhile, params, confidence)]
+    needed = [] if better else [_needed(decisive, params.worthwhile, params, confidence)]
     needed += [
         _needed(one, params.worthwhile + params.category_tolerance, params, confidence) for one in open_categories
     ]
@@ -232,14 +257,17 @@ def _difference(interval: Interval) -> Difference:
     return Difference(interval.difference, interval.low, interval.high)
 
 
-def _overall_change(intervals: Sequence[NamedInterval]) -> str:
-    one = _overall(intervals)
-    return f"{one.measure} {_change(one.interval)}"
+def _decisive(intervals: Sequence[NamedInterval], params: Promote) -> NamedInterval:
+    """Return the interval that decides: that of the kinds that were not taught, or of all where these are too few."""
+    overall = {one.kind: one for one in intervals if one.category == ALL}
+    untaught = overall.get(UNTAUGHT)
+    return untaught if untaught is not None and _alone(untaught, params) else overall[ALL]
 
 
-def _overall(intervals: Sequence[NamedInterval]) -> NamedInterval:
-    (overall,) = (one for one in intervals if one.category == ALL)
-    return overall
+def _alone(one: NamedInterval, params: Promote) -> bool:
+    """Return whether a kind has enough queries, about enough documents, to be judged alone."""
+    enough = one.interval.queries >= params.min_queries
+    return enough and one.interval.clusters >= min(FEWEST_DOCUMENTS, params.min_queries)
 
 
 def _kept(reason: str) -> Verdict:
@@ -270,22 +298,34 @@ def _needed(one: NamedInterval, distance: float, params: Promote, confidence: fl
     return f"about {number} test queries{name} would settle whether it rises by {params.worthwhile:.3f} or more"
 
 
-def _overall_reason(one: NamedInterval, significant: bool) -> str:
-    sentence = f"{one.measure} {_change(one.interval)}"
+def _decisive_reason(one: NamedInterval, significant: bool) -> str:
+    sentence = f"{one.measure} {_change(one.interval)}{_of_untaught(one)}"
     if one.interval.low > ROUNDING:
         return sentence if significant else sentence + _NOT_SIGNIFICANT.format(one.p_holm)
     return sentence + (", and the interval includes zero" if one.interval.high >= -ROUNDING else "")
+
+
+def _of_untaught(one: NamedInterval) -> str:
+    if one.kind != UNTAUGHT:
+        return ""
+    kinds = one.kinds.split("+")
+    return f" of {'kinds that were' if len(kinds) > 1 else 'a kind that was'} not taught ({', '.join(kinds)})"
 
 
 def _open_reason(one: NamedInterval, tolerance: float) -> str:
     if one.interval.clusters < 2:
         verb = "is" if one.interval.queries == 1 else "are"
         return f"{one.category} cannot be judged: its {_queries(one.interval)} {verb} about one document"
-    low, decimals = one.interval.low, _decimals(-one.interval.low, tolerance)
-    return (
-        f"{one.category} may fall by {-low:.{decimals}f}, more than the tolerated {tolerance:.{decimals}f}:"
-        f" it {_change(one.interval)}"
-    )
+    decimals = max(_decimals(-one.interval.low, tolerance), _decimals(one.interval.low, 0.0))
+    sentence = f"{one.category}: {one.measure} {_change(one.interval, decimals)}"
+    if one.interval.high < -(tolerance + ROUNDING):
+        return f"{sentence}, more than the tolerated {tolerance:.{decimals}f}"
+    return f"{sentence}, which does not exclude a fall of more than the tolerated {tolerance:.{decimals}f}"
+
+
+def _falling_reason(one: NamedInterval) -> str:
+    name = f"kind {one.kind}" if one.category == ALL else f"{one.category}, {one.kinds.replace('+', ', ')}"
+    return f"{name}: {one.measure} {_change(one.interval)}, which is a sure fall"
 
 
 def _weakest_reason(categories: list[NamedInterval], tolerance: float) -> str:
@@ -294,8 +334,8 @@ def _weakest_reason(categories: list[NamedInterval], tolerance: float) -> str:
     return f"{sentence}; the weakest, {weakest.category}, {_change(weakest.interval)}"
 
 
-def _change(interval: Interval) -> str:
-    decimals = _decimals(interval.low, 0.0)
+def _change(interval: Interval, decimals: int | None = None) -> str:
+    decimals = decimals or _decimals(interval.low, 0.0)
     if abs(interval.difference) <= ROUNDING:
         change = "stays the same"
     else:

@@ -42,22 +42,33 @@ def paired_bootstrap(
     (significance from it); Davison & Hinkley 1997, "Bootstrap Methods and their Application", 4.2 (the one added);
     Field & Welsh 2007, "Bootstrapping clustered data", JRSS B 69(3) (cluster bootstrap).
     """
-    _check(system, baseline, clusters, samples, confidence)
-    differences = system.astype(np.float64) - baseline.astype(np.float64)
+    (interval,) = paired_bootstraps(system[None], baseline[None], clusters, samples, confidence, seed)
+    return interval
+
+
+def paired_bootstraps(
+    systems: np.ndarray, baselines: np.ndarray, clusters: np.ndarray, samples: int, confidence: float, seed: int
+) -> list[Interval]:
+    """Return what `paired_bootstrap` returns for each row of values, from the same draws: shape (rows, queries)."""
+    for system, baseline in zip(systems, baselines, strict=True):
+        _check(system, baseline, clusters, samples, confidence)
+    differences = systems.astype(np.float64) - baselines.astype(np.float64)
     members, of_query = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(of_query, weights=differences)
+    sums = np.stack([np.bincount(of_query, weights=row) for row in differences], axis=1)
     counts = np.bincount(of_query)
     means = _resampled_means(sums, counts, samples, np.random.default_rng(seed))
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    # An exact sum: differences that cancel must give 0, not a rounding error that reads as a fall.
-    difference = math.fsum(differences.tolist()) / differences.size
-    # Rounding errors of the sums count as zero.
-    not_above, not_below = (1 + np.sum(side <= ROUNDING) for side in (means, -means))
-    p = min(1.0, 2.0 * float(min(not_above, not_below)) / (1 + samples))
-    return Interval(
-        difference, float(low), float(high), float(means.std()), p, int(differences.size), int(members.size)
-    )
+    intervals = []
+    for row, of_row in zip(differences, np.ascontiguousarray(means.T), strict=True):
+        low, high = np.quantile(of_row, [tail, 1.0 - tail])
+        # An exact sum: differences that cancel must give 0, not a rounding error that reads as a fall.
+        difference = math.fsum(row.tolist()) / row.size
+        # Rounding errors of the sums count as zero.
+        not_above, not_below = (1 + np.sum(side <= ROUNDING) for side in (of_row, -of_row))
+        p = min(1.0, 2.0 * float(min(not_above, not_below)) / (1 + samples))
+        error = float(of_row.std())
+        intervals.append(Interval(difference, float(low), float(high), error, p, int(row.size), int(members.size)))
+    return intervals
 
 
 def unbounded(system: np.ndarray, baseline: np.ndarray) -> Interval:
@@ -94,14 +105,23 @@ def queries_needed(interval: Interval, rise: float, confidence: float, power: fl
 
 
 def _resampled_means(sums: np.ndarray, counts: np.ndarray, samples: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw as many clusters as there are, ``samples`` times, and return each resample's mean."""
-    clusters = sums.size
+    """Draw as many clusters as there are, ``samples`` times, and return each resample's means.
+
+    ``sums`` has the shape (clusters, rows), the means (samples, rows).
+    """
+    clusters = counts.size
     block = max(1, _BLOCK_CELLS // clusters)
-    means = np.empty(samples, dtype=np.float64)
+    means = np.empty((samples, sums.shape[1]), dtype=np.float64)
     for start in range(0, samples, block):
         end = min(start + block, samples)
         drawn = generator.integers(0, clusters, size=(end - start, clusters))
-        means[start:end] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        drawn += np.arange(end - start)[:, None] * clusters
+        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+        totals = np.zeros((sums.shape[1], end - start))
+        # Cluster by cluster, not as a product of matrices, whose bits depend on the number of rows.
+        for of_cluster, drawn_times in zip(sums, np.ascontiguousarray(times.T), strict=True):
+            totals += of_cluster[:, None] * drawn_times
+        means[start:end] = (totals / (times @ counts)).T
     return means
 
 

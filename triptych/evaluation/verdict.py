@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,11 +13,14 @@ from triptych.errors import ArtifactError
 from triptych.evaluation.chosen_on_dev import FusionChoice, RerankingChoice
 
 _COMPARED = "against the best search without training, "
+_TAUGHT = "measured on the kind of question it was taught with"
+
+Basis = Literal["untaught", "taught"]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A mean difference over all test queries, with its confidence interval."""
+    """A mean difference over the test queries that decide, with its confidence interval."""
 
     difference: float
     low: float
@@ -64,7 +67,7 @@ class FreeBaseline:
 
     system: str  # base_hybrid, or base_late
     reason: str  # why it is this one
-    added: Difference | None  # what the hybrid adds to the base model's vectors alone, over all test queries
+    added: Difference | None  # what the hybrid adds to the base model's vectors alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class Verdicts:
     fusion: FusionChoice  # of the published embedder's vectors with BM25
     late_interaction: RerankingVerdict
     reranker: RerankingVerdict
+    taught: list[str] = field(default_factory=list)  # kinds of query that training learned
+    basis: Basis = "untaught"  # whether kinds that were not taught decided, or all, which may be taught
 
     @property
     def published(self) -> Literal["tuned", "base"]:
@@ -115,7 +120,16 @@ class Verdicts:
     def sentence(self) -> str:
         """The advice, marked where it is unproven, with how to search."""
         advice = f"unproven, {self.advice}" if self.embedder.decision == "unproven" else self.advice
-        return f"{advice}, and search with {self.search}"
+        return f"{advice}, and search with {self.search}{self._marked}"
+
+    @property
+    def caveat(self) -> str:
+        """That the queries are of kinds that were taught; empty where others decided, or where nothing is proved."""
+        return _TAUGHT if self.basis == "taught" and self.embedder.decision != "unproven" else ""
+
+    @property
+    def _marked(self) -> str:
+        return f", {self.caveat}" if self.caveat else ""
 
     @property
     def headline(self) -> str:
@@ -123,7 +137,7 @@ class Verdicts:
         advice, reason = f"{self.advice[:1].upper()}{self.advice[1:]}", self.embedder.reason
         if self.embedder.decision == "unproven":
             return f"{advice}: unproven, for {reason.partition('; ')[0]}."
-        return f"{advice}: {_COMPARED if self.embedder.reason.startswith(self.measure) else ''}{reason}."
+        return f"{advice}: {_COMPARED if self.embedder.reason.startswith(self.measure) else ''}{reason}{self._marked}."
 
     @property
     def missing(self) -> str:
@@ -143,6 +157,8 @@ class Verdicts:
             "fusion": asdict(self.fusion),
             "windows": self.windows,
             "questions": self.questions,
+            "taught": self.taught,
+            "basis": self.basis,
         }
         added = {"added": asdict(self.free.added)} if self.free.added else {}
         parts = {
@@ -157,7 +173,7 @@ class Verdicts:
         """Read what `write` wrote; raise `ArtifactError` where it is missing, damaged, or of an older version."""
         record = read_json(path)
         with intact(path):
-            if isinstance(record, dict) and not {"free", "late_interaction"} <= record.keys():
+            if isinstance(record, dict) and not {"free", "late_interaction", "basis"} <= record.keys():
                 raise ArtifactError(path, "was written by an older version")
             free = record["free"]
             return cls(
@@ -170,6 +186,8 @@ class Verdicts:
                 fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),
                 reranker=_reranking_verdict(record["reranker"]),
+                taught=record["taught"],
+                basis=record["basis"],
             )
 
 

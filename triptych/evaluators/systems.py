@@ -1,6 +1,6 @@
 """The systems that are compared: BM25, embedders, their hybrids with BM25, late interaction and the reranker."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -152,11 +152,12 @@ def ablation_intervals(
     queries: Mapping[str, Query],
     document_of: Mapping[str, int],
     params: Evaluate,
+    taught: Collection[str],
 ) -> list[NamedInterval]:
     """Compare the pairs of `ABLATIONS` of which both systems are in ``runs``, as `compare` does."""
     intervals: list[NamedInterval] = []
     for system, baseline in ABLATIONS:
         if {system, baseline} <= runs.keys():
             pair = {name: runs[name] for name in (baseline, system)}
-            intervals += compare(pair, qrels, queries, document_of, baseline, params).intervals
+            intervals += compare(pair, qrels, queries, document_of, baseline, params, taught).intervals
     return intervals

@@ -156,7 +156,9 @@ class Split(Section):
     )
     queries: str | None = Field(
         default=None,
-        description="A BEIR folder (`queries.jsonl`, `qrels/*.tsv`) with questions of your own users.",
+        description="A BEIR folder (`queries.jsonl`, `qrels/*.tsv`) with questions of your own users. Without"
+        " `qrels/train.tsv` they only judge, beside what authors judged, and move no document. A corpus-id is the id of"
+        " a chunk, or the file name or title of a page.",
     )
     min_train_queries: Count = Field(
         default=300,
@@ -165,7 +167,7 @@ class Split(Section):
     )
     min_queries: Count = Field(
         default=20,
-        description="Categories with fewer test queries than this are judged together, and no claim is made about"
-        " them.",
+        description="Categories with fewer test queries than this, or with queries about fewer than 5 documents, are"
+        " judged together, and no claim is made about them.",
     )
     warn_queries: Count = Field(default=100, description="Warn if a category has fewer dev or test queries than this.")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from triptych.corpus.records import ALL
+from triptych.evaluation.comparison import of_all_kinds
 from triptych.report.run_results import CsvRow, RunResults
 from triptych.report.system_names import in_order, system_name
 from triptych.triplets.negatives import TIERS
@@ -31,8 +32,9 @@ def chart_data(results: RunResults) -> dict[str, Any]:
 
 
 def categories(results: RunResults) -> list[str]:
-    """Return `ALL`, then the categories by name."""
-    return [ALL, *sorted(results.evaluation["measures"].keys() - {ALL})]
+    """Return `ALL`, then the categories by name; a single one has the queries of `ALL`."""
+    names = sorted(results.evaluation["measures"].keys() - {ALL})
+    return [ALL, *(names if len(names) > 1 else [])]
 
 
 def drawn_categories(results: RunResults) -> list[str]:
@@ -40,16 +42,16 @@ def drawn_categories(results: RunResults) -> list[str]:
     measure = results.verdicts.measure
     lows = {
         one.category: one.interval.low
-        for one in results.intervals
+        for one in of_all_kinds(results.intervals)
         if one.system == results.verdicts.embedder.system and one.measure == measure and one.category != ALL
     }
     doubtful = sorted(lows, key=lambda category: (lows[category], category))[:_DRAWN]
-    return [ALL, *sorted(doubtful)]
+    return [ALL, *sorted(doubtful if len(lows) > 1 else [])]
 
 
 def _systems(results: RunResults, measure: str) -> list[Point]:
     """Return each system's value and the interval of its difference to the baseline, shifted to its value."""
-    against = {(one.category, one.system): one for one in results.intervals if one.measure == measure}
+    against = {(one.category, one.system): one for one in of_all_kinds(results.intervals) if one.measure == measure}
     level = 1.0 - results.params.evaluate.confidence
     points = []
     for category in drawn_categories(results):

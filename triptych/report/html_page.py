@@ -10,9 +10,10 @@ from markupsafe import Markup
 from triptych.corpus.records import ALL
 from triptych.report.charts import categories, chart_data, charted, drawn_categories
 from triptych.report.query_explorer import Explorer, embeddable
+from triptych.report.query_groups import against_free, query_groups
 from triptych.report.run_results import RunResults
 from triptych.report.system_names import in_order, system_name
-from triptych.report.verdict_cards import decision_cards
+from triptych.report.verdict_cards import decision_cards, decisive_values
 from triptych.triplets.negatives import TIERS
 
 _HERE = Path(__file__).parent
@@ -41,16 +42,19 @@ def render(results: RunResults, explorer: Explorer, provenance: dict[str, Any], 
     environment.filters |= _NUMBER_FILTERS | {"embedded": _embedded}
     template = environment.get_template("page.html")
     measures = results.evaluation["measures"]
+    decisive = decisive_values(results.verdicts, results.evaluation)
 
     def rendered(explored: dict[str, Any]) -> str:
         return template.render(
             run=results,
             measures=measures,
+            groups=query_groups(measures, results.evaluation["by_kind"], results.verdicts.taught),
             categories=categories(results),
             drawn=drawn_categories(results),
             charted=charted(results),
-            against={(one.category, one.system, one.measure): one for one in results.intervals},
-            decisions=decision_cards(results.verdicts, measures),
+            against={measure: against_free(results.intervals, measure) for measure in charted(results)},
+            decisive=decisive,
+            decisions=decision_cards(results.verdicts, decisive),
             headline=results.verdicts.headline,
             free=system_name(results.verdicts.free.system),
             pseudo="pseudo" in results.verdicts.kinds,

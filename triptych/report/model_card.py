@@ -13,6 +13,7 @@ from triptych.evaluation.verdict import Verdicts
 from triptych.models.loading import license_of, locate
 from triptych.models.round_record import RoundRecord
 from triptych.params.sections import Model, Params
+from triptych.report.query_groups import against_free, query_groups
 from triptych.report.system_names import in_order, system_name
 
 _LOAD_EMBEDDER = """from sentence_transformers import SentenceTransformer
@@ -35,6 +36,7 @@ class RunFacts:
     record: RoundRecord  # of the round that was judged
     verdicts: Verdicts
     measures: Measures
+    by_kind: Measures
     intervals: Sequence[NamedInterval]  # against the best search without training
     corpus: str  # hash of ``data/corpus``, as in ``dvc.lock``
 
@@ -125,11 +127,17 @@ def model_card(content: CardContent, license_of_base: str | None, run: RunFacts)
             content.load,
             "```",
             "",
-            f"## What decided, on test queries of kind {intervals[0].kinds}",
+            f"## What decided, on test queries of kind {', '.join(sorted(run.verdicts.kinds))}",
             "",
             *(f"- {reason}" for reason in content.reasons),
+            *([f"- {run.verdicts.caveat}"] if run.verdicts.caveat else []),
+            *(
+                [f"- kinds of question that were taught: {', '.join(run.verdicts.taught)}"]
+                if run.verdicts.taught
+                else []
+            ),
             "",
-            *_table(run.measures, intervals),
+            *_table(run, intervals),
             "",
         ]
     )
@@ -160,22 +168,22 @@ def _results(content: CardContent, measures: Measures, corpus: str) -> list[Eval
     ]
 
 
-def _table(measures: Measures, intervals: Sequence[NamedInterval]) -> list[str]:
-    """Return the lines of a table of all systems by category, with their differences to the baseline."""
-    measure = intervals[0].measure
-    against = {(one.category, one.system): one.interval for one in intervals}
+def _table(run: RunFacts, intervals: Sequence[NamedInterval]) -> list[str]:
+    """Return the lines of a table of all systems by category and kind, with their differences to the baseline."""
+    measure = run.verdicts.measure
+    against = against_free(intervals, measure)
     lines = [
-        f"| category (queries) | system | {measure} | against {system_name(intervals[0].baseline)} |",
+        f"| queries | system | {measure} | against {system_name(intervals[0].baseline)} |",
         "| --- | --- | ---: | ---: |",
     ]
-    for category in _categories(measures):
-        for system, values in in_order(measures[category]):
-            one = against.get((category, system))
+    for group in query_groups(run.measures, run.by_kind, run.verdicts.taught):
+        note = f", {group.note}" if group.note else ""
+        name = f"{group.label} ({group.queries}{note})".replace("|", "\\|")
+        for system, values in in_order(group.systems):
+            found = against.get((group.category, group.kind, system))
+            one = found.interval if found else None
             difference = f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]" if one else ""
-            name = category.replace("|", "\\|")
-            lines.append(
-                f"| {name} ({values['queries']}) | {system_name(system)} | {values[measure]:.3f} | {difference} |"
-            )
+            lines.append(f"| {name} | {system_name(system)} | {values[measure]:.3f} | {difference} |")
     return lines
 
 

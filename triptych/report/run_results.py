@@ -44,6 +44,7 @@ class RunResults:
     heldout: list[CsvRow]
     chosen: ChosenOnDev
     verdicts: Verdicts
+    transfer: dict[str, Any] | None  # what `benchmarks.transfer` wrote of this corpus; None where it was not run
 
 
 def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
@@ -65,7 +66,13 @@ def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
         heldout=read_rows(metrics / "evaluate" / "heldout_triplets.csv"),
         chosen=ChosenOnDev.from_record(evaluation["chosen_on_dev"]),
         verdicts=Verdicts.read(metrics / "verdict.json"),
+        transfer=_read_transfer(metrics / "transfer.json", evaluation["corpus"]),
     )
+
+
+def _read_transfer(path: Path, corpus: str) -> dict[str, Any] | None:
+    transfer = read_json(path) if path.exists() else None
+    return transfer if transfer and transfer["corpus"] == corpus else None
 
 
 def _read_round(metrics: Path, name: str, mined: bool) -> RoundResults:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from triptych.corpus.duplicates.query_overlap import nearest, query_overlap_metrics
+from triptych.corpus.duplicates.query_overlap import nearest, query_overlap_metrics, written_overlap_metrics
 from triptych.corpus.records import Query
+from triptych.corpus.written_questions import WrittenQuestion
 
 WORDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=6).map(" ".join)
 
@@ -68,4 +69,39 @@ def test_without_queries_there_is_no_distribution(test, train):
     assert query_overlap_metrics(queries(*test), queries(*train)) == {
         "test_queries": len(test),
         "train_queries": len(train),
+    }
+
+
+def written(*texts):
+    return [WrittenQuestion(f"c{number}", text, "") for number, text in enumerate(texts)]
+
+
+def test_written_questions_that_equal_or_nearly_equal_a_test_query_are_counted_and_shown():
+    test = [
+        Query("q1", "How do I sort a list?", "user", "x"),
+        Query("q2", "how to glue two wide frames side by side on one key", "user", "x"),
+        Query("q3", "plot a histogram", "user", "x"),
+    ]
+    found = written_overlap_metrics(
+        test,
+        written(
+            "how do i  SORT a list?", "how to glue two wide frames side by side on a key", "how do I sort an array?"
+        ),
+    )
+    assert (found["test_queries"], found["written_questions"]) == (3, 3)
+    assert (found["equal"], found["nearly_equal"]) == (1, 1)
+    assert found["closest"][0] == {
+        "similarity": 1.0,
+        "test": {"q1": "How do I sort a list?"},
+        "written": {"c0": "how do i  SORT a list?"},
+    }
+    assert [list(one["test"]) for one in found["closest"]][:2] == [["q1"], ["q2"]]
+
+
+@pytest.mark.parametrize(("tests", "texts"), [(0, 2), (1, 0), (0, 0)])
+def test_without_written_questions_or_test_queries_nothing_is_compared(tests, texts):
+    test = [Query("q1", "sort", "user", "x")][:tests]
+    assert written_overlap_metrics(test, written("a", "b")[:texts]) == {
+        "test_queries": tests,
+        "written_questions": texts,
     }

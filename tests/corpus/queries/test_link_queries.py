@@ -97,10 +97,10 @@ def test_query_ids_do_not_depend_on_the_other_links():
 
 @pytest.mark.parametrize(
     ("name", "split", "held_out"),
-    [("all", None, False), ("train", None, False), ("dev", None, True), ("test", "test", False)],
+    [("all", None, False), ("train", None, False), ("dev", None, True), ("test", "test", True)],
 )
 def test_name_of_a_single_file_of_judgments(questions, name, split, held_out):
-    found, dropped = user_queries(questions({"q1": "order a list"}, **{name: [("q1", "sort", 1)]}), COLUMNS)
+    found, dropped = user_queries(questions({"q1": "order a list"}, **{name: [("q1", "sort", 1)]}), TABLE, COLUMNS)
     assert [(item.query.query_id, item.query.kind, item.relevant, item.split, item.held_out) for item in found] == [
         ("user-q1", "user", {"sort": 1}, split, held_out)
     ]
@@ -109,28 +109,52 @@ def test_name_of_a_single_file_of_judgments(questions, name, split, held_out):
 
 def test_files_named_by_split_give_the_split(questions):
     rows = {"train": [("q1", "sort", 1)], "test": [("q2", "join", 1)]}
-    found, _ = user_queries(questions({"q1": "order a list", "q2": "combine tables"}, **rows), COLUMNS)
+    found, _ = user_queries(questions({"q1": "order a list", "q2": "combine tables"}, **rows), TABLE, COLUMNS)
     assert {item.query.query_id: item.split for item in found} == {"user-q1": "train", "user-q2": "test"}
 
 
 def test_several_files_of_other_names_are_refused(questions):
     folder = questions({"q1": "order"}, test=[("q1", "sort", 1)], gold=[("q1", "sort", 1)])
     with pytest.raises(UserError, match=r"expected train, dev and test\.tsv, or one file; rename or remove gold"):
-        user_queries(folder, COLUMNS)
+        user_queries(folder, TABLE, COLUMNS)
 
 
 def test_judgments_that_lead_nowhere_are_counted_by_reason(questions):
     rows = [("q1", "sort", 2), ("q1", "gone", 1), ("q2", "gone", 1), ("q3", "sort", 1), ("q4", "find", 0)]
-    found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), COLUMNS)
+    found, dropped = user_queries(questions({"q1": "order", "q2": "b", "q4": "d"}, test=rows), TABLE, COLUMNS)
     assert [(item.query.text, item.relevant) for item in found] == [("order", {"sort": 2})]
     assert dropped == {"unknown_chunk": 2, "grade_zero": 1, "nothing_relevant": 2, "unknown_query": 1}
 
 
 def test_grade_zero_is_not_an_answer(questions):
-    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), COLUMNS)
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 0)]), TABLE, COLUMNS)
     assert item.relevant == {"sort": 1}
 
 
 def test_category_of_a_question_is_that_of_its_best_answer(questions):
-    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 2)]), COLUMNS)
+    (item,), _ = user_queries(questions({"q1": "order"}, test=[("q1", "sort", 1), ("q1", "join", 2)]), TABLE, COLUMNS)
     assert item.query.category == "tables"
+
+
+def test_a_page_is_named_by_its_file_or_by_a_title_that_no_other_page_has(questions):
+    chunks = [
+        Chunk("a1", "lists", "a.md", ("Sort",), "Sort", "One part.", "a:1"),
+        Chunk("a2", "lists", "a.md", ("Sort",), "Sort", "Other part.", "a:2"),
+        Chunk("b1", "lists", "b.md", ("Overview",), "Overview", "First.", "b:1"),
+        Chunk("c1", "tables", "c.md", ("Overview",), "Overview", "Second.", "c:1"),
+        Chunk("Sort by key", "tables", "d.md", ("Keys",), "b.md", "Third.", "d:1"),
+    ]
+    rows = [("q1", "a.md", 1), ("q2", "Sort", 2), ("q2", "a2", 1), ("q3", "Overview", 1), ("q4", "b.md", 1)]
+    folder = questions({"q1": "order", "q2": "put in order", "q3": "look over", "q4": "b"}, test=rows)
+    found, dropped = user_queries(folder, *stored(chunks))
+    assert {item.query.query_id: item.relevant for item in found} == {
+        "user-q1": {"a1": 1, "a2": 1},
+        "user-q2": {"a1": 2, "a2": 2},
+        "user-q4": {"b1": 1},
+    }
+    assert dropped == {"unknown_chunk": 1, "nothing_relevant": 1}
+
+
+def test_a_folder_without_a_question_that_is_answered_gives_none(questions):
+    found, dropped = user_queries(questions({"q1": "order"}, test=[("q1", "gone", 1)]), TABLE, COLUMNS)
+    assert (found, dropped) == ([], {"unknown_chunk": 1, "nothing_relevant": 1})

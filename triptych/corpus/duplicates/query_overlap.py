@@ -1,4 +1,4 @@
-"""Overlap of test queries with train queries: the nearest train query of each test query."""
+"""Overlap of test queries with train queries and with written questions: the nearest one of each test query."""
 
 from typing import Any
 
@@ -7,7 +7,10 @@ from scipy.sparse import csr_array
 
 from triptych.corpus.duplicates.shingles import ShingleSets, shingle_sets
 from triptych.corpus.records import Query
+from triptych.corpus.texts import normalized
+from triptych.corpus.written_questions import WrittenQuestion
 
+NEARLY = 0.8  # similarity of words from which a written question nearly equals a query
 _POSTINGS = 500  # words in more train queries than this propose no candidates
 _ROWS = 1024  # test queries looked up at a time
 _SHOWN = 10
@@ -72,6 +75,33 @@ def query_overlap_metrics(test: list[Query], train: list[Query]) -> dict[str, An
             "similarity": float(similarity[row]),
             "test": {test[row].query_id: test[row].text},
             "train": {train[indices[row]].query_id: train[indices[row]].text},
+        }
+        for row in np.argsort(-similarity, kind="stable")[:_SHOWN].tolist()
+        if indices[row] >= 0
+    ]
+    return metrics
+
+
+def written_overlap_metrics(test: list[Query], written: list[WrittenQuestion]) -> dict[str, Any]:
+    """Count the test queries that a written question equals, or nearly equals, and show the closest pairs.
+
+    Equal are texts that differ in case and white space alone; nearly equal are those with at least `NEARLY` of their
+    distinct words in common. Such a query is not independent of what is taught or indexed.
+    """
+    metrics: dict[str, Any] = {"test_queries": len(test), "written_questions": len(written)}
+    if not test or not written:
+        return metrics
+    test = sorted(test, key=lambda query: query.query_id)
+    texts = {normalized(question.text) for question in written}
+    equal = np.array([normalized(query.text) in texts for query in test])
+    indices, similarity = nearest([query.text for query in test], [question.text for question in written])
+    metrics["equal"] = int(equal.sum())
+    metrics["nearly_equal"] = int((~equal & (similarity >= NEARLY)).sum())
+    metrics["closest"] = [
+        {
+            "similarity": float(similarity[row]),
+            "test": {test[row].query_id: test[row].text},
+            "written": {written[indices[row]].chunk_id: written[indices[row]].text},
         }
         for row in np.argsort(-similarity, kind="stable")[:_SHOWN].tolist()
         if indices[row] >= 0

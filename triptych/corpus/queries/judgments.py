@@ -45,9 +45,16 @@ def read_judgments(
     queries, dropped, kinds = authored.queries, authored.dropped, authored.kinds
     warnings: list[str] = []
     if folder is not None:
-        own, own_dropped = user_queries(Path(folder), columns)
+        own, own_dropped = user_queries(Path(folder), corpus, columns)
         queries, dropped = own + queries, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
         warnings = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
+        if not own:
+            problem = ", ".join(f"{n} {reason}" for reason, n in own_dropped.items()) or "no judgments"
+            warnings = [
+                f"split.queries: no question of {folder} has an answer among the chunks ({problem}), so none is used;"
+                " if they are about other documentation, name the folder of your own questions or set null; corpus-id"
+                f" in its qrels must be ids of chunks, such as {columns.chunk_id[0].as_py()}, or names of pages"
+            ]
     queries, equal = merge_equal(queries)
     if equal:
         dropped |= {"equal_text": equal}

@@ -12,4 +12,4 @@ class LabeledQuery:
     query: Query
     relevant: dict[str, int]  # chunk id -> grade, at least 1
     split: str | None = None
-    held_out: bool = False  # in dev or test, never in train; which of them is open where ``split`` is None
+    held_out: bool = False  # only judges, about chunks of any split; dev or test is open where ``split`` is None

@@ -1,47 +1,15 @@
 """Splits with the shares that were asked: several orders of the documents are tried."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from triptych.corpus.chunk_table import CorpusColumns
 from triptych.corpus.queries.labeled_query import LabeledQuery
-from triptych.corpus.records import SPLITS
-from triptych.corpus.splits.by_document import assign_splits, rows_of_answers
-from triptych.corpus.splits.held_out import answers_alone, judge_only
+from triptych.corpus.splits.by_document import assign_splits
+from triptych.corpus.splits.held_out import answers_alone
 from triptych.corpus.splits.shares import MAX_DIFFERENCE, chunk_shares
 from triptych.params.sections import Split
 
 _ORDERS = 20  # orders of the documents that are tried where the shares are not as asked
-
-
-def with_held_out(
-    queries: list[LabeledQuery], columns: CorpusColumns, document_ids: np.ndarray, params: Split
-) -> list[LabeledQuery]:
-    """Return the queries, those that are held out with split dev or test."""
-    held_out = [one for one in queries if one.held_out and one.split is None]
-    judging = judge_only(held_out, columns, document_ids, params.fractions, params.seed)
-    splits = {one.query.query_id: one.split for one in judging}
-    return [replace(one, split=splits[one.query.query_id]) if one.query.query_id in splits else one for one in queries]
-
-
-def all_held_out(
-    queries: list[LabeledQuery], columns: CorpusColumns, document_ids: np.ndarray, params: Split
-) -> list[LabeledQuery]:
-    """Return the queries, all with split dev or test.
-
-    A query about a document that queries with a split are about gets theirs; the others even out the shares.
-    """
-    fixed: dict[int, str] = {}
-    documents = [document_ids[rows].tolist() for rows in rows_of_answers(queries, columns)]
-    for query, of_query in zip(queries, documents, strict=True):
-        for document in of_query if query.split is not None else []:
-            fixed[document] = max(query.split or "", fixed.get(document, ""), key=("", *SPLITS).index)
-    queries = [
-        replace(query, split=query.split or next((fixed[one] for one in of_query if one in fixed), None))
-        for query, of_query in zip(queries, documents, strict=True)
-    ]
-    return judge_only(queries, columns, document_ids, params.fractions, params.seed)
 
 
 def assigned(

@@ -15,9 +15,9 @@ from triptych.corpus.queries.judgments import Judgments, read_judgments
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.queries.pseudo_queries import queries_of_empty_splits
 from triptych.corpus.records import SMALL_CATEGORIES, SPLITS
-from triptych.corpus.splits.balance import all_held_out, assigned, balanced, with_held_out
+from triptych.corpus.splits.balance import assigned, balanced
 from triptych.corpus.splits.bounded import Cuts, bounded_documents
-from triptych.corpus.splits.by_document import assign_queries, count_leaks
+from triptych.corpus.splits.by_document import assign_queries, count_leaks, rows_of_answers
 from triptych.corpus.splits.held_out import hold_out_answers, judge_only
 from triptych.corpus.splits.query_counts import Counts, count_by_category, count_warnings, pooled, small_categories
 from triptych.corpus.splits.shares import chunk_shares, cut_metrics, cut_warnings, share_warnings
@@ -30,7 +30,8 @@ from triptych.params.sections import Split
 class SplitChunks:
     """The document and the split of each chunk, and the queries with the answers that are left to them."""
 
-    queries: list[LabeledQuery]
+    queries: list[LabeledQuery]  # without ``held_out``
+    held_out: list[LabeledQuery]  # they only judge, and decide nothing here
     document_ids: np.ndarray  # int32 of shape (chunks,)
     codes: np.ndarray  # int8 of shape (chunks,), indices in `SPLITS`
     judge_only: bool  # whether no query is learned, so that answers may be in any split
@@ -48,6 +49,7 @@ class SplitChunks:
 class CorpusSplit:
     """The splits of a corpus, and its queries by split."""
 
+    columns: CorpusColumns
     judgments: Judgments
     chunks: SplitChunks
     queries: dict[str, list[LabeledQuery]]  # by split, under the categories that they are judged in
@@ -65,6 +67,25 @@ class CorpusSplit:
     def kinds(self) -> dict[str, dict[str, int]]:
         """Return the number of queries by split and kind."""
         return {split: dict(Counter(one.query.kind for one in self.queries[split])) for split in SPLITS}
+
+    def held_out(self) -> dict[str, dict[str, int]]:
+        """Return the number of questions that only judge, by split, and how many of them are about chunks of train.
+
+        Training reads the text of those chunks, as the positive of other anchors.
+        """
+        of_split: dict[str, list[LabeledQuery]] = {"dev": [], "test": []}
+        for one in self.chunks.held_out:
+            of_split[one.split or "test"].append(one)
+        train = SPLITS.index("train")
+        return {
+            split: {
+                "questions": len(questions),
+                "about_train_chunks": sum(
+                    bool((self.chunks.codes[rows] == train).any()) for rows in rows_of_answers(questions, self.columns)
+                ),
+            }
+            for split, questions in of_split.items()
+        }
 
     def qrels(self) -> dict[str, dict[str, dict[str, int]]]:
         """Return the qrels of each split."""
@@ -87,6 +108,9 @@ def split_corpus(
     chunks = split_chunks(corpus, columns, clusters.cluster, judgments, params)
     few = chunks.judge_only
     queries, dropped = assign_queries(chunks.queries, columns, chunks.codes, anywhere=few)
+    judging, dropped_judging = assign_queries(chunks.held_out, columns, chunks.codes, anywhere=True)
+    queries = {split: queries[split] + judging[split] for split in SPLITS}
+    dropped += dropped_judging
     if few and queries["train"]:
         raise RuntimeError(f"{len(queries['train'])} queries that only judge are in train")
     warnings = list(judgments.warnings)
@@ -99,35 +123,40 @@ def split_corpus(
     if any(leaks.values()):
         raise UserError(f"the splits leak: {leaks}; this is a bug in Triptych, please report it with your params.yaml")
     counts = count_by_category(columns, chunks.codes, queries)
-    small = small_categories(counts, params.min_queries)
+    small = small_categories(counts, queries["test"], columns, chunks.document_ids, params.min_queries)
     given = not few and any(one.split is not None for one in chunks.queries)
     warnings += count_warnings(counts, params, small)
     warnings += cut_warnings(corpus, columns, chunks.cuts, chunks.common_titles, chunks.moved)
     warnings += share_warnings(chunk_shares(chunks.codes), params.fractions, columns, chunks.document_ids, given)
     warnings = [*_evidence_warnings(judgments, pseudo, few, params), *warnings]
     all_dropped = judgments.dropped | dict(dropped)
-    return CorpusSplit(judgments, chunks, pooled(queries, small), counts, small, all_dropped, leaks, warnings)
+    pooled_queries = pooled(queries, small)
+    return CorpusSplit(columns, judgments, chunks, pooled_queries, counts, small, all_dropped, leaks, warnings)
 
 
 def split_chunks(
     corpus: ChunkTable, columns: CorpusColumns, clusters: np.ndarray, judgments: Judgments, params: Split
 ) -> SplitChunks:
-    """Return documents and splits of the chunks. Few judgments judge and do not teach: none of them is learned."""
+    """Return documents and splits of the chunks. Few judgments judge and do not teach: none of them is learned.
+
+    Questions that only judge move no document: what they are about is learned from everything but their words.
+    """
     queries = judgments.queries
-    few = len(queries) < params.min_train_queries and not any(one.split == "train" for one in queries)
+    held_out = [one for one in queries if one.held_out]
+    queries = [one for one in queries if not one.held_out]
+    few = judgments.teaching < params.min_train_queries and not any(one.split == "train" for one in queries)
     titles, common_titles = joining_titles(corpus, columns, params.group_titles)
     document_ids, cuts = bounded_documents(columns, clusters, [] if few else queries, titles)
     if few:  # all documents may answer them
         codes = balanced(columns, document_ids, [], params)
+        moved = 0
         queries = judge_only(queries, columns, document_ids, params.fractions, params.seed)
-        return SplitChunks(queries, document_ids, codes, few, cuts, common_titles, 0)
-    given = any(one.split is not None or one.held_out for one in queries)
-    too_few = given and not any(one.split == "train" for one in queries)
-    too_few &= judgments.teaching < params.min_train_queries
-    queries = (all_held_out if too_few else with_held_out)(queries, columns, document_ids, params)
-    document_ids, codes = assigned(columns, clusters, document_ids, queries, params)
-    queries, codes, document_ids, moved = hold_out_answers(queries, columns, clusters, document_ids, codes)
-    return SplitChunks(queries, renumber(document_ids), codes, few, cuts, common_titles, moved)
+    else:
+        document_ids, codes = assigned(columns, clusters, document_ids, queries, params)
+        queries, codes, document_ids, moved = hold_out_answers(queries, columns, clusters, document_ids, codes)
+        document_ids = renumber(document_ids)
+    held_out = judge_only(held_out, columns, document_ids, params.fractions, params.seed)
+    return SplitChunks(queries, held_out, document_ids, codes, few, cuts, common_titles, moved)
 
 
 def split_metrics(columns: CorpusColumns, clusters: NearDuplicateClusters, split: CorpusSplit) -> dict[str, Any]:
@@ -140,6 +169,7 @@ def split_metrics(columns: CorpusColumns, clusters: NearDuplicateClusters, split
             "queries": len(split.judgments.queries),
             "judge_only": chunks.judge_only,
             "kinds": split.judgments.kinds,
+            **({"held_out": split.held_out()} if split.chunks.held_out else {}),
         },
         "small_categories": {"name": SMALL_CATEGORIES, "categories": split.small},
         "cuts": cut_metrics(chunks.cuts, chunks.common_titles, chunks.moved),
@@ -164,9 +194,11 @@ def _evidence_warnings(
         real = f"question or usable link for {' and '.join(pseudo)}" if number else "questions and no usable links"
         made = sum(map(len, pseudo.values()))
         return [f"no {real}: {made} pseudo-queries are used instead, which prove nothing"]
+    if few and not judgments.teaching:
+        return [f"all {number} questions only judge, and no link is usable: training uses no judgment"]
     if few:
         return [
-            f"{number} questions and usable links, fewer than split.min_train_queries ({params.min_train_queries}):"
-            " all of them are in dev and test, and training uses no judgment"
+            f"{judgments.teaching} questions and usable links, fewer than split.min_train_queries"
+            f" ({params.min_train_queries}): all of them are in dev and test, and training uses no judgment"
         ]
     return []

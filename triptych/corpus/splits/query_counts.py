@@ -6,7 +6,7 @@ import numpy as np
 
 from triptych.corpus.chunk_table import CorpusColumns
 from triptych.corpus.queries.labeled_query import LabeledQuery
-from triptych.corpus.records import SMALL_CATEGORIES, SPLITS, category_label
+from triptych.corpus.records import FEWEST_DOCUMENTS, SMALL_CATEGORIES, SPLITS, category_label
 from triptych.params.sections import Split
 
 Counts = dict[str, dict[str, dict[str, int]]]  # split -> category -> chunks, queries -> number
@@ -33,10 +33,25 @@ def count_by_category(
     }
 
 
-def small_categories(counts: Counts, min_queries: int) -> list[str]:
-    """Return the categories with fewer than ``min_queries`` test queries; none if there is only one category."""
-    test = counts["test"]
-    return [name for name in test if test[name]["queries"] < min_queries] if len(test) > 1 else []
+def small_categories(
+    counts: Counts, test: list[LabeledQuery], columns: CorpusColumns, document_ids: np.ndarray, min_queries: int
+) -> list[str]:
+    """Return the categories with fewer than ``min_queries`` test queries, or with some about too few documents.
+
+    None if there is only one category. ``test`` are the test queries.
+    """
+    if len(counts["test"]) == 1:
+        return []
+    documents: dict[str, set[int]] = {name: set() for name in counts["test"]}
+    rows = columns.rows([min(one.relevant) for one in test])
+    for one, document in zip(test, document_ids[rows].tolist(), strict=True):
+        documents[one.query.category].add(document)
+    fewest = min(FEWEST_DOCUMENTS, min_queries)
+    return [
+        name
+        for name, numbers in counts["test"].items()
+        if numbers["queries"] < min_queries or len(documents[name]) < fewest
+    ]
 
 
 def pooled(queries: dict[str, list[LabeledQuery]], small: list[str]) -> dict[str, list[LabeledQuery]]:
@@ -60,8 +75,9 @@ def count_warnings(counts: Counts, params: Split, small: list[str]) -> list[str]
         names = some([f"{name!r} ({counts['test'][name]['queries']})" for name in small])
         warnings.append(
             f"{len(small)} {'category has' if len(small) == 1 else 'categories have'} fewer than {params.min_queries}"
-            f" test queries: {names}; judged together as {SMALL_CATEGORIES!r}, about which no claim is made; for a"
-            " claim, add questions (split.queries, `triptych label`) or join categories (ingest.sources)"
+            f" test queries (or {min(FEWEST_DOCUMENTS, params.min_queries)} documents that they are about): {names};"
+            f" judged together as {SMALL_CATEGORIES!r}, about which no claim is made; for a claim, add questions"
+            " (split.queries, `triptych label`) or join categories (ingest.sources)"
         )
     untrained = [name for name, numbers in counts["train"].items() if not numbers["chunks"]]
     if untrained:

@@ -5,8 +5,9 @@ from rich.table import Table
 
 from triptych.corpus.records import ALL
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
-from triptych.evaluation.comparison import Measures, NamedInterval
+from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.verdict import Verdicts
+from triptych.report.query_groups import QueryGroup, against_free
 from triptych.report.system_names import SECOND_STAGES, SYSTEMS, in_order, system_name
 
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
@@ -14,17 +15,17 @@ _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
 
 def show_results(
     console: Console,
-    measures: Measures,
+    groups: list[QueryGroup],
     chosen: ChosenOnDev,
     intervals: list[NamedInterval],
     triplets: list[dict[str, str]],
     verdicts: Verdicts,
     embedder: str,
 ) -> None:
-    """Print each system's metrics per category with its difference to the baseline, triplet metrics, verdicts."""
+    """Print each system's metrics by category and kind with their differences, triplet metrics, and verdicts."""
     pseudo = verdicts.kinds == {"pseudo"}
     title = "Pseudo-queries, which nobody asked: no proof" if pseudo else "Test queries that people wrote"
-    show_measures(console, title, measures, intervals, verdicts.measure, verdicts.free.system)
+    show_measures(console, title, groups, intervals, verdicts.measure, verdicts.free.system)
     console.print(_triplet_table(triplets))
     fusions = ", ".join(f"{chosen.fusions[name]} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
     rerankings = "".join(
@@ -38,6 +39,7 @@ def show_results(
     for line in (
         f"Chosen on dev: strength {chosen.strength:g}; {fusions}{rerankings}.",
         f"Verdict: {verdicts.sentence}. {'; '.join(verdicts.embedder.reasons)}.",
+        *([f"Kinds of question that were taught: {', '.join(verdicts.taught)}."] if verdicts.taught else []),
         f"Without training: {system_name(verdicts.free.system)}, {verdicts.free.reason}.",
         f"{late_advice}: {'; '.join(late.reasons)}.",
         f"{reranker_advice}: {'; '.join(reranker.reasons)}.",
@@ -47,25 +49,30 @@ def show_results(
 
 
 def show_measures(
-    console: Console, title: str, measures: Measures, intervals: list[NamedInterval], measure: str, baseline: str
+    console: Console,
+    title: str,
+    groups: list[QueryGroup],
+    intervals: list[NamedInterval],
+    measure: str,
+    baseline: str,
 ) -> None:
-    """Print the metrics of each category and system, and the difference to ``baseline`` in ``measure``.
+    """Print the metrics of each group of queries and system, and the difference to ``baseline`` in ``measure``.
 
     The last column is its p-value with Holm's correction for the systems in the table.
     """
-    against = {(one.category, one.system): one for one in intervals if one.measure == measure}
+    against = against_free(intervals, measure)
     columns = dict.fromkeys([*_SHOWN, measure])
     table = Table(title=title, title_justify="left")
-    table.add_column("category (queries)")
+    table.add_column("queries")
     table.add_column("system")
     for name in (*columns, f"{measure} against {system_name(baseline)}", "Holm's p"):
         table.add_column(name, justify="right")
-    for category in [ALL, *sorted(set(measures) - {ALL})]:
-        for number, (system, values) in enumerate(in_order(measures[category])):
-            first = "" if number else f"{category} ({values['queries']})"
+    for group in groups:
+        for number, (system, values) in enumerate(in_order(group.systems)):
+            first = ["", group.note][number == 1] if number else f"{group.label} ({group.queries})"
             cells = [f"{values[name]:.3f}" for name in columns]
             style = "bold" if system == "tuned" else None
-            row = _against(against.get((category, system)))
+            row = _against(against.get((group.category, group.kind, system)))
             table.add_row(first, system_name(system), *cells, *row, style=style)
         table.add_section()
     console.print(table)
@@ -86,6 +93,8 @@ def _triplet_table(triplets: list[dict[str, str]]) -> Table:
     for name in ("accuracy", "against base", "positive similarity", "negative similarity", "margin", "against base"):
         table.add_column(name, justify="right")
     tuned = [row for row in triplets if row["system"] == "tuned"]
+    if len({row["category"] for row in tuned}) == 2:  # a single category has the rows of all
+        tuned = [row for row in tuned if row["category"] == ALL]
     for number, row in enumerate(tuned):
         names = ("mean_positive_similarity", "mean_negative_similarity", "margin")
         last = number + 1 == len(tuned) or tuned[number + 1]["category"] != row["category"]
