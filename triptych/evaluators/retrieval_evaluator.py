@@ -15,10 +15,11 @@ from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, 
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
-from triptych.ids import TextIds
+from triptych.ids import TextIds, Vectors
 from triptych.models.adapter import Blend
 from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
+from triptych.retrieval.best_windows import WindowVectors
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, search_depth, to_run
@@ -27,8 +28,6 @@ from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, read_passage_ids, read_query_text_ids
 from triptych.triplets.negatives import TIERS
-
-_BLOCK = 65_536  # pairs multiplied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ class RetrievalEvaluator:
     def measured(
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
     ) -> dict[str, float]:
-        """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`."""
+        """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`, by windows."""
         depth = int(metric.rpartition("@")[2])
-        found = per_query(self.qrels, self.dense_run(model, depth, label, cache))[metric]
+        found = per_query(self.qrels, self.dense_run(model, depth, label, cache, windows=self.has_windows))[metric]
         of: dict[str, list[str]] = defaultdict(list)
         for query in self.queries:
             of[query.category].append(query.query_id)
@@ -101,22 +100,30 @@ class RetrievalEvaluator:
 def similarities(
     model: SentenceTransformer, store: TokenStore, passage_ids: TextIds, precision: Precision, *profiles: Examples
 ) -> list[Similarities]:
-    """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives."""
-    text_ids_of = [np.concatenate([one.anchor, one.positive, passage_ids[one.pool.chunk]]) for one in profiles]
-    text_ids, rows = np.unique(np.concatenate(text_ids_of), return_inverse=True)
+    """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives.
+
+    A positive or negative with several windows is compared by the one that is closest to the anchor.
+    """
+    anchors = np.unique(np.concatenate([one.anchor for one in profiles]))
+    passages = np.unique(
+        np.concatenate([part for one in profiles for part in (one.positive, passage_ids[one.pool.chunk])])
+    )
+    window_ids, position = store.windows_of(passages)
+    text_ids = np.unique(np.concatenate([anchors, window_ids]))
     vectors = encode(model, store, text_ids, precision, "triplets")
+    of_windows = Vectors(vectors[np.searchsorted(text_ids, window_ids)])
+    windows = WindowVectors.of(of_windows, position, len(passages))
 
     def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
-        cosines = [np.einsum("ij,ij->i", vectors[left[block]], vectors[right[block]]) for block in blocks]
-        return np.concatenate([np.empty(0, np.float32), *cosines])
+        return windows.best(vectors, np.searchsorted(text_ids, left), np.searchsorted(passages, right))[1]
 
-    results = []
-    rows_of = np.split(rows, np.cumsum([len(texts) for texts in text_ids_of])[:-1])
-    for examples, own in zip(profiles, rows_of, strict=True):
-        anchors, positives, negatives = np.split(own, [len(examples), 2 * len(examples)])
-        results.append(Similarities(cosine(anchors, positives), cosine(anchors[examples.pool.anchors], negatives)))
-    return results
+    return [
+        Similarities(
+            cosine(one.anchor, one.positive),
+            cosine(one.anchor[one.pool.anchors], passage_ids[one.pool.chunk]),
+        )
+        for one in profiles
+    ]
 
 
 def held_out_triplet_metrics(
