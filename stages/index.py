@@ -24,6 +24,7 @@ from triptych.retrieval.vector_index import VectorIndex
 from triptych.retrieval.windows import ChunkSearch
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
+from triptych.serving.window_texts import write_window_texts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,8 +53,9 @@ def main(argv: list[str] | None = None) -> None:
         read_language(args.corpus),
     )
     with writing(args.index) as out:
-        tokens = encoder.passage_tokens(passages, args.vectors)
+        tokens = encoder.passage_tokens(framed, max_windows, args.vectors)
         size = write_index(out, chunks, passages, index, chunk_of_window, index_settings, tokens)
+        size["texts"] += write_window_texts(out, encoder.further_windows(framed, max_windows))
 
     queries = read_queries(args.corpus)
     metrics, speed = {}, 0.0

@@ -1,5 +1,7 @@
 """Encode the windows of passages, and choose the one that answers an anchor."""
 
+from collections.abc import Callable
+
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
@@ -9,6 +11,9 @@ from triptych.ids import TextIds
 from triptych.models.precision import Precision
 from triptych.retrieval.best_windows import WindowVectors
 from triptych.tokens.token_store import TokenStore
+
+# The window of each passage that a model finds closest to its anchor: text ids of anchors and passages → of windows.
+Closest = Callable[[TextIds | np.ndarray, TextIds | np.ndarray], TextIds]
 
 
 def encode_windows(

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from triptych.encoding.encode_texts import encode
@@ -13,7 +12,7 @@ from triptych.models.precision import Precision
 from triptych.tokens.token_counts import TokenOverlap
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.examples import Examples
-from triptych.triplets.mining.candidate_filter import WindowOverlap
+from triptych.triplets.mining.candidate_filter import Overlap, WindowsFound
 from triptych.triplets.mining.hard_negatives import MiningVectors
 
 
@@ -33,17 +32,18 @@ def vectors_for_mining(
     return MiningVectors(anchors, windows.vectors, rows, windows.starts)
 
 
-def window_overlap(vectors: MiningVectors, store: TokenStore, passage_ids: TextIds) -> WindowOverlap | None:
-    """Return how similar the tokens of two chunks' windows are that an anchor finds; None if all have one window.
+def windows_found(vectors: MiningVectors, store: TokenStore, passage_ids: TextIds) -> WindowsFound | None:
+    """Return which window of a chunk an anchor finds, as text id; None if each chunk has one window.
 
     ``vectors`` are those that `vectors_for_mining` returns.
     """
     if not have_windows(store, passage_ids[vectors.rows]):
         return None
     window_ids, _ = store.windows_of(passage_ids[vectors.rows])
-    tokens = TokenOverlap(store, window_ids)
+    return lambda examples, chunks: TextIds(window_ids[vectors.best_windows(examples, chunks)[0]])
 
-    def overlap(examples: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        return tokens.pairs(*(window_ids[vectors.best_windows(examples, chunks)[0]] for chunks in (left, right)))
 
-    return overlap
+def window_overlap(found: WindowsFound, vectors: MiningVectors, store: TokenStore, passage_ids: TextIds) -> Overlap:
+    """Return how similar the tokens of two chunks are, in the windows that an anchor finds."""
+    tokens = TokenOverlap(store, store.windows_of(passage_ids[vectors.rows])[0])
+    return lambda examples, left, right: tokens.pairs(found(examples, left), found(examples, right))

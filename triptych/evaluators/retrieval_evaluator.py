@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from triptych.corpus.language import ENGLISH, read_language
 from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
+from triptych.encoding.encode_windows import Closest, closest_windows
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
 from triptych.ids import TextIds, Vectors
@@ -86,6 +87,12 @@ class RetrievalEvaluator:
     def has_windows(self) -> bool:
         """Whether any passage is longer than the model's cut, and was cut into windows."""
         return len(self.store.windows_of(self.passage_ids)[0]) > len(self.passage_ids)
+
+    def closest_windows(self, model: SentenceTransformer) -> Closest:
+        """Return which windows of passages a model finds closest to queries."""
+        return lambda queries, passages: closest_windows(
+            model, self.store, queries, passages, self.precision, "evaluate: windows"
+        )
 
     def text_of_chunk(self) -> dict[str, int]:
         """Return chunk id → text id of its passage."""

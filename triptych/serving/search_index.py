@@ -20,6 +20,7 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
 from triptych.retrieval.windows import ChunkSearch
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
+from triptych.serving.window_texts import WINDOW_TEXTS, WindowTexts
 
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
@@ -110,8 +111,13 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts]:
-    """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
+def open_index(
+    folder: Path, settings: IndexSettings
+) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts, WindowTexts | None]:
+    """Open vectors, BM25 index, texts, and those of windows where there are any, memory-mapped.
+
+    Raise `ArtifactError` where one is missing or damaged.
+    """
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
     binary = settings.precision == "binary"
@@ -125,4 +131,8 @@ def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, Lexi
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
-    return ChunkSearch(vectors.search, chunk_of_window), lexical, texts
+    windows = None
+    if len(vectors) > len(texts):
+        with intact(folder / WINDOW_TEXTS):
+            windows = WindowTexts(folder / WINDOW_TEXTS, chunk_of_window)
+    return ChunkSearch(vectors.search, chunk_of_window), lexical, texts, windows

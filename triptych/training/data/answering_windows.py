@@ -1,17 +1,12 @@
 """Which window of its chunk answers an anchor: a positive is that window, since no other could teach the anchor."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from triptych.encoding.encode_windows import have_windows
+from triptych.encoding.encode_windows import Closest, have_windows
 from triptych.ids import TextIds
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.examples import Examples
 from triptych.triplets.views import VIEWS
-
-# The window of each passage that a model finds closest to its anchor: text ids of anchors and passages → of windows.
-Closest = Callable[[TextIds | np.ndarray, TextIds | np.ndarray], TextIds]
 
 _OWN_WORDS = [VIEWS.index(view) for view in ("lead", "sentence", "phrase")]  # anchors that are words of their chunk
 _HELD = 0.8  # share of an anchor's pairs of neighboring tokens, from which a window contains it
