@@ -53,9 +53,10 @@ def main(argv: list[str] | None = None) -> None:
         read_language(args.corpus),
     )
     with writing(args.index) as out:
-        tokens = encoder.passage_tokens(framed, max_windows, args.vectors)
+        windows = encoder.cut(framed, max_windows)
+        tokens = encoder.passage_tokens(windows, args.vectors)
         size = write_index(out, chunks, passages, index, chunk_of_window, index_settings, tokens)
-        size["texts"] += write_window_texts(out, encoder.further_windows(framed, max_windows))
+        size["texts"] += write_window_texts(out, windows)
 
     queries = read_queries(args.corpus)
     metrics, speed = {}, 0.0

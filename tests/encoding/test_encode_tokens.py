@@ -26,8 +26,8 @@ def encoded(tmp_path, encoded_counts):
 
     def run(model, texts):
         encoded_counts()
-        framed = [FramedText("", text) for text in texts]
-        blocks = list(TextEncoder(model, "fp32", "test").passage_tokens(framed, 1, tmp_path / "vectors"))
+        windows = [[FramedText("", text)] for text in texts]
+        blocks = list(TextEncoder(model, "fp32", "test").passage_tokens(windows, tmp_path / "vectors"))
         return [codes for block in blocks for codes in block.each()], sum(encoded_counts())
 
     return run

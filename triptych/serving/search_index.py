@@ -132,7 +132,7 @@ def open_index(
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
     windows = None
-    if len(vectors) > len(texts):
+    if len(chunk_of_window) > len(texts):
         with intact(folder / WINDOW_TEXTS):
             windows = WindowTexts(folder / WINDOW_TEXTS, chunk_of_window)
     return ChunkSearch(vectors.search, chunk_of_window), lexical, texts, windows

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,15 @@ class WindowTexts:
         return list(self._file.read_row_group(group).to_pylist())
 
 
-def write_window_texts(folder: Path, further: Sequence[Sequence[FramedText]]) -> int:
-    """Write the further windows of each chunk into an existing folder, if there are any; return the number of bytes."""
-    windows = list(chain.from_iterable(further))
-    if not windows:
+def write_window_texts(folder: Path, windows: Sequence[Sequence[FramedText]]) -> int:
+    """Write the windows of each chunk but its first into an existing folder; return the number of bytes.
+
+    No file is written where each chunk has one window.
+    """
+    further = [window for of_chunk in windows for window in of_chunk[1:]]
+    if not further:
         return 0
-    columns = {name: [getattr(window, name) for window in windows] for name in _SCHEMA.names}
+    columns = {name: [getattr(window, name) for window in further] for name in _SCHEMA.names}
     with writing_table(folder / WINDOW_TEXTS, _SCHEMA, _GROUP) as write:
         write(pa.table(columns, schema=_SCHEMA))
     return (folder / WINDOW_TEXTS).stat().st_size
