@@ -57,7 +57,7 @@ def main() -> None:
     encoder = TextEncoder(model, params.train.precision, "late")
     with TemporaryDirectory() as vectors:
         dense = Retriever(model, ids, framed, params.train.precision, Path(vectors), "late").run(queries, depth)
-        blocks = list(encoder.passage_tokens(passages, Path(vectors)))
+        blocks = list(encoder.passage_tokens(encoder.cut(framed, 1), Path(vectors)))
     tokens = TokenVectors.join(blocks)
     query_store = tokenized(model, [query.text for query in queries], "query")
     precision = resolve_precision(params.train.precision, device())

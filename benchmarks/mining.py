@@ -1,6 +1,6 @@
 """Mining compared with sentence-transformers' ``mine_hard_negatives``: time, memory, and planted false negatives.
 
-``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 100000] [--repeats 2] [--quick]``
+``python -m benchmarks.mining [--project .] [--chunks 100000] [--anchors 100000] [--repeats 2] [--windows 1] [--quick]``
 
 Time and memory: both sides mine the same vectors (those of the project's texts, multiplied by adding noise) from the
 same files with exact search and the same rules: 50 candidates, scores of at most 0.8 of the positive's, the 4 closest.
@@ -202,7 +202,9 @@ def paraphrase(text: str, generator: random.Random) -> str:
     return " ".join(_SYNONYMS.get(word.lower().strip(".,"), word) for word in words)
 
 
-def plant(project: Path, out: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, tuple[str, str]]:
+def plant(
+    project: Path, out: Path, number: int, seed: int, settings: dict[str, Any], windows: int
+) -> dict[str, tuple[str, str]]:
     """Write a project with planted chunks into ``out``; return chunk id → ids of its near-copy and paraphrase."""
     from triptych.corpus.duplicates.near_duplicates import cluster
     from triptych.corpus.records import Chunk, read_chunks, write_chunks
@@ -211,6 +213,7 @@ def plant(project: Path, out: Path, number: int, seed: int, settings: dict[str, 
     shutil.copytree(project / "data/corpus", out / "data/corpus")
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     raw.setdefault("triplets", {}).update(settings)
+    raw.setdefault("tokenize", {})["max_windows"] = windows
     (out / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     chunks = read_chunks(out / "data/corpus/chunks.parquet")
     generator = random.Random(seed)
@@ -242,8 +245,11 @@ def plant(project: Path, out: Path, number: int, seed: int, settings: dict[str, 
     return planted
 
 
-def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]) -> dict[str, float]:
-    """Plant, mine in three ways with the base model, and return the share of planted chunks that become negatives."""
+def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any], windows: int = 1) -> dict[str, float]:
+    """Plant, mine in three ways with the base model, and return the share of planted chunks that become negatives.
+
+    The peer compares the beginnings of chunks only, also where we compare ``windows``.
+    """
     from benchmarks.recipes import prepare_recipe
     from stages import mine
     from triptych.encoding.mining_vectors import vectors_for_mining
@@ -255,7 +261,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     with tempfile.TemporaryDirectory() as scratch:
         planted_project, folder = Path(scratch) / "project", Path(scratch) / "recipe"
         folder.mkdir()
-        planted = plant(project, planted_project, number, seed, settings)
+        planted = plant(project, planted_project, number, seed, settings, windows)
         recipe = prepare_recipe(planted_project, folder, [], False, ["dev"])
         with chdir(folder), redirect_stdout(sys.stderr):
             arguments = (
@@ -277,12 +283,13 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
     anchor_rows = np.flatnonzero(np.isin(examples.positive_chunk, list(copies)))
     positives = examples.positive_chunk[anchor_rows].tolist()
 
-    nearest = rows[search(vectors.anchors[anchor_rows], vectors.passages, WANTED + 1)[0]].tolist()
+    passage_vectors = vectors.passages[vectors.windows.starts[:-1]]
+    nearest = rows[search(vectors.anchors[anchor_rows], passage_vectors, WANTED + 1)[0]].tolist()
     raw = [[one for one in near if one != own][:WANTED] for near, own in zip(nearest, positives, strict=True)]
     pools = [{one.chunk for one in examples.pool[int(one)]} for one in anchor_rows]
     passages = [texts[evaluator.passage_ids[row]] for row in rows.tolist()]
     anchors = [texts[one] for one in examples.anchor[anchor_rows].tolist()]
-    vector_of = dict(zip(passages, vectors.passages, strict=True))
+    vector_of = dict(zip(passages, passage_vectors, strict=True))
     vector_of |= dict(zip(anchors, vectors.anchors[anchor_rows], strict=True))
     positive_texts = [texts[evaluator.passage_ids[row]] for row in positives]
     row_of_text = {text: row for text, row in zip(passages, rows.tolist(), strict=True)}
@@ -356,6 +363,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="runs of each side")
     parser.add_argument("--planted", type=int, default=400, help="originals; each gets a near-copy and a paraphrase")
     parser.add_argument("--seed", type=int, default=11, help="of the planted chunks")
+    parser.add_argument("--windows", type=int, default=1, help="most windows of a chunk with planted ones")
     parser.add_argument("--quick", action="store_true", help="20 k chunks, 4 k anchors, 100 originals, one repeat")
     parser.add_argument("--side", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -376,7 +384,7 @@ def main() -> None:
     texts = [one.content[:200] for one in chunks][: 500 if args.quick else 2000]
     base = load_base(load_params(args.project / "params.yaml").model)
     results = race(base, texts, args.chunks, args.anchors, args.repeats)
-    results |= planted_test(args.project, args.planted, args.seed, settings)
+    results |= planted_test(args.project, args.planted, args.seed, settings, args.windows)
     print(json.dumps(results))
 
 

@@ -60,7 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     if has_reranker(args.reranker):
         reranker = load_saved_reranker(args.reranker)
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
-        systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator))
+        closest = evaluator.closest_windows(blend.model) if systems.windows else None
+        systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator, closest))
 
     free = systems.free(params.promote.worthwhile)
     on_test = {name: queries_of(one, test) for name, one in systems.runs.items()}

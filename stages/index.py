@@ -27,6 +27,7 @@ from triptych.retrieval.vector_index import VectorIndex
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
+from triptych.serving.window_texts import write_window_texts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -57,8 +58,10 @@ def main(argv: list[str] | None = None) -> None:
         read_language(args.corpus),
     )
     with writing(args.index) as out:
-        tokens = encoder.passage_tokens(passages, args.vectors)
+        windows = encoder.cut(framed, max_windows)
+        tokens = encoder.passage_tokens(windows, args.vectors)
         size = write_index(out, chunks, passages, index, chunk_of_window, questions, index_settings, tokens)
+        size["texts"] += write_window_texts(out, windows)
 
     queries = read_queries(args.corpus)
     searched = ChunkSearch(index.search, chunk_of_window, IndexedQuestions(questions.chunk, index.vectors))

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
-from triptych.encoding.mining_vectors import vectors_for_mining
+from triptych.encoding.mining_vectors import vectors_for_mining, window_overlap, windows_found
 from triptych.ids import ChunkRows
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
@@ -49,19 +49,22 @@ def main(argv: list[str] | None = None) -> None:
     def vectors(encoder: SentenceTransformer) -> MiningVectors:
         return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors)
 
+    of_model = vectors(model)
+    found = windows_found(of_model, store, passage_ids)
     guide: PairScorer | None = None
     if params.mine.guide == "base":
         guide = vectors(load_model(args.base, params.model)).scores
     elif params.mine.guide != "none":
-        guide = reranker_guide(params, args.texts, args.tokens, examples, passage_ids, precision)
+        guide = reranker_guide(params, args.texts, args.tokens, examples, passage_ids, precision, found)
     candidate_filter = CandidateFilter(
         Relations(chunks, links, params.triplets.exclude_linked),
         PositivesByAnchor(examples.anchor, examples.positive_chunk),
         params.mine,
         Words(chunk.content for chunk in chunks),
         guide,
+        window_overlap(found, of_model, store, passage_ids) if found else None,
     )
-    candidates = neighbors(examples, vectors(model), params.mine)
+    candidates = neighbors(examples, of_model, params.mine)
     mined, metrics = mine_hard_negatives(
         examples, candidates, chunks, candidate_filter, params.triplets.negatives_per_anchor
     )

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     previous = read_round_record(args.previous)
     try:
         training_data = prepare_training_data(
-            args.corpus, args.texts, store, examples, args.previous, params, round_params, seed
+            args.corpus, args.texts, store, examples, args.previous, params, round_params, seed, args.vectors
         )
     except NothingToTrainOnError as error:
         if is_main_process():

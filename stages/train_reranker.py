@@ -9,7 +9,8 @@
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 from accelerate import PartialState
@@ -17,15 +18,20 @@ from accelerate import PartialState
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
+from triptych.encoding.encode_windows import closest_windows, have_windows
 from triptych.errors import NothingToTrainOnError
 from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
+from triptych.models.loading import device, tokenizer_fingerprint
+from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
 from triptych.reranker.cross_encoder import load_reranker, probes, save_reranker
 from triptych.reranker.list_batches import list_loss, list_training_data
 from triptych.reranker.pair_format import pair_store
 from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
+from triptych.tokens.token_store import open_store
+from triptych.training.data.answering_windows import answering_windows
 from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import steps_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
@@ -65,7 +71,15 @@ def main(argv: list[str] | None = None) -> None:
         if PartialState().is_main_process:
             _write_no_reranker(args, str(error))
         return
-    data = list_training_data(examples, lists, passage_ids, store, settings, params.tokenize.padding == "fixed")
+    fixed = params.tokenize.padding == "fixed"
+    read, closest = examples, None
+    if have_windows(store.store, passage_ids):
+        retriever = tuned or load_model(args.retriever, params.model)
+        tokens = open_store(args.tokens, tokenizer_fingerprint(retriever))
+        precision = resolve_precision(params.train.precision, device())
+        closest = partial(closest_windows, retriever, tokens, precision=precision, label="windows that answer")
+        read = replace(examples, positive=answering_windows(tokens, examples, closest))
+    data = list_training_data(read, lists, passage_ids, store, settings, fixed, closest)
     make_trainable(model, train_params, None)
     used = [params.model, params.triplets, params.tokenize.padding, train_params, settings]
     key = run_key("reranker", used, [args.corpus, args.texts, args.tokens, args.round, args.retriever])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tiny_families
 
+from triptych.corpus.embedded_text import FramedText
 from triptych.encoding import text_encoder
 from triptych.encoding.text_encoder import TextEncoder, load_saved
 from triptych.encoding.token_vector_cache import TokenVectorCache
@@ -25,7 +26,8 @@ def encoded(tmp_path, encoded_counts):
 
     def run(model, texts):
         encoded_counts()
-        blocks = list(TextEncoder(model, "fp32", "test").passage_tokens(texts, tmp_path / "vectors"))
+        windows = [[FramedText("", text)] for text in texts]
+        blocks = list(TextEncoder(model, "fp32", "test").passage_tokens(windows, tmp_path / "vectors"))
         return [codes for block in blocks for codes in block.each()], sum(encoded_counts())
 
     return run

@@ -13,7 +13,6 @@ from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import pack
 from triptych.training.fast.grad_cache import GradCache
 
-PASSAGES = np.arange(10, 20)  # text ids of chunks 0 to 9
 STORE = PairStore(
     pack([[5] * (1 + number % 7) for number in range(20)], {"max_length": 99}),
     0,
@@ -22,23 +21,23 @@ STORE = PairStore(
     40,
 )
 ROWS = [
-    {"anchor": 0, "positive": 10, "positive_chunk": 0, "negatives": [1, 2]},
-    {"anchor": 6, "positive": 15, "positive_chunk": 5, "negatives": [6, 2]},
-    {"anchor": 0, "positive": 11, "positive_chunk": 1, "negatives": [0, 3]},
+    {"anchor": 0, "positive": 10, "negatives": [11, 12]},
+    {"anchor": 6, "positive": 15, "negatives": [16, 12]},
+    {"anchor": 0, "positive": 11, "negatives": [10, 13]},
 ]
 COLUMNS = {name: np.array([row[name] for row in ROWS]) for name in ROWS[0]}
 
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_batch_has_each_pair_once_and_the_positions_of_each_list(fixed):
-    batch = ListCollator(STORE, PASSAGES, fixed)(COLUMNS)
+    batch = ListCollator(STORE, fixed)(COLUMNS)
     position, features = batch["rows"]["pairs"], batch["features"]
     read = [ids[mask.bool()].tolist() for one in features for ids, mask in zip(*one.values(), strict=True)]
     assert position.shape == (3, 3)
-    assert len(read) == 7  # anchor 0 has chunks 0 and 1 twice: as positive and as negative
+    assert len(read) == 7  # anchor 0 has texts 10 and 11 twice: as positive and as negative
     for row, positions in zip(ROWS, position.tolist(), strict=True):
-        for chunk, index in zip((row["positive_chunk"], *row["negatives"]), positions, strict=True):
-            assert read[index] == STORE[row["anchor"], int(PASSAGES[chunk])][0].tolist()
+        for passage, index in zip((row["positive"], *row["negatives"]), positions, strict=True):
+            assert read[index] == STORE[row["anchor"], passage][0].tolist()
     assert len(features) == 1 if fixed else len({one["input_ids"].shape[1] for one in features}) == len(features)
 
 
@@ -71,7 +70,7 @@ class Scorer(nn.Module):
 
 @pytest.mark.parametrize("loss", [ListwiseLoss(), PointwiseLoss(2.0)])
 def test_the_gradient_of_pairs_in_pieces_is_that_of_the_batch(loss):
-    batch, gradients = ListCollator(STORE, PASSAGES, True)(COLUMNS), []
+    batch, gradients = ListCollator(STORE, True)(COLUMNS), []
     for budget in (10**6, 1):
         model = Scorer().eval()
         GradCache(loss, Accelerator(cpu=True), budget).backward(model, batch)

@@ -84,25 +84,42 @@ class TextEncoder:
 
     def windows(self, texts: Sequence[FramedText], max_windows: int, cache_folder: Path) -> tuple[Vectors, np.ndarray]:
         """Encode the windows of passages likewise; return their vectors, and the passage of each, int64 ascending."""
-        prompt, max_length = prompt_of(self._model, "document"), self._model.max_seq_length
-        further: list[list[str]] = [[] for _ in texts]
-        if max_length and self._model.tokenizer.is_fast:
-            further = WindowCutter(self._model.tokenizer, prompt, max_length, max_windows).further(texts)
-        windows = [window for one, rest in zip(texts, further, strict=True) for window in (one.text, *rest)]
-        passage_of_window = np.repeat(np.arange(len(texts)), [1 + len(rest) for rest in further])
+        windows, passage_of_window = _flat(self.cut(texts, max_windows))
         return self.passages(windows, cache_folder), passage_of_window
 
-    def passage_tokens(self, texts: Sequence[str], cache_folder: Path) -> Iterator[TokenVectors]:
-        """Yield the token vectors of passages block by block; ``cache_folder`` is used as by `passages`."""
+    def cut(self, texts: Sequence[FramedText], max_windows: int) -> list[list[FramedText]]:
+        """Return the windows of each passage, of which the first is the passage itself, as the model truncates it."""
+        model, prompt = self._model, prompt_of(self._model, "document")
+        further: list[list[FramedText]] = [[] for _ in texts]
+        if model.max_seq_length and model.tokenizer.is_fast:
+            further = WindowCutter(model.tokenizer, prompt, model.max_seq_length, max_windows).framed(texts)
+        return [[one, *rest] for one, rest in zip(texts, further, strict=True)]
+
+    def passage_tokens(self, windows: Sequence[Sequence[FramedText]], cache_folder: Path) -> Iterator[TokenVectors]:
+        """Yield the token vectors of passages block by block, of all ``windows`` of each, as `cut` returns them.
+
+        ``cache_folder`` is used as by `passages`.
+        """
+        texts, passage_of_window = _flat(windows)
         store = tokenized(self._model, texts, "document")
         cache = TokenVectorCache(cache_folder, self._model, self._precision)
-        block = np.cumsum(store.lengths) // _BLOCK
-        for rows in np.split(np.arange(len(texts)), np.flatnonzero(np.diff(block)) + 1):
-            yield encode_tokens(self._model, store, rows, self._precision, f"{self._label}: tokens", cache)
+        starts = np.searchsorted(passage_of_window, np.arange(len(windows) + 1))
+        block = np.cumsum(np.add.reduceat(store.lengths, starts[:-1])) // _BLOCK
+        for rows in np.split(np.arange(len(windows)), np.flatnonzero(np.diff(block)) + 1):
+            first, last = starts[rows[0]], starts[rows[-1] + 1]
+            label = f"{self._label}: tokens"
+            tokens = encode_tokens(self._model, store, np.arange(first, last), self._precision, label, cache)
+            yield tokens.merged(starts[rows[0] : rows[-1] + 2] - first)
 
     def _encode(self, texts: Sequence[str], role: Role, cache: VectorCache | None) -> Vectors:
         store = tokenized(self._model, texts, role)
         return encode(self._model, store, np.arange(len(texts)), self._precision, self._label, cache)
+
+
+def _flat(windows: Sequence[Sequence[FramedText]]) -> tuple[list[str], np.ndarray]:
+    """Return the texts of all windows, passage by passage, and the passage of each."""
+    counts = [len(of_passage) for of_passage in windows]
+    return [window.text for of_passage in windows for window in of_passage], np.repeat(np.arange(len(counts)), counts)
 
 
 class Retriever:

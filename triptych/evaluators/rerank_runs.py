@@ -34,24 +34,34 @@ def rerank(
     return chosen.rerank(first, scores | score(others, chosen.depth, "test")), chosen
 
 
-def late_interaction_scorer(model: SentenceTransformer, evaluator: RetrievalEvaluator, label: str) -> Scorer:
-    """Return a scorer by late interaction of an embedder's token vectors; each chunk is encoded once."""
+def late_interaction_scorer(
+    model: SentenceTransformer, evaluator: RetrievalEvaluator, label: str, *, windows: bool = False
+) -> Scorer:
+    """Return a scorer by late interaction of an embedder's token vectors; each chunk is encoded once.
+
+    With ``windows`` a chunk has the tokens of all its windows, else of its beginning.
+    """
     text_of_query, text_of_chunk = evaluator.text_of_query(), evaluator.text_of_chunk()
     rows: dict[str, int] = {}  # chunk id -> row in the token vectors
     blocks: list[TokenVectors] = []  # empty, or one: the token vectors of all chunks so far
 
-    def encoded(text_ids: list[int], split: str) -> TokenVectors:
-        bar = f"{label}, tokens of {split}"
-        return encode_tokens(model, evaluator.store, np.array(text_ids, np.int64), evaluator.precision, bar)
+    def encoded(text_ids: np.ndarray, split: str) -> TokenVectors:
+        return encode_tokens(model, evaluator.store, text_ids, evaluator.precision, f"{label}, tokens of {split}")
+
+    def encoded_passages(text_ids: list[int], split: str) -> TokenVectors:
+        if not windows:
+            return encoded(np.array(text_ids, np.int64), split)
+        window_ids, position = evaluator.store.windows_of(np.array(text_ids, np.int64))
+        return encoded(window_ids, split).merged(np.searchsorted(position, np.arange(len(text_ids) + 1)))
 
     def score(run: Run, depth: int, split: str) -> Run:
         chunks = {chunk for hits in run.values() for chunk in best(hits, depth)}
         if new := sorted(chunks - rows.keys()):
             rows.update({chunk: len(rows) + position for position, chunk in enumerate(new)})
-            blocks[:] = [TokenVectors.join([*blocks, encoded([text_of_chunk[chunk] for chunk in new], split)])]
+            blocks[:] = [TokenVectors.join([*blocks, encoded_passages([text_of_chunk[chunk] for chunk in new], split)])]
         if not chunks:
             return {query: {} for query in run}
-        query_tokens = encoded([text_of_query[query] for query in run], split)
+        query_tokens = encoded(np.array([text_of_query[query] for query in run], np.int64), split)
         vectors_of_query = {query: query_tokens.vectors([row]) for row, query in enumerate(run)}
         return late_scores(run, vectors_of_query, blocks[0], rows, depth)
 

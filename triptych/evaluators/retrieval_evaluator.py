@@ -13,6 +13,7 @@ from sentence_transformers import SentenceTransformer
 from triptych.corpus.language import ENGLISH, read_language
 from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
+from triptych.encoding.encode_windows import Closest, closest_windows
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
 from triptych.evaluators.chunk_vectors import ChunkVectors
@@ -20,14 +21,13 @@ from triptych.ids import TextIds, Vectors
 from triptych.models.adapter import Blend
 from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
+from triptych.retrieval.best_windows import WindowVectors
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, search_depth, to_run
 from triptych.tokens.token_store import TokenStore
 from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, read_query_text_ids, read_question_ids
 from triptych.triplets.negatives import TIERS
-
-_BLOCK = 65_536  # pairs multiplied at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ class RetrievalEvaluator:
     def measured(
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
     ) -> dict[str, float]:
-        """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`."""
+        """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`, by windows."""
         depth = int(metric.rpartition("@")[2])
-        found = per_query(self.qrels, self.dense_run(model, depth, label, cache))[metric]
+        found = per_query(self.qrels, self.dense_run(model, depth, label, cache, windows=self.has_windows))[metric]
         of: dict[str, list[str]] = defaultdict(list)
         for query in self.queries:
             of[query.category].append(query.query_id)
@@ -108,6 +108,12 @@ class RetrievalEvaluator:
         """Whether any passage is longer than the model's cut, and was cut into windows."""
         return len(self.store.windows_of(self.passage_ids)[0]) > len(self.passage_ids)
 
+    def closest_windows(self, model: SentenceTransformer) -> Closest:
+        """Return which windows of passages a model finds closest to queries."""
+        return lambda queries, passages: closest_windows(
+            model, self.store, queries, passages, self.precision, "evaluate: windows"
+        )
+
     def text_of_chunk(self) -> dict[str, int]:
         """Return chunk id → text id of its passage."""
         return dict(zip((chunk.chunk_id for chunk in self.chunks), self.passage_ids.tolist(), strict=True))
@@ -121,22 +127,30 @@ class RetrievalEvaluator:
 def similarities(
     model: SentenceTransformer, store: TokenStore, passage_ids: TextIds, precision: Precision, *profiles: Examples
 ) -> list[Similarities]:
-    """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives."""
-    text_ids_of = [np.concatenate([one.anchor, one.positive, passage_ids[one.pool.chunk]]) for one in profiles]
-    text_ids, rows = np.unique(np.concatenate(text_ids_of), return_inverse=True)
+    """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives.
+
+    A positive or negative with several windows is compared by the one that is closest to the anchor.
+    """
+    anchors = np.unique(np.concatenate([one.anchor for one in profiles]))
+    passages = np.unique(
+        np.concatenate([part for one in profiles for part in (one.positive, passage_ids[one.pool.chunk])])
+    )
+    window_ids, position = store.windows_of(passages)
+    text_ids = np.unique(np.concatenate([anchors, window_ids]))
     vectors = encode(model, store, text_ids, precision, "triplets")
+    of_windows = Vectors(vectors[np.searchsorted(text_ids, window_ids)])
+    windows = WindowVectors.of(of_windows, position, len(passages))
 
     def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
-        cosines = [np.einsum("ij,ij->i", vectors[left[block]], vectors[right[block]]) for block in blocks]
-        return np.concatenate([np.empty(0, np.float32), *cosines])
+        return windows.best(vectors, np.searchsorted(text_ids, left), np.searchsorted(passages, right))[1]
 
-    results = []
-    rows_of = np.split(rows, np.cumsum([len(texts) for texts in text_ids_of])[:-1])
-    for examples, own in zip(profiles, rows_of, strict=True):
-        anchors, positives, negatives = np.split(own, [len(examples), 2 * len(examples)])
-        results.append(Similarities(cosine(anchors, positives), cosine(anchors[examples.pool.anchors], negatives)))
-    return results
+    return [
+        Similarities(
+            cosine(one.anchor, one.positive),
+            cosine(one.anchor[one.pool.anchors], passage_ids[one.pool.chunk]),
+        )
+        for one in profiles
+    ]
 
 
 def held_out_triplet_metrics(

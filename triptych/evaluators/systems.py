@@ -115,7 +115,7 @@ class Systems:
         fusion, fused = self._hybrid(dense)
         self.runs[name], self.runs[hybrid] = dense, fused
         self.chosen[hybrid] = asdict(fusion)
-        scorer = late_interaction_scorer(model, self._evaluator, f"evaluate: {name}")
+        scorer = late_interaction_scorer(model, self._evaluator, f"evaluate: {name}", windows=self.windows)
         self._add_reranked(f"{name}_late", self.runs[hybrid], params.late_weights, scorer)
 
     def free(self, worthwhile: float) -> FreeSystem:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from triptych.encoding.encode_windows import Closest
 from triptych.ids import TextIds
 from triptych.params.sections import TrainReranker
 from triptych.tokens.pair_store import PairStore
@@ -24,12 +25,11 @@ class ListCollator:
     """Collates lists: each distinct pair once, padded in a few groups of similar length."""
 
     store: PairStore
-    passages: np.ndarray  # text id of each chunk
     fixed: bool
 
     def __call__(self, columns: Columns) -> Batch:
-        """Return the batch of rows with an ``anchor`` and a ``positive`` (text ids) and ``negatives`` (chunk rows)."""
-        passages = np.concatenate([columns["positive"][:, None], self.passages[columns["negatives"]]], axis=1)
+        """Return the batch of rows with an ``anchor``, a ``positive`` and ``negatives``, all given as text ids."""
+        passages = np.concatenate([columns["positive"][:, None], columns["negatives"]], axis=1)
         anchors = np.broadcast_to(columns["anchor"][:, None], passages.shape)
         pairs, inverse = np.unique(np.stack([anchors.ravel(), passages.ravel()], axis=1), axis=0, return_inverse=True)
         groups = [np.arange(len(pairs))] if self.fixed else like_length(self.store.lengths(pairs))
@@ -84,17 +84,27 @@ def list_loss(params: TrainReranker) -> ListLoss:
 
 
 def list_training_data(
-    examples: Examples, lists: RerankerLists, passage_ids: TextIds, store: PairStore, params: TrainReranker, fixed: bool
+    examples: Examples,
+    lists: RerankerLists,
+    passage_ids: TextIds,
+    store: PairStore,
+    params: TrainReranker,
+    fixed: bool,
+    closest: Closest | None = None,
 ) -> TrainingData:
     """Return the lists in the order of training, in batches of ``params.batch_size``.
 
-    ``passage_ids`` has the text id of every chunk of the corpus; ``fixed`` pads all pairs to ``max_length``.
+    ``passage_ids`` has the text id of every chunk of the corpus; ``fixed`` pads all pairs to ``max_length``. Of a
+    negative the reranker reads the window that is ``closest`` to the anchor; None: its passage.
     """
+    anchors, negatives = examples.anchor[lists.example], passage_ids[lists.negatives]
+    if closest is not None:
+        negatives = closest(np.repeat(anchors, negatives.shape[1]), negatives.ravel()).reshape(negatives.shape)
     columns = {
-        "anchor": examples.anchor[lists.example],
+        "anchor": anchors,
         "positive": examples.positive[lists.example],
         "positive_chunk": examples.positive_chunk[lists.example],
-        "negatives": lists.negatives,
+        "negatives": negatives,
     }
     schedule = FixedSchedule.from_columns(columns, params.batch_size)
-    return TrainingData(schedule, ListCollator(store, passage_ids, fixed), params.loss, params.steps)
+    return TrainingData(schedule, ListCollator(store, fixed), params.loss, params.steps)

@@ -1,6 +1,7 @@
 """How a cross-encoder formats pairs, derived from the model itself, and the token ids of texts for its pairs."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,13 +9,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from sentence_transformers import CrossEncoder
 
+from triptych.artifacts import read_json
 from triptych.errors import UserError
-from triptych.models.loading import tokenizer_fingerprint
-from triptych.params.sections import Params, Tokenize
+from triptych.models.loading import load_base, tokenizer_fingerprint
+from triptych.params.sections import Params
 from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import TokenStore, open_store, pack
 from triptych.tokens.tokenizing import token_ids, tokenize
-from triptych.triplets.examples import read_texts
+from triptych.tokens.windows import WindowCutter
+from triptych.triplets.examples import read_framed_texts, read_texts
 
 log = logging.getLogger(__name__)
 _ROLES = ("query", "passage")
@@ -101,7 +104,7 @@ def pair_store(model: CrossEncoder, texts: Path, tokens: Path, params: Params, m
         ):
             return PairStore(stored, opening, closing, pair_format.frame, max_length)
     log.info("tokenizing the texts for the reranker")
-    own = _tokenized(model.tokenizer, pair_format, texts, params.tokenize, max_length)
+    own = _tokenized(model.tokenizer, pair_format, texts, tokens, params, max_length)
     return PairStore(own, 0, 0, pair_format.frame, max_length)
 
 
@@ -112,11 +115,26 @@ def _stored(tokens: Path, fingerprint: str) -> TokenStore | None:
         return None
 
 
-def _tokenized(tokenizer: Any, pair_format: PairFormat, folder: Path, params: Tokenize, max_length: int) -> TokenStore:
+def _tokenized(
+    tokenizer: Any, pair_format: PairFormat, folder: Path, tokens: Path, params: Params, max_length: int
+) -> TokenStore:
     roles, texts = read_texts(folder)
+    windows = np.load(tokens / "windows.npy") if (tokens / "windows.npy").exists() else None
+    if windows is not None and windows[-1]:  # they have the ids that they have in the embedder's token store
+        further = _further_windows(folder, tokens, params)
+        roles, texts = roles + ["passage"] * len(further), texts + further
     framed = [pair_format.with_frame(text, role) for role, text in zip(roles, texts, strict=True)]
-    rows = [row[:max_length] for row in tokenize(tokenizer, framed, params, special=False)]
-    return pack(rows, {"max_length": max_length})
+    rows = [row[:max_length] for row in tokenize(tokenizer, framed, params.tokenize, special=False)]
+    return replace(pack(rows, {"max_length": max_length}), windows=windows)
+
+
+def _further_windows(folder: Path, tokens: Path, params: Params) -> list[str]:
+    """Return the texts of the windows in the embedder's token store, in the order of their ids."""
+    metadata = read_json(tokens / "metadata.json")
+    tokenizer, prompt = load_base(params.model).tokenizer, metadata["prompts"]["passage"]
+    cutter = WindowCutter(tokenizer, prompt, metadata["max_length"], params.tokenize.max_windows)
+    framed = [text for text in read_framed_texts(folder) if text is not None]
+    return [window for of_text in cutter.further(framed) for window in of_text]
 
 
 def _around(tokenizer: Any) -> tuple[list[tuple[int, ...]], tuple[int, ...] | None]:

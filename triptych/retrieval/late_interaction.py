@@ -1,7 +1,8 @@
 """Late interaction: rerank the best hits of a first stage with the embedder's token vectors from before pooling.
 
 The score is MaxSim: for each token of the query the cosine similarity of the closest token of the passage, averaged
-over the query (Khattab & Zaharia 2020, "ColBERT", SIGIR, use the sum, which ranks the passages of a query alike).
+over the query (Khattab & Zaharia 2020, "ColBERT", SIGIR, use the sum, which ranks the passages of a query alike). A
+long passage is compared by the tokens of all its windows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +36,13 @@ class TokenVectors:
         lengths = np.concatenate([np.diff(block.offsets) for block in blocks])
         codes = np.concatenate([block.codes for block in blocks]) if len(blocks) > 1 else blocks[0].codes
         return cls(codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def merged(self, starts: np.ndarray) -> Self:
+        """Join passages that follow each other, such as windows of one chunk: one begins at each of ``starts``.
+
+        The last of ``starts``, int of shape (joined passages + 1,), is the number of passages here.
+        """
+        return type(self)(self.codes, self.offsets[starts])
 
     @classmethod
     def open(cls, folder: Path) -> Self:

@@ -78,6 +78,13 @@ class ChunkSearch:
         nearest = int(self._similarities(self._questions, query_vector, windows, asked).argmax()) - len(windows)
         return int(asked[nearest]) if nearest >= 0 else None
 
+    def best_windows(self, query_vector: np.ndarray, chunks: np.ndarray) -> np.ndarray:
+        """Return the row of the window of each of these distinct chunks that is closest to a query, int64 (chunks,)."""
+        among = np.flatnonzero(np.isin(self._chunk_of_window, chunks))
+        rows, _ = self._search(np.asarray(query_vector)[None], len(among), among)
+        distinct, first = np.unique(self._chunk_of_window[rows[0]], return_index=True)
+        return np.asarray(rows[0][first[np.searchsorted(distinct, chunks)]])
+
     @staticmethod
     def _best(chunks: np.ndarray, scores: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
         """Return each chunk once, at its first and best window, equal scores by row."""

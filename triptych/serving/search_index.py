@@ -21,6 +21,7 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
+from triptych.serving.window_texts import WINDOW_TEXTS, WindowTexts
 
 _GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
@@ -133,8 +134,13 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
-def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts, QuestionTexts]:
-    """Open vectors, BM25 index and texts, memory-mapped; raise `ArtifactError` where one is missing or damaged."""
+def open_index(
+    folder: Path, settings: IndexSettings
+) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts, WindowTexts | None, QuestionTexts]:
+    """Open vectors, BM25 index, texts, those of windows where there are any, and of questions, memory-mapped.
+
+    Raise `ArtifactError` where one is missing or damaged.
+    """
     with intact(folder / _QUESTIONS):
         questions = QuestionTexts(folder / _QUESTIONS)
     with intact(folder / _CHUNKS):
@@ -150,5 +156,9 @@ def open_index(folder: Path, settings: IndexSettings) -> tuple[ChunkSearch, Lexi
             raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
+    windows = None
+    if len(chunk_of_window) > len(texts):
+        with intact(folder / WINDOW_TEXTS):
+            windows = WindowTexts(folder / WINDOW_TEXTS, chunk_of_window)
     indexed = IndexedQuestions(questions.chunk, vectors.vectors)
-    return ChunkSearch(vectors.search, chunk_of_window, indexed), lexical, texts, questions
+    return ChunkSearch(vectors.search, chunk_of_window, indexed), lexical, texts, windows, questions

@@ -72,7 +72,9 @@ class Searcher:
         fusion = verdicts.fusion
         self._fusion = Fusion(fusion.method, fusion.dense_weight) if fusion.dense_weight < 1.0 else None
         self._late, self._reranking = (_reranking(one) for one in (verdicts.late_interaction, verdicts.reranker))
-        self._vectors, self._lexical, self._texts, self._written = open_index(Path(index), self._settings)
+        self._vectors, self._lexical, self._texts, self._windows, self._written = open_index(
+            Path(index), self._settings
+        )
         if self._vectors.has_questions != verdicts.questions:
             has = "has" if self._vectors.has_questions else "has no"
             raise ArtifactError(Path(index), f"{has} vectors of written questions, against what {verdict} says")
@@ -119,7 +121,7 @@ class Searcher:
         if self._late.weight:
             self._late_interaction(queries, steps, row_of)
         if self._reranking.weight:
-            self._rerank(queries, steps, row_of)
+            self._rerank(queries, vectors, steps, row_of)
         *_, last = steps.values()
         return [
             self._hits(query, vector, list(last[query.query_id])[:k], steps, row_of)
@@ -127,22 +129,37 @@ class Searcher:
         ]
 
     def _hits(
-        self, query: Query, vector: np.ndarray, chunk_ids: list[str], steps: dict[str, Run], row_of: dict[str, int]
+        self,
+        query: Query,
+        vector: np.ndarray,
+        chunk_ids: list[str],
+        steps: dict[str, Run],
+        row_of: dict[str, int],
     ) -> list[Hit]:
         texts = self._texts.rows([row_of[one] for one in chunk_ids])
-        return [
-            Hit(
-                chunk := texts[row_of[one]][0],
-                snippet(chunk.content, query.text, language=self._settings.language),
-                {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]},
-                self._written_question(vector, row_of[one]),
-            )
-            for one in chunk_ids
-        ]
+        found = [one for one in chunk_ids if one in steps["dense"][query.query_id]]  # else by its words, anywhere
+        window_of = self._closest_windows(vector, found, row_of)
+        hits = []
+        for one in chunk_ids:
+            chunk, _ = texts[row_of[one]]
+            within = None
+            if self._windows is not None and one in window_of:
+                within = self._windows.span(window_of[one], chunk.content)
+            shown = snippet(chunk.content, query.text, language=self._settings.language, within=within)
+            scores = {step: run[query.query_id][one] for step, run in steps.items() if one in run[query.query_id]}
+            hits.append(Hit(chunk, shown, scores, self._written_question(vector, row_of[one])))
+        return hits
 
     def _written_question(self, vector: np.ndarray, row: int) -> str | None:
         question = self._vectors.best_question(vector, row)
         return None if question is None else self._written.text(question)
+
+    def _closest_windows(self, vector: np.ndarray, chunk_ids: list[str], row_of: dict[str, int]) -> dict[str, int]:
+        """Return the window of each chunk that is closest to a question; nothing where chunks have one window each."""
+        if self._windows is None or not chunk_ids:
+            return {}
+        rows = self._vectors.best_windows(vector, np.array([row_of[one] for one in chunk_ids]))
+        return dict(zip(chunk_ids, rows.tolist(), strict=True))
 
     def _late_interaction(self, queries: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
         """Rerank the top hits of the last step by late interaction (MaxSim)."""
@@ -152,12 +169,18 @@ class Searcher:
         steps["maxsim"] = late_scores(before, questions, self._tokens, row_of, self._late.depth)
         steps["late"] = self._late.rerank(before, steps["maxsim"])
 
-    def _rerank(self, queries: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
-        """Rerank the top hits of the last step by a cross-encoder."""
+    def _rerank(self, queries: list[Query], vectors: np.ndarray, steps: dict[str, Run], row_of: dict[str, int]) -> None:
+        """Rerank the top hits of the last step by a cross-encoder, which reads the window that was found."""
         *_, before = steps.values()
         top = {query: best(hits, self._reranking.depth) for query, hits in before.items()}
         texts = self._texts.rows([row_of[chunk] for hits in top.values() for chunk in hits])
-        pairs = [(query.text, texts[row_of[chunk]][1]) for query in queries for chunk in top[query.query_id]]
+        pairs = []
+        for query, vector in zip(queries, vectors, strict=True):
+            chunk_ids = list(top[query.query_id])
+            window_of = self._closest_windows(vector, chunk_ids, row_of)
+            for chunk in chunk_ids:
+                window = self._windows[window_of[chunk]] if self._windows is not None else None
+                pairs.append((query.text, texts[row_of[chunk]][1] if window is None else window.text))
         scores = iter(self._cross_encoder.predict(pairs, show_progress_bar=False).tolist())
         steps["reranker"] = {
             query.query_id: {chunk: next(scores) for chunk in top[query.query_id]} for query in queries

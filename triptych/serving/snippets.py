@@ -16,23 +16,34 @@ class Snippet:
     matches: tuple[tuple[int, int], ...]
 
 
-def snippet(content: str, query: str, width: int = 240, language: str = ENGLISH) -> Snippet:
-    """Return the window of about ``width`` characters that contains the most distinct words of the query.
+def snippet(
+    content: str, query: str, width: int = 240, language: str = ENGLISH, within: tuple[int, int] | None = None
+) -> Snippet:
+    """Return about ``width`` characters that contain the most distinct words of the query.
 
     Words match as in BM25: whole, by the parts of an identifier, or by pairs of characters, without the stop words of
-    the language. Of equal windows the first is taken; without a match it is the beginning.
+    the language. Of equal extracts the first is taken; without a match it is the beginning. ``within`` is a span of
+    the content, such as the window of it that was found: the extract begins in it.
     """
     text = " ".join(content.split())
     wanted = set(terms(query)) - stop_words(language)
     hits = [(start, end, words) for start, end, forms in term_spans(text) if (words := wanted.intersection(forms))]
-    first = max(hits, key=lambda one: (_distinct(hits, one[0], width), -one[0]), default=(0, 0, set()))[0]
+    low, high = (0, len(text)) if within is None else (_position(content, one) for one in within)
+    inside = [one for one in hits if low <= one[0] < high]
+    first = max(inside, key=lambda one: (_distinct(hits, one[0], width), -one[0]), default=(low, low, set()))[0]
     start = 0 if first <= _BEFORE else text.find(" ", first - _BEFORE, first) + 1 or first
     end = len(text) if len(text) <= start + width else text.rfind(" ", start, start + width)
     end = end if end > first else start + width  # one long word
     before, after = "… " if start else "", " …" if end < len(text) else ""
     shift = len(before) - start
-    shown = [(low + shift, high + shift) for low, high, _ in hits if low >= start and high <= end]
+    shown = [(left + shift, right + shift) for left, right, _ in hits if left >= start and right <= end]
     return Snippet(before + text[start:end] + after, _joined(shown))
+
+
+def _position(content: str, position: int) -> int:
+    """Return where a position of the content is on one line, with single spaces."""
+    before = content[:position]
+    return len(" ".join(before.split())) + (before[-1:].isspace() and bool(before.strip()))
 
 
 def _joined(spans: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -25,11 +25,15 @@ class WindowCutter:
 
     def further(self, texts: Sequence[FramedText]) -> list[list[str]]:
         """Return the windows of each text after its first one, in order; none for a text that fits."""
+        return [[window.text for window in of_text] for of_text in self.framed(texts)]
+
+    def framed(self, texts: Sequence[FramedText]) -> list[list[FramedText]]:
+        """Return these windows in parts: the content of each is a piece of the text's content."""
         if not texts or self._most < 2:
             return [[] for _ in texts]
         lengths = self._lengths([one.text for one in texts])
         long = [row for row, length in enumerate(lengths) if length > self._max_length]
-        windows: list[list[str]] = [[] for _ in texts]
+        windows: list[list[FramedText]] = [[] for _ in texts]
         if not long:
             return windows
         frames = self._shortened([(texts[row].before, texts[row].after) for row in long])
@@ -39,7 +43,7 @@ class WindowCutter:
         for row, (before, after), room, heading, ends in zip(long, frames, rooms, headings, contents, strict=True):
             seen = max(self._max_length - heading, 0)  # tokens of the content in the first window
             pieces = _pieces(texts[row].content, ends, seen, max(room, 1), self._most - 1)
-            windows[row] = [before + piece + after for piece in pieces]
+            windows[row] = [FramedText(before, piece, after) for piece in pieces]
         return windows
 
     def _lengths(self, texts: list[str]) -> list[int]:

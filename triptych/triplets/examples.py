@@ -63,7 +63,7 @@ class Examples:
         text_ids = [
             (
                 table.add("passage" if anchor.view == "sibling" else "query", anchor.text),
-                table.add("passage", anchor.positive_text),
+                table.add("passage", anchor.positive_text, anchor.positive_content),
             )
             for anchor in anchors
         ]

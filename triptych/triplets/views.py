@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from triptych.corpus.chunk_questions import ChunkQuestions
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage, passage
 from triptych.corpus.records import AUTHOR_KINDS, Chunk, Link, Qrels, Query
 from triptych.corpus.texts import is_prose, normalized, sentence_spans, word_spans
 from triptych.ids import ChunkRow
@@ -25,6 +25,10 @@ class Anchor:
     positive: ChunkRow
     positive_text: str  # what is embedded for the positive; a view may leave a part of the chunk out
     view: str
+    positive_content: tuple[int, int] = (
+        0,
+        0,
+    )  # of ``positive_text``, what may be cut into windows, if it is no passage
 
 
 def anchors(
@@ -100,7 +104,9 @@ def _sentences(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> I
         sentence = " ".join(chunk.content[start:end].split())
         if is_prose(sentence, at_least=5):
             rest = chunk.content[:start] + chunk.content[end:]
-            yield Anchor(sentence, row, passage(replace(chunk, content=rest), template), "sentence")
+            framed = framed_passage(replace(chunk, content=rest), template)
+            start = len(framed.before)
+            yield Anchor(sentence, row, framed.text, "sentence", (start, start + len(framed.content)))
 
 
 def _phrases(row: ChunkRow, chunk: Chunk, template: str, random: Random) -> Iterator[Anchor]:

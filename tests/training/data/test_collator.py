@@ -21,14 +21,18 @@ ROWS = [
 
 @pytest.fixture
 def collate(tmp_path):
-    def make(links=(), fixed=False, answers=((), ())):
+    def make(links=(), fixed=False, answers=((), ()), same_words=None, tokens=()):
         metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
-        write_store(tmp_path, [[7] * (number % 5) + [1000 + number] for number in range(110)], metadata)
+        rows = [[7] * (number % 5) + [1000 + number] for number in range(110)]
+        for text_id, ids in dict(tokens).items():
+            rows[text_id] = ids
+        write_store(tmp_path, rows, metadata)
         chunks = [
             Chunk(f"c{row}", "api", f"{row}.md", (str(row),), f"title{row}", "", "", cluster_id=row) for row in range(6)
         ]
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
-        collator = Collator(open_store(tmp_path, "abc"), relations, PositivesByAnchor(*map(np.array, answers)), fixed)
+        positives = PositivesByAnchor(*map(np.array, answers))
+        collator = Collator(open_store(tmp_path, "abc"), relations, positives, fixed, same_words)
         return lambda rows: collator({name: np.array([row[name] for row in rows]) for name in rows[0]})
 
     return make
@@ -111,3 +115,10 @@ def test_other_answers_of_an_anchor_and_what_is_related_to_them_leave_its_denomi
     related = batch["rows"]["related"]
     assert related[0, [column[100], column[101], column[102]]].all()
     assert not related[2, column[100]]  # words 0 have one answer, chunk 2
+
+
+def test_a_window_of_another_chunk_with_the_same_words_is_not_a_negative(collate):
+    alike = {100: [3, 4, 5, 6, 7, 8, 9, 1100], 101: [9, 8, 7, 6, 5, 4, 3, 1101], 102: [3, 4, 20, 21, 22, 1102]}
+    for same_words, marked in ((None, [False, True, False, False, False]), (0.7, [False, True, True, False, False])):
+        related = collate(same_words=same_words, tokens=alike)(ROWS)["rows"]["related"]
+        assert related[0].tolist() == marked  # texts 50, 100, 101, 102, 103; the positive is 100

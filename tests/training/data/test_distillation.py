@@ -16,13 +16,13 @@ from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.params.load import load_params
 from triptych.params.sections import TrainRound
 from triptych.retrieval.lexical import LexicalIndex
+from triptych.tokens.token_counts import token_counts
 from triptych.tokens.token_store import open_store, write_store
 from triptych.training.data.distillation import (
     DistillationAnchors,
     DistillationCollator,
     draw_distillation_batches,
     make_teacher,
-    token_counts,
     visible_before_cut,
 )
 from triptych.training.data.training_data import prepare_training_data, resolve_loss
@@ -33,7 +33,7 @@ from triptych.triplets.views import VIEWS
 
 VOCABULARY = 12
 SEEN = [[1, 2, 3], [4, 5, 6], [7, 8, 2], [9, 3], [10, 11, 1, 2], [1, 7, 7]]  # tokens of each chunk before the cut
-ROWS = np.array([2, 3, 5, 7, 11, 13])  # rows of the corpus; the others are not of the train split
+ROWS = np.arange(6)  # each chunk has one window
 
 
 def counts(rows):
@@ -104,22 +104,22 @@ def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, anchors, setti
     batches = draw(teacher, anchors, [0, 2, 4, 6], settings())
     assert [len(batch["anchor"]) for batch in batches] == [4, 4]
     for batch in batches:
-        assert (batch["chunks"] == batch["chunks"][0]).all()
-        assert set(batch["chunks"][0]) <= set(ROWS.tolist())
-        assert len(set(batch["chunks"][0])) == len(batch["chunks"][0])
+        assert (batch["windows"] == batch["windows"][0]).all()
+        assert set(batch["windows"][0]) <= set(ROWS.tolist())
+        assert len(set(batch["windows"][0])) == len(batch["windows"][0])
 
 
 def test_neighborhoods_begin_with_their_seeds_and_contain_their_own_chunks(teacher, anchors, settings):
     (batch,) = draw(teacher, anchors, [0, 8], settings())
     assert batch["anchor"][:2].tolist() == [70, 78]
-    assert {ROWS[0], ROWS[4]} <= set(batch["chunks"][0])
+    assert {ROWS[0], ROWS[4]} <= set(batch["windows"][0])
 
 
 def test_other_anchors_are_of_the_chunks_of_the_batch(teacher, anchors, settings):
     for seed in range(20):
         (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, batch_size=3), seed)
         own = {ROWS[anchors.own[anchor - 70]] for anchor in batch["anchor"]}
-        assert own <= set(batch["chunks"][0])
+        assert own <= set(batch["windows"][0])
 
 
 def test_candidates_are_of_the_teachers_best(teacher, anchors, settings):
@@ -127,14 +127,14 @@ def test_candidates_are_of_the_teachers_best(teacher, anchors, settings):
     fused, _ = teacher.scores(anchors, np.array([5]), params.dense_weight)
     best = [ROWS[index] for index in np.argsort(-fused[0]) if index != anchors.own[5]][:2]
     for seed in range(20):
-        assert set(best) <= set(draw(teacher, anchors, [5], params, seed)[0]["chunks"][0])
+        assert set(best) <= set(draw(teacher, anchors, [5], params, seed)[0]["windows"][0])
 
 
 def test_a_batch_has_the_teachers_score_of_each_chunk(teacher, anchors, settings):
     params = settings()
     (batch,) = draw(teacher, anchors, [0, 8], params)
     fused, scale = teacher.scores(anchors, batch["anchor"] - 70, params.dense_weight)
-    for number, chunks in enumerate(batch["chunks"]):
+    for number, chunks in enumerate(batch["windows"]):
         expected = fused[number][np.searchsorted(ROWS, chunks)].tolist()
         assert batch["teacher"][number].tolist() == pytest.approx(expected, abs=1e-5)
     assert batch["scale"].tolist() == pytest.approx(scale.tolist())
@@ -142,13 +142,13 @@ def test_a_batch_has_the_teachers_score_of_each_chunk(teacher, anchors, settings
 
 def test_a_corpus_smaller_than_the_depth_is_used_whole(teacher, anchors, settings):
     (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, depth=40, candidates=8))
-    assert set(batch["chunks"][0]) == set(ROWS.tolist())
+    assert set(batch["windows"][0]) == set(ROWS.tolist())
 
 
 def test_seed_chooses_the_candidates(teacher, anchors, settings):
     (one,), (same,) = (draw(teacher, anchors, [0, 2], settings()) for _ in range(2))
     assert all(np.array_equal(one[name], same[name]) for name in one)
-    assert len({str(draw(teacher, anchors, [0, 2], settings(), seed)[0]["chunks"]) for seed in range(8)}) > 1
+    assert len({str(draw(teacher, anchors, [0, 2], settings(), seed)[0]["windows"]) for seed in range(8)}) > 1
 
 
 def test_batch_marks_the_passages_of_each_row(tmp_path):
@@ -157,7 +157,7 @@ def test_batch_marks_the_passages_of_each_row(tmp_path):
     collate = DistillationCollator(open_store(tmp_path, "abc"), np.arange(20), fixed=False)
     columns = {
         "anchor": [18, 17],
-        "chunks": [[4, 2], [9, 4]],
+        "windows": [[4, 2], [9, 4]],
         "teacher": [[1.0, 0.5], [2.0, -1.0]],
         "scale": [0.1, 0.2],
     }

@@ -42,8 +42,9 @@ EXAMPLE = Example(0, 1, 0, "lead", "lists", POOL)
 PARAMS = {"mine.relative_margin": 0.95, "mine.hard_from": 0.0}
 
 
-def filter_of(examples, relations, params, guide=None, words=None):
-    return CandidateFilter(relations, PositivesByAnchor(examples.anchor, examples.positive_chunk), params, words, guide)
+def filter_of(examples, relations, params, guide=None, words=None, windows=None):
+    positives = PositivesByAnchor(examples.anchor, examples.positive_chunk)
+    return CandidateFilter(relations, positives, params, words, guide, windows)
 
 
 def mine(*arguments):
@@ -67,6 +68,7 @@ def mined(params_with):
         pool=POOL,
         guide=None,
         words=None,
+        windows=None,
         **changes,
     ):
         rows = list(range(10)) if rows is None else rows
@@ -80,7 +82,8 @@ def mined(params_with):
         examples = examples_of([Example(0, 1, 0, "lead", "lists", pool)])
         relations = Relations(chunks, [Link(*pair, "", "") for pair in links])
         params = params_with(**(PARAMS | settings)).mine
-        (new,), metrics = mine(examples, [found], chunks, filter_of(examples, relations, params, guide, words), size)
+        candidate_filter = filter_of(examples, relations, params, guide, words, windows)
+        (new,), metrics = mine(examples, [found], chunks, candidate_filter, size)
         return new, metrics["all"]
 
     return run
@@ -229,6 +232,29 @@ def test_candidate_with_the_words_of_the_positive_is_not_a_negative(mined):
     assert hard(new) == [3, 4, 5]
     assert metrics["rejected"]["same_words"] == 1
     assert hard(mined(words=Words(texts), same_words=0.9)[0]) == [2, 3, 4]
+
+
+def test_chunks_whose_windows_have_the_same_words_are_not_negatives(mined):
+    def windows(examples, positives, candidates):
+        assert (positives == 0).all()
+        return np.where(candidates == 3, 0.8, 0.3)
+
+    new, metrics = mined(words=Words([letter * 4 for letter in "abcdefghijk"]), windows=windows, same_words=0.7)
+    assert hard(new) == [2, 4, 5]
+    assert metrics["rejected"]["same_words"] == 1
+
+
+def test_a_chunk_counts_by_its_best_window(params_with):
+    unit = np.eye(4, dtype=np.float32)
+    passages = np.stack([unit[0], unit[3], unit[1], 0.6 * unit[0] + 0.8 * unit[1], unit[2]])
+    vectors = MiningVectors(unit[:1], passages, np.array([0, 4, 7]), np.array([0, 1, 4, 5]))  # chunk 4 has three
+    pool = (Negative(4, "hard", "overlap", 0.6),)
+    example = Example(0, 1, 4, "lead", "lists", pool)
+    (found,) = neighbors(examples_of([example]), vectors, params_with().mine)
+    assert found.chunks.tolist() == [[0, 4, 7]]
+    np.testing.assert_allclose(found.scores, [[1.0, 0.6, 0.0]], atol=1e-6)
+    np.testing.assert_allclose([found.positive_scores[0], found.pool_scores[0]], [0.6, 0.6], atol=1e-6)
+    assert vectors.best_windows(np.array([0]), np.array([4]))[0].tolist() == [3]
 
 
 def test_guide_must_agree_that_a_candidate_is_farther_than_the_positive(mined):

@@ -60,10 +60,16 @@ class DrawnSchedule:
         train: Train,
         batches: int,
         seed: int,
+        negatives: TextIds | None = None,
     ) -> None:
+        """Prepare a run of ``batches``; ``passage_ids`` has the text id of each chunk.
+
+        ``negatives`` has the text id of each negative in the pools where that is not its chunk's, but a window of it.
+        """
         self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
         self._examples, self._sampler, self._passage_ids = examples, sampler, passage_ids
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
+        self._negatives = negatives
         self._segment_size = train.resample_every * train.gradient_accumulation_steps  # batches
         self._decisions: list[int] = []
         self._segments: list[SampledTriplets] = []
@@ -110,7 +116,7 @@ class DrawnSchedule:
             negative = draw.negative[part]
             chunk = examples.pool.chunk[negative]
             columns |= {
-                "negative": self._passage_ids[chunk],
+                "negative": self._passage_ids[chunk] if self._negatives is None else self._negatives[negative],
                 "negative_chunk": chunk,
                 "tier": examples.pool.tier[negative],
             }

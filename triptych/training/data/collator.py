@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from triptych.ids import TextIds
+from triptych.tokens.token_counts import TokenOverlap
 from triptych.tokens.token_store import PAD_TO, TokenStore
 from triptych.training.data.batch import Batch, Columns, Rows
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
@@ -15,8 +16,20 @@ GROUPS = 4  # at most, of texts padded to one width; more save little padding
 class Collator:
     """Collates triplets, or anchors with their positives whose negatives are the other rows' positives."""
 
-    def __init__(self, store: TokenStore, relations: Relations, answers: PositivesByAnchor, fixed: bool) -> None:
+    def __init__(
+        self,
+        store: TokenStore,
+        relations: Relations,
+        answers: PositivesByAnchor,
+        fixed: bool,
+        same_words: float | None = None,
+    ) -> None:
+        """``same_words``: from which Jaccard similarity of tokens a window of another chunk is no negative.
+
+        None: texts are whole passages, of which ``relations`` knows the near-duplicates.
+        """
         self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
+        self._same_words = same_words
 
     def __call__(self, columns: Columns) -> Batch:
         """Return the batch of rows with columns ``anchor``, ``positive`` and ``positive_chunk``.
@@ -34,6 +47,8 @@ class Collator:
         owners, candidates = np.repeat(np.arange(len(anchors)), len(chunks)), np.tile(chunks, len(anchors))
         reached = self._answers.false_negatives(self._relations, anchors, positives, owners, candidates)
         related |= reached.reshape(related.shape)
+        if self._same_words is not None:
+            related |= TokenOverlap(self._store, texts).matrix(columns["positive"], passages) >= self._same_words
         rows = Rows(anchor=torch.from_numpy(anchor), related=torch.from_numpy(related))
         positions = np.split(inverse, len(roles))
         rows["positive"] = torch.from_numpy(positions[0])

@@ -1,9 +1,10 @@
 """Distillation for documentation without questions: the model so far, fused with BM25, teaches the embedder.
 
 The teacher needs no labels. It ranks the train chunks for an anchor by the tokens before the cut (`max_length`) only,
-since the student sees no more. A batch is made of neighborhoods: anchors with their own chunks, some of the teacher's
-best chunks for them, and other anchors of these chunks. The student learns to give the chunks of the batch the
-teacher's probabilities. All batches are drawn before training starts.
+since the student sees no more; a longer chunk by its windows, of which the best counts. A batch is made of
+neighborhoods: anchors with their own chunks, some of the teacher's best chunks for them, and other anchors of these
+chunks. The student learns to give the chunks of the batch the teacher's probabilities, from the window of each that the
+teacher finds best. All batches are drawn before training starts.
 """
 
 from collections import defaultdict
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
-from triptych.ids import ChunkRows, TextIds, Vectors
+from triptych.ids import TextIds, Vectors
 from triptych.params.sections import Distill
 from triptych.retrieval.lexical import bm25_weights
 from triptych.tokens.token_store import TokenStore
@@ -22,7 +23,7 @@ from triptych.training.data.batch_schedule import FixedSchedule
 from triptych.training.data.collator import assemble
 
 _MIN_DEVIATION = 1e-6  # of scores over the chunks; chunks that are all alike have none
-_VISIBLE_SHARE = 0.8  # of an anchor's distinct tokens, which its own chunk must contain before the cut
+_VISIBLE_SHARE = 0.8  # of an anchor's distinct tokens, which its own window must contain
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +31,25 @@ class DistillationAnchors:
     """Anchors used for distillation, with their vectors and token counts."""
 
     anchor: TextIds  # int, shape (anchors,)
-    own: np.ndarray  # int64, shape (anchors,): index of the anchor's chunk among the teacher's chunks
+    own: np.ndarray  # int64, shape (anchors,): the window of the anchor's chunk that answers it, as row of the teacher
     vectors: Vectors  # float32, shape (anchors, dimensions)
     tokens: csr_array  # counts, shape (anchors, vocabulary)
 
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """What the teacher ranks: train chunks as unit vectors, and as BM25 weights of their tokens before the cut."""
+    """What the teacher ranks: windows of train chunks as unit vectors, and as BM25 weights of their tokens."""
 
-    rows: ChunkRows  # int64, shape (chunks,)
-    vectors: Vectors  # float32, shape (chunks, dimensions)
-    weights: csr_array  # float32, shape (chunks, vocabulary)
+    chunk_of_window: np.ndarray  # int64, shape (windows,), ascending
+    vectors: Vectors  # float32, shape (windows, dimensions)
+    weights: csr_array  # float32, shape (windows, vocabulary)
 
     def scores(
         self, anchors: DistillationAnchors, chosen: np.ndarray, dense_weight: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return fused scores (chosen, chunks) and the standard deviation of each anchor's cosines (chosen,), float32.
+        """Return fused scores (chosen, windows) and the standard deviation of each anchor's cosines (chosen,), float32.
 
-        Both parts are standardized over all chunks (`triptych.retrieval.fusion` does so over a list of hits). The
+        Both parts are standardized over all windows (`triptych.retrieval.fusion` does so over a list of hits). The
         deviations are at least `_MIN_DEVIATION`, since they divide.
         """
         dense = anchors.vectors[chosen] @ self.vectors.T
@@ -57,26 +58,15 @@ class Teacher:
         return fused.astype(np.float32), np.maximum(dense.std(axis=1), _MIN_DEVIATION)
 
 
-def token_counts(store: TokenStore, text_ids: TextIds, vocabulary: int) -> csr_array:
-    """Return how often each token occurs in each text before the cut, float32 of shape (texts, vocabulary)."""
-    rows = [store[int(one)] for one in text_ids]
-    indices = np.concatenate([*rows, np.empty(0, np.int32)])
-    counts = csr_array(
-        (np.ones(len(indices), np.float32), indices, np.cumsum([0, *map(len, rows)])), (len(rows), vocabulary)
-    )
-    counts.sum_duplicates()
-    return counts
+def make_teacher(chunk_of_window: np.ndarray, vectors: Vectors, tokens: csr_array) -> Teacher:
+    """Weigh the tokens of windows by BM25."""
+    return Teacher(chunk_of_window, vectors, bm25_weights(tokens))
 
 
-def make_teacher(rows: ChunkRows, vectors: Vectors, tokens: csr_array) -> Teacher:
-    """Weigh the tokens of the chunks in ``rows`` by BM25."""
-    return Teacher(rows, vectors, bm25_weights(tokens))
-
-
-def visible_before_cut(anchors: csr_array, chunks: csr_array) -> np.ndarray:
-    """Return whether each chunk contains most tokens of its anchor, from token counts; bool of shape (anchors,)."""
+def visible_before_cut(anchors: csr_array, windows: csr_array) -> np.ndarray:
+    """Return whether each window contains most tokens of its anchor, from token counts; bool of shape (anchors,)."""
     distinct = anchors > 0
-    shared = distinct.multiply(chunks > 0).sum(axis=1)
+    shared = distinct.multiply(windows > 0).sum(axis=1)
     return np.asarray(shared >= _VISIBLE_SHARE * np.maximum(distinct.sum(axis=1), 1)).ravel()
 
 
@@ -85,20 +75,24 @@ def draw_distillation_batches(
 ) -> FixedSchedule:
     """Draw the batches of a run: one of ``batch_size`` rows for each ``neighborhoods`` of the ``seeds``.
 
-    ``seeds`` are indices of anchors. Every anchor of a batch is trained on all of its chunks. Columns are ``anchor``
-    (B,), ``chunks`` (B, C), ``teacher`` (B, C) and ``scale`` (B,); the last two are float32.
+    ``seeds`` are indices of anchors. Every anchor of a batch is trained on all of its chunks, each by one window.
+    Columns are ``anchor`` (B,), ``windows`` (B, W), ``teacher`` (B, W) and ``scale`` (B,); the last two are float32,
+    and the teacher's scores of a chunk's other windows -inf.
     """
     random = np.random.default_rng(seed)
-    of_chunk: dict[int, list[int]] = defaultdict(list)
-    for anchor, chunk in enumerate(anchors.own.tolist()):
-        of_chunk[chunk].append(anchor)
+    of_window: dict[int, list[int]] = defaultdict(list)
+    for anchor, window in enumerate(anchors.own.tolist()):
+        of_window[window].append(anchor)
     batches: list[Columns] = []
     for start in range(0, len(seeds), params.neighborhoods):
         first = seeds[start : start + params.neighborhoods]
         fused, _ = teacher.scores(anchors, first, params.dense_weight)
-        near = [_near(scores, own, params, random) for scores, own in zip(fused, anchors.own[first], strict=True)]
-        chunks = np.unique(np.concatenate(near))
-        others = [anchor for chunk in chunks.tolist() for anchor in of_chunk[chunk] if anchor not in first]
+        near = [
+            _near(scores, own, teacher.chunk_of_window, params, random)
+            for scores, own in zip(fused, anchors.own[first], strict=True)
+        ]
+        windows = np.unique(np.concatenate(near))
+        others = [anchor for window in windows.tolist() for anchor in of_window[window] if anchor not in first]
         missing = params.batch_size - len(first)
         more = random.choice(others or first, missing, replace=len(others) < missing)
         batch = np.concatenate([first, more]).astype(np.int64)
@@ -106,22 +100,46 @@ def draw_distillation_batches(
         batches.append(
             {
                 "anchor": anchors.anchor[batch],
-                "chunks": np.broadcast_to(teacher.rows[chunks], (len(batch), len(chunks))),
-                "teacher": fused[:, chunks],
+                "windows": np.broadcast_to(windows, (len(batch), len(windows))),
+                "teacher": _one_window_each(fused[:, windows], windows, anchors.own[batch], teacher.chunk_of_window),
                 "scale": scale,
             }
         )
     return FixedSchedule(batches, params.batch_size)
 
 
-def _near(scores: np.ndarray, own: np.int64, params: Distill, random: np.random.Generator) -> np.ndarray:
-    """Return indices of an anchor's own chunk, some of the teacher's best, and some random ones."""
-    depth = min(params.depth + 1, len(scores))
+def _near(
+    scores: np.ndarray, own: np.int64, chunk_of_window: np.ndarray, params: Distill, random: np.random.Generator
+) -> np.ndarray:
+    """Return an anchor's own window, some of the teacher's best of other chunks, one of each, and some random ones."""
+    starts = np.flatnonzero(np.diff(chunk_of_window, prepend=-1))
+    best_of_chunk = np.flatnonzero(scores == np.maximum.reduceat(scores, starts)[chunk_of_window])
+    windows = best_of_chunk[np.unique(chunk_of_window[best_of_chunk], return_index=True)[1]]
+    scores = scores[windows]
+    depth = min(params.depth + 1, len(windows))
     best = np.argpartition(-scores, depth - 1)[:depth]
-    best = best[np.lexsort((best, -scores[best]))]
-    best = best[best != own][: params.depth]
+    best = windows[best[np.lexsort((best, -scores[best]))]]
+    best = best[chunk_of_window[best] != chunk_of_window[own]][: params.depth]
     near = random.choice(best, min(params.candidates, len(best)), replace=False)
-    return np.r_[own, near, random.integers(0, len(scores), params.random)]
+    return np.r_[own, near, windows[random.integers(0, len(windows), params.random)]]
+
+
+def _one_window_each(
+    scores: np.ndarray, windows: np.ndarray, own: np.ndarray, chunk_of_window: np.ndarray
+) -> np.ndarray:
+    """Return the teacher's scores of one window of each chunk, the others -inf; float32 of shape (B, W) as ``scores``.
+
+    It is the anchor's own window, or the best one: windows of one chunk are not each other's negatives.
+    """
+    _, first, number = np.unique(chunk_of_window[windows], return_index=True, return_counts=True)
+    rows, result = np.arange(len(scores)), scores.copy()
+    preferred = np.where(windows == own[:, None], np.inf, scores)
+    for start, count in zip(first[number > 1], number[number > 1], strict=True):
+        of_chunk = slice(start, start + count)
+        chosen = start + np.argmax(preferred[:, of_chunk], axis=1)
+        result[:, of_chunk] = -np.inf
+        result[rows, chosen] = scores[rows, chosen]
+    return result
 
 
 def _standardized(scores: np.ndarray) -> np.ndarray:
@@ -131,19 +149,20 @@ def _standardized(scores: np.ndarray) -> np.ndarray:
 class DistillationCollator:
     """Collates rows of `draw_distillation_batches`: each distinct text once, with the teacher's scores as a matrix."""
 
-    def __init__(self, store: TokenStore, passage_ids: TextIds, fixed: bool) -> None:
-        self._store, self._passage_ids, self._fixed = store, passage_ids, fixed
+    def __init__(self, store: TokenStore, window_ids: TextIds, fixed: bool) -> None:
+        """``window_ids`` has the text id of each window that the teacher ranks."""
+        self._store, self._window_ids, self._fixed = store, window_ids, fixed
 
     def __call__(self, columns: Columns) -> Batch:
         """Return a batch with what `DistillLoss` needs."""
         queries, anchor = np.unique(columns["anchor"], return_inverse=True)
-        chunks, position = np.unique(columns["chunks"], return_inverse=True)
-        teacher = np.full((len(anchor), len(chunks)), -np.inf, np.float32)
-        np.put_along_axis(teacher, position.reshape(columns["chunks"].shape), columns["teacher"], axis=1)
+        windows, position = np.unique(columns["windows"], return_inverse=True)
+        teacher = np.full((len(anchor), len(windows)), -np.inf, np.float32)
+        np.put_along_axis(teacher, position.reshape(columns["windows"].shape), columns["teacher"], axis=1)
         rows = Rows(
             anchor=torch.from_numpy(anchor),
             teacher=torch.from_numpy(teacher),
             scale=torch.from_numpy(columns["scale"].astype(np.float32)),
         )
-        passages = TextIds(self._passage_ids[chunks])
+        passages = TextIds(self._window_ids[windows])
         return assemble(self._store, TextIds(queries), passages, self._fixed, rows)

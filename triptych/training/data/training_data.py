@@ -1,7 +1,7 @@
 """The training data of a round: schedule, collator and the name of the loss."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,14 +10,18 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.records import Chunk, read_chunks, read_links
 from triptych.encoding.encode_texts import encode
+from triptych.encoding.encode_windows import closest_windows, have_windows
+from triptych.encoding.vector_cache import VectorCache
 from triptych.errors import NothingToTrainOnError, UserError
 from triptych.ids import ChunkRows, TextIds, Vectors
 from triptych.models.loading import device
-from triptych.models.precision import resolve_precision
+from triptych.models.precision import Precision, resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.params.sections import Params, TrainRound
 from triptych.params.triplets import Triplets
+from triptych.tokens.token_counts import token_counts
 from triptych.tokens.token_store import TokenStore
+from triptych.training.data.answering_windows import answering_windows
 from triptych.training.data.batch import Batch, Columns
 from triptych.training.data.batch_schedule import DrawnSchedule, FixedSchedule
 from triptych.training.data.collator import Collator
@@ -26,7 +30,6 @@ from triptych.training.data.distillation import (
     DistillationCollator,
     draw_distillation_batches,
     make_teacher,
-    token_counts,
     visible_before_cut,
 )
 from triptych.triplets.examples import Examples, read_passage_ids
@@ -66,20 +69,22 @@ def prepare_training_data(
     params: Params,
     round_params: TrainRound,
     seed: int,
+    vectors: Path | None = None,
 ) -> TrainingData:
     """Schedule the rows of a round's steps; loss distill takes at most ``train.distill.max_steps`` of them.
 
     ``corpus`` and ``texts`` are the folders of stages split and triplets, ``store`` has the tokens of the texts;
-    ``previous`` is the round before, the teacher of loss distill. Raise `UserError` if the loss does not fit the
+    ``previous`` is the round before, the teacher of loss distill, whose model also chooses the windows that answer.
+    ``vectors`` is a cache of its vectors. Raise `UserError` if the loss does not fit the
     negatives, and `NothingToTrainOnError` if the corpus is too small to train on.
     """
     if not len(examples):
         raise NothingToTrainOnError("stage triplets found no anchor")
-    builder = _Builder(corpus, texts, store, examples, params, seed)
+    builder = _Builder(corpus, texts, store, examples, previous, params, seed, vectors)
     loss = resolve_loss(params.train.loss, examples, params.triplets)
     if loss == "distill":
         steps = min(round_params.steps, params.train.distill.max_steps)
-        return builder.distillation(steps, load_model(previous, params.model))
+        return builder.distillation(steps)
     if loss == "triplet" and round_params.negatives == "batch":
         raise UserError(
             "rounds.train: loss triplet needs stored negatives; set negatives: stored, or train.loss: softmax"
@@ -107,8 +112,28 @@ class _Builder:
     texts: Path
     store: TokenStore
     examples: Examples
+    previous: Path
     params: Params
     seed: int
+    vectors: Path | None
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The model of the round before."""
+        return load_model(self.previous, self.params.model)
+
+    @cached_property
+    def precision(self) -> Precision:
+        return resolve_precision(self.params.train.precision, device())
+
+    @cached_property
+    def cache(self) -> VectorCache | None:
+        return None if self.vectors is None else VectorCache(self.vectors, self.model, self.precision)
+
+    def closest(self, anchors: TextIds | np.ndarray, passages: TextIds | np.ndarray) -> TextIds:
+        """Return the window of each passage that the round before finds closest to its anchor."""
+        label = "windows that answer"
+        return closest_windows(self.model, self.store, anchors, passages, self.precision, label, self.cache)
 
     @cached_property
     def chunks(self) -> list[Chunk]:
@@ -135,25 +160,33 @@ class _Builder:
         sampler: EpochSampler | AnchorSampler = AnchorSampler(examples, params.triplets, self.seed, epoch)
         if stored:
             sampler = EpochSampler(examples, params.triplets, "embedder", self.seed, epoch)
-        schedule = DrawnSchedule(examples, sampler, self.passage_ids, params.train, batches, self.seed)
+        cut = have_windows(self.store, self.passage_ids)
+        negatives = None
+        if cut:
+            pool = examples.pool
+            if stored:
+                negatives = self.closest(examples.anchor[pool.anchors], self.passage_ids[pool.chunk])
+            examples = replace(examples, positive=answering_windows(self.store, examples, self.closest))
+        schedule = DrawnSchedule(examples, sampler, self.passage_ids, params.train, batches, self.seed, negatives)
         if batches:
             schedule.rows(0)  # raises here, before training, if no row can be drawn
         links = read_links(self.corpus / "links.parquet")
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
-        return TrainingData(schedule, Collator(self.store, relations, answers, self.fixed), loss, steps)
+        same_words = params.mine.same_words if cut else None
+        return TrainingData(schedule, Collator(self.store, relations, answers, self.fixed, same_words), loss, steps)
 
-    def distillation(self, steps: int, model: SentenceTransformer) -> TrainingData:
+    def distillation(self, steps: int) -> TrainingData:
         """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
-        train, store = self.params.train, self.store
+        train, store, model = self.params.train, self.store, self.model
         rows = ChunkRows(np.array([row for row, chunk in enumerate(self.chunks) if chunk.split == "train"]))
         if len(rows) < 2:
             raise NothingToTrainOnError("a single chunk is in train, and to rank takes two")
-        passage_ids = TextIds(self.passage_ids[rows])
-        chunk_tokens = token_counts(store, passage_ids, len(model.tokenizer))
-        own = np.searchsorted(rows, self.examples.positive_chunk)
+        window_ids, chunk_of_window = store.windows_of(self.passage_ids[rows])
+        window_tokens = token_counts(store, window_ids, len(model.tokenizer))
+        own = self._own_windows(window_ids, chunk_of_window, np.searchsorted(rows, self.examples.positive_chunk))
         anchor_tokens = token_counts(store, TextIds(self.examples.anchor), len(model.tokenizer))
-        visible = np.flatnonzero(visible_before_cut(anchor_tokens, chunk_tokens[own]))
+        visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens[own]))
         if not len(visible):
             raise NothingToTrainOnError(
                 f"train.loss: none of {len(self.examples)} anchors is found in its chunk before the cut at"
@@ -163,15 +196,26 @@ class _Builder:
         examples, own = self.examples.select(visible), own[visible]
         neighborhoods = self.batches(steps) * train.distill.neighborhoods
         seeds = anchors_for_run(examples, self.params.triplets, neighborhoods, self.seed)
-        precision = resolve_precision(train.precision, device())
         anchors = DistillationAnchors(
             TextIds(examples.anchor),
             own,
-            Vectors(encode(model, store, examples.anchor, precision, "anchors")),
+            Vectors(encode(model, store, examples.anchor, self.precision, "anchors", self.cache)),
             anchor_tokens[visible],
         )
-        chunk_vectors = Vectors(encode(model, store, passage_ids, precision, "chunks"))
-        teacher = make_teacher(rows, chunk_vectors, chunk_tokens)
+        window_vectors = Vectors(encode(model, store, window_ids, self.precision, "chunks", self.cache))
+        teacher = make_teacher(chunk_of_window, window_vectors, window_tokens)
         schedule = draw_distillation_batches(teacher, anchors, seeds, train.distill, train.seed)
-        collator = DistillationCollator(store, self.passage_ids, self.fixed)
+        collator = DistillationCollator(store, window_ids, self.fixed)
         return TrainingData(schedule, collator, "distill", steps)
+
+    def _own_windows(self, window_ids: TextIds, chunk_of_window: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Return for each example the index in ``window_ids`` of the window of its chunk that answers it.
+
+        ``own`` is the index of the example's chunk among those whose windows these are.
+        """
+        first = np.searchsorted(chunk_of_window, own)
+        # The positive may be its chunk without a sentence, which has no windows; the teacher ranks whole chunks.
+        examples = replace(self.examples, positive=TextIds(window_ids[first]))
+        answers = answering_windows(self.store, examples, self.closest)
+        second = window_ids[np.minimum(first + 1, len(window_ids) - 1)]  # those after it have the next ids
+        return first + np.where(answers == window_ids[first], 0, answers - second + 1)

@@ -97,7 +97,8 @@ class DevEvaluation(TrainerCallback):
         first = range(min(segment * batches_per_step, len(schedule)))
         sizes = [sum(map(tokens, collator(schedule.rows(batch))["features"])) for batch in first]
         train_cost = _FORWARD_BACKWARD_COST * float(np.mean(sizes)) * batches_per_step * training_data.steps
-        texts = np.unique(np.concatenate([self._evaluator.passage_ids, self._evaluator.query_text_ids]))
+        windows, _ = self._evaluator.store.windows_of(self._evaluator.passage_ids)
+        texts = np.unique(np.concatenate([windows, self._evaluator.query_text_ids]))
         dev_cost = int((-(-self._evaluator.store.lengths[texts] // PAD_TO) * PAD_TO).sum())
         affordable = int(_DEV_TO_TRAIN_RATIO * train_cost // dev_cost) - 1  # one of them is the start
         number = min(math.ceil(training_data.steps / self._params.eval_every), affordable)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from triptych.ids import ChunkRows
+from triptych.ids import ChunkRows, TextIds
 from triptych.params.sections import Mine
 from triptych.triplets.examples import Examples
 from triptych.triplets.false_negatives import RULES, PositivesByAnchor, Relations
@@ -15,6 +15,10 @@ from triptych.triplets.negatives import score_limit
 
 # Scores pairs of an example row and a chunk row; float32 of shape (pairs,).
 PairScorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# The window that an example (row) finds of a chunk (row), as text id, for pairs of them.
+WindowsFound = Callable[[np.ndarray, np.ndarray], TextIds]
+# The Jaccard similarity of the tokens of two chunks (rows), in the windows of each that an example (row) finds.
+Overlap = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class CandidateFilter:
     params: Mine
     words: Words | None = None  # of all chunks, by row of the corpus; None: not compared
     guide: PairScorer | None = None  # a second model that must agree that a candidate is not a positive
+    windows: Overlap | None = None  # None: each chunk has one window, which ``words`` compares
 
     def reasons(self, examples: Examples, first: int, neighbors: Neighbors, needed: int) -> np.ndarray:
         """Return the first reason to reject each candidate as index in ``REASONS``, or -1; int8 like ``chunks``.
@@ -57,6 +62,8 @@ class CandidateFilter:
         if self.words is not None:
             row, column = np.nonzero((reason < 0) & np.isfinite(scores))
             alike = self.words.jaccard(positives[row], chunks[row, column]) >= params.same_words
+            if self.windows is not None:
+                alike |= self.windows(first + row, positives[row], chunks[row, column]) >= params.same_words
             reason[row[alike], column[alike]] = REASONS.index("same_words")
         if self.guide is not None:
             row, column = np.nonzero((reason < 0) & np.isfinite(scores))

@@ -11,7 +11,9 @@ from triptych.errors import UserError
 from triptych.ids import ChunkRows, Vectors
 from triptych.params.sections import Mine
 from triptych.progress import strides
+from triptych.retrieval.best_windows import WindowVectors
 from triptych.retrieval.dense import DenseIndex
+from triptych.retrieval.windows import ChunkSearch
 from triptych.triplets.examples import Examples
 from triptych.triplets.false_negatives import codes
 from triptych.triplets.heuristics.candidates import rank_in_group
@@ -27,31 +29,48 @@ _MINED, _MINED_OUTSIDE = STRATEGIES.index("mined"), STRATEGIES.index("mined_cros
 
 @dataclass(frozen=True, slots=True)
 class MiningVectors:
-    """One model's vectors of anchors and train chunks."""
+    """One model's vectors of anchors and train chunks, of which long ones have several windows."""
 
     anchors: Vectors  # shape (examples, dimensions)
-    passages: Vectors  # shape (train chunks, dimensions)
+    passages: Vectors  # shape (windows, dimensions)
     rows: ChunkRows  # int64, shape (train chunks,), ascending
+    starts: np.ndarray | None = None  # int64, shape (train chunks + 1,), as in `WindowVectors`; None: a window each
+
+    @property
+    def windows(self) -> WindowVectors:
+        """The vectors of the passages, grouped by chunk."""
+        return (
+            WindowVectors.one_each(self.passages) if self.starts is None else WindowVectors(self.passages, self.starts)
+        )
 
     def scores(self, examples: np.ndarray, chunks: np.ndarray) -> np.ndarray:
-        """Return the cosine similarity of pairs of example row and chunk row; float32 of shape (pairs,)."""
-        return np.einsum("ij,ij->i", self.anchors[examples], self.passages[np.searchsorted(self.rows, chunks)])
+        """Return the cosine similarity of pairs of example row and chunk row, by the chunk's best window.
+
+        The result is float32 of shape (pairs,).
+        """
+        return self.best_windows(examples, chunks)[1]
+
+    def best_windows(self, examples: np.ndarray, chunks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best window of the chunk of each such pair, as row of ``passages``, and its cosine similarity."""
+        return self.windows.best(self.anchors, examples, np.searchsorted(self.rows, chunks))
 
 
 def neighbors(examples: Examples, vectors: MiningVectors, params: Mine) -> Iterator[Neighbors]:
-    """Search the train chunks for the anchors, block by block.
+    """Search the train chunks for the anchors by their windows, block by block.
 
     Raise `UserError` where the model's vectors of all chunks are the same.
     """
+    windows = vectors.windows
     if len(vectors.passages) > 1 and np.ptp(vectors.passages, axis=0).max() < 1e-4:
         raise UserError(
-            f"mine: the model gives all {len(vectors.passages)} train chunks the same vector, so it has collapsed;"
+            f"mine: the model gives all {len(windows)} train chunks the same vector, so it has collapsed;"
             " lower learning_rate or steps in rounds.train and train that round again"
         )
     index = DenseIndex(vectors.passages, params.exact_up_to)
+    search = ChunkSearch(lambda asked, number, _: index.search(asked, number), windows.passage_of_window).search
     for start in strides(len(examples), _BLOCK, "mine", "anchors"):
         rows = np.arange(start, min(start + _BLOCK, len(examples)))
-        hits, scores = index.search(vectors.anchors[rows], params.depth)
+        hits, scores = search(vectors.anchors[rows], params.depth)
         of_block = slice(examples.pool.offsets[rows[0]], examples.pool.offsets[rows[-1] + 1])
         owners = np.repeat(rows, np.diff(examples.pool.offsets)[rows])
         yield Neighbors(
