@@ -2,7 +2,9 @@
 
 ``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout
 --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
---tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
+--tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate --vectors data/vectors``
+
+``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
 
 from dataclasses import asdict
@@ -31,12 +33,12 @@ from triptych.triplets.examples import read_examples
 
 def main(argv: list[str] | None = None) -> None:
     """Write the metrics, differences with intervals, the settings chosen on dev, and the hits of each system."""
-    names = ("corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker")
+    names = ("corpus", "texts", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker", "vectors")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
-    evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision)
+    evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision, args.vectors)
     dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
     heldout = read_examples(args.heldout / "examples.parquet")
 

@@ -3,7 +3,7 @@
 Token vectors are written where late interaction is used.
 
 ``python -m stages.index --corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json
---index data/index --metrics metrics/index.json --vectors data/vectors``
+--index data/index --metrics metrics/index.json --vectors data/vectors --tokens data/tokens/metadata.json``
 
 ``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
@@ -24,11 +24,12 @@ from triptych.retrieval.vector_index import VectorIndex
 from triptych.retrieval.windows import ChunkSearch
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
+from triptych.tokens.token_store import read_max_windows
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write vectors, BM25 index and chunks, and compare the precision with an exact search in float32."""
-    args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
+    args = paths(__doc__, "corpus", "embedder", "verdict", "index", "metrics", "vectors", "tokens", argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
     chunks = read_chunks(args.corpus / "chunks.parquet")
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     verdicts = Verdicts.read(args.verdict)
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
-    max_windows = params.tokenize.max_windows if verdicts.windows else 1
+    max_windows = read_max_windows(args.tokens) if verdicts.windows else 1
     vectors, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
     index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)

@@ -30,7 +30,7 @@ EVALUATE = (
     "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
     " --model models/round0 --metrics metrics/evaluate.json --tables metrics/evaluate"
     " --runs data/runs"
-    " --reranker models/reranker-candidate"
+    " --reranker models/reranker-candidate --vectors data/vectors"
 )
 PROMOTE = (
     "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json"
@@ -39,7 +39,7 @@ PROMOTE = (
 )
 INDEX = (
     "--corpus data/corpus --embedder models/embedder --verdict metrics/verdict.json --index data/index"
-    " --metrics metrics/index.json --vectors data/vectors"
+    " --metrics metrics/index.json --vectors data/vectors --tokens data/tokens/metadata.json"
 )
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 

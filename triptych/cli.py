@@ -139,6 +139,7 @@ def evaluate(
     from triptych.evaluators.own_questions import compare_on_questions, read_search_settings
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures
+    from triptych.tokens.token_store import with_lengths
 
     with user_errors_as_messages():
         params = load_params()
@@ -151,6 +152,7 @@ def evaluate(
         chunks, left_out = read_corpus(corpus)
         questions, judged, unjudged = read_questions(queries, qrels, chunks)
         settings = read_search_settings(metrics)
+        params = params.model_copy(update={"tokenize": with_lengths(params.tokenize, TOKENS)})
         comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
     show_measures(_console(), title, comparison.measures, comparison.intervals, params.promote.measure, "base_hybrid")

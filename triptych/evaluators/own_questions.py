@@ -61,7 +61,7 @@ def compare_on_questions(
     runs = {"bm25": lexical_run(_lexical_index(chunks, passages, params), queries, depth)}
     base, tuned = load_base(params.model), load_saved(embedder)
     base.max_seq_length = tuned.max_seq_length  # both are cut as they were in training
-    max_windows = params.tokenize.max_windows if settings.windows else 1
+    max_windows = params.tokenize.known_windows if settings.windows else 1
     for system, model in (("base", base), ("tuned", tuned)):
         retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows)
         runs[system] = retriever.run(queries, depth)
@@ -103,7 +103,7 @@ def base_search(chunks: list[Chunk], params: Params, vectors: Path, k: int) -> C
     model = load_base(params.model)
     if isinstance(params.tokenize.max_length, int):
         model.max_seq_length = params.tokenize.max_length
-    dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", params.tokenize.max_windows)
+    dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", params.tokenize.known_windows)
 
     def search(question: str) -> list[str]:
         queries = [Query("question", question, "user", "")]

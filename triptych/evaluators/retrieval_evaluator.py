@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from triptych.triplets.examples import Examples, read_passage_ids, read_query_te
 from triptych.triplets.negatives import TIERS
 
 _BLOCK = 65_536  # pairs multiplied at a time
+# Strengths between the base and the strongest rank only the best chunks of those two for each dev query: as many as
+# this times the depth of the metric. With half as many every strength's metric was the exact one (docs/benchmarks.md).
+_POOL = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,16 @@ class RetrievalEvaluator:
     store: TokenStore
     precision: Precision
     language: str = ENGLISH  # two-letter code
+    vectors_folder: Path | None = None  # of the cache of vectors that is used where no other is given
+
+    def cache(self, model: SentenceTransformer) -> VectorCache | None:
+        """Return the cache of a model's vectors; None without ``vectors_folder``."""
+        return VectorCache(self.vectors_folder, model, self.precision) if self.vectors_folder else None
+
+    def among(self, chunk_ids: Set[str]) -> "RetrievalEvaluator":
+        """Return an evaluator that ranks only some chunks."""
+        rows = [row for row, chunk in enumerate(self.chunks) if chunk.chunk_id in chunk_ids]
+        return replace(self, chunks=[self.chunks[row] for row in rows], passage_ids=TextIds(self.passage_ids[rows]))
 
     def dense_run(
         self,
@@ -54,6 +67,7 @@ class RetrievalEvaluator:
         windows: bool = False,
     ) -> Run:
         """Rank all chunks for each query by their beginnings or ``windows``; return the best ``depth``."""
+        cache = cache or self.cache(model)
         text_ids, chunk_of_window = self.passage_ids, np.arange(len(self.passage_ids))
         if windows:
             text_ids, chunk_of_window = self.store.windows_of(self.passage_ids)
@@ -67,8 +81,11 @@ class RetrievalEvaluator:
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
     ) -> dict[str, float]:
         """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`."""
-        depth = int(metric.rpartition("@")[2])
-        found = per_query(self.qrels, self.dense_run(model, depth, label, cache))[metric]
+        return self.by_category(self.dense_run(model, int(metric.rpartition("@")[2]), label, cache), metric)
+
+    def by_category(self, run: Run, metric: str) -> dict[str, float]:
+        """Return category → metric of a run."""
+        found = per_query(self.qrels, run)[metric]
         of: dict[str, list[str]] = defaultdict(list)
         for query in self.queries:
             of[query.category].append(query.query_id)
@@ -99,12 +116,17 @@ class RetrievalEvaluator:
 
 
 def similarities(
-    model: SentenceTransformer, store: TokenStore, passage_ids: TextIds, precision: Precision, *profiles: Examples
+    model: SentenceTransformer,
+    store: TokenStore,
+    passage_ids: TextIds,
+    precision: Precision,
+    *profiles: Examples,
+    cache: VectorCache | None = None,
 ) -> list[Similarities]:
     """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives."""
     text_ids_of = [np.concatenate([one.anchor, one.positive, passage_ids[one.pool.chunk]]) for one in profiles]
     text_ids, rows = np.unique(np.concatenate(text_ids_of), return_inverse=True)
-    vectors = encode(model, store, text_ids, precision, "triplets")
+    vectors = encode(model, store, text_ids, precision, "triplets", cache)
 
     def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         blocks = (slice(start, start + _BLOCK) for start in range(0, len(left), _BLOCK))
@@ -124,7 +146,8 @@ def held_out_triplet_metrics(
 ) -> list[dict[str, Any]]:
     """Return triplet metrics of a model: a row for each category and tier, and for all categories and all tiers."""
     pool = examples.pool
-    (cosines,) = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples)
+    cache = evaluator.cache(model)
+    (cosines,) = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples, cache=cache)
     positive, negative = cosines.positive[pool.anchors], cosines.negative
     category, tier = np.array(examples.categories)[examples.category[pool.anchors]], np.array(TIERS)[pool.tier]
     rows: list[dict[str, Any]] = []
@@ -138,7 +161,12 @@ def held_out_triplet_metrics(
 
 
 def load_evaluator(
-    corpus: Path, texts: Path, splits: Sequence[str], store: TokenStore, precision: str
+    corpus: Path,
+    texts: Path,
+    splits: Sequence[str],
+    store: TokenStore,
+    precision: str,
+    vectors_folder: Path | None = None,
 ) -> RetrievalEvaluator:
     """Read the queries of some splits, their qrels, and all chunks."""
     qrels = {
@@ -155,6 +183,7 @@ def load_evaluator(
         store=store,
         precision=resolve_precision(precision, device()),
         language=read_language(corpus),
+        vectors_folder=vectors_folder,
     )
 
 
@@ -163,14 +192,29 @@ def choose_strength(
 ) -> tuple[float, dict[float, dict[str, float]]]:
     """Return the strength with the best metric on dev and the metric of each, by category; of equals the weaker.
 
-    0, the base model, is always among them, so that on dev a choice is never worse than the base; its vectors are read
-    from ``cache`` where they lie there.
+    0, the base model, is always among them, so that on dev a choice is never worse than the base. The strengths between
+    it and the strongest rank only what either of those ranks among its best, and what is relevant: a chunk that is far
+    down for both is not among the best of their blend. Vectors are read from ``cache`` and
+    added to it, for the stages that encode with the same weights.
     """
+    strongest, depth = max(strengths, default=0.0), _POOL * int(metric.rpartition("@")[2])
+    pool = {chunk for judged in evaluator.qrels.values() for chunk in judged}
     found = {}
-    for strength in sorted({0.0, *strengths}):
+
+    def of(strength: float) -> tuple[SentenceTransformer, str, VectorCache | None]:
         model = blend.at(strength)
-        of_base = VectorCache(cache, model, evaluator.precision) if cache and not strength else None
-        found[strength] = evaluator.measured(model, metric, f"dev, strength {strength:g}", of_base)
+        vectors = VectorCache(cache, model, evaluator.precision) if cache else None
+        return model, f"dev, strength {strength:g}", vectors
+
+    for strength in sorted({0.0, strongest}):
+        model, label, vectors = of(strength)
+        run = evaluator.dense_run(model, depth, label, vectors)
+        found[strength] = evaluator.by_category(run, metric)
+        pool |= {chunk for hits in run.values() for chunk in hits}
+    among_best = evaluator.among(pool)
+    for strength in sorted(set(strengths) - found.keys()):
+        model, label, vectors = of(strength)
+        found[strength] = among_best.measured(model, metric, label, vectors)
     best = max(found, key=lambda strength: (evaluator.overall(found[strength]), -strength))
     blend.at(best)
-    return best, found
+    return best, dict(sorted(found.items()))

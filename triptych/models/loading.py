@@ -126,6 +126,12 @@ def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
     }
 
 
+def encoder_parameters(loaded: SentenceTransformer) -> int:
+    """Return the number of weights outside the token embeddings, which decides what encoding a token costs."""
+    embeddings = loaded[0].model.get_input_embeddings()
+    return sum(map(_numel, loaded.parameters())) - sum(map(_numel, embeddings.parameters()))
+
+
 def _numel(parameter: torch.Tensor) -> int:
     """Return the number of weights of a parameter; 4-bit weights are packed two in a byte."""
     state = getattr(parameter, "quant_state", None)
