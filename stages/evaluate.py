@@ -12,11 +12,13 @@ from typing import Any
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage, passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels
+from triptych.evaluation.candidates import against_tuned
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.run_files import write_runs
+from triptych.evaluators.candidates import CandidateSearch
 from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
 from triptych.evaluators.systems import Systems, ablation_intervals
@@ -56,6 +58,11 @@ def main(argv: list[str] | None = None) -> None:
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator))
 
+    max_windows = int(store.metadata["max_windows"]) if systems.windows else 1
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
+    search = CandidateSearch(evaluator, framed, settings, max_windows, args.vectors)
+    candidates = search.add_to(systems, blend.at(0.0), print_line)
+
     free = systems.free(params.promote.worthwhile)
     on_test = {name: queries_of(one, test) for name, one in systems.runs.items()}
     queries = {query.query_id: query for query in evaluator.queries}
@@ -74,12 +81,15 @@ def main(argv: list[str] | None = None) -> None:
             | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),
-        },
+        }
+        | ({"candidates": candidates} if settings.candidates else {}),
     )
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", on_test)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
-    write_intervals(args.tables / "added.csv", ablation_intervals(on_test, test, queries, document_of_query, settings))
+    added = ablation_intervals(on_test, test, queries, document_of_query, settings)
+    added += against_tuned(on_test, test, queries, document_of_query, settings)
+    write_intervals(args.tables / "added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _with_kinds(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _with_kinds(_recall_curves(compared.measures), compared.kinds))
     metrics = ", ".join(f"{name} {values['mrr@10']:.3f}" for name, values in compared.measures[ALL].items())

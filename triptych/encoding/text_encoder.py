@@ -101,7 +101,7 @@ class TextEncoder:
 class Retriever:
     """Ranks chunks for queries by the cosine similarity of an embedder's vectors.
 
-    The vectors of chunks are cached in ``cache_folder``, so that a second start is quick.
+    The vectors of chunks are cached in ``cache_folder``, so that a second start is quick; ``bytes`` is their size.
     """
 
     def __init__(
@@ -116,6 +116,7 @@ class Retriever:
     ) -> None:
         self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
         vectors, chunk_of_window = self._encoder.windows(passages, max_windows, cache_folder)
+        self.bytes = vectors.nbytes
         index = DenseIndex(vectors)
         self._index = ChunkSearch(lambda asked, depth, _: index.search(asked, depth), chunk_of_window)
 

@@ -63,6 +63,12 @@ class Systems:
         dense = self._evaluator.dense_run(model, self._params.depth, "evaluate: tuned", windows=self.windows)
         self._add("tuned", model, dense)
 
+    def add_candidate(self, name: str, dense: Run) -> Fusion:
+        """Add another embedder that needs no training, and its hybrid with BM25; return the fusion of that."""
+        fusion, fused = self._hybrid(dense)
+        self.runs |= {f"candidate:{name}": dense, f"candidate:{name}_hybrid": fused}
+        return fusion
+
     def _hybrid(self, dense: Run) -> tuple[Fusion, Run]:
         params, bm25 = self._params, self.runs["bm25"]
         candidates = [Fusion(method, weight) for method in params.fusions for weight in params.dense_weights]
