@@ -81,7 +81,11 @@ class RetrievalEvaluator:
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
     ) -> dict[str, float]:
         """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`."""
-        return self.by_category(self.dense_run(model, int(metric.rpartition("@")[2]), label, cache), metric)
+        return self.by_category(self.dev_run(model, int(metric.rpartition("@")[2]), label, cache), metric)
+
+    def dev_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
+        """Rank all chunks as they are ranked where weights are chosen."""
+        return self.dense_run(model, depth, label, cache)
 
     def by_category(self, run: Run, metric: str) -> dict[str, float]:
         """Return category → metric of a run."""
@@ -208,7 +212,7 @@ def choose_strength(
 
     for strength in sorted({0.0, strongest}):
         model, label, vectors = of(strength)
-        run = evaluator.dense_run(model, depth, label, vectors)
+        run = evaluator.dev_run(model, depth, label, vectors)
         found[strength] = evaluator.by_category(run, metric)
         pool |= {chunk for hits in run.values() for chunk in hits}
     among_best = evaluator.among(pool)
