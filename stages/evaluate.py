@@ -3,7 +3,9 @@
 ``python -m stages.evaluate --corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder
 --heldout data/triplets/heldout
 --tokens data/tokens --model models/round1 --metrics metrics/evaluate.json
---tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate``
+--tables metrics/evaluate --runs data/runs --reranker models/reranker-candidate --vectors data/vectors``
+
+``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
 
 from dataclasses import asdict
@@ -12,11 +14,13 @@ from typing import Any
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
-from triptych.corpus.embedded_text import passage
+from triptych.corpus.embedded_text import framed_passage, passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels, read_queries
+from triptych.evaluation.candidates import against_tuned
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.run_files import write_runs
+from triptych.evaluators.candidates import CandidateSearch
 from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
 from triptych.evaluators.systems import Systems, ablation_intervals
@@ -34,12 +38,24 @@ from triptych.triplets.taught_kinds import taught_kinds
 
 def main(argv: list[str] | None = None) -> None:
     """Write the metrics, differences with intervals, the settings chosen on dev, and the hits of each system."""
-    names = ("corpus", "texts", "embedder", "heldout", "tokens", "model", "metrics", "tables", "runs", "reranker")
+    names = (
+        "corpus",
+        "texts",
+        "embedder",
+        "heldout",
+        "tokens",
+        "model",
+        "metrics",
+        "tables",
+        "runs",
+        "reranker",
+        "vectors",
+    )
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     blend, record = load_round(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
-    evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision)
+    evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision, args.vectors)
     dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))
     heldout = read_examples(args.heldout / "examples.parquet")
 
@@ -62,6 +78,12 @@ def main(argv: list[str] | None = None) -> None:
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
         closest = evaluator.closest_windows(blend.model) if systems.windows else None
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator, closest))
+
+    max_windows = int(store.metadata["max_windows"]) if systems.windows else 1
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
+    searched = questions if systems.questions else ChunkQuestions.none()
+    search = CandidateSearch(evaluator, framed, settings, max_windows, searched, args.vectors)
+    candidates = search.add_to(systems, blend.at(0.0), print_line)
 
     free = systems.free(params.promote.worthwhile)
     on_test = {name: queries_of(one, test) for name, one in systems.runs.items()}
@@ -90,12 +112,14 @@ def main(argv: list[str] | None = None) -> None:
             | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),
-        },
+        }
+        | ({"candidates": candidates} if settings.candidates else {}),
     )
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", on_test)
     added = ablation_intervals(on_test, test, queries, document_of_query, settings, taught)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
+    added += against_tuned(on_test, test, queries, document_of_query, settings)
     write_intervals(args.tables / "added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _with_kinds(against_base(triplets), compared.kinds))
     write_rows(args.tables / "recall.csv", _with_kinds(_recall_curves(compared.measures), compared.kinds))

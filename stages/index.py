@@ -3,7 +3,8 @@
 Token vectors are written where late interaction is used.
 
 ``python -m stages.index --corpus data/corpus --questions data/questions --embedder models/embedder
---verdict metrics/verdict.json --index data/index --metrics metrics/index.json --vectors data/vectors``
+--verdict metrics/verdict.json --index data/index --metrics metrics/index.json --vectors data/vectors
+--tokens data/tokens/metadata.json``
 
 ``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
@@ -28,11 +29,13 @@ from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 from triptych.serving.window_texts import write_window_texts
+from triptych.tokens.token_store import read_max_windows
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write vectors, BM25 index and chunks, and compare the precision with an exact search in float32."""
-    args = paths(__doc__, "corpus", "questions", "embedder", "verdict", "index", "metrics", "vectors", argv=argv)
+    names = ("corpus", "questions", "embedder", "verdict", "index", "metrics", "vectors", "tokens")
+    args = paths(__doc__, *names, argv=argv)
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
     chunks = read_chunks(args.corpus / "chunks.parquet")
@@ -42,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     verdicts = Verdicts.read(args.verdict)
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
-    max_windows = params.tokenize.max_windows if verdicts.windows else 1
+    max_windows = read_max_windows(args.tokens) if verdicts.windows else 1
     of_windows, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
     questions = ChunkQuestions.read(args.questions, ids) if verdicts.questions else ChunkQuestions.none()
     vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])

@@ -8,9 +8,11 @@ A reranker is published only if it adds to the search without it; else the READM
 """
 
 import shutil
+from dataclasses import replace
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import read_json, write_text, writing
+from triptych.evaluation.candidates import worth_more
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
 from triptych.evaluation.promotion_rule import decide
@@ -35,6 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         none_trained = reason_of_no_reranker(args.candidate)
     added, confidence = read_intervals(args.added), params.evaluate.confidence
     verdicts = decide(intervals, added, chosen, params.promote, confidence, none_trained, evaluation["taught"])
+    if other_bases := worth_more(added, params.promote.measure, confidence):
+        embedder = replace(verdicts.embedder, reasons=[*verdicts.embedder.reasons, *other_bases])
+        verdicts = replace(verdicts, embedder=embedder)
     blend, record = load_round(args.model, params.model)
     base = load_base(params.model)
     base.max_seq_length = record.max_length  # as it was evaluated

@@ -37,7 +37,7 @@ EVALUATE = (
     " --heldout data/triplets/heldout --tokens data/tokens --model models/round0"
     " --metrics metrics/evaluate.json --tables metrics/evaluate"
     " --runs data/runs"
-    " --reranker models/reranker-candidate"
+    " --reranker models/reranker-candidate --vectors data/vectors"
 )
 PROMOTE = (
     "--intervals metrics/evaluate/intervals.csv --evaluation metrics/evaluate.json"
@@ -46,7 +46,7 @@ PROMOTE = (
 )
 INDEX = (
     "--corpus data/corpus --questions data/questions --embedder models/embedder --verdict metrics/verdict.json"
-    " --index data/index --metrics metrics/index.json --vectors data/vectors"
+    " --index data/index --metrics metrics/index.json --vectors data/vectors --tokens data/tokens/metadata.json"
 )
 PATHS = [part for name, path in OUTS.items() for part in (f"--{name}", path)]
 

@@ -206,7 +206,7 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     evaluator = (
         "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
         " --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
-        " --runs data/runs --reranker models/reranker-candidate"
+        " --runs data/runs --reranker models/reranker-candidate --vectors data/vectors"
     )
     assert "dvc repro train@round1" in fails(evaluate.main, *evaluator.split())
 

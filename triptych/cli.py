@@ -142,6 +142,7 @@ def evaluate(
     from triptych.params.load import load_params
     from triptych.report.console.results_table import show_measures
     from triptych.report.query_groups import query_groups
+    from triptych.tokens.token_store import with_lengths
 
     with user_errors_as_messages():
         params = load_params()
@@ -154,6 +155,7 @@ def evaluate(
         chunks, left_out = read_corpus(corpus)
         questions, judged, unjudged = read_questions(queries, qrels, chunks)
         settings = read_search_settings(metrics)
+        params = params.model_copy(update={"tokenize": with_lengths(params.tokenize, TOKENS)})
         comparison = compare_on_questions(embedder, chunks, questions, judged, params, settings, VECTORS, WRITTEN)
     title = f"{embedder.as_posix()} on {queries.as_posix()}; tuned is the saved embedder"
     groups = query_groups(comparison.measures, comparison.by_kind, [])

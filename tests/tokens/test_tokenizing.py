@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.tokens.length_statistics import statistics
-from triptych.tokens.tokenizing import choose_max_length, tokenize, truncate
+from triptych.tokens.tokenizing import tokenize, truncate
 
 TEXTS = ["Compute the inverse of a matrix.", "", "Return the discrete Fourier transform of a real array", "sort"]
 
@@ -54,23 +54,6 @@ def test_tokenizer_without_special_tokens_is_cut_plainly(tokenizer):
             return tokenizer(text, add_special_tokens=False)
 
     assert truncate(Bare(), [[5, 6, 7, 8, 9]], 3) == [[5, 6, 7]]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "expected"), [([10] * 94 + [33] * 6, 40), ([10] * 96 + [500] * 4, 16), ([16] * 100, 16)]
-)
-def test_auto_is_the_95th_percentile_rounded_up_to_eight(lengths, expected):
-    assert choose_max_length(rows_of(*lengths), "auto", 512) == expected
-
-
-def test_length_is_never_more_than_the_model_takes():
-    assert choose_max_length(rows_of(400), "auto", 256) == 256
-    assert choose_max_length(rows_of(400), 512, 256) == 256
-    assert choose_max_length(rows_of(400), 512, None) == 512
-
-
-def test_length_that_is_given_is_taken():
-    assert choose_max_length(rows_of(10, 400), 64, 512) == 64
 
 
 def test_statistics_by_hand():

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 from hand_made import TRAIN
 
@@ -39,7 +40,7 @@ def ranked_by_strength(self, model, depth, label, cache=None):
 def test_the_strength_is_the_best_by_the_metric(monkeypatch, metric, strength):
     monkeypatch.setattr(RetrievalEvaluator, "dense_run", ranked_by_strength)
     qrels = {query.query_id: {"answer": 1} for query in QUERIES}
-    evaluator = RetrievalEvaluator([], None, QUERIES, None, qrels, None, "fp32")
+    evaluator = RetrievalEvaluator([], np.empty(0, np.int64), QUERIES, None, qrels, None, "fp32")
     chosen, by_strength = choose_strength(Blend(), [0.5, 1.0], evaluator, metric)
     assert chosen == strength
     assert by_strength[0.5] == {"api": pytest.approx(1 / 3)}

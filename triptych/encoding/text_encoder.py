@@ -125,7 +125,7 @@ def _flat(windows: Sequence[Sequence[FramedText]]) -> tuple[list[str], np.ndarra
 class Retriever:
     """Ranks chunks for queries by the cosine similarity of an embedder's vectors, those of written questions included.
 
-    The vectors of chunks are cached in ``cache_folder``, so that a second start is quick.
+    The vectors of chunks are cached in ``cache_folder``, so that a second start is quick; ``bytes`` is their size.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class Retriever:
         vectors, chunk_of_window = self._encoder.windows(passages, max_windows, cache_folder)
         of_questions = self._encoder.questions(written.texts, cache_folder)
         index = DenseIndex(np.concatenate([vectors, of_questions]))
+        self.bytes = vectors.nbytes + of_questions.nbytes
         indexed = IndexedQuestions(written.chunk, index.vectors)
         self._index = ChunkSearch(lambda asked, depth, _: index.search(asked, depth), chunk_of_window, indexed)
 

@@ -69,7 +69,7 @@ def compare_on_questions(
         lexical = lexical_run(_lexical_index(chunks, asked.added_to(passages), params), queries, depth)
     base, tuned = load_base(params.model), load_saved(embedder)
     base.max_seq_length = tuned.max_seq_length  # both are cut as they were in training
-    max_windows = params.tokenize.max_windows if settings.windows else 1
+    max_windows = params.tokenize.known_windows if settings.windows else 1
     for system, model in (("base", base), ("tuned", tuned)):
         retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows, asked)
         runs[system] = retriever.run(queries, depth)
@@ -114,7 +114,7 @@ def base_search(
     model = load_base(params.model)
     if isinstance(params.tokenize.max_length, int):
         model.max_seq_length = params.tokenize.max_length
-    max_windows = params.tokenize.max_windows if settings.windows else 1
+    max_windows = params.tokenize.known_windows if settings.windows else 1
     dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", max_windows, asked)
 
     def search(question: str) -> list[str]:

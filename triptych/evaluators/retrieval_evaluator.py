@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, read_query_text_ids, read_question_ids
 from triptych.triplets.negatives import TIERS
 
+# Strengths between the base and the strongest rank only the best chunks of those two for each dev query: as many as
+# this times the depth of the metric. With half as many every strength's metric was the exact one (docs/benchmarks.md).
+_POOL = 5
+
 
 @dataclass(frozen=True, slots=True)
 class RetrievalEvaluator:
@@ -43,6 +47,21 @@ class RetrievalEvaluator:
     precision: Precision
     language: str = ENGLISH  # two-letter code
     questions: QuestionIds = field(default_factory=QuestionIds.none)  # written for the chunks
+    vectors_folder: Path | None = None  # of the cache of vectors that is used where no other is given
+
+    def cache(self, model: SentenceTransformer) -> VectorCache | None:
+        """Return the cache of a model's vectors; None without ``vectors_folder``."""
+        return VectorCache(self.vectors_folder, model, self.precision) if self.vectors_folder else None
+
+    def among(self, chunk_ids: Set[str]) -> "RetrievalEvaluator":
+        """Return an evaluator that ranks only some chunks, by their texts alone."""
+        rows = [row for row, chunk in enumerate(self.chunks) if chunk.chunk_id in chunk_ids]
+        return replace(
+            self,
+            chunks=[self.chunks[row] for row in rows],
+            passage_ids=TextIds(self.passage_ids[rows]),
+            questions=QuestionIds.none(),
+        )
 
     def vectors(
         self,
@@ -54,6 +73,7 @@ class RetrievalEvaluator:
         questions: bool = False,
     ) -> ChunkVectors:
         """Encode all chunks by their beginnings or ``windows``, the ``questions`` written for them, and the queries."""
+        cache = cache or self.cache(model)
 
         def encoded(text_ids: TextIds) -> Vectors:
             return encode(model, self.store, text_ids, self.precision, label, cache)
@@ -87,8 +107,15 @@ class RetrievalEvaluator:
         self, model: SentenceTransformer, metric: str, label: str, cache: VectorCache | None = None
     ) -> dict[str, float]:
         """Return category → metric of a model, one of `triptych.evaluation.metrics.METRICS`, by windows."""
-        depth = int(metric.rpartition("@")[2])
-        found = per_query(self.qrels, self.dense_run(model, depth, label, cache, windows=self.has_windows))[metric]
+        return self.by_category(self.dev_run(model, int(metric.rpartition("@")[2]), label, cache), metric)
+
+    def dev_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
+        """Rank all chunks as they are ranked where weights are chosen: by windows."""
+        return self.dense_run(model, depth, label, cache, windows=self.has_windows)
+
+    def by_category(self, run: Run, metric: str) -> dict[str, float]:
+        """Return category → metric of a run."""
+        found = per_query(self.qrels, run)[metric]
         of: dict[str, list[str]] = defaultdict(list)
         for query in self.queries:
             of[query.category].append(query.query_id)
@@ -125,7 +152,12 @@ class RetrievalEvaluator:
 
 
 def similarities(
-    model: SentenceTransformer, store: TokenStore, passage_ids: TextIds, precision: Precision, *profiles: Examples
+    model: SentenceTransformer,
+    store: TokenStore,
+    passage_ids: TextIds,
+    precision: Precision,
+    *profiles: Examples,
+    cache: VectorCache | None = None,
 ) -> list[Similarities]:
     """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives.
 
@@ -137,7 +169,7 @@ def similarities(
     )
     window_ids, position = store.windows_of(passages)
     text_ids = np.unique(np.concatenate([anchors, window_ids]))
-    vectors = encode(model, store, text_ids, precision, "triplets")
+    vectors = encode(model, store, text_ids, precision, "triplets", cache)
     of_windows = Vectors(vectors[np.searchsorted(text_ids, window_ids)])
     windows = WindowVectors.of(of_windows, position, len(passages))
 
@@ -158,7 +190,8 @@ def held_out_triplet_metrics(
 ) -> list[dict[str, Any]]:
     """Return triplet metrics of a model: a row for each category and tier, and for all categories and all tiers."""
     pool = examples.pool
-    (cosines,) = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples)
+    cache = evaluator.cache(model)
+    (cosines,) = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples, cache=cache)
     positive, negative = cosines.positive[pool.anchors], cosines.negative
     category, tier = np.array(examples.categories)[examples.category[pool.anchors]], np.array(TIERS)[pool.tier]
     rows: list[dict[str, Any]] = []
@@ -172,7 +205,12 @@ def held_out_triplet_metrics(
 
 
 def load_evaluator(
-    corpus: Path, texts: Path, splits: Sequence[str], store: TokenStore, precision: str
+    corpus: Path,
+    texts: Path,
+    splits: Sequence[str],
+    store: TokenStore,
+    precision: str,
+    vectors_folder: Path | None = None,
 ) -> RetrievalEvaluator:
     """Read the queries of some splits, their qrels, and all chunks."""
     qrels = {
@@ -190,6 +228,7 @@ def load_evaluator(
         precision=resolve_precision(precision, device()),
         language=read_language(corpus),
         questions=read_question_ids(texts),
+        vectors_folder=vectors_folder,
     )
 
 
@@ -198,14 +237,29 @@ def choose_strength(
 ) -> tuple[float, dict[float, dict[str, float]]]:
     """Return the strength with the best metric on dev and the metric of each, by category; of equals the weaker.
 
-    0, the base model, is always among them, so that on dev a choice is never worse than the base; its vectors are read
-    from ``cache`` where they lie there.
+    0, the base model, is always among them, so that on dev a choice is never worse than the base. The strengths between
+    it and the strongest rank only what either of those ranks among its best, and what is relevant: a chunk that is far
+    down for both is not among the best of their blend. Vectors are read from ``cache`` and
+    added to it, for the stages that encode with the same weights.
     """
+    strongest, depth = max(strengths, default=0.0), _POOL * int(metric.rpartition("@")[2])
+    pool = {chunk for judged in evaluator.qrels.values() for chunk in judged}
     found = {}
-    for strength in sorted({0.0, *strengths}):
+
+    def of(strength: float) -> tuple[SentenceTransformer, str, VectorCache | None]:
         model = blend.at(strength)
-        of_base = VectorCache(cache, model, evaluator.precision) if cache and not strength else None
-        found[strength] = evaluator.measured(model, metric, f"dev, strength {strength:g}", of_base)
+        vectors = VectorCache(cache, model, evaluator.precision) if cache else None
+        return model, f"dev, strength {strength:g}", vectors
+
+    for strength in sorted({0.0, strongest}):
+        model, label, vectors = of(strength)
+        run = evaluator.dev_run(model, depth, label, vectors)
+        found[strength] = evaluator.by_category(run, metric)
+        pool |= {chunk for hits in run.values() for chunk in hits}
+    among_best = evaluator.among(pool)
+    for strength in sorted(set(strengths) - found.keys()):
+        model, label, vectors = of(strength)
+        found[strength] = among_best.measured(model, metric, label, vectors)
     best = max(found, key=lambda strength: (evaluator.overall(found[strength]), -strength))
     blend.at(best)
-    return best, found
+    return best, dict(sorted(found.items()))

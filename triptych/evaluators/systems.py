@@ -103,6 +103,12 @@ class Systems:
     def _run_of(self, vectors: ChunkVectors) -> Run:
         return self._evaluator.run_of(vectors, self._params.depth)
 
+    def add_candidate(self, name: str, dense: Run) -> Fusion:
+        """Add another embedder that needs no training, and its hybrid with BM25; return the fusion of that."""
+        fusion, fused = self._hybrid(dense)
+        self.runs |= {f"candidate:{name}": dense, f"candidate:{name}_hybrid": fused}
+        return fusion
+
     def _hybrid(self, dense: Run) -> tuple[Fusion, Run]:
         params, bm25 = self._params, self._lexical
         candidates = [Fusion(method, weight) for method in params.fusions for weight in params.dense_weights]

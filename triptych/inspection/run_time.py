@@ -44,9 +44,10 @@ def estimate_run_time(chunks: int, queries: int, train_queries: int, reading: fl
         else min(round_.steps, train.distill.max_steps) * _STEP_TEXTS["distill"]
         for round_ in rounds
     )
-    on_dev = len(rounds) * len(train.strengths) * (chunks + queries)
-    mined = len(rounds) * (1 + _ANCHORS) * chunks
-    encoded = round(_RATED + on_dev + mined + 3 * chunks + 2 * queries)
+    # Vectors of the base model and of each round at full strength are cached: mining and evaluation read them.
+    on_dev = (1 + len(rounds) * (len(train.strengths) - 1)) * (chunks + queries)
+    mined = len(rounds) * _ANCHORS * chunks
+    encoded = round(_RATED + on_dev + mined + chunks + 2 * queries)
     operations = _operations()
     computed = (trained * _TRAINED + encoded * _ENCODED) / operations
     seconds = _STAGES * _START + computed + _PER_ANCHOR * _ANCHORS * chunks + reading

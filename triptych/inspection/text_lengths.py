@@ -26,6 +26,7 @@ class TextLengths:
     median_characters: int
     median_tokens: int
     truncated: float  # share of the passages with more than ``max_length`` tokens
+    seen: float  # share of their tokens that comes before ``max_length``
     max_length: int
     counted_by: str
 
@@ -44,6 +45,7 @@ def text_lengths(corpus: ChunkTable, template: str, max_length: int) -> TextLeng
         round(median(map(len, texts))),
         round(median(tokens)),
         sum(number > max_length for number in tokens) / len(tokens),
+        sum(min(number, max_length) for number in tokens) / max(sum(tokens), 1),
         max_length,
         counted_by,
     )

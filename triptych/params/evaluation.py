@@ -1,6 +1,6 @@
 """The sections ``evaluate`` and ``promote`` of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,12 @@ class Evaluate(Section):
         default=_WEIGHTS,
         min_length=1,
         description="Weights of the reranker beside the score before, to choose from on dev.",
+    )
+    candidates: list[Annotated[str, Field(min_length=1)]] = Field(
+        default=[],
+        description="Other embedders, named like `model.base`, that are measured as they come beside the base model,"
+        " with their own tokenizers and prompts, alone and with BM25. One that cannot be loaded is left out with a"
+        " warning.",
     )
     bootstrap_samples: int = Field(default=10000, ge=100, description="Bootstrap samples for the intervals.")
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0, description="Confidence of the intervals.")

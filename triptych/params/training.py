@@ -12,14 +12,16 @@ class Tokenize(Section):
 
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = Field(
         default=64,
-        description="Tokens of a text, longer ones are truncated; `auto` is the 95th percentile of the lengths, rounded"
-        " up to a multiple of 8.",
+        description="Tokens of a text, longer ones are truncated. `auto` is the 95th percentile of the lengths, rounded"
+        " up to a multiple of 8, and at most 64 on a CPU, 128 on one with bf16, 256 on a GPU.",
     )
-    max_windows: Count = Field(
+    max_windows: Literal["auto"] | Count = Field(
         default=1,
         description="Most windows of a text. With more than 1, a text longer than `max_length` is also searched by"
         " windows: further pieces of it under its header path, unless dev prefers its beginning alone. Encoding and the"
-        " index cost as much for each as for a text.",
+        " index cost as much for each as for a text. `auto` takes as many as see the whole text, or as a machine of"
+        " this kind (CPU, CPU with bf16, GPU) encodes in about a minute. Stage `tokenize` prints what `auto` chose; for"
+        " equal results on machines of another kind, write that here.",
     )
     padding: Literal["bucket", "fixed"] = Field(
         default="bucket",
@@ -28,6 +30,11 @@ class Tokenize(Section):
     )
     batch_size: Count = Field(default=1000, description="Texts per call of the tokenizer.")
     num_proc: Count = Field(default=1, description="Processes; keep 1 on Windows.")
+
+    @property
+    def known_windows(self) -> int:
+        """Return ``max_windows``; 1 if it is ``auto``, which stage ``tokenize`` decides."""
+        return 1 if self.max_windows == "auto" else self.max_windows
 
 
 class Rate(Section):

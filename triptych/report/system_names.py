@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.evaluation.candidates import name_of
+
 SYSTEMS = {
     "bm25": "BM25",
     "base_cut": "base, beginnings",
@@ -22,6 +24,8 @@ SECOND_STAGES = ("base_late", "tuned_late", "reranked")  # they rerank the hits 
 
 def system_name(system: str) -> str:
     """Return a system's display name."""
+    if system.startswith("candidate:"):
+        return f"{name_of(system)}{' + BM25' if system.endswith('_hybrid') else ''}, untuned"
     return SYSTEMS.get(system, system.replace("_", " "))
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from triptych.artifacts import write_json
+from triptych.artifacts import intact, read_json, write_json
 from triptych.errors import ArtifactError
 from triptych.ids import TextIds
+from triptych.params.sections import Tokenize
 
 PAD_TO = 8  # widths of batches are multiples of this
 
@@ -84,6 +85,22 @@ def write_store(
     np.save(folder / "offsets.npy", store.offsets)
     np.save(folder / "windows.npy", np.cumsum([0, *map(len, windows)], dtype=np.int64))
     write_json(folder / "metadata.json", metadata)
+
+
+def read_max_windows(metadata: Path) -> int:
+    """Return the most windows of a text that a store was written with, from its ``metadata.json``."""
+    with intact(metadata):
+        return int(read_json(metadata)["max_windows"])
+
+
+def with_lengths(settings: Tokenize, folder: Path) -> Tokenize:
+    """Return settings in which ``auto`` is what the store in a folder was written with; as given without a store."""
+    path = folder / "metadata.json"
+    if "auto" not in (settings.max_length, settings.max_windows) or not path.exists():
+        return settings
+    with intact(path):
+        record = read_json(path)
+        return settings.model_copy(update={"max_length": record["max_length"], "max_windows": record["max_windows"]})
 
 
 def open_store(folder: Path, tokenizer: str) -> TokenStore:

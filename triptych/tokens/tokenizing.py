@@ -1,9 +1,8 @@
-"""Batched tokenization, and the choice of ``max_length``."""
+"""Batched tokenization, and truncation."""
 
-from typing import Any, Literal
+from typing import Any
 
 import datasets
-import numpy as np
 
 from triptych.params.sections import Tokenize
 from triptych.progress import strides
@@ -44,17 +43,6 @@ def tokenize(tokenizer: Any, texts: list[str], params: Tokenize, special: bool =
         )
         rows += table.with_format("python")["input_ids"][:]
     return rows
-
-
-def choose_max_length(rows: list[list[int]], wanted: Literal["auto"] | int, limit: int | None) -> int:
-    """Return the length to truncate at: as given, or the 95th percentile rounded up to a multiple of 8.
-
-    It is at most ``limit``, the longest input of the model.
-    """
-    if wanted == "auto":
-        p95 = int(np.percentile([len(row) for row in rows], 95, method="higher"))
-        wanted = -(-p95 // 8) * 8
-    return min(wanted, limit) if limit else wanted
 
 
 def truncate(tokenizer: Any, rows: list[list[int]], max_length: int) -> list[list[int]]:

@@ -315,3 +315,62 @@ def test_anchor_in_a_text_belongs_to_that_text(tmp_path, end):
     page = f'<h1>Codes</h1><h3>Abort</h3><p>It <a name="stop"></a>stops.</p>{end}<h3>Busy</h3><p>Try again.</p>'
     reading = read(tmp_path, a=page, b='<h1>See</h1><p>What to do when <a href="a.html#stop">it stops</a></p>')
     assert [target for _, target in targets(reading)] == ["a.html#abort"]
+
+
+def page(title, body):
+    return f"<html><head><title>{title}</title></head><body>{body}</body></html>"
+
+
+def test_a_page_without_a_top_heading_has_its_title_at_the_root(tmp_path):
+    body = (
+        "<h2>{0}</h2><p>Reads rows.</p><h2>Synopsis</h2><p>{0} list</p><dl><dt>-n</dt><dd>{0} "
+        + "x " * 1100
+        + "</dd></dl>"
+    )
+    pages = {name: page(f"{name} — Mill manual", body.format(name)) for name in ("SELECT", "MERGE", "GRIND")}
+    paths = [chunk.header_path for chunk in read(tmp_path, **pages).chunks]
+    expected = [[(name,), (name, "Synopsis"), (name, "Synopsis", "-n")] for name in sorted(pages)]
+    assert paths == [path for of_page in expected for path in of_page]
+
+
+def test_a_page_with_a_top_heading_keeps_its_paths(tmp_path):
+    (chunk, below) = read(tmp_path, a=page("Other words", "<h1>Mill</h1><p>Turns.</p><h2>Sails</h2><p>Two.</p>")).chunks
+    assert (chunk.header_path, below.header_path) == (("Mill",), ("Mill", "Sails"))
+
+
+@pytest.mark.parametrize(
+    ("title", "path"),
+    [
+        ("", ("Options",)),
+        ("Mill manual", ("Options",)),  # the same on all pages
+        ("Mill manual | Stones", ("Stones", "Options")),
+        ("Mill manual: Options", ("Options",)),
+        ("std::vector — Mill manual", ("std::vector", "Options")),
+        ("Stones — old — Mill manual", ("Stones — old", "Options")),
+    ],
+)
+def test_the_name_of_the_site_is_not_in_header_paths(tmp_path, title, path):
+    others = {name: page(f"{name} — Mill manual", f"<h1>{name}</h1><p>{name}.</p>") for name in ("b", "c")}
+    others |= {name: page(f"Mill manual: {name}", f"<h1>{name}</h1><p>{name}.</p>") for name in ("d", "e")}
+    others |= {"f": page("Mill manual", "<h1>f</h1><p>f.</p>")}
+    chunks = read(tmp_path, a=page(title, "<h2>Options</h2><p>Words.</p>"), **others).chunks
+    assert chunks[0].header_path == path
+
+
+def test_the_title_of_a_few_pages_stays_whole(tmp_path):
+    (chunk,) = read(tmp_path, a=page("Stones — Mill manual", "<h2>Options</h2><p>Words.</p>")).chunks
+    assert chunk.header_path == ("Stones — Mill manual", "Options")
+
+
+def test_a_list_named_toc_without_links_is_text(tmp_path):
+    assert content(tmp_path, '<h1>A</h1><ul class="toc"><li>one</li><li>two</li></ul>') == "- one\n- two"
+    linked = '<h1>A</h1><p>Words.</p><ul class="toc"><li><a href="#b">one</a> and</li></ul>'
+    assert content(tmp_path, linked) == "Words."
+
+
+def test_a_link_back_is_no_text(tmp_path):
+    back = "<h1>A</h1><p>{}</p><p>Words.</p>"
+    assert content(tmp_path, back.format('&lt;&lt; <a href="b">Back to the index</a>')) == "Words."
+    assert content(tmp_path, back.format('<a href="b">&lt;&lt; Back to the index</a>')) == "Words."
+    kept = content(tmp_path, back.format('<a href="b">&lt;&lt; Back to the index</a> for more'))
+    assert kept == "<< Back to the index for more\n\nWords."

@@ -4,13 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lxml import etree
 
 from triptych.corpus.cleaning import cleaned
-from triptych.corpus.files import BadFileError, bom_encoding, decode, read_bytes
+from triptych.corpus.files import BadFileError, bom_encoding, decode, files_under, read_bytes
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.html_rules import MOSTLY, slug
 from triptych.corpus.pages.html_walker import HtmlWalker, SectionDraft
@@ -23,6 +24,9 @@ SUFFIXES = (".html", ".htm")
 # each entry (a function, an option, a term) becomes a chunk: truncated text would never be found.
 _LONG = 2000  # characters
 _LONGEST_NAME = 80  # characters of all terms of an entry; above that its title is the first term
+# In page titles, between the title and the name of the site; a name that most pages of a sample have is the site's.
+_TITLE_SEPARATOR = re.compile(r"\s+[-–—|·•»«›‹]+\s+|:\s+")  # noqa: RUF001
+_SAMPLE, _FEWEST, _MOST = 100, 3, 0.5  # pages sampled, pages needed, share of the pages with the name
 
 _LISTING = re.compile(r"(?:^|/)(?:genindex(?:-\w+)?|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$", re.I)
 
@@ -36,26 +40,72 @@ def read_html(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     If the source has no category, the category of a chunk is the first folder of its path, else the name of the
     folder of the source.
     """
+    titles = _SiteTitles(Path(source.path), source.encoding)
 
     def page(name: str, path: Path) -> Page:
-        return _page(name, path, source.encoding, counts.normalized)
+        return _page(name, path, source.encoding, counts.normalized, titles)
 
     return read_pages(source, counts, SUFFIXES, page)
 
 
 def html_pages(folder: Path) -> dict[str, Page]:
     """Parse every HTML file under a folder; return pages by relative path, to look up anchors in them."""
-    return load_pages(folder, SUFFIXES, _page)
+    titles = _SiteTitles(folder)
+    return load_pages(folder, SUFFIXES, lambda name, path: _page(name, path, titles=titles))
 
 
-def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[str] | None = None) -> Page:
-    """Cut a file at its headings; text above the first heading is a section with the title of the page."""
+class _SiteTitles:
+    """Removes the name of the site, with which most of its pages begin or end their titles."""
+
+    def __init__(self, root: Path, encoding: str | None = None) -> None:
+        self._root, self._encoding = root, encoding
+
+    def shortened(self, title: str) -> str:
+        """Return a title without the name of the site; empty if it is nothing else."""
+        while (parts := list(_TITLE_SEPARATOR.finditer(title))) and title not in self._names:
+            first, last = parts[0], parts[-1]
+            if title[last.end() :] in self._names:
+                title = title[: last.start()]
+            elif title[: first.start()] in self._names:
+                title = title[first.end() :]
+            else:
+                break
+        return "" if title in self._names else title
+
+    @cached_property
+    def _names(self) -> set[str]:
+        paths = list(files_under(self._root, SUFFIXES).values())
+        counts, titles = Counter[str](), 0
+        for path in paths[:: -(-len(paths) // _SAMPLE)]:
+            try:
+                text = cleaned(_text(path, self._encoding))
+                title = _title(_tree(path, text) if text.strip() else None)
+            except BadFileError:
+                continue  # it is reported where it is read
+            titles += bool(title)
+            counts.update(_ends(title))
+        return {name for name, count in counts.items() if count >= _FEWEST and count > _MOST * titles}
+
+
+def _page(
+    name: str,
+    path: Path,
+    encoding: str | None = None,
+    changes: Counter[str] | None = None,
+    titles: _SiteTitles | None = None,
+) -> Page:
+    """Cut a file at its headings; text above the first heading is a section with the title of the page.
+
+    In a page without a heading of level 1, the title, without the name of the site, is at the root of all header paths.
+    """
     text = cleaned(_text(path, encoding), changes)
     tree = _tree(path, text) if text.strip() else None
-    title = "" if tree is None else folded(cleaned(tree.findtext(".//title") or ""))
+    title = _title(tree)
     walker = HtmlWalker(title or PurePosixPath(name).stem, is_index(name))
     if tree is not None:
         walker.walk(tree)
+    if title and not walker.has_top_heading and len(walker.drafts) > 1:
+        _put_below(titles.shortened(title) if titles else title, walker.drafts[1:])
     page = Page(title=title, summary=_summary(tree), entries=walker.entries)
     section_of, fragments = dict[SectionDraft, int](), set[str]()
     for number, draft in enumerate(walker.drafts):
@@ -68,6 +118,23 @@ def _page(name: str, path: Path, encoding: str | None = None, changes: Counter[s
     blocks = (Block(section_of[draft], text, links, item) for draft, text, links, item in walker.blocks)
     page.references = list(references(blocks, name))
     return page
+
+
+def _title(tree: Any) -> str:
+    return "" if tree is None else folded(cleaned(tree.findtext(".//title") or ""))
+
+
+def _ends(title: str) -> set[str]:
+    """Return what is before and after each separator of a title; the title itself if it has none."""
+    parts = list(_TITLE_SEPARATOR.finditer(title))
+    return {title[: one.start()] for one in parts} | {title[one.end() :] for one in parts} or {title}
+
+
+def _put_below(title: str, drafts: list[SectionDraft]) -> None:
+    """Put a title at the root of the header paths that do not begin with it, or with what a separator divides it in."""
+    for draft in drafts:
+        if title.casefold() not in draft.path[0].casefold() and draft.path[0] not in _ends(title):
+            draft.path = (title, *draft.path)
 
 
 def _summary(tree: Any) -> str:

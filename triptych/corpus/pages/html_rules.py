@@ -73,6 +73,9 @@ _DIVISIONS = {
     "simplesect",
 }
 _BARS = re.compile(r"[\s|·•»«›‹→←↑<>\[\]]*")  # noqa: RUF001
+_LISTS = ("ul", "ol")
+_CONTENTS = {"table-of-contents", "toc"}  # classes of a table of contents; a list without links is none
+_WAY_BACK = re.compile(r"\s*(?:<<|[«‹←])\s*(?:go\s+)?(?:back|return)\b.*", re.IGNORECASE)  # noqa: RUF001
 ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them do not start a section
 PART_OF_TEXT = {"citation", "field-list", "footnote", "option-list"}  # lists whose entries make no sense alone
 
@@ -137,7 +140,9 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
         (whole and (element.tag == "aside" or (element.tag == "header" and not started)))
         or role in _SKIPPED_ROLES
         or (is_hidden and role not in ("tabpanel", "region") and not names & _PANELS)
-        or not _SKIPPED_NAMES.isdisjoint(names)
+        or not _SKIPPED_NAMES.isdisjoint(
+            names if element.tag not in _LISTS or _has_link(element) else names - _CONTENTS
+        )
         or (any("lang" in name.lower() for name in names) and _is_language_menu(element))
     )
 
@@ -168,6 +173,20 @@ def is_menu(text: str, links: list[tuple[str, int, int]]) -> bool:
         between, at = between + text[at:start], max(at, end)
     between += text[at:]
     return len(links) > 1 and bool(_BARS.fullmatch(between)) and bool(between.strip())
+
+
+def is_way_back(text: str, links: list[tuple[str, int, int]]) -> bool:
+    """Return whether a block is only a link back, such as "<< Back to the index".
+
+    >>> is_way_back("<< Back to the index", [("a", 0, 20)]), is_way_back("Back to square one", [("a", 0, 18)])
+    (True, False)
+    """
+    (_, start, end) = links[0] if len(links) == 1 else ("", 0, 0)
+    return bool(_WAY_BACK.fullmatch(text)) and bool(_BARS.fullmatch(text[:start] + text[end:]))
+
+
+def _has_link(element: Any) -> bool:
+    return next(element.iterfind(".//a[@href]"), None) is not None
 
 
 def _is_footnote(element: Any) -> bool:

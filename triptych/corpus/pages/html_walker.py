@@ -19,6 +19,7 @@ from triptych.corpus.pages.html_rules import (
     is_menu,
     is_mostly_links,
     is_skipped,
+    is_way_back,
     signature_name,
     slug,
     starts_section,
@@ -62,6 +63,7 @@ class HtmlWalker:
 
     def __init__(self, title: str, is_index: bool = False) -> None:
         self.drafts = [SectionDraft((title,), "", 1)]
+        self.has_top_heading = False  # a heading of level 1
         self.anchors: dict[str, SectionDraft] = {}
         # (section, block of text, links in it, number of the list item, row or definition, 0 for none)
         self.blocks: list[tuple[SectionDraft, str, list[LinkSpan], int]] = []
@@ -212,6 +214,7 @@ class HtmlWalker:
         if not title:
             return
         level = heading_level(heading)
+        self.has_top_heading |= level <= 1
         self._above = [one for one in self._above if one[0] < level] + [(level, title)]
         elements = (heading, *heading.iterancestors("section", "div", "a"))
         ids = [cleaned(element.get("id") or "") for element in elements]
@@ -262,7 +265,7 @@ class HtmlWalker:
         links = self._block_links
         self._pieces, self._length, self._last, self._block_links = [], 0, "", []
         body = text.strip("\n").rstrip() if self._pre else text.strip()
-        if not body.strip() or (len(links) > 1 and is_menu(text, links)):
+        if not body.strip() or (len(links) > 1 and is_menu(text, links)) or is_way_back(text, links):
             self._pending = dict.fromkeys(self._pending, 0)
             return
         draft = self._draft
