@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, write_jsonl, writing
-from triptych.corpus.embedded_text import framed_passage
+from triptych.corpus.embedded_text import passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import ALL, Chunk, category_label, read_chunks, read_qrels, read_queries
 from triptych.corpus.written_questions import WrittenQuestion, write_questions
@@ -136,12 +136,11 @@ def _filtered(
     if params.ask.found_in_top and rows:
         findings = _find([questions[row] for row in rows], chunks, language, params, args.vectors)
         for row, finding in zip(rows, findings, strict=True):
-            if finding.rank is None:
-                reasons[row] = _NOT_FOUND
-            elif finding.better is not None:
-                reasons[row] = _OTHER_BETTER
-                one = questions[row]
+            if finding.better is not None:
+                reasons[row], one = _OTHER_BETTER, questions[row]
                 to_label.append({"text": one.text, "written_for": one.chunk_id, "found_first": finding.better})
+            elif finding.rank is None:
+                reasons[row] = _NOT_FOUND
     return reasons, to_label
 
 
@@ -149,19 +148,19 @@ def _find(
     questions: list[WrittenQuestion], chunks: list[Chunk], language: str, params: Params, vectors: Path
 ) -> "Sequence[Finding]":
     """Search the questions with the base model, by the beginnings of passages, and BM25."""
-    from triptych.encoding.text_encoder import Retriever
+    from triptych.encoding.text_encoder import TextEncoder
     from triptych.models.loading import load_base
-    from triptych.questions.found_by_base import find
+    from triptych.questions.found_by_base import BaseSearch
     from triptych.retrieval.lexical import LexicalIndex
 
     ids = [chunk.chunk_id for chunk in chunks]
-    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
+    passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     model = load_base(params.model)
     length = params.tokenize.max_length
     model.max_seq_length = length if isinstance(length, int) else min(model.max_seq_length or _LONGEST, _LONGEST)
-    dense = Retriever(model, ids, framed, params.train.precision, vectors, "ask")
-    lexical = LexicalIndex(ids, [one.text for one in framed], language)
-    return find(questions, chunks, dense, lexical, params.ask.found_in_top)
+    encoder = TextEncoder(model, params.train.precision, "ask")
+    search = BaseSearch(chunks, encoder.passages(passages, vectors), LexicalIndex(ids, passages, language))
+    return search.find(questions, encoder.questions([one.text for one in questions], vectors), params.ask.found_in_top)
 
 
 def _metrics(

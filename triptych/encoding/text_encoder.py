@@ -71,6 +71,12 @@ class TextEncoder:
         """Encode queries: float32 of shape (texts, dimensions), rows of length 1."""
         return self._encode(texts, "query", None)
 
+    def questions(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
+        """Encode written questions, as queries are; ``cache_folder`` is used as by `passages`."""
+        if not texts:
+            return Vectors(np.empty((0, self._model.get_embedding_dimension() or 0), np.float32))
+        return self._encode(texts, "query", VectorCache(cache_folder, self._model, self._precision))
+
     def passages(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
         """Encode passages likewise; vectors that ``cache_folder`` contains are read, the others are added to it."""
         return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))

@@ -55,10 +55,10 @@ class Ask(Section):
     concurrency: int = Field(default=4, ge=1, le=256, description="Requests at a time.")
     timeout_s: Positive = Field(default=60.0, description="Seconds to wait for one answer.")
     found_in_top: int = Field(
-        default=100,
+        default=500,
         ge=0,
-        description="Keep a question only if the base model with BM25 finds its chunk among this many hits; 0 keeps"
-        " all.",
+        description="Keep a question only if the base model with BM25 finds its chunk among this many hits; 0 searches"
+        " nothing and keeps all. Few hits drop the questions in users' words, which help most.",
     )
 
     @model_validator(mode="before")
