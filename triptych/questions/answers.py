@@ -11,6 +11,7 @@ REFUSAL, EMPTY, CUT, NOT_JSON, NOTHING = "refusal", "empty", "cut", "not_json", 
 _REFUSALS = ("i'm sorry", "i am sorry", "sorry,", "i can't", "i cannot", "i'm unable", "i am unable", "as an ai")
 _MOST_READ = 20_000  # characters of an answer
 _MOST_KEPT = 1_000  # characters of a question
+_MOST_STARTS = 50  # brackets that begin no JSON, after which the rest is not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ def questions_in(answer: Answer, most: int, forms: tuple[str, ...]) -> tuple[lis
     """
     text = answer.text.rpartition("</think>")[2][:_MOST_READ]
     questions = dict[str, str]()
-    for value in _json_values(text):
+    values = list(_json_values(text))
+    for value in values:
         for question, form in _questions(value):
             questions.setdefault(question, form if form in forms else "")
     if questions:
@@ -42,13 +44,13 @@ def questions_in(answer: Answer, most: int, forms: tuple[str, ...]) -> tuple[lis
         return [], CUT
     if not text.strip():
         return [], EMPTY
-    return [], NOTHING if any(True for _ in _json_values(text)) else NOT_JSON
+    return [], NOTHING if values else NOT_JSON
 
 
 def _json_values(text: str) -> Iterator[Any]:
     """Yield the objects and lists in a text, outermost first; of one that ends too early, those within it."""
-    decoder, position = json.JSONDecoder(), 0
-    while position < len(text):
+    decoder, position, failures = json.JSONDecoder(), 0, 0
+    while failures < _MOST_STARTS:
         starts = [start for start in (text.find("{", position), text.find("[", position)) if start >= 0]
         if not starts:
             return
@@ -56,7 +58,7 @@ def _json_values(text: str) -> Iterator[Any]:
             value, position = decoder.raw_decode(text, min(starts))
             yield value
         except (ValueError, RecursionError):
-            position = min(starts) + 1
+            position, failures = min(starts) + 1, failures + 1
 
 
 def _questions(value: Any) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ TEXT_REASONS = (
     "duplicate",
 )
 _MOST_WORDS, _MOST_CHARACTERS = 45, 400
-_SURE = 0.9  # probability of a language, of the question and of its chunk
+_SURE, _UNLIKELY = 0.9, 0.01  # probabilities that a chunk, and its questions, are in the chunk's language
 _ASKING = frozenset(
     terms(
         "about can could describe do does explain explanation from function how i mean method my purpose should tell"
@@ -82,33 +82,34 @@ class TextFilter:
         questions that chunks of several clusters share none: it is not known which of them answers best.
         """
         foreign = self._in_other_language(questions)
-        reasons = [self._reason(one, one.chunk_id in foreign) for one in questions]
-        owners = dict[str, set[Any]]()
-        for one, reason in zip(questions, reasons, strict=True):
+        texts = [normalized(one.text) for one in questions]
+        reasons = [self._reason(one, text, one.chunk_id in foreign) for one, text in zip(questions, texts, strict=True)]
+        owners = dict[str, set[int | str]]()
+        for one, text, reason in zip(questions, texts, reasons, strict=True):
             if reason is None:
-                owners.setdefault(normalized(one.text), set()).add(self._cluster(one.chunk_id))
+                owners.setdefault(text, set()).add(self._cluster(one.chunk_id))
         seen = set[str]()
-        for row, one in enumerate(questions):
+        for row, text in enumerate(texts):
             if reasons[row] is None:
-                text = normalized(one.text)
                 if text in seen or len(owners[text]) > 1:
                     reasons[row] = "duplicate"
                 seen.add(text)
         return reasons
 
-    def _reason(self, question: WrittenQuestion, foreign: bool) -> str | None:
-        text, chunk = question.text, self._chunks[question.chunk_id]
-        if not normalized(text):
+    def _reason(self, question: WrittenQuestion, text: str, foreign: bool) -> str | None:
+        """Return why a question, and its normalized text, is dropped by itself."""
+        chunk = self._chunks[question.chunk_id]
+        if not text:
             return "empty"
-        if len(text) > _MOST_CHARACTERS or len(word_spans(text)) > _MOST_WORDS:
+        if len(question.text) > _MOST_CHARACTERS or len(word_spans(question.text)) > _MOST_WORDS:
             return "too_long"
         if foreign:
             return "other_language"
-        if leans_on_context(text):
+        if leans_on_context(question.text):
             return "leans_on_context"
-        if only_names(text, chunk, self._language):
+        if only_names(question.text, chunk, self._language):
             return "only_names_its_chunk"
-        return "equals_a_judged_query" if normalized(text) in self._judged else None
+        return "equals_a_judged_query" if text in self._judged else None
 
     def _in_other_language(self, questions: Sequence[WrittenQuestion]) -> set[str]:
         """Return the chunks whose questions, taken together, are surely in another language than the chunk."""
@@ -117,10 +118,11 @@ class TextFilter:
             texts.setdefault(one.chunk_id, []).append(one.text)
         foreign = set[str]()
         for chunk_id, of_chunk in texts.items():
-            found, probability = _language(" ".join(of_chunk))
-            if probability >= _SURE and found != self._language:
-                own, own_probability = _language(self._chunks[chunk_id].content[:1000])
-                if own != found and own_probability >= _SURE:
+            found = _languages(" ".join(of_chunk))
+            if max(found, key=found.__getitem__) != self._language:
+                own = _languages(self._chunks[chunk_id].content[:1000])
+                language = max(own, key=own.__getitem__)
+                if own[language] >= _SURE and found[language] <= _UNLIKELY:
                     foreign.add(chunk_id)
         return foreign
 
@@ -129,10 +131,9 @@ class TextFilter:
         return chunk_id if cluster < 0 else cluster
 
 
-def _language(text: str) -> tuple[str, float]:
-    """Return the two-letter code of a text's language and its probability."""
-    language, probability = _identifier().classify(text)
-    return str(language), float(probability)
+def _languages(text: str) -> dict[str, float]:
+    """Return the probability of each language, by its two-letter code."""
+    return {str(language): float(probability) for language, probability in _identifier().rank(text)}
 
 
 @cache
