@@ -69,9 +69,9 @@ def test_the_endpoints_own_word_counts_too():
 
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 200_000, GOOD[:20] * 50_000, '[{"text":' * 100_000])
 def test_a_huge_or_deep_answer_is_read_in_a_moment(text):
-    started = time.perf_counter()
+    started = time.process_time()
     assert read(text)[1] in ("not_json", "nothing")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_question_has_a_length():

@@ -101,6 +101,6 @@ def test_questions_in_the_language_of_their_chunk_are_kept_in_a_corpus_of_anothe
 def test_100000_questions_take_seconds():
     chunks = [chunk(row % 50, chunk_id=f"lists{row}", cluster_id=row) for row in range(50_000)]
     texts = [(row // 2, f"how do I clean pump number {row} in winter") for row in range(100_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     assert set(reasons(*texts, chunks=chunks)) == {None}
-    assert time.perf_counter() - started < 60
+    assert time.process_time() - started < 30

@@ -100,7 +100,8 @@ async def ask_all(
 
     The answers, and requests that may have cost tokens without one, are added to the journal, which must be open. Which
     chunks are asked does not depend on the concurrency: where a request might not fit, the answers before are awaited.
-    Raise `UserError` if the endpoint answers nothing any more. ``report`` is called with a line about progress every
+    Raise `UserError` if the endpoint answers nothing any more. A killed run does not know what its requests in flight
+    cost, at most ``settings.concurrency`` of them. ``report`` is called with a line about progress every
     ten seconds.
     """
     run = _Run(journal, settings, Budget(settings.max_tokens, journal.tokens), len(chunks), report)
@@ -121,7 +122,9 @@ async def ask_all(
     finally:
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        for outcome in await asyncio.gather(*pending, return_exceptions=True):
+            if isinstance(outcome, Record):  # answered while another request ended the run
+                journal.add(outcome)
     return Asked(run.answered, dict(sorted(run.failed.items())), sum(1 for _ in waiting) + (request is not None))
 
 
