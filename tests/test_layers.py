@@ -33,6 +33,7 @@ ROOMS = [
     "triplets/exchange",
     "encoding",
     "evaluators",
+    "questions",
     "training/data",
     "training",
     "training/fast",

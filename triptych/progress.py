@@ -26,6 +26,11 @@ def quiet() -> None:
         transformers_logging.disable_progress_bar()
 
 
+def is_quiet() -> bool:
+    """Return whether progress is disabled."""
+    return os.environ.get(_SWITCH, "").lower() in ("1", "true")
+
+
 def quiet_libraries() -> None:
     """Hide what libraries print for their own developers; to be called before they are imported."""
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a note about optional kernels on each import
@@ -40,7 +45,7 @@ def progress(label: str, total: int | None, unit: str) -> Iterator[Callable[[int
 
     Writes to standard error, with rate and remaining time: a bar after two seconds, or a line of a log every ten.
     """
-    if os.environ.get(_SWITCH, "").lower() in ("1", "true"):
+    if is_quiet():
         yield lambda number: None
     elif sys.stderr.isatty():
         with tqdm(total=total, desc=label, unit=f" {unit}", delay=_DELAY, leave=False, disable=False) as bar:

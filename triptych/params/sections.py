@@ -7,12 +7,14 @@ from pydantic import Field, model_validator
 from triptych.params.corpus import Fields, Fractions, Ingest, Model, NearDuplicates, Source, Split
 from triptych.params.evaluation import Evaluate, Promote
 from triptych.params.publication import Index, Report
+from triptych.params.questions import Ask
 from triptych.params.reranker import TrainReranker
 from triptych.params.training import Distill, Lora, Mine, MineRound, Rate, Rounds, Tokenize, Train, TrainRound
 from triptych.params.triplets import Triplets
 from triptych.params.types import Section
 
 __all__ = [
+    "Ask",
     "Distill",
     "Evaluate",
     "Fields",
@@ -45,6 +47,7 @@ class Params(Section):
     model: Model
     ingest: Ingest
     split: Split = Field(default_factory=Split)
+    ask: Ask = Field(default_factory=Ask)
     triplets: Triplets = Field(default_factory=Triplets)
     tokenize: Tokenize = Field(default_factory=Tokenize)
     rate: Rate = Field(default_factory=Rate)
