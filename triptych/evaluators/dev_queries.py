@@ -11,7 +11,7 @@ from triptych.evaluation.metrics import mean_metric, per_query
 from triptych.retrieval.fusion import PRIOR, Fusion, choose_fusion
 
 FEWEST = 10  # with fewer queries even their standard error is unknown
-COVERED = 0.95  # share of the chunks that must have written questions for them to be searched without a proof on dev
+COVERED = 0.5  # share of the chunks that must have written questions for them to be searched without a proof on dev
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,9 @@ class DevQueries:
     def prefers_questions(self, asked: Run, unasked: Run, coverage: float) -> bool:
         """Return whether the questions written for the chunks are searched too.
 
-        Where nearly all chunks have some (``coverage`` is the share of those that do), they are unless dev surely
-        prefers to go without, as they were better on average (docs/experiments.md). Else the chunks without any lose
-        to the others, so they are only if dev surely prefers them.
+        Where at least half of the chunks have some (``coverage`` is the share of those that do), they are unless dev
+        surely prefers to go without, as all kinds of question gained by them (docs/experiments.md). With fewer, what
+        the others lose may be more than what these gain, so they are only if dev surely prefers them.
         """
         covered = coverage >= COVERED
         if not self.decide:
@@ -68,21 +68,21 @@ class DevQueries:
         asked, unasked = (queries_of(run, self.qrels) for run in (asked, unasked))
         return not self.is_better(unasked, asked) if covered else self.is_better(asked, unasked)
 
-    def fusion(self, dense: Run, lexical: Run, candidates: Sequence[Fusion]) -> Fusion:
-        """Return `PRIOR`, or the candidate that is best on dev where it is better by more than the standard error.
+    def fusion(self, dense: Run, lexical: Run, candidates: Sequence[Fusion], prior: Fusion = PRIOR) -> Fusion:
+        """Return ``prior``, or the candidate that is best on dev where it is better by more than the standard error.
 
         Of some tens of queries the best of many candidates is the best by chance. Where the candidates do not have
-        `PRIOR`, the best of them is returned, and without queries to choose by the one with most weight on the vectors.
+        ``prior``, the best of them is returned, and without queries to choose by the one with most weight on the vectors.
         """
         if not self.decide:
-            return PRIOR if PRIOR in candidates else max(candidates, key=lambda one: one.dense_weight)
+            return prior if prior in candidates else max(candidates, key=lambda one: one.dense_weight)
         dense, lexical = (queries_of(run, self.qrels) for run in (dense, lexical))
         chosen, _ = choose_fusion(dense, lexical, candidates, self.qrels, self.metric)
         depth = _deepest(dense, lexical)
-        best, usual = (one.fuse(dense, lexical, depth) for one in (chosen, PRIOR))
-        if PRIOR not in candidates or self.is_better(best, usual):
+        best, usual = (one.fuse(dense, lexical, depth) for one in (chosen, prior))
+        if prior not in candidates or self.is_better(best, usual):
             return chosen
-        return PRIOR
+        return prior
 
 
 def queries_of(run: Run, qrels: Qrels) -> Run:

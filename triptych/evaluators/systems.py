@@ -15,7 +15,7 @@ from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.rerank_runs import Scorer, late_interaction_scorer, rerank
 from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator
 from triptych.params.sections import Evaluate
-from triptych.retrieval.fusion import Fusion
+from triptych.retrieval.fusion import PRIOR, PRIOR_WITH_QUESTIONS, Fusion
 from triptych.retrieval.reranking import Reranking
 
 # Pairs of system and baseline: what each step adds to the same search without it.
@@ -51,6 +51,7 @@ class Systems:
     ) -> None:
         """Rank by BM25. ``passage_texts`` are those of the evaluator's chunks, ``questions`` were written for them."""
         self._lexical = evaluator.lexical_run(passage_texts, params.depth)  # what hybrids are fused with
+        self._prior = PRIOR  # how, where dev does not surely prefer another fusion
         self.runs: dict[str, Run] = {"bm25": self._lexical}
         self.chosen: dict[str, dict[str, Any]] = {}  # by system: the settings that are best on dev
         self.windows = False  # whether windows of the passages are searched
@@ -78,13 +79,14 @@ class Systems:
 
     def _with_questions(self, unasked: Run, vectors: ChunkVectors) -> Run:
         """Choose whether the written questions are searched; return the run of the base model's vectors that is."""
-        asked, without = self._run_of(vectors), self._lexical
+        asked, without = self._run_of(vectors), (self._lexical, self._prior)
         fusion, unasked_hybrid = self._hybrid(unasked)
         self._lexical = self._evaluator.lexical_run(self._written.added_to(self._passage_texts), self._params.depth)
+        self._prior = PRIOR_WITH_QUESTIONS
         coverage = self._written.coverage(self._evaluator.chunks)
         self.questions = self._dev.prefers_questions(self._hybrid(asked)[1], unasked_hybrid, coverage)
         if not self.questions:
-            self._lexical = without
+            self._lexical, self._prior = without
             return unasked
         self.runs |= {"base_unasked": unasked, "base_hybrid_unasked": unasked_hybrid}
         self.chosen["base_hybrid_unasked"] = asdict(fusion)
@@ -112,7 +114,7 @@ class Systems:
     def _hybrid(self, dense: Run) -> tuple[Fusion, Run]:
         params, bm25 = self._params, self._lexical
         candidates = [Fusion(method, weight) for method in params.fusions for weight in params.dense_weights]
-        fusion = self._dev.fusion(dense, bm25, candidates)
+        fusion = self._dev.fusion(dense, bm25, candidates, self._prior)
         return fusion, fusion.fuse(dense, bm25, params.depth)
 
     def _add(self, name: str, model: SentenceTransformer, dense: Run) -> None:

@@ -132,7 +132,7 @@ def _further_windows(folder: Path, tokens: Path, params: Params) -> list[str]:
     """Return the texts of the windows in the embedder's token store, in the order of their ids."""
     metadata = read_json(tokens / "metadata.json")
     tokenizer, prompt = load_base(params.model).tokenizer, metadata["prompts"]["passage"]
-    cutter = WindowCutter(tokenizer, prompt, metadata["max_length"], params.tokenize.max_windows)
+    cutter = WindowCutter(tokenizer, prompt, metadata["max_length"], metadata["max_windows"])
     framed = [text for text in read_framed_texts(folder) if text is not None]
     return [window for of_text in cutter.further(framed) for window in of_text]
 

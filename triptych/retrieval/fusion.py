@@ -41,7 +41,9 @@ class Fusion:
         }
 
 
-PRIOR = Fusion("zscore", 0.6)  # the best over ten sets of queries (docs/experiments.md)
+# The best over several sets of queries (docs/experiments.md), of passages alone and with written questions.
+PRIOR = Fusion("zscore", 0.6)
+PRIOR_WITH_QUESTIONS = Fusion("zscore", 0.7)
 
 
 def choose_fusion(
