@@ -36,8 +36,9 @@ def test_the_stored_verdict_follows_from_the_stored_metrics(tmp_path):
 
 
 @pytest.mark.parametrize("tuned", [True, False])
-def test_verdicts_come_back_as_they_were_written(tmp_path, tuned):
-    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5))
+@pytest.mark.parametrize("questions", [True, False])
+def test_verdicts_come_back_as_they_were_written(tmp_path, tuned, questions):
+    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5), questions=questions)
     verdicts.write(tmp_path / "verdict.json")
     assert Verdicts.read(tmp_path / "verdict.json") == verdicts
 

@@ -142,8 +142,7 @@ class Verdicts:
             "published": self.published,
             "fusion": asdict(self.fusion),
             "windows": self.windows,
-            "questions": self.questions,
-        }
+        } | ({"questions": True} if self.questions else {})  # without, the bytes are those of a run that has none
         added = {"added": asdict(self.free.added)} if self.free.added else {}
         parts = {
             "free": {"system": self.free.system, "reason": self.free.reason} | added,
@@ -165,7 +164,7 @@ class Verdicts:
                 strength=record["strength"],
                 free=FreeBaseline(system=free["system"], reason=free["reason"], added=_difference(free)),
                 windows=record["windows"],
-                questions=record.get("questions", False),  # an older version had none
+                questions=record.get("questions", False),
                 embedder=SystemVerdict(**_verdict(record | {"used": record["published"] == "tuned"})),
                 fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),
