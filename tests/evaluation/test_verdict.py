@@ -47,8 +47,11 @@ def test_a_verdict_on_taught_kinds_is_marked_in_every_sentence():
 
 
 @pytest.mark.parametrize("tuned", [True, False])
-def test_verdicts_come_back_as_they_were_written(tmp_path, tuned):
-    verdicts = make_verdicts(tuned, late=(50, 0.3), reranked=(20, 0.5), taught=["pseudo", "user"], basis="taught")
+@pytest.mark.parametrize("questions", [True, False])
+def test_verdicts_come_back_as_they_were_written(tmp_path, tuned, questions):
+    verdicts = make_verdicts(
+        tuned, late=(50, 0.3), reranked=(20, 0.5), questions=questions, taught=["pseudo", "user"], basis="taught"
+    )
     verdicts.write(tmp_path / "verdict.json")
     assert Verdicts.read(tmp_path / "verdict.json") == verdicts
 

@@ -181,7 +181,7 @@ class Verdicts:
                 strength=record["strength"],
                 free=FreeBaseline(system=free["system"], reason=free["reason"], added=_difference(free)),
                 windows=record["windows"],
-                questions=record.get("questions", False),  # an older version had none
+                questions=record.get("questions", False),
                 embedder=SystemVerdict(**_verdict(record | {"used": record["published"] == "tuned"})),
                 fusion=FusionChoice(**record["fusion"]),
                 late_interaction=_reranking_verdict(record["late_interaction"]),

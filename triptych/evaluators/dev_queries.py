@@ -72,7 +72,8 @@ class DevQueries:
         """Return ``prior``, or the candidate that is best on dev where it is better by more than the standard error.
 
         Of some tens of queries the best of many candidates is the best by chance. Where the candidates do not have
-        ``prior``, the best of them is returned, and without queries to choose by the one with most weight on the vectors.
+        ``prior``, the best of them is returned, and without queries to choose by the one with most weight on the
+        vectors.
         """
         if not self.decide:
             return prior if prior in candidates else max(candidates, key=lambda one: one.dense_weight)
