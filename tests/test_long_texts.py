@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,18 +212,27 @@ def test_mining_compares_chunks_by_the_windows_that_an_anchor_finds(project, loa
     assert rejected.keys() >= set(REASONS)
 
 
+@pytest.fixture(scope="module")
+def indexed_by_windows(project, tmp_path_factory):
+    """A copy with an index by windows, and a verdict for late interaction and the reranker."""
+    folder = tmp_path_factory.mktemp("indexed")
+    shutil.copytree(project, folder, dirs_exist_ok=True)
+    shutil.copytree(folder / "models/reranker-candidate", folder / "models/reranker", dirs_exist_ok=True)
+    make_verdicts(windows=True, reranked=(5, 1.0), late=(20, 0.5)).write(folder / "metrics/verdict.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        index.main(INDEX.split())
+    return folder
+
+
 @pytest.fixture
-def searched(project, tmp_path, monkeypatch):
-    """A copy with an index by windows, a verdict for the reranker, and the vectors of all windows."""
-    shutil.copytree(project, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree("models/reranker-candidate", "models/reranker", dirs_exist_ok=True)
-    make_verdicts(windows=True, reranked=(5, 1.0), late=(20, 0.5)).write(Path("metrics/verdict.json"))
-    index.main(INDEX.split())
-    chunks = read_chunks(tmp_path / "data/corpus/chunks.parquet")
+def searched(indexed_by_windows, monkeypatch):
+    """Return which window of a chunk is the closest to a question: text, piece, and whether it is a further one."""
+    monkeypatch.chdir(indexed_by_windows)
+    chunks = read_chunks(indexed_by_windows / "data/corpus/chunks.parquet")
     framed = [framed_passage(chunk, load_params().triplets.text_template) for chunk in chunks]
-    encoder = TextEncoder(load_saved(tmp_path / "models/embedder"), "fp32", "test")
-    vectors, chunk_of_window = encoder.windows(framed, 6, tmp_path / "v")
+    encoder = TextEncoder(load_saved(indexed_by_windows / "models/embedder"), "fp32", "test")
+    vectors, chunk_of_window = encoder.windows(framed, 6, indexed_by_windows / "v")
     windows = [window for of_chunk in encoder.cut(framed, 6) for window in of_chunk]
 
     def closest(question, chunk_id):
