@@ -385,3 +385,56 @@ def test_encoding_that_cannot_decode_text_is_refused(message, encoding):
     assert "ingest.sources.0.encoding: " in problem
     assert encoding in problem
     assert "such as cp1252" in problem
+
+
+SECRETS = {
+    "api_key": "ask: api_key: a key must not be here: it would be committed with params.yaml",
+    "token": "ask: token: a key must not be here",
+    "Authorization": "ask: Authorization: a key must not be here",
+}
+
+
+@pytest.mark.parametrize(("name", "problem"), SECRETS.items())
+def test_an_api_key_among_the_params_is_refused_without_repeating_it(message, name, problem):
+    text = message(**{f"ask.{name}": "mine-4711"})
+    assert problem in text
+    assert "TRIPTYCH_ASK_KEY" in text
+    assert "4711" not in text
+
+
+@pytest.mark.parametrize("key", ["ask.model", "ask.base_url", "ask.journal"])
+def test_an_api_key_as_another_param_is_refused_without_repeating_it(message, key):
+    text = message(**{key: "sk-proj-abcdefghijklmnop4711"})
+    assert "contains an API key: it would be committed" in text
+    assert "4711" not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://me:secret@host/v1", "must have no user, password or query: it would be committed"),
+        ("http://secret@host/v1", "must have no user, password or query: it would be committed"),
+        ("http://host/v1?key=secret", "must have no user, password or query: it would be committed"),
+        ("host/v1", "must begin with http:// or https:// and name a host"),
+        ("file:///etc/passwd", "must begin with http:// or https:// and name a host"),
+        ("http://", "must begin with http:// or https:// and name a host"),
+        ("http://[host", "is not a URL such as"),
+        ("http://host:port/v1", "is not a URL such as"),
+    ],
+)
+def test_a_base_url_that_has_a_secret_or_is_no_url_is_refused(message, url, problem):
+    text = message(**{"ask.base_url": url, "ask.model": "tiny"})
+    assert f"ask.base_url: {problem}" in text
+    assert "secret" not in text
+
+
+@pytest.mark.parametrize("end", ["", "/", "/chat/completions", "/chat/completions/"])
+def test_a_base_url_is_taken_with_or_without_its_end(params_with, end):
+    changes = {"ask.base_url": f"http://localhost:11434/v1{end}", "ask.model": "tiny"}
+    assert params_with(**changes).ask.base_url == "http://localhost:11434/v1"
+
+
+@pytest.mark.parametrize("missing", ["model", "journal"])
+def test_an_endpoint_needs_a_model_and_a_journal(message, missing):
+    changes = {"ask.base_url": "http://localhost/v1", "ask.model": "tiny", "ask.journal": "data/journals/a.jsonl"}
+    assert f"ask: {missing}: base_url needs it" in message(**changes | {f"ask.{missing}": None})
