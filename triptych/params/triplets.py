@@ -12,19 +12,19 @@ class Views(Shares):
 
     query: Share = Field(default=0.0, description="Your users' questions of the train split, with their answers.")
     crossref: Share = Field(
-        default=0.6, description="What authors judged (link texts, descriptions beside them), with its target."
+        default=0.3, description="What authors judged (link texts, descriptions beside them), with its target."
     )
-    heading: Share = Field(default=0.12, description="Last headings of a chunk, with the chunk.")
-    lead: Share = Field(default=0.16, description="First sentence of a chunk, with the chunk.")
+    heading: Share = Field(default=0.06, description="Last headings of a chunk, with the chunk.")
+    lead: Share = Field(default=0.08, description="First sentence of a chunk, with the chunk.")
     sentence: Share = Field(default=0.0, description="A sentence of a chunk, with the rest of the chunk.")
-    phrase: Share = Field(default=0.12, description="A few words of a sentence, with the chunk.")
+    phrase: Share = Field(default=0.06, description="A few words of a sentence, with the chunk.")
     sibling: Share = Field(
         default=0.0,
         description="A chunk, with another under the same header. It lowers retrieval metrics: see `docs/recipes.md`.",
     )
     imported: Share = Field(default=0.0, description="The anchors of `triplets.imported`.")
     generated: Share = Field(
-        default=0.0, description="Questions that a language model wrote for a chunk, with the chunk."
+        default=0.5, description="Questions that a language model wrote for a chunk, with the chunk."
     )
 
 
