@@ -106,7 +106,7 @@ def _share_seen(
     """
     total = sum(len(rows[text_id]) for text_id in passages)
     beginning = sum(min(len(rows[text_id]), max_length) for text_id in passages)
-    seen = sum(min(len(rows[text_id]), sum(map(len, windows[text_id])) or max_length) for text_id in passages)
+    seen = sum(min(len(rows[text_id]), max_length + sum(map(len, windows[text_id]))) for text_id in passages)
     return {"beginning": beginning / max(total, 1), "windows": seen / max(total, 1)}
 
 
