@@ -32,7 +32,8 @@ def worth_more(intervals: Sequence[NamedInterval], measure: str, confidence: flo
     ours = [
         one
         for one in intervals
-        if (one.baseline, one.measure, one.category) == (_TUNED, measure, ALL) and one.system.startswith(_PREFIX)
+        if (one.baseline, one.measure, one.category, one.kind) == (_TUNED, measure, ALL, ALL)
+        and one.system.startswith(_PREFIX)
     ]
     corrected = holm([one.interval.p for one in ours])
     better = [
