@@ -77,7 +77,7 @@ def server(language_model, tmp_path_factory):
     with log.open("wb") as output:
         running = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            deadline = time.monotonic() + 180
+            deadline = time.monotonic() + 400
             while time.monotonic() < deadline and running.poll() is None:
                 try:
                     if httpx2.get(f"http://127.0.0.1:{port}/health", timeout=1.0).status_code == 200:
