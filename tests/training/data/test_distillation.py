@@ -55,7 +55,9 @@ def anchors(teacher):
     """Two anchors of each of the first five chunks; anchor 70 + i is of chunk i // 2."""
     own = np.repeat(np.arange(5), 2)
     near = teacher.vectors[own] + np.random.default_rng(2).normal(scale=0.2, size=(10, 4)).astype(np.float32)
-    return DistillationAnchors(70 + np.arange(10), own, near, counts([SEEN[chunk][:2] for chunk in own]))
+    return DistillationAnchors(
+        70 + np.arange(10), own, near, counts([SEEN[chunk][:2] for chunk in own]), np.zeros(10, bool)
+    )
 
 
 @pytest.fixture
@@ -81,6 +83,15 @@ def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anc
     ]
     assert fused[0].tolist() == pytest.approx(expected, abs=1e-4)
     assert scale.tolist() == pytest.approx([np.std(cosine)], abs=1e-6)
+
+
+def test_the_chunk_for_which_a_question_was_written_is_ranked_first(teacher, anchors):
+    told = replace(anchors, told=np.arange(10) == 3)
+    (plain, other), _ = teacher.scores(anchors, np.array([3, 4]), 0.7)
+    (first, same), _ = teacher.scores(told, np.array([3, 4]), 0.7)
+    assert first[1] == pytest.approx(plain.max() + 1.0, abs=1e-5)  # chunk 1
+    assert np.delete(first, 1).tolist() == np.delete(plain, 1).tolist()
+    assert same.tolist() == other.tolist()
 
 
 def test_an_anchor_that_is_truncated_away_is_left_out():

@@ -1,7 +1,8 @@
 """Distillation for documentation without questions: the model so far, fused with BM25, teaches the embedder.
 
 The teacher needs no labels. It ranks the train chunks for an anchor by the tokens before the cut (`max_length`) only,
-since the student sees no more; a longer chunk by its windows, of which the best counts. A batch is made of
+since the student sees no more; a longer chunk by its windows, of which the best counts. Where an anchor is a question that
+was written for its chunk, the teacher is told so, and ranks that chunk first. A batch is made of
 neighborhoods: anchors with their own chunks, some of the teacher's best chunks for them, and other anchors of these
 chunks. The student learns to give the chunks of the batch the teacher's probabilities, from the window of each that the
 teacher finds best. All batches are drawn before training starts.
@@ -23,6 +24,7 @@ from triptych.training.data.batch_schedule import FixedSchedule
 from triptych.training.data.collator import assemble
 
 _MIN_DEVIATION = 1e-6  # of scores over the chunks; chunks that are all alike have none
+_TOLD = 1.0  # standard deviations by which the chunk of a told anchor is ahead of all others
 _VISIBLE_SHARE = 0.8  # of an anchor's distinct tokens, which its own window must contain
 
 
@@ -34,6 +36,7 @@ class DistillationAnchors:
     own: np.ndarray  # int64, shape (anchors,): the window of the anchor's chunk that answers it, as row of the teacher
     vectors: Vectors  # float32, shape (anchors, dimensions)
     tokens: csr_array  # counts, shape (anchors, vocabulary)
+    told: np.ndarray  # bool, shape (anchors,): whether it was written for its chunk, in other words perhaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,14 @@ class Teacher:
         """Return fused scores (chosen, windows) and the standard deviation of each anchor's cosines (chosen,), float32.
 
         Both parts are standardized over all windows (`triptych.retrieval.fusion` does so over a list of hits). The
-        deviations are at least `_MIN_DEVIATION`, since they divide.
+        deviations are at least `_MIN_DEVIATION`, since they divide. The own window of a told anchor is ahead of the
+        others.
         """
         dense = anchors.vectors[chosen] @ self.vectors.T
         lexical = (anchors.tokens[chosen] @ self.weights.T).toarray()
         fused = dense_weight * _standardized(dense) + (1 - dense_weight) * _standardized(lexical)
+        told = np.flatnonzero(anchors.told[chosen])
+        fused[told, anchors.own[chosen[told]]] = fused[told].max(axis=1) + _TOLD
         return fused.astype(np.float32), np.maximum(dense.std(axis=1), _MIN_DEVIATION)
 
 

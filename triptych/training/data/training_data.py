@@ -41,6 +41,7 @@ from triptych.triplets.sampling.epoch_sampler import (
     epoch_of_run,
     view_rows,
 )
+from triptych.triplets.views import VIEWS
 
 _JUDGED_VIEWS = ("query", "crossref", "imported")  # a person chose the positives of these
 _MIN_JUDGED_SHARE = 0.25  # of the rows, for loss softmax
@@ -186,7 +187,8 @@ class _Builder:
         window_tokens = token_counts(store, window_ids, len(model.tokenizer))
         own = self._own_windows(window_ids, chunk_of_window, np.searchsorted(rows, self.examples.positive_chunk))
         anchor_tokens = token_counts(store, TextIds(self.examples.anchor), len(model.tokenizer))
-        visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens[own]))
+        told = self.examples.view == VIEWS.index("generated")
+        visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens[own]) | told)
         if not len(visible):
             raise NothingToTrainOnError(
                 f"train.loss: none of {len(self.examples)} anchors is found in its chunk before the cut at"
@@ -201,6 +203,7 @@ class _Builder:
             own,
             Vectors(encode(model, store, examples.anchor, self.precision, "anchors", self.cache)),
             anchor_tokens[visible],
+            told[visible],
         )
         window_vectors = Vectors(encode(model, store, window_ids, self.precision, "chunks", self.cache))
         teacher = make_teacher(chunk_of_window, window_vectors, window_tokens)
