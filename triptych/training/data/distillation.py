@@ -1,8 +1,8 @@
 """Distillation for documentation without questions: the model so far, fused with BM25, teaches the embedder.
 
 The teacher needs no labels. It ranks the train chunks for an anchor by the tokens before the cut (`max_length`) only,
-since the student sees no more; a longer chunk by its windows, of which the best counts. Where an anchor is a question that
-was written for its chunk, the teacher is told so, and ranks that chunk first. A batch is made of
+since the student sees no more; a longer chunk by its windows, of which the best counts. Where somebody judged an anchor
+or wrote it for its chunk, the teacher is told so, and ranks that chunk first. A batch is made of
 neighborhoods: anchors with their own chunks, some of the teacher's best chunks for them, and other anchors of these
 chunks. The student learns to give the chunks of the batch the teacher's probabilities, from the window of each that the
 teacher finds best. All batches are drawn before training starts.
@@ -36,7 +36,7 @@ class DistillationAnchors:
     own: np.ndarray  # int64, shape (anchors,): the window of the anchor's chunk that answers it, as row of the teacher
     vectors: Vectors  # float32, shape (anchors, dimensions)
     tokens: csr_array  # counts, shape (anchors, vocabulary)
-    told: np.ndarray  # bool, shape (anchors,): whether it was written for its chunk, in other words perhaps
+    told: np.ndarray  # bool, shape (anchors,): whether somebody judged it or wrote it for its chunk
 
 
 @dataclass(frozen=True, slots=True)

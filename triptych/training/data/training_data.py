@@ -44,6 +44,7 @@ from triptych.triplets.sampling.epoch_sampler import (
 from triptych.triplets.views import VIEWS
 
 _JUDGED_VIEWS = ("query", "crossref", "imported")  # a person chose the positives of these
+_TOLD_VIEWS = (*_JUDGED_VIEWS, "generated")  # somebody chose or wrote these for their chunks
 _MIN_JUDGED_SHARE = 0.25  # of the rows, for loss softmax
 
 
@@ -187,7 +188,7 @@ class _Builder:
         window_tokens = token_counts(store, window_ids, len(model.tokenizer))
         own = self._own_windows(window_ids, chunk_of_window, np.searchsorted(rows, self.examples.positive_chunk))
         anchor_tokens = token_counts(store, TextIds(self.examples.anchor), len(model.tokenizer))
-        told = self.examples.view == VIEWS.index("generated")
+        told = np.isin(self.examples.view, [VIEWS.index(view) for view in _TOLD_VIEWS])
         visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens[own]) | told)
         if not len(visible):
             raise NothingToTrainOnError(
