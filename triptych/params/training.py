@@ -65,7 +65,7 @@ class Lora(Section):
 class Distill(Section):
     """Loss `distill`: the teacher is the model so far, fused with BM25 over the tokens before truncation."""
 
-    max_steps: Count = Field(default=40, description="Most steps of a round; 20 and 40 gave equal metrics.")
+    max_steps: Count = Field(default=60, description="Most steps of a round.")
     batch_size: int = Field(default=64, ge=2, description="Anchors per step.")
     neighborhoods: Count = Field(
         default=8, description="Anchors of a batch that choose its chunks; the other anchors belong to these chunks."
@@ -141,7 +141,8 @@ class Train(Section):
     loss: Literal["auto", "softmax", "triplet", "distill"] = Field(
         default="auto",
         description="`softmax` over in-batch and stored negatives, `triplet` (cosine), `distill`; `auto` is `softmax`"
-        " where people chose the positives (links, questions), else `distill`.",
+        " where people chose the positives (links, questions), else `distill`; the first round is `distill` where there are"
+        " written questions.",
     )
     margin: Positive = Field(default=0.2, description="Margin of loss `triplet`, and of stage `rate`.")
     temperature: Positive = Field(default=0.05, description="Temperature of loss `softmax`.")

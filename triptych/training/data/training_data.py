@@ -83,7 +83,7 @@ def prepare_training_data(
     if not len(examples):
         raise NothingToTrainOnError("stage triplets found no anchor")
     builder = _Builder(corpus, texts, store, examples, previous, params, seed, vectors)
-    loss = resolve_loss(params.train.loss, examples, params.triplets)
+    loss = resolve_loss(params.train.loss, examples, params.triplets, first=round_params.previous == "base")
     if loss == "distill":
         steps = min(round_params.steps, params.train.distill.max_steps)
         return builder.distillation(steps)
@@ -94,14 +94,17 @@ def prepare_training_data(
     return builder.contrastive(round_params.steps, loss, round_params.negatives == "stored")
 
 
-def resolve_loss(loss: str, examples: Examples, params: Triplets) -> str:
+def resolve_loss(loss: str, examples: Examples, params: Triplets, *, first: bool) -> str:
     """Return the loss to use; ``auto`` is softmax if people chose enough of the positives, else distill.
 
-    Without judgments the only positives are a chunk's own words; docs/recipes.md compares the two losses on them.
+    Without judgments the only positives are a chunk's own words; docs/recipes.md compares the two losses on them. The
+    ``first`` round distills where there are written questions too: that gained most (docs/experiments.md).
     """
     if loss != "auto":
         return loss
     rows = view_rows(examples, params, len(examples))
+    if first and rows.get("generated", 0):
+        return "distill"
     judged = sum(rows.get(view, 0) for view in _JUDGED_VIEWS)
     return "softmax" if judged >= _MIN_JUDGED_SHARE * sum(rows.values()) else "distill"
 
