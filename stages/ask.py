@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, write_jsonl, writing
+from triptych.corpus.duplicates.query_overlap import written_overlap_metrics
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import ALL, Chunk, category_label, read_chunks, read_qrels, read_queries
@@ -68,6 +69,9 @@ def main(argv: list[str] | None = None) -> None:
         write_questions(out / "questions.jsonl", kept)
         write_jsonl(out / "to_label.jsonl", to_label)
     metrics = _metrics(chunks, chosen, taken, questions, reasons)
+    known = read_queries(args.corpus)
+    test = [known[query_id] for query_id in read_qrels(args.corpus / "qrels/test.tsv")]
+    metrics["test_overlap"] = written_overlap_metrics(test, kept)
     write_json(args.metrics, metrics)
     print_warnings(_warnings(metrics, settings), args.metrics)
     print_line(_summary(len(kept), len(questions), kept, settings, args.questions))

@@ -170,6 +170,7 @@ def test_a_question_that_equals_a_dev_or_test_query_is_dropped(project, run):
     _, found, metrics = run()
     assert [one.text for one in found] == ["taught"]
     assert metrics["dropped"]["equals_a_judged_query"] == 2
+    assert metrics["test_overlap"] == {"test_queries": 1, "written_questions": 1, "equal": 0} | metrics["test_overlap"]
 
 
 def test_an_endpoint_is_asked_about_what_the_journal_lacks(project, run):

@@ -141,8 +141,8 @@ class Train(Section):
     loss: Literal["auto", "softmax", "triplet", "distill"] = Field(
         default="auto",
         description="`softmax` over in-batch and stored negatives, `triplet` (cosine), `distill`; `auto` is `softmax`"
-        " where people chose the positives (links, questions), else `distill`; the first round is `distill` where there are"
-        " written questions.",
+        " where people chose the positives (links, questions), else `distill`; the first round is `distill` where"
+        " there are written questions.",
     )
     margin: Positive = Field(default=0.2, description="Margin of loss `triplet`, and of stage `rate`.")
     temperature: Positive = Field(default=0.05, description="Temperature of loss `softmax`.")
