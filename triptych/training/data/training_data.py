@@ -73,7 +73,8 @@ def prepare_training_data(
     seed: int,
     vectors: Path | None = None,
 ) -> TrainingData:
-    """Schedule the rows of a round's steps; loss distill takes at most ``train.distill.max_steps`` of them.
+    """Schedule the rows of a round's steps; loss distill takes at most ``train.distill.max_steps`` of
+    them where there are no written questions.
 
     ``corpus`` and ``texts`` are the folders of stages split and triplets, ``store`` has the tokens of the texts;
     ``previous`` is the round before, the teacher of loss distill, whose model also chooses the windows that answer.
@@ -85,8 +86,9 @@ def prepare_training_data(
     builder = _Builder(corpus, texts, store, examples, previous, params, seed, vectors)
     loss = resolve_loss(params.train.loss, examples, params.triplets, first=round_params.previous == "base")
     if loss == "distill":
-        steps = min(round_params.steps, params.train.distill.max_steps)
-        return builder.distillation(steps)
+        told = view_rows(examples, params.triplets, len(examples)).get("generated", 0)
+        most = round_params.steps if told else params.train.distill.max_steps
+        return builder.distillation(min(round_params.steps, most))
     if loss == "triplet" and round_params.negatives == "batch":
         raise UserError(
             "rounds.train: loss triplet needs stored negatives; set negatives: stored, or train.loss: softmax"
