@@ -73,9 +73,9 @@ def prepare_training_data(
     seed: int,
     vectors: Path | None = None,
 ) -> TrainingData:
-    """Schedule the rows of a round's steps; loss distill takes at most ``train.distill.max_steps`` of
-    them where there are no written questions.
+    """Schedule the rows of a round's steps.
 
+    Loss distill takes at most ``train.distill.max_steps`` of them where there are no written questions.
     ``corpus`` and ``texts`` are the folders of stages split and triplets, ``store`` has the tokens of the texts;
     ``previous`` is the round before, the teacher of loss distill, whose model also chooses the windows that answer.
     ``vectors`` is a cache of its vectors. Raise `UserError` if the loss does not fit the
