@@ -180,7 +180,7 @@ class Train(Section):
         " if it goes on falling. Not for loss `distill`, whose rows are drawn before training.",
     )
     strengths: list[Share] = Field(
-        default=[0.0, 0.25, 0.5, 0.75, 1.0],
+        default=[0.0, 0.5, 1.0],
         min_length=1,
         description="Strengths of the tuned weights in the blend with the base weights; one is chosen on dev.",
     )
