@@ -5,14 +5,15 @@ import re
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.cli import app
-from triptych.evaluation.comparison import NamedInterval, read_intervals
+from triptych.corpus.records import ALL
+from triptych.evaluation.comparison import read_intervals
+from triptych.report.query_groups import Against, QueryGroup, against_free, query_groups
 from triptych.report.system_names import in_order, system_name
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,14 @@ DOCUMENTS = [
 ]
 NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 FREE = json.loads((ROOT / "metrics/verdict.json").read_text(encoding="utf-8"))["free"]["system"]
-SHORT = {"bm25": "BM25", "base": "base", "base_hybrid": "base + BM25", "tuned": "tuned", "tuned_hybrid": "tuned + BM25"}
+SHORT = {
+    "bm25": "BM25",
+    "base_cut": "base, first 128 tokens of a chunk",
+    "base_unasked": "base, windows",
+    "base_hybrid_unasked": "base + BM25",
+    "base_hybrid": "base + BM25, with questions",
+    "tuned_hybrid": "tuned + BM25, with questions",
+}
 
 
 @cache
@@ -96,14 +104,15 @@ def test_the_picture_is_a_small_png():
 
 
 @cache
-def measures() -> dict[str, Any]:
-    return json.loads((ROOT / "metrics/evaluate.json").read_text(encoding="utf-8"))["measures"]
+def groups() -> list[QueryGroup]:
+    found = json.loads((ROOT / "metrics/evaluate.json").read_text(encoding="utf-8"))
+    return query_groups(found["measures"], found["by_kind"], found["taught"])
 
 
 @cache
-def against_free() -> dict[tuple[str, str], NamedInterval]:
+def differences() -> Against:
     found = read_intervals(ROOT / "metrics/evaluate/intervals.csv")
-    return {(one.category, one.system): one for one in found if (one.measure, one.baseline) == ("mrr@10", FREE)}
+    return against_free([one for one in found if one.baseline == FREE], "mrr@10")
 
 
 def as_table(rows: list[list[str]]) -> str:
@@ -112,28 +121,29 @@ def as_table(rows: list[list[str]]) -> str:
 
 
 def test_the_table_of_the_readme_has_the_metrics_of_the_last_run():
-    def cell(category: str, system: str) -> str:
-        value = f"{measures()[category][system]['mrr@10']:.3f}"
+    def cell(group: QueryGroup, system: str) -> str:
+        value = f"{group.systems[system]['mrr@10']:.3f}"
         if system == FREE:
             return value
-        found = against_free()[category, system].interval
+        found = differences()[group.category, group.kind, system].interval
         return f"{value}, {found.difference:+.3f} [{found.low:.3f}, {found.high:.3f}]"
 
-    headings = [f"{category} ({systems['base']['queries']})" for category, systems in measures().items()]
-    rows = [[name, *(cell(category, system) for category in measures())] for system, name in SHORT.items()]
-    table = as_table([["system", *headings], *rows])
+    kinds = [group for group in groups() if group.kind != ALL]
+    rows = [[name, *(cell(group, system) for group in kinds)] for system, name in SHORT.items()]
+    table = as_table([["system", *(f"{group.label} ({group.queries}), {group.note}" for group in kinds)], *rows])
     assert table in (ROOT / "README.md").read_text(encoding="utf-8"), f"paste this table:\n{table}"
 
 
 def test_the_table_of_the_guide_has_the_metrics_of_the_last_run():
     shown = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
-    rows = [["category (queries)", "system", *shown, f"mrr@10 against {system_name(FREE)}", "Holm's p"]]
-    for category, systems in measures().items():
-        for number, (system, values) in enumerate(in_order(systems)):
-            heading = "" if number else f"{category} ({values['queries']})"
+    rows = [["queries", "system", *shown, f"mrr@10 against {system_name(FREE)}", "Holm's p"]]
+    for group in groups():
+        for number, (system, values) in enumerate(in_order(group.systems)):
+            heading = "" if number else f"{group.label} ({group.queries})"
             row = [heading, system_name(system), *(f"{values[name]:.3f}" for name in shown), "", ""]
             if system != FREE:
-                found, p = against_free()[category, system].interval, against_free()[category, system].p_holm
+                one = differences()[group.category, group.kind, system]
+                found, p = one.interval, one.p_holm
                 row[-2:] = [f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]", f"{p:.4f}"]
             rows.append(row)
     table = as_table(rows)
