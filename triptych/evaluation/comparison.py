@@ -15,6 +15,18 @@ from triptych.evaluation.significance import Interval, holm, paired_bootstraps, 
 from triptych.params.sections import Evaluate
 
 Measures = dict[str, dict[str, dict[str, float]]]  # category or kind -> system -> metric -> value
+# Systems of which nothing is decided, which show what each part of a search is worth. They do not count in Holm's
+# correction for those that are judged.
+SHOWN_ONLY = (
+    "bm25",
+    "base",
+    "base_cut",
+    "base_unasked",
+    "base_hybrid",
+    "base_hybrid_unasked",
+    "tuned",
+    "tuned_unasked",
+)
 UNTAUGHT = "(not taught)"  # the kinds of query that training did not learn, together
 _FIELDS = get_type_hints(Interval)  # float or int by name
 
@@ -29,7 +41,7 @@ class NamedInterval:
     measure: str
     kinds: str  # of the queries
     interval: Interval
-    p_holm: float  # the interval's p-value, corrected for all systems compared in this metric, category and kind
+    p_holm: float  # the interval's p-value, corrected for the systems judged (or shown) beside it
     kind: str = ALL  # one kind of query, `ALL`, or `UNTAUGHT`
 
 
@@ -180,9 +192,12 @@ def _intervals(
     intervals: list[NamedInterval] = []
     for start in range(0, len(pairs), len(systems)):
         of_metric = found[start : start + len(systems)]
-        corrected = holm([interval.p for interval in of_metric])
+        corrected = np.empty(len(systems))
+        for shown in (True, False):
+            family = [number for number, system in enumerate(systems) if (system in SHOWN_ONLY) == shown]
+            corrected[family] = holm([of_metric[number].p for number in family])
         intervals += [
             NamedInterval(ALL, system, baseline, name, kinds, interval, p)
-            for (name, system), interval, p in zip(pairs[start:], of_metric, corrected, strict=False)
+            for (name, system), interval, p in zip(pairs[start:], of_metric, corrected.tolist(), strict=False)
         ]
     return intervals
