@@ -49,8 +49,8 @@ class DevQueries:
     def prefers_windows(self, windows: Run, cut: Run) -> bool:
         """Return whether windows are searched rather than the beginnings of passages.
 
-        The user asked for them (tokenize.max_windows), and they were better on average, most of all for what real people
-        ask (docs/experiments.md), which few dev sets have. So dev must refuse them by two standard errors.
+        The user asked for them (tokenize.max_windows), and they were better on average, most of all for what real
+        people ask (docs/experiments.md), which few dev sets have. So dev must refuse them by two standard errors.
         """
         windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
         return not (self.decide and self.is_better(cut, windows, errors=2.0))
