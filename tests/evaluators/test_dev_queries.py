@@ -48,7 +48,7 @@ def test_questions_of_nearly_all_chunks_are_searched_unless_dev_is_surely_agains
 def test_questions_of_some_chunks_are_searched_only_if_dev_surely_prefers_them():
     unasked, _, dev = runs(30, 0)
     asked = dict(zip(unasked, [WRONG] * 9 + [RIGHT] * 31, strict=True))  # ten better, nine worse
-    assert not dev.prefers_questions(asked, unasked, 0.94)
+    assert not dev.prefers_questions(asked, unasked, COVERED - 0.01)
     asked, unasked, dev = runs(36, 4)
     assert dev.prefers_questions(asked, unasked, 0.01)
 
@@ -56,7 +56,7 @@ def test_questions_of_some_chunks_are_searched_only_if_dev_surely_prefers_them()
 def test_without_dev_queries_only_questions_of_nearly_all_chunks_are_searched():
     asked, unasked, dev = runs(0, FEWEST - 1, FEWEST - 1)
     assert dev.prefers_questions(asked, unasked, COVERED)
-    assert not dev.prefers_questions(asked, unasked, 0.94)
+    assert not dev.prefers_questions(asked, unasked, COVERED - 0.01)
 
 
 def test_where_the_prior_is_no_candidate_the_best_is_taken():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from triptych.retrieval.dense import DenseIndex
+from triptych.retrieval.question_scores import WEIGHT
 from triptych.retrieval.vector_index import VectorIndex
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 
@@ -91,7 +92,7 @@ def combined(asked, among=None):
     for chunk in range(CHUNKS) if among is None else among:
         window = similarities[:, : len(of_window)][:, of_window == chunk].max(axis=1)
         question = similarities[:, len(of_window) :][:, of_question == chunk].max(axis=1, initial=-2)
-        scores[:, chunk] = np.maximum(window, (window + question) / 2)
+        scores[:, chunk] = np.maximum(window, (1 - WEIGHT) * window + WEIGHT * question)
     return scores
 
 

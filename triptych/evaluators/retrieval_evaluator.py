@@ -30,9 +30,9 @@ from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, 
 from triptych.triplets.negatives import TIERS
 
 # Strengths between the base and the strongest rank only the best chunks of those two for each dev query: as many as
-# this times the depth of the metric. With 2.5 times the depth every strength's metric was the exact one
+# this times the depth of the metric. With half as many every strength's metric was the exact one
 # (docs/benchmarks.md).
-_POOL = 3
+_POOL = 5
 
 
 @dataclass(frozen=True, slots=True)

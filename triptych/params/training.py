@@ -11,12 +11,12 @@ class Tokenize(Section):
     """Tokenize every text once."""
 
     max_length: Literal["auto"] | Annotated[int, Field(ge=8)] = Field(
-        default=64,
+        default=128,
         description="Tokens of a text, longer ones are truncated. `auto` is the 95th percentile of the lengths, rounded"
         " up to a multiple of 8, and at most 64 on a CPU, 128 on one with bf16, 256 on a GPU.",
     )
     max_windows: Literal["auto"] | Count = Field(
-        default=1,
+        default=6,
         description="Most windows of a text. With more than 1, a text longer than `max_length` is also searched by"
         " windows: further pieces of it under its header path, unless dev prefers its beginning alone. Encoding and the"
         " index cost as much for each as for a text. `auto` takes as many as see the whole text, or as a machine of"
