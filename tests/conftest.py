@@ -131,6 +131,7 @@ def prepare(write_params, tiny_model):
             "split.min_train_queries": 1,
             "model.base": "./tiny",
             "tokenize.max_length": "auto",
+            "tokenize.max_windows": 1,
             "rounds.train.round0.steps": 2,
             "train.batch_size": 8,
             "train.precision": "fp32",

@@ -26,6 +26,7 @@ SLICE = {
     "split.min_queries": 2,
     "model.base": "./data/raw/tiny",
     "tokenize.max_length": "auto",
+    "tokenize.max_windows": 1,
     "rounds.train.round0.steps": 3,
     "rounds.train.round1.steps": 3,
     "train.batch_size": 8,

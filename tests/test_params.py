@@ -348,7 +348,7 @@ def test_balance_that_does_not_exist_is_refused_with_those_that_do(message):
     "changes",
     [
         {"triplets.imported": "mine.csv"},
-        {"triplets.views.imported": 0.16, "triplets.views.lead": 0.0},
+        {"triplets.views.imported": 0.08, "triplets.views.lead": 0.0},
         {"triplets.imported": "mine.csv", "triplets.views.imported": 0.0},
     ],
     ids=["file without a share", "share without a file", "file with a share of zero"],
@@ -358,8 +358,8 @@ def test_imported_triplets_need_a_file_and_a_share(message, changes):
 
 
 def test_imported_triplets_with_a_file_and_a_share_are_taken(params_with):
-    changes = {"triplets.imported": "mine.csv", "triplets.views.imported": 0.16, "triplets.views.lead": 0.0}
-    assert params_with(**changes).triplets.views.imported == 0.16
+    changes = {"triplets.imported": "mine.csv", "triplets.views.imported": 0.08, "triplets.views.lead": 0.0}
+    assert params_with(**changes).triplets.views.imported == 0.08
 
 
 def test_key_of_a_problem_is_the_key_in_the_file(tmp_path, write_params):

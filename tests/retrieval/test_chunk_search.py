@@ -118,7 +118,7 @@ def test_no_hit_is_lost_where_chunks_have_questions(asked, depth):
 
 
 def test_the_search_goes_on_where_the_best_vectors_are_those_of_questions():
-    angles = np.radians([60, *[89] * 40, *[20] * 40])  # of 41 windows, and of a question for each window but the first
+    angles = np.radians([60, *[89] * 40, *[58] * 40])  # of 41 windows, and of a question for each window but the first
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     index = DenseIndex(vectors)
     search = ChunkSearch(
@@ -128,7 +128,7 @@ def test_the_search_goes_on_where_the_best_vectors_are_those_of_questions():
     )
     rows, scores = search.search(np.array([[1.0, 0.0]], np.float32), 2)
     assert rows.tolist() == [[0, 1]]
-    assert scores[0].tolist() == pytest.approx([0.5, 0.47857], abs=1e-4)
+    assert scores[0].tolist() == pytest.approx([0.5, 0.42743], abs=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16", "int8", "binary"])
