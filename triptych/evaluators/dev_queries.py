@@ -40,20 +40,20 @@ class DevQueries:
         """Return the mean of the metric over all dev queries that people asked."""
         return self.metric(self.qrels, run)
 
-    def is_better(self, run: Run, than: Run, by: float = 0.0, errors: float = 1.0) -> bool:
-        """Return whether a run is better than another one by ``by`` and some standard errors of the mean difference."""
+    def is_better(self, run: Run, than: Run, by: float = 0.0) -> bool:
+        """Return whether a run is better than another one by ``by`` and the standard error of their mean difference."""
         ours, theirs = (per_query(self.qrels, one)[self.measure] for one in (run, than))
         differences = np.array([ours[query_id] - theirs[query_id] for query_id in self.qrels])
-        return bool(differences.mean() > by + errors * differences.std(ddof=1) / math.sqrt(len(differences)))
+        return bool(differences.mean() > by + differences.std(ddof=1) / math.sqrt(len(differences)))
 
     def prefers_windows(self, windows: Run, cut: Run) -> bool:
         """Return whether windows are searched rather than the beginnings of passages.
 
         The user asked for them (tokenize.max_windows), and they were better on average, most of all for what real
-        people ask (docs/experiments.md), which few dev sets have. So dev must refuse them by two standard errors.
+        people ask (docs/experiments.md), so they are unless dev surely prefers the beginnings.
         """
         windows, cut = (queries_of(run, self.qrels) for run in (windows, cut))
-        return not (self.decide and self.is_better(cut, windows, errors=2.0))
+        return not (self.decide and self.is_better(cut, windows))
 
     def prefers_questions(self, asked: Run, unasked: Run, coverage: float) -> bool:
         """Return whether the questions written for the chunks are searched too.
