@@ -27,8 +27,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 FREE = json.loads((ROOT / "metrics/verdict.json").read_text(encoding="utf-8"))["free"]["system"]
 SHORT = {
     "bm25": "BM25",
-    "base_cut": "base, first 128 tokens of a chunk",
-    "base_unasked": "base, windows",
+    "base_unasked": "base",
     "base_hybrid_unasked": "base + BM25",
     "base_hybrid": "base + BM25, with questions",
     "tuned_hybrid": "tuned + BM25, with questions",
