@@ -16,6 +16,7 @@ from verdicts import make_verdicts, reranking_verdict
 
 from stages import index
 from triptych import Searcher
+from triptych.artifacts import read_json, write_json
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage, passage
 from triptych.corpus.records import Query, read_chunks
@@ -41,6 +42,12 @@ def decide(**verdicts):
     make_verdicts(**verdicts).write(Path("metrics/verdict.json"))
 
 
+def store_windows(project, number):
+    """Let the token store say that stage ``tokenize`` cut this many windows, which stage ``index`` reads there."""
+    path = project / "data/tokens/metadata.json"
+    write_json(path, read_json(path) | {"max_windows": number})
+
+
 def ids(hits):
     return [hit.chunk.chunk_id for hit in hits]
 
@@ -49,7 +56,8 @@ def ids(hits):
 @pytest.mark.parametrize("fusion", [FusionChoice("zscore", 0.6), FusionChoice("rrf", 0.5)])
 def test_hits_are_those_of_the_system_that_was_judged(project, write_params, fusion, windows):
     changes = {"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"}
-    write_params(project, **changes, **{"tokenize.max_windows": 8})
+    write_params(project, **changes)
+    store_windows(project, 8)
     decide(fusion=fusion, windows=windows)
     index.main(INDEX.split())
     if windows:
@@ -74,7 +82,8 @@ def test_hits_are_those_of_the_system_that_was_judged(project, write_params, fus
 @pytest.mark.parametrize("max_windows", [1, 8])
 def test_hits_with_written_questions_are_those_of_the_system_that_was_judged(project, write_params, max_windows):
     changes = {"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"}
-    write_params(project, **changes, **{"tokenize.max_windows": max_windows})
+    write_params(project, **changes)
+    store_windows(project, max_windows)
     chunks, template = read_chunks(project / "data/corpus/chunks.parquet"), load_params().triplets.text_template
     ask(project / "data/questions", written(chunks))
     decide(questions=True, windows=True)
@@ -302,7 +311,7 @@ def test_what_is_not_there_is_one_message(project, path, said):
         ('{"hybrid": {"used"', "Expecting"),
         ("", "Expecting value"),
         ("[]", "list indices"),
-        ('{"free": {}, "late_interaction": {}}', "no 'measure'"),
+        ('{"free": {}, "late_interaction": {}, "taught": [], "basis": ""}', "no 'measure'"),
     ],
 )
 def test_a_damaged_verdict_is_one_message(project, content, said):
