@@ -72,7 +72,7 @@ def test_command_prints_bytes_as_json(estimated):
 
 
 def test_text_length_is_that_of_params_or_of_the_token_store(estimated, tmp_path, write_params):
-    assert "96 texts of 64 tokens per batch" in estimated().output
+    assert "96 texts of 128 tokens per batch" in estimated().output
     assert "96 texts of 32 tokens per batch" in estimated("--length", "32").output
     write_params(tmp_path, **{"tokenize.max_length": "auto"})
     assert "96 texts of 256 tokens per batch" in estimated().output

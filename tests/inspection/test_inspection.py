@@ -222,11 +222,12 @@ def test_lengths_of_passages(tmp_path, monkeypatch, installed):
 
 
 def test_run_time_of_the_default_run(monkeypatch):
-    # 3,218 chunks and 452 dev and test queries took 578 s on a machine with this speed.
+    # 3,218 chunks and 452 dev and test queries, 64 tokens, took 578 s on a machine with this speed, of which the two
+    # strengths that are not tried any more took 130 s.
     monkeypatch.setattr(run_time, "_operations", lambda: 340e9)
     found = run_time.estimate_run_time(3218, 452, 1006, 7.0)
     assert found.trained == 80 * 127 + 35 * 190
-    assert found.seconds == pytest.approx(578, rel=0.15)
+    assert found.seconds == pytest.approx(448, rel=0.15)
 
 
 def test_run_time_falls_with_the_speed_of_the_machine(monkeypatch):
