@@ -11,7 +11,9 @@ SMALL = 11_000_000  # parameters, as all-MiniLM-L6-v2 has outside the embeddings
 
 def chosen(lengths, settings, limit=512, machine="cpu with bf16", parameters=SMALL):
     rows = [range(length) for length in lengths]
-    lengths = choose_lengths(rows, range(len(rows)), Tokenize(**{"max_length": 64, "max_windows": 1} | settings), limit, machine, parameters)
+    lengths = choose_lengths(
+        rows, range(len(rows)), Tokenize(**{"max_length": 64, "max_windows": 1} | settings), limit, machine, parameters
+    )
     return lengths.max_length, lengths.max_windows
 
 
