@@ -161,7 +161,8 @@ def _find(
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
     model = load_base(params.model)
     length = params.tokenize.max_length
-    model.max_seq_length = length if isinstance(length, int) else min(model.max_seq_length or _LONGEST, _LONGEST)
+    length = length if isinstance(length, int) else _LONGEST
+    model.max_seq_length = min(model.max_seq_length or length, length)
     encoder = TextEncoder(model, params.train.precision, "ask")
     search = BaseSearch(chunks, encoder.passages(passages, vectors), LexicalIndex(ids, passages, language))
     return search.find(questions, encoder.questions([one.text for one in questions], vectors), params.ask.found_in_top)

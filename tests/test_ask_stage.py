@@ -242,7 +242,7 @@ def test_requests_without_an_answer_are_a_warning(project, run):
 
 
 def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice(project, run, tmp_path):
-    slow = lambda n, one: Reply(completion(reply(n, one)), seconds=0.1)  # noqa: E731
+    slow = lambda n, one: Reply(completion(reply(n, one)), seconds=0.4)  # noqa: E731
     with endpoint(slow) as served:
         folder = project(base_url=served.url, model="tiny", concurrency=2)
         command = [sys.executable, "-m", "stages.ask", *PATHS.split()]

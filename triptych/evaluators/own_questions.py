@@ -113,7 +113,7 @@ def base_search(
     lexical = _lexical_index(chunks, asked.added_to(passages), params)
     model = load_base(params.model)
     if isinstance(params.tokenize.max_length, int):
-        model.max_seq_length = params.tokenize.max_length
+        model.max_seq_length = min(model.max_seq_length or params.tokenize.max_length, params.tokenize.max_length)
     max_windows = params.tokenize.known_windows if settings.windows else 1
     dense = Retriever(model, ids, framed, params.train.precision, vectors, "chunks", max_windows, asked)
 
