@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +247,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice(project, run,
     with endpoint(slow) as served:
         folder = project(base_url=served.url, model="tiny", concurrency=2)
         command = [sys.executable, "-m", "stages.ask", *PATHS.split()]
+        shutil.rmtree(folder / "data/questions", ignore_errors=True)
         killed = subprocess.Popen(command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
