@@ -204,7 +204,8 @@ def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     )
     assert "dvc repro train@round0" in fails(mine.main, *mining.split())
     evaluator = (
-        "--corpus data/corpus --texts data/triplets/texts --heldout data/triplets/heldout --tokens data/tokens"
+        "--corpus data/corpus --texts data/triplets/texts --embedder data/triplets/embedder"
+        " --heldout data/triplets/heldout --tokens data/tokens"
         " --model models/round1 --metrics metrics/evaluate.json --tables metrics/evaluate"
         " --runs data/runs --reranker models/reranker-candidate --vectors data/vectors"
     )
