@@ -15,7 +15,7 @@ def test_a_quick_run_evaluates_every_way_to_mine(prepared, tmp_path, monkeypatch
     raw = yaml.safe_load((prepared / "params.yaml").read_text(encoding="utf-8"))
     raw["triplets"]["views"] = dict.fromkeys(raw["triplets"]["views"], 0.0) | views
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    for name in ("data/corpus", "tiny"):
+    for name in ("data/corpus", "data/questions", "tiny"):
         shutil.copytree(prepared / name, tmp_path / name)
     monkeypatch.setattr(sys, "argv", ["rounds", "--project", str(tmp_path), "--quick"])
     rounds.main()

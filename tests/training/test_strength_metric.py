@@ -38,7 +38,7 @@ def ranked_by_strength(self, model, depth, label, cache=None):
 
 @pytest.mark.parametrize(("metric", "strength"), [("mrr@10", 1.0), ("ndcg@10", 1.0), ("recall@1", 0.5)])
 def test_the_strength_is_the_best_by_the_metric(monkeypatch, metric, strength):
-    monkeypatch.setattr(RetrievalEvaluator, "dense_run", ranked_by_strength)
+    monkeypatch.setattr(RetrievalEvaluator, "dev_run", ranked_by_strength)
     qrels = {query.query_id: {"answer": 1} for query in QUERIES}
     evaluator = RetrievalEvaluator([], np.empty(0, np.int64), QUERIES, None, qrels, None, "fp32")
     chosen, by_strength = choose_strength(Blend(), [0.5, 1.0], evaluator, metric)
