@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         "tokenizer_sha256": base["tokenizer_sha256"],
         "prompts": prompts,
         "max_length": max_length,
-        "max_windows": lengths.max_windows,
+        "max_windows": 1 + max(map(len, windows), default=0),  # of a text, not what was allowed
         "auto": lengths.reason,
         "windows": sum(map(len, windows)),
         "share_seen": _share_seen(passages, rows, windows, max_length),
