@@ -119,7 +119,7 @@ class _Comparison:
     def values(self, blend: Blend, strength: float) -> np.ndarray:
         """Return the metric of each query at a strength, float64 of shape (queries,)."""
         metric = self._recipe.params.promote.measure
-        run = self._recipe.evaluator.dense_run(blend.at(strength), int(metric.rpartition("@")[2]), "transfer")
+        run = self._recipe.evaluator.dev_run(blend.at(strength), int(metric.rpartition("@")[2]), "transfer")
         values = per_query(self._recipe.evaluator.qrels, run)[metric]
         return np.array([values[one] for one in self._ids])
 
@@ -149,7 +149,7 @@ class _Comparison:
 
 
 def _recipe(split: str, steps: int | None) -> Recipe:
-    """Return the recipe of the project in the current folder, with so many steps in its first round."""
+    """Return the recipe of the project in the current folder, with ``steps`` in its first round, or its own."""
     params = load_params()
     if steps is not None:
         name, first = _first_round(params)

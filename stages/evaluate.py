@@ -14,7 +14,7 @@ from typing import Any
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
-from triptych.corpus.embedded_text import framed_passage, passage
+from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels, read_queries
 from triptych.evaluation.candidates import against_tuned
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
@@ -60,14 +60,14 @@ def main(argv: list[str] | None = None) -> None:
     heldout = read_examples(args.heldout / "examples.parquet")
 
     settings = params.evaluate
-    passage_texts = [passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
+    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
     dev_queries = DevQueries.of(evaluator.queries, dev, params.promote.measure)
     questions = ChunkQuestions.none()
     if len(evaluator.questions):
         _, texts = read_texts(args.texts)
         written = evaluator.questions
         questions = ChunkQuestions(written.chunk, [texts[text_id] for text_id in written.text.tolist()])
-    systems = Systems(evaluator, passage_texts, dev_queries, settings, questions)
+    systems = Systems(evaluator, [one.text for one in framed], dev_queries, settings, questions)
     triplets: list[dict[str, Any]] = []
     for name, strength, add in (("base", 0.0, systems.add_base), ("tuned", record.strength, systems.add_tuned)):
         model = blend.at(strength)
@@ -80,7 +80,6 @@ def main(argv: list[str] | None = None) -> None:
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator, closest))
 
     max_windows = int(store.metadata["max_windows"]) if systems.windows else 1
-    framed = [framed_passage(chunk, params.triplets.text_template) for chunk in evaluator.chunks]
     searched = questions if systems.questions else ChunkQuestions.none()
     search = CandidateSearch(evaluator, framed, settings, max_windows, searched, args.vectors)
     candidates = search.add_to(systems, blend.at(0.0), print_line)

@@ -46,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
     model = load_saved(args.embedder)
     encoder = TextEncoder(model, params.train.precision, "index")
     max_windows = read_max_windows(args.tokens) if verdicts.windows else 1
-    of_windows, chunk_of_window = encoder.windows(framed, max_windows, args.vectors)
+    windows = encoder.cut(framed, max_windows)
+    of_windows, chunk_of_window = encoder.window_vectors(windows, args.vectors)
     questions = ChunkQuestions.read(args.questions, ids) if verdicts.questions else ChunkQuestions.none()
     vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])
     index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
@@ -61,7 +62,6 @@ def main(argv: list[str] | None = None) -> None:
         read_language(args.corpus),
     )
     with writing(args.index) as out:
-        windows = encoder.cut(framed, max_windows)
         tokens = encoder.passage_tokens(windows, args.vectors)
         size = write_index(out, chunks, passages, index, chunk_of_window, questions, index_settings, tokens)
         size["texts"] += write_window_texts(out, windows)

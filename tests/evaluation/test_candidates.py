@@ -10,7 +10,7 @@ NUMBER = 120
 
 
 def intervals_of(kind="user", **firsts):
-    """Compare systems that rank the answer first for so many queries, and second for the others."""
+    """Compare systems that rank the answer first for the given number of queries, and second for the others."""
     queries = {f"q{number:03}": Query(f"q{number:03}", "", kind, "api") for number in range(NUMBER)}
     qrels = {one: {"answer": 1} for one in queries}
     documents = {one: int(one[1:]) // 2 for one in queries}

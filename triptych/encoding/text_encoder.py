@@ -83,9 +83,13 @@ class TextEncoder:
         return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))
 
     def windows(self, texts: Sequence[FramedText], max_windows: int, cache_folder: Path) -> tuple[Vectors, np.ndarray]:
+        """Cut passages into windows and encode them; see `window_vectors`."""
+        return self.window_vectors(self.cut(texts, max_windows), cache_folder)
+
+    def window_vectors(self, windows: Sequence[Sequence[FramedText]], folder: Path) -> tuple[Vectors, np.ndarray]:
         """Encode the windows of passages likewise; return their vectors, and the passage of each, int64 ascending."""
-        windows, passage_of_window = _flat(self.cut(texts, max_windows))
-        return self.passages(windows, cache_folder), passage_of_window
+        texts, passage_of_window = _flat(windows)
+        return self.passages(texts, folder), passage_of_window
 
     def cut(self, texts: Sequence[FramedText], max_windows: int) -> list[list[FramedText]]:
         """Return the windows of each passage, of which the first is the passage itself, as the model truncates it."""

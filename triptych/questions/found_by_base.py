@@ -13,7 +13,7 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run, to_run
 
 _BLOCK = 1024  # questions searched at a time
-_RIVAL_RANK = 10  # among so many hits a chunk is not beaten by another one
+_RIVAL_RANK = 10  # a chunk at this rank or before it is found well enough: no other one answers better
 
 
 @dataclass(frozen=True, slots=True)
