@@ -109,7 +109,10 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     measures, chosen = evaluation["measures"], evaluation["chosen_on_dev"]
     assert set(measures) == {"all", "fft", "ma"}
     ordered_anew = {name for name in ("base_late", "tuned_late", "reranked") if chosen[name]["weight"]}
-    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"} | ordered_anew
+    # The questions that come with the project are about this slice too.
+    assert chosen["questions"]
+    without = {"base_unasked", "base_hybrid_unasked", "tuned_unasked"}
+    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"} | without | ordered_anew
     metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["max_length"] % 8 == 0
     assert {
