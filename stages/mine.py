@@ -4,8 +4,11 @@
 --round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
 
-``--vectors`` is a cache outside DVC: it saves time and does not change the result.
+``--vectors`` is a cache outside DVC: it saves time and does not change the result. For the reranker nothing is mined
+while ``train_reranker.steps`` is 0: its examples are those of stage ``triplets``.
 """
+
+import argparse
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -20,6 +23,7 @@ from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
+from triptych.params.sections import Params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
@@ -37,6 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     profile = "reranker" if args.mined.name == "reranker" else "embedder"
+    if profile == "reranker" and not params.train_reranker.steps:
+        _keep_examples(args, params)
+        return
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
@@ -86,6 +93,19 @@ def main(argv: list[str] | None = None) -> None:
         f" round only; {args.mined}"
         + (f"; churn is below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
     )
+
+
+def _keep_examples(args: argparse.Namespace, params: Params) -> None:
+    """Write the examples of the reranker as they are."""
+    examples, chunks = read_examples(args.round / "examples.parquet"), read_chunks(args.corpus / "chunks.parquet")
+    texts, passage_ids = read_texts(args.texts)[1], read_passage_ids(args.texts)
+    with writing(args.mined) as out:
+        _, written = write_round(
+            out, examples, texts, passage_ids, [chunk.chunk_id for chunk in chunks], params.triplets, "reranker"
+        )
+    reason = "train_reranker.steps is 0"
+    write_json(args.metrics, {"mined": {}, "ends": False, "not_mined": reason} | written)
+    print_line(f"mine {args.mined.name}: not mined, {reason}; {args.mined}")
 
 
 if __name__ == "__main__":
