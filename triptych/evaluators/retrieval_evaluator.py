@@ -30,9 +30,9 @@ from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, 
 from triptych.triplets.negatives import TIERS
 
 # Strengths between the base and the strongest rank only the best chunks of those two for each dev query, as many as
-# this times the depth of the metric, by the windows that those two found best (docs/benchmarks.md compares the metrics
-# with those of a search among all).
-_POOL = 5
+# this times the depth of the metric, by the windows that those two found best: every metric was that of a search among
+# all (docs/benchmarks.md).
+_POOL = 2
 
 
 @dataclass(frozen=True, slots=True)
