@@ -274,6 +274,7 @@ def _produced(project: Path) -> list[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.posix
 def test_repro_after_a_power_cut_in_training_continues_from_the_last_checkpoint(seed_project, tmp_path):
     outcomes = []
     for name in ("whole", "killed"):

@@ -13,7 +13,9 @@ from rich.console import Console
 from triptych import progress
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
+from triptych.streams import use_utf8
 
+use_utf8()
 progress.quiet_libraries()
 
 # Each command imports what it needs, so that a search does not wait for the slow imports of the others.

@@ -149,6 +149,7 @@ def test_file_that_cannot_be_read_is_reported_and_skipped(site):
     assert yaml.safe_load(found.params)["ingest"]["on_bad_file"] == "skip"
 
 
+@pytest.mark.posix
 def test_what_a_run_would_stop_at_is_a_warning(site, tmp_path):
     (site / "gone.js").symlink_to("nowhere")
     assert any("1 links to files that do not exist; DVC stops" in line for line in inspect([site]).warnings)
