@@ -1,7 +1,8 @@
 """What a GPU makes of the pipeline: its tests, training, encoding, and what fits into 16 GB.
 
 ``python -m benchmarks.gpu [--out gpu.json] [--minutes 8] [--parts tests training …] [--tiny]``
-``python -m benchmarks.gpu --fill gpu.json`` writes the section "On a GPU" of ``docs/benchmarks.md`` from that file.
+``python -m benchmarks.gpu --fill gpu.json`` writes the section "On a GPU" of ``docs/benchmarks.md`` from that file, or
+from several, if parts were measured one by one.
 
 Needs no network, no DVC and no earlier run: models have the shapes of known embedders and random weights, texts are
 random words (`benchmarks.gpu_workload`). Parts:
@@ -41,7 +42,7 @@ from triptych.params.sections import Train
 Item = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 DOCUMENT = ROOT / "docs/benchmarks.md"
-PARTS = {"machine": 0.04, "tests": 0.26, "training": 0.32, "memory": 0.26, "encoding": 0.12}  # shares of the time
+PARTS = {"machine": 0.08, "tests": 0.24, "training": 0.31, "memory": 0.25, "encoding": 0.12}  # shares of the time
 LONGEST = 75.0  # seconds for one item, the writing of its model included
 START = 60.0  # seconds more for the first item of a process, which imports PyTorch
 CAP_GIB = 15.0
@@ -250,6 +251,12 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.out}: {time.monotonic() - start:.0f} s")
 
 
+def joined(files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the results of several runs as those of one; of a part that several measured, those of the last."""
+    seconds = {part: time for one in files for part, time in one["seconds"].items()}
+    return {name: value for one in files for name, value in one.items()} | {"seconds": seconds}
+
+
 def _line(result: Item) -> str:
     names = [str(result[name]) for name in ("part", "shape", "side", "method", "load_in", "length") if name in result]
     shown = {name: value for name, value in result.items() if name.endswith(("_s", "_gib", "busy", "error"))}
@@ -269,13 +276,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all parts together")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure")
     parser.add_argument("--tiny", action="store_true", help="rehearse with tiny models, also on a CPU")
-    parser.add_argument("--fill", type=Path, help="write docs/benchmarks.md from this file, and measure nothing")
+    parser.add_argument(
+        "--fill", type=Path, nargs="+", help="write docs/benchmarks.md from such files, a later one's parts first"
+    )
     args = parser.parse_args()
     if args.fill:
-        DOCUMENT.write_text(
-            fill(DOCUMENT.read_text(encoding="utf-8"), json.loads(args.fill.read_text(encoding="utf-8"))),
-            encoding="utf-8",
-        )
+        results = joined([json.loads(path.read_text(encoding="utf-8")) for path in args.fill])
+        DOCUMENT.write_text(fill(DOCUMENT.read_text(encoding="utf-8"), results), encoding="utf-8")
         return
     if not args.tiny:
         import torch

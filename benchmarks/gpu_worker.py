@@ -272,7 +272,8 @@ def _estimate(folder: Path, rows: Rows, settings: Train, length: int) -> float |
     columns = rows.training_data.schedule.rows(0)
     groups = rows.training_data.collator(columns)["features"]
     tokens = min(settings.micro_batch_tokens, sum(group["input_ids"].numel() for group in groups))
-    suffix = "" if settings.load_in == "full" else f", {settings.load_in} base"
+    half = settings.load_in in ("bf16", "fp16")
+    suffix = "" if settings.load_in == "full" else f", {'half-precision' if half else settings.load_in} base"
     guesses = estimate(empty_model(Model(base=str(folder))), settings, max(1, tokens // length), length)
     return next((one.total / GIB for one in guesses if one.method == settings.method + suffix), None)
 

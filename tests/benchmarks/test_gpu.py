@@ -65,6 +65,12 @@ def test_tables_have_the_medians_the_ratios_and_the_reasons():
     assert "The whole took 1.5 minutes." in text
 
 
+def test_parts_that_were_measured_one_by_one_make_one_section():
+    first = {name: RESULTS[name] for name in ("tiny", "cap_gib", "training")} | {"seconds": {"training": 60.0}}
+    second = {name: RESULTS[name] for name in ("tiny", "cap_gib", "tests", "memory", "encoding")}
+    assert gpu.joined([first | {"tests": {}}, second | {"seconds": {"memory": 30.0}}]) == RESULTS
+
+
 def test_a_verdict_names_what_a_run_gave_up():
     def line(change):
         return f"train: step 1: CUDA out of memory; the step is repeated, with {change}"
