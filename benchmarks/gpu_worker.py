@@ -47,12 +47,12 @@ _PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelera
 
 
 class StepClock(TrainerCallback):
-    """Takes the time after each step, and traces the last `PROFILED` steps on a GPU."""
+    """Takes the time after each of ``timed`` steps, and on a GPU traces the ``traced`` steps after these."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, timed: int, traced: int = 0) -> None:
         self.stamps: list[float] = []
         self.busy: float | None = None  # seconds in which the GPU worked, of a traced step
-        self._timed, self._steps = steps - PROFILED, steps
+        self._timed, self._traced = timed, traced
         self._profiler: torch.profiler.profile | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -60,14 +60,14 @@ class StepClock(TrainerCallback):
         _synchronize()
         if state.global_step <= self._timed:
             self.stamps.append(time.perf_counter())
-        if not torch.cuda.is_available():
+        if not self._traced or not torch.cuda.is_available():
             return
         if state.global_step == self._timed:
             self._profiler = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
             self._profiler.start()
-        elif state.global_step == self._steps and self._profiler is not None:
+        elif state.global_step == self._timed + self._traced and self._profiler is not None:
             self._profiler.stop()
-            self.busy = busy_seconds(self._profiler) / PROFILED
+            self.busy = busy_seconds(self._profiler) / self._traced
 
     @property
     def seconds(self) -> list[float]:
@@ -89,13 +89,13 @@ def united(spans: list[tuple[float, float]]) -> float:
     """Return the length of the union of spans sorted by their start.
 
     >>> united([(0, 2), (1, 3), (5, 6)])
-    4
+    4.0
     """
     total, end = 0.0, float("-inf")
     for start, stop in spans:
-        total += max(0, stop - max(start, end))
+        total += max(0.0, stop - max(start, end))
         end = max(end, stop)
-    return type(spans[0][0])(total) if spans else 0.0
+    return total
 
 
 def machine(item: Item, scratch: Path) -> Item:
@@ -124,7 +124,7 @@ def machine(item: Item, scratch: Path) -> Item:
 def training(item: Item, scratch: Path) -> Item:
     """Train for some steps on one side; return their times, the share in which the GPU worked, and peak memory."""
     rows = make_rows(item["shape"], item["batch"], item["steps"], item["length"])
-    folder, clock = write_model(item["shape"], scratch / item["shape"]), StepClock(item["steps"])
+    folder, clock = write_model(item["shape"], scratch / item["shape"]), StepClock(item["steps"] - PROFILED, PROFILED)
     _reset_peak()
     if item["side"].startswith("ours"):
         _ours(folder, rows, Train(batch_size=item["batch"], load_in=item.get("load_in", "full")), clock)
@@ -145,13 +145,12 @@ def memory(item: Item, scratch: Path) -> Item:
     """Train for a few steps within ``cap_gib`` of GPU memory; return whether that works, and how."""
     settings = Train(method=item["method"], load_in=item["load_in"], batch_size=item["batch"])
     rows = make_rows(item["shape"], item["batch"], item["steps"], item["length"], full=True)
-    folder, clock = write_model(item["shape"], scratch / item["shape"]), StepClock(item["steps"] + PROFILED)
+    folder, clock = write_model(item["shape"], scratch / item["shape"]), StepClock(item["steps"])
     guess = _estimate(folder, rows, settings, item["length"])
+    _reset_peak()
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, item["cap_gib"] * GIB / total))
-    _reset_peak()
     refused = {"capacity": int(item["cap_gib"] * GIB), "failed": "left out"}
     # Where nothing fits, a run ends with minutes on the CPU to say what would.
     with mock.patch("triptych.training.recovery.step_guard.measure_on_cpu", return_value=refused):
@@ -296,6 +295,7 @@ def _synchronize() -> None:
 
 def _reset_peak() -> None:
     if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # of what writing a model took
         torch.cuda.reset_peak_memory_stats()
 
 

@@ -32,10 +32,7 @@ def test_flash_attention_gives_the_losses_of_fused_attention(gpu, short_run, cap
     assert own_lines(caplog) == []
 
 
-@pytest.mark.parametrize(
-    "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=pytest.mark.gpu)], indirect=True
-)
-def test_a_compiled_model_gives_the_losses_of_the_plain_one(device, short_run, caplog):
+def test_a_compiled_model_gives_the_losses_of_the_plain_one(gpu, short_run, caplog):
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     compiled = short_run(torch_compile=True, attention="sdpa")
