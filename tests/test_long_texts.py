@@ -128,6 +128,18 @@ def chunk_of(store, passage_ids):
     return chunks
 
 
+def test_negatives_mined_within_a_round_are_windows_of_their_chunks(project, loaded):
+    store, examples, passage_ids = loaded
+    chunks, model = chunk_of(store, passage_ids), load_base(load_params().model)
+    mined = data_of(project, store, examples, mine_every=20, loss="softmax").miner.mine(model, examples)
+    pool = mined.examples.pool
+    assert all(
+        chunk in chunks[window] for window, chunk in zip(mined.negatives.tolist(), pool.chunk.tolist(), strict=True)
+    )
+    assert set(mined.negatives.tolist()) - set(passage_ids.tolist())
+    assert data_of(project, store, examples, mine_every=0, loss="softmax").miner is None
+
+
 def test_positives_and_negatives_are_windows_of_their_chunks(project, loaded):
     store, examples, passage_ids = loaded
     schedule, chunks = data_of(project, store, examples).schedule, chunk_of(store, passage_ids)

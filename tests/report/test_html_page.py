@@ -159,6 +159,9 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
     assert rows_of(page)[0] == EVIL
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert EVIL in page.locator(".triplet pre").first.inner_text()
+    ratings = page.locator(".triplet .rating").all_inner_texts()
+    assert len(ratings) == page.locator(".triplet").count() > 0
+    assert {one.split(" ")[0].lower() for one in ratings} <= {"easy", "semi-hard", "hard"}
     assert page.evaluate("window.broken") is None
     assert found.said == []
     assert len(found.asked) == 1
