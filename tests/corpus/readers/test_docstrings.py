@@ -137,6 +137,43 @@ def test_members_of_a_class_are_chunks_but_not_what_builtins_hand_down(package):
     assert found == ["toybox.Bag", "toybox.Bag.shake"]
 
 
+def test_docstrings_that_only_later_versions_of_python_have_are_none(package):
+    class Bag:
+        """A bag."""
+
+        @property
+        def size(self):
+            """How much goes in."""
+
+    class Sack(Bag):
+        """A sack."""
+
+        size = property(lambda self: 1)  # 3.13 would take the docstring of the bag's
+        kind = None  # which has a docstring from 3.13 on
+
+    reading = read_from(read_package, package(Bag=Bag, Sack=Sack), None)
+    assert [chunk.chunk_id for chunk in reading.chunks] == ["toybox.Bag", "toybox.Bag.size", "toybox.Sack"]
+    assert [one[0] for one in reading.reasons()] == [
+        "toybox:toybox",
+        "toybox:toybox.Sack.kind",
+        "toybox:toybox.Sack.size",
+    ]
+
+
+def test_name_of_a_property_is_its_shortest_path_in_every_version_of_python(package):
+    class Bag:
+        """A bag."""
+
+        @property
+        def size(self):
+            """How much goes in."""
+
+        n = size  # its name is ``size`` from 3.13 on
+
+    reading = read_from(read_package, package(Bag=Bag), None)
+    assert [chunk.chunk_id for chunk in reading.chunks] == ["toybox.Bag", "toybox.Bag.n"]
+
+
 @pytest.mark.parametrize("name", ["numpy.fft", "numpy.linalg", "numpy.random"])
 def test_records_read_are_kept_merged_or_rejected(name):
     module = importlib.import_module(name)

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pydoc
+import typing
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -102,8 +103,8 @@ def _class_members(package: str, path: str, cls: type) -> Iterator[tuple[str, An
 def _outcomes(package: str, category: str, objects: dict[str, Any], changes: Counter[str]) -> Iterator[Outcome]:
     paths_by_doc: dict[str, list[str]] = defaultdict(list)
     for path, member in objects.items():
-        doc = inspect.getdoc(member)
-        if doc and doc.strip():
+        doc = _docstring_of(member)
+        if doc.strip():
             paths_by_doc[doc].append(path)
         else:
             yield Rejected(package, path, "no docstring", "", "")
@@ -125,9 +126,25 @@ def _outcomes(package: str, category: str, objects: dict[str, Any], changes: Cou
         yield _chunk(package, category, path, parsed[path], changes)
 
 
+def _docstring_of(member: Any) -> str:
+    """Return the docstring of an object, empty if it has none: in later versions of Python what it is in 3.11.
+
+    Type aliases (3.12) and None (3.13) got docstrings, which describe nothing of the package. A property got a name
+    (3.13), by which ``inspect`` finds the docstring of a base class where the name of the getter, a lambda, does not.
+    """
+    if member is None or isinstance(member, getattr(typing, "TypeAliasType", ())):
+        return ""
+    if isinstance(member, property) and not member.__doc__:
+        getter = getattr(member.fget, "__name__", None)
+        if getter != getattr(member, "__name__", getter):
+            return ""
+    return inspect.getdoc(member) or ""
+
+
 def _preference(path: str, member: Any) -> tuple[bool, int, int, str]:
     """Sort key of the names of one object: first the name of its definition, then the shortest path."""
-    defined = getattr(member, "__qualname__", None) or getattr(member, "__name__", "")
+    name = "" if isinstance(member, property) else getattr(member, "__name__", "")  # a property has one from 3.13 on
+    defined = getattr(member, "__qualname__", None) or name
     return (not path.endswith(f".{defined}"), path.count("."), len(path), path)
 
 
@@ -175,4 +192,4 @@ def _locate(package: str, name: str, by_doc: dict[str, str]) -> str | None:
         member = pydoc.locate(full)
     except pydoc.ErrorDuringImport:
         return None
-    return by_doc.get(inspect.getdoc(member) or "") if member is not None else None
+    return by_doc.get(_docstring_of(member)) if member is not None else None
