@@ -2,6 +2,7 @@
 
 import re
 import statistics
+import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
@@ -66,7 +67,8 @@ def _machine(items: list[Item], _: Item) -> str:
     ]
     if "pinned_copy_gb_s" in one:
         rates.append(f"{one['pinned_copy_gb_s']:.0f} GB/s from pinned memory")
-    return f"{name}; Python {one['python']}, {packages}. It reaches {', '.join(rates)}.\n"
+    text = f"{name}; Python {one['python']}, {packages}. It reaches {', '.join(rates)}."
+    return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False) + "\n"
 
 
 def _tests(result: Item, _: Item) -> str:

@@ -212,6 +212,7 @@ def _peer(folder: Path, rows: Rows, side: str, batch: int, length: int, clock: S
     bf16 = not stock and resolve_precision("auto", device()) == "bf16"
     model = _peer_model(folder, torch.bfloat16 if bf16 and side == "resident" else torch.float32)
     model.max_seq_length = length
+    model.model_card_data.generate_widget_examples = False
     lora = settings.lora
     adapter = LoraConfig(
         r=lora.r,
