@@ -1,14 +1,18 @@
 """The rows that a run trains on, in order, one batch at a time."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Self
 
 import numpy as np
 
+from triptych.errors import UserError
 from triptych.ids import TextIds
 from triptych.params.sections import Train
+from triptych.params.training import Phase
 from triptych.training.data.batch import Columns
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
@@ -46,10 +50,10 @@ class FixedSchedule:
 class DrawnSchedule:
     """Rows drawn segment by segment, with the weights that categories have by then.
 
-    A segment is ``train.resample_every`` steps. From an `EpochSampler` its rows are triplets, with a mix of tiers for
-    each segment; from an `AnchorSampler` they have no negative. Rows depend only on the arguments and on
-    ``category_factors``: what the weights of categories are multiplied by in each part of the run. Parts are divided by
-    `decide_at`; batches after a decision that is not made yet cannot be drawn.
+    A segment is ``train.steps_per_draw`` steps, and ends where a phase of the round ends. From an `EpochSampler` its
+    rows are triplets, with a mix of tiers for each segment; from an `AnchorSampler` they have no negative. Rows depend
+    only on the arguments and on ``category_factors``: what the weights of categories are multiplied by in each part of
+    the run. Parts are divided by `decide_at`; batches after a decision that is not made yet cannot be drawn.
     """
 
     def __init__(
@@ -61,19 +65,26 @@ class DrawnSchedule:
         batches: int,
         seed: int,
         negatives: TextIds | None = None,
+        phases: Sequence[Phase] = (),
     ) -> None:
         """Prepare a run of ``batches``; ``passage_ids`` has the text id of each chunk.
 
         ``negatives`` has the text id of each negative in the pools where that is not its chunk's, but a window of it.
+        ``phases`` divide the run in equal parts, each with one tier of negatives or the mix, without curriculum. Raise
+        `UserError` if no pool has a negative of such a tier.
         """
         self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
         self._examples, self._sampler, self._passage_ids = examples, sampler, passage_ids
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
         self._negatives = negatives
-        self._segment_size = train.resample_every * train.gradient_accumulation_steps  # batches
+        self._phases = phases
+        self._starts = _segment_starts(batches, train, max(len(phases), 1))
         self._decisions: list[int] = []
         self._segments: list[SampledTriplets] = []
         self._lock = Lock()  # batches are collated by threads
+        for tier in set(phases) - {"mix"}:
+            if TIERS.index(tier) not in examples.pool.tier:
+                raise UserError(f"rounds.train: phases: no anchor has a negative of tier {tier}; leave it out")
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -91,16 +102,20 @@ class DrawnSchedule:
         """Return the weights of the tiers in the segment of a batch; empty if rows have no negatives."""
         if isinstance(self._sampler, AnchorSampler):
             return {}
-        first = batch // self._segment_size * self._segment_size
-        middle = (first + min(first + self._segment_size, self._batches)) / 2
-        return shift_mix(self._sampler.mix, self._curriculum * (1 - 2 * middle / self._batches))
+        first, end = self._bounds(bisect_right(self._starts, batch) - 1)
+        middle = (first + end) / 2 / self._batches
+        if not self._phases:
+            return shift_mix(self._sampler.mix, self._curriculum * (1 - 2 * middle))
+        phase = self._phases[int(middle * len(self._phases))]
+        return dict(self._sampler.mix) if phase == "mix" else {tier: float(tier == phase) for tier in TIERS}
 
     def rows(self, batch: int) -> Columns:
         """Return the rows of a batch as columns; batches are counted from the beginning of the run.
 
         Segments up to this batch are drawn if they are not yet.
         """
-        segment, index = divmod(batch, self._segment_size)
+        segment = bisect_right(self._starts, batch) - 1
+        index = batch - self._starts[segment]
         with self._lock:
             while len(self._segments) <= segment:
                 self._segments.append(self._draw(len(self._segments)))
@@ -122,13 +137,21 @@ class DrawnSchedule:
             }
         return columns
 
+    @property
+    def segment_ends(self) -> list[int]:
+        """The number of batches before the end of each segment, ascending."""
+        return [*self._starts[1:], self._batches]
+
     def mix(self) -> dict[str, dict[str, float]]:
         """Return category → tier → share of the triplets drawn so far; empty if rows have no negatives."""
         return {} if isinstance(self._sampler, AnchorSampler) else tier_shares(self._examples, *self._segments)
 
+    def _bounds(self, segment: int) -> tuple[int, int]:
+        return self._starts[segment], self.segment_ends[segment]
+
     def _draw(self, segment: int) -> SampledTriplets:
-        first = segment * self._segment_size
-        number = (min(first + self._segment_size, self._batches) - first) * self.batch_size
+        first, end = self._bounds(segment)
+        number = (end - first) * self.batch_size
         factors = self.category_factors[bisect_right(self._decisions, first)]
         order = np.random.default_rng([self._seed, segment]).permutation(number)
         if isinstance(self._sampler, AnchorSampler):
@@ -137,6 +160,14 @@ class DrawnSchedule:
             return SampledTriplets(rows[order], np.empty(0, int), {})
         draw = self._sampler.draw_exactly(number, self.weights(first), factors)
         return SampledTriplets(draw.example[order], draw.negative[order], draw.shortfall)
+
+
+def _segment_starts(batches: int, train: Train, phases: int) -> list[int]:
+    """Return the first batch of each segment; phases are equally long, to the step."""
+    steps = -(-batches // train.gradient_accumulation_steps)
+    of_phases = pairwise(round(steps * phase / phases) for phase in range(phases + 1))
+    starts = [step for first, end in of_phases for step in range(first, end, train.steps_per_draw)]
+    return [step * train.gradient_accumulation_steps for step in starts]
 
 
 def shift_mix(mix: dict[str, float], shift: float) -> dict[str, float]:
