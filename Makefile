@@ -43,6 +43,7 @@ lint: setup
 
 types: setup
 	mypy
+	mypy --platform win32 --cache-dir .mypy_cache/win32
 
 unit: setup
 	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
@@ -50,7 +51,7 @@ unit: setup
 test-slow: setup  ## the tests that take minutes
 	python -m pytest -q -m slow
 
-test-gpu: setup  ## the tests that need an accelerator
+test-gpu: setup  ## the tests that need a GPU; without one they are skipped
 	python -m pytest -q -m gpu
 
 test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages

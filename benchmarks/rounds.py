@@ -4,9 +4,10 @@
 
 ``--project`` is a folder with ``params.yaml`` and the ``data/corpus`` that ``dvc repro split`` writes. Arms: no mining
 (the heuristic pools again), raw (the nearest neighbors without any filter, for in-batch negatives either), filtered
-(params.yaml), and filtered with the base model as guide. They are evaluated on dev queries at full strength, against
-the base model and against the same number of steps without mining, by paired bootstrap over documents. Models and
-scores are stored in ``--keep``; an interrupted run continues from there.
+(params.yaml), filtered with the base model as guide, and filtered, then again within the round (``train.mine_every``)
+after each half of ``--steps``. They are evaluated on dev queries at full strength, against the base model and against
+the same number of steps without mining, by paired bootstrap over documents. Models and scores are stored in ``--keep``;
+an interrupted run continues from there.
 """
 
 import argparse
@@ -46,7 +47,7 @@ class Arm:
     """What follows round 0: how negatives are mined, the number of rounds, and a multiple of the steps of each."""
 
     name: str
-    mined: str  # none, raw, filtered, guided
+    mined: str  # none, raw, filtered, guided; within: filtered, and again within the round
     rounds: int = 1
     times: int = 1
 
@@ -61,6 +62,7 @@ ARMS = (
     Arm("raw, two rounds", "raw", rounds=2),
     Arm("filtered + guide, two rounds", "guided", rounds=2),
     Arm("filtered, twice the steps", "filtered", times=2),
+    Arm("within the round, twice the steps", "within", times=2),
 )
 
 
@@ -92,32 +94,36 @@ class ArmRuns:
         previous = None if not number else self._model_folder(arm, seed, number - 1)
         partial = folder.with_name(folder.name + ".partial")
         partial.mkdir(parents=True, exist_ok=True)
-        examples, raw = self._start, arm is not None and arm.mined == "raw"
+        examples, mined = self._start, "none" if arm is None else arm.mined
         if arm is not None and previous is not None and arm.mined != "none":
             before = previous / "examples.parquet"
             examples = read_examples(before) if before.exists() else self._start
             examples, metrics = self._mine(arm.mined, examples, previous)
             write_examples(partial / "examples.parquet", examples)
             (partial / "mined.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-        self._train(examples, previous, seed, number, 1 if arm is None else arm.times, raw, partial)
+        self._train(examples, previous, seed, number, 1 if arm is None else arm.times, mined, partial)
         return partial.rename(folder)
 
     def _train(
-        self, examples: Examples, previous: Path | None, seed: int, number: int, times: int, raw: bool, out: Path
+        self, examples: Examples, previous: Path | None, seed: int, number: int, times: int, mined: str, out: Path
     ) -> None:
         torch.manual_seed(seed)
         recipe, rounds = self._recipe, list(self._recipe.params.rounds.train.values())
         round_params = rounds[0] if not number else rounds[1].model_copy(update={"steps": self._steps * times})
         # Loss distill, which auto takes where few positives were judged, uses no negatives: there is nothing to mine.
         loss = "softmax" if recipe.params.train.loss == "auto" else recipe.params.train.loss
-        settings = recipe.params.train.model_copy(update={"seed": seed, "loss": loss})
+        changes = {"seed": seed, "loss": loss}
+        if mined == "within":
+            every = max(self._steps // 2, 1)
+            changes |= {"mine_every": every, "resample_every": min(recipe.params.train.resample_every, every)}
+        settings = recipe.params.train.model_copy(update=changes)
         params = recipe.params.model_copy(update={"train": settings})
         model = load_base(params.model)
         data, round_seed = recipe.folder / "data", seed + crc32(f"round{number}".encode())
         store, base = recipe.evaluator.store, recipe.folder / "models/base"
         inputs = data / "corpus", data / "triplets/texts", store, examples, base
         training_data = prepare_training_data(*inputs, params, round_params, round_seed)
-        if raw:
+        if mined == "raw":
             unrelated = Relations(make_unrelated(self._chunks), [])
             training_data = replace(training_data, collator=Collator(store, unrelated, _NO_POSITIVES, False))
         make_trainable(model, settings, previous)
@@ -179,7 +185,8 @@ def main() -> None:
     arms = [one for one in ARMS if one.name in args.arms]
     settings: list[str] = []
     if args.quick:
-        arms, args.seeds, args.steps = [one for one in arms if one.rounds == one.times == 1], args.seeds[:1], 2
+        arms = [one for one in arms if one.rounds == 1 and (one.times == 1 or one.mined == "within")]
+        args.seeds, args.steps = args.seeds[:1], 2
         settings = ["rounds.train.round0.steps=2"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "recipe"

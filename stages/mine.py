@@ -4,8 +4,11 @@
 --round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
 
-``--vectors`` is a cache outside DVC: it saves time and does not change the result.
+``--vectors`` is a cache outside DVC: it saves time and does not change the result. For the reranker nothing is mined
+while ``train_reranker.steps`` is 0: its examples are those of stage ``triplets``.
 """
+
+import argparse
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -20,15 +23,17 @@ from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
+from triptych.params.sections import Mine, Params
 from triptych.reranker.mining_guide import reranker_guide
 from triptych.tokens.token_store import open_store
-from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
+from triptych.triplets.examples import Examples, read_examples, read_passage_ids, read_texts
 from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.heuristics.candidates import Words
 from triptych.triplets.mining.candidate_filter import CandidateFilter, PairScorer
 from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
+from triptych.triplets.sampling.shortfalls import cross_category_share
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -37,6 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     profile = "reranker" if args.mined.name == "reranker" else "embedder"
+    if profile == "reranker" and not params.train_reranker.steps:
+        _keep_examples(args, params)
+        return
     model = load_model(args.model, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
@@ -78,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         if ends := profile == "embedder" and too_little_new:
             write_skipped_round(out, total["churn"])
     write_json(args.metrics, {"mined": metrics, "ends": ends} | written)
-    print_warnings(advice(metrics), args.metrics)
+    print_warnings([*advice(metrics), *_too_few_of_other_categories(mined, params.mine)], args.metrics)
     print_line(
         f"mine {args.mined.name}: {len(examples)} anchors against {len(rows)} train chunks;"
         f" {total['hard_negatives']} hard negatives, {total['churn']:.0%} new; {total['examples_short']} anchors have"
@@ -86,6 +94,29 @@ def main(argv: list[str] | None = None) -> None:
         f" round only; {args.mined}"
         + (f"; churn is below mine.skip_below_churn, so the rounds end before {args.mined.name}" if ends else "")
     )
+
+
+def _keep_examples(args: argparse.Namespace, params: Params) -> None:
+    """Write the examples of the reranker as they are."""
+    examples, chunks = read_examples(args.round / "examples.parquet"), read_chunks(args.corpus / "chunks.parquet")
+    texts, passage_ids = read_texts(args.texts)[1], read_passage_ids(args.texts)
+    with writing(args.mined) as out:
+        _, written = write_round(
+            out, examples, texts, passage_ids, [chunk.chunk_id for chunk in chunks], params.triplets, "reranker"
+        )
+    reason = "train_reranker.steps is 0"
+    write_json(args.metrics, {"mined": {}, "ends": False, "not_mined": reason} | written)
+    print_line(f"mine {args.mined.name}: not mined, {reason}; {args.mined}")
+
+
+def _too_few_of_other_categories(examples: Examples, params: Mine) -> list[str]:
+    share = cross_category_share(examples)
+    if len(examples.categories) < 2 or share is None or share >= params.prefer_other_category - 0.01:
+        return []
+    return [
+        f"{share:.1%} of the hard negatives are from another category, fewer than mine.prefer_other_category"
+        f" ({params.prefer_other_category:.0%}): the model finds too few of them near; raise mine.depth, or accept it"
+    ]
 
 
 if __name__ == "__main__":

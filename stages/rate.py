@@ -1,7 +1,10 @@
 """Rate the triplets with the base model: how hard each tier is, and how many of its negatives may be false.
 
 ``python -m stages.rate --texts data/triplets/texts --tokens data/tokens --base models/base
---embedder data/triplets/embedder --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate``
+--embedder data/triplets/embedder --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate
+--vectors data/vectors``
+
+``--vectors`` is a cache outside DVC, which the stages after this one read too.
 """
 
 from typing import Any
@@ -10,6 +13,7 @@ import pandas as pd
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_jsonl, write_text
+from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluators.retrieval_evaluator import similarities
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
@@ -23,7 +27,7 @@ from triptych.triplets.examples import read_examples, read_passage_ids, read_tex
 
 def main(argv: list[str] | None = None) -> None:
     """Write shares by tier and category, a sentence for each tier, and sampled triplets, for both profiles."""
-    args = paths(__doc__, "texts", "tokens", "base", *PROFILES, "metrics", "tables", argv=argv)
+    args = paths(__doc__, "texts", "tokens", "base", *PROFILES, "metrics", "tables", "vectors", argv=argv)
     params = load_params()
     model = load_model(args.base, params.model)
     store = open_store(args.tokens, tokenizer_fingerprint(model))
@@ -36,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
         read_examples(getattr(args, profile) / "examples.parquet").sample(params.rate.anchors, params.rate.seed)
         for profile in PROFILES
     ]
-    of_profiles = similarities(model, store, passage_ids, precision, *by_profile)
+    cache = VectorCache(args.vectors, model, precision)
+    of_profiles = similarities(model, store, passage_ids, precision, *by_profile, cache=cache)
     for profile, examples, scores in zip(PROFILES, by_profile, of_profiles, strict=True):
         rows = tier_difficulty(examples, scores, params.train.margin, params.rate.suspect)
         sentences[profile] = tier_sentences(rows, profile)

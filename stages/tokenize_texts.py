@@ -17,10 +17,10 @@ from triptych.params.load import load_params
 from triptych.params.sections import Tokenize
 from triptych.tokens.length_budget import Lengths, choose_lengths
 from triptych.tokens.length_statistics import statistics
-from triptych.tokens.token_store import write_store
+from triptych.tokens.token_store import ExampleTexts, write_store
 from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.tokens.windows import WindowCutter
-from triptych.triplets.examples import read_examples, read_framed_texts, read_texts
+from triptych.triplets.examples import read_examples, read_framed_texts, read_passage_ids, read_texts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -60,8 +60,10 @@ def main(argv: list[str] | None = None) -> None:
         "num_examples": len(examples),
         "num_texts": len(texts),
     }
+    negatives = read_passage_ids(args.texts)[examples.pool.chunk]
+    of_examples = ExampleTexts(examples.anchor, examples.positive, negatives, examples.pool.offsets)
     with writing(args.tokens) as out:
-        write_store(out, truncate(model.tokenizer, rows, max_length), metadata, windows)
+        write_store(out, truncate(model.tokenizer, rows, max_length), metadata, windows, of_examples)
     with writing(args.round) as out:
         shutil.copytree(args.examples, out, copy_function=shutil.copyfile, dirs_exist_ok=True)
     with writing(args.base) as out:

@@ -78,11 +78,14 @@ def main(argv: list[str] | None = None) -> None:
         if is_main_process():
             _keep_previous(args, metric, str(error), {"nothing_to_train_on": str(error)})
         return
+    if settings.mine_every and training_data.miner is None and is_main_process():
+        negatives = "loss distill draws" if training_data.loss == "distill" else "negatives: batch has"
+        print_line(f"train {args.model.name}: train.mine_every does nothing here: {negatives} no stored negatives")
     rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
     dev_evaluation = DevEvaluation(evaluator, metric, training_data, settings, args.vectors)
-    used = [params.model, params.triplets, params.tokenize.padding, settings, round_params, metric]
+    used = [params.model, params.triplets, params.tokenize.padding, settings, params.mine, round_params, metric]
     key = run_key(args.model.name, used, [args.corpus, args.texts, args.tokens, args.round, args.previous])
     result = train(
         model,
@@ -117,7 +120,8 @@ def main(argv: list[str] | None = None) -> None:
             "stopped": dev_evaluation.stop_reason,
             "cosine": result.collapse,
             "incidents": asdict(result.incidents),
-        },
+        }
+        | ({"mined": result.mined} if result.mined else {}),
     )
     write_text(args.curve, steps_csv(result.steps))
     write_text(args.tables / "dev.csv", dev_csv(dev_evaluation.points, metric))

@@ -18,14 +18,16 @@ from triptych.corpus.records import category_label, read_chunks, read_links, rea
 from triptych.corpus.texts import normalized
 from triptych.ids import TextIds
 from triptych.params.load import load_params
-from triptych.params.triplets import PROFILES
+from triptych.params.triplets import PROFILES, Triplets
 from triptych.triplets.examples import Examples, QuestionIds, TextTable, write_examples, write_texts
 from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.exchange.import_export import Imported, read_imported
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
-from triptych.triplets.sampling.shortfalls import shortfall_warnings
-from triptych.triplets.views import anchors, query_anchors
+from triptych.triplets.sampling.shortfalls import cross_category_share, shortfall_warnings
+from triptych.triplets.views import anchors, query_anchors, same_source_share
+
+_SAME_SOURCE_FROM = 0.01  # print where more than this is missing
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -67,6 +69,9 @@ def main(argv: list[str] | None = None) -> None:
             f"no anchor found in views {shares} of {train_chunks} train chunks, so no model is trained; bring texts"
             " with headings and sentences, or questions (split.queries)"
         )
+    same_source = same_source_share(train_anchors)
+    if message := _same_source_message(same_source, params):
+        warnings.append(message)
     built = PoolBuilder(chunks, "train", relations, params).build(train_anchors)
     pools = {
         name: pool.preferring(imported.negatives, params.negatives_per_anchor) for name, pool in built.pools.items()
@@ -84,7 +89,10 @@ def main(argv: list[str] | None = None) -> None:
     test_pools = PoolBuilder(chunks, "test", relations, params).build(test_anchors).pools
     heldout = Examples.of_anchors(test_anchors, chunks, test_pools["embedder"], table)
     chunk_counts = Counter(category_label(chunk.category) for chunk in chunks if chunk.split == "train")
-    metrics: dict[str, object] = {"imported": {"kept": imported.kept} | imported.dropped}
+    metrics: dict[str, object] = {
+        "imported": {"kept": imported.kept} | imported.dropped,
+        "same_source_positives": {"share": same_source, "wanted": params.same_source_positives},
+    }
     by_profile = {name: Examples.of_anchors(train_anchors, chunks, pool, table) for name, pool in pools.items()}
     for profile, examples in by_profile.items():
         with writing(getattr(args, profile)) as out:
@@ -94,7 +102,8 @@ def main(argv: list[str] | None = None) -> None:
             of_profile = shortfall_warnings(
                 examples, triplets, built.related, built.considered, chunk_counts, params, profile
             )
-        metrics[profile] = round_metrics | {"warnings": of_profile}
+        cross_category = {"share": cross_category_share(examples), "wanted": params.cross_category_hard}
+        metrics[profile] = round_metrics | {"cross_category_hard": cross_category, "warnings": of_profile}
         shortfalls += of_profile
     # Last, so that the ids of the other texts are the same with and without questions.
     question_ids = QuestionIds.added(questions, table)
@@ -112,6 +121,25 @@ def main(argv: list[str] | None = None) -> None:
         f"triplets: {len(train_anchors)} examples ({views or 'no view'}) over {len(table.texts)} distinct texts, for"
         f" {' and '.join(PROFILES)}; {getattr(args, PROFILES[0])}"
     )
+
+
+def _same_source_message(share: float | None, params: Triplets) -> str | None:
+    """Return what to print where ``same_source_positives`` is set, but decides nothing, or cannot be reached."""
+    wanted = params.same_source_positives
+    if wanted is None:
+        return None
+    key = f"triplets.same_source_positives: {wanted:g}"
+    if share is None:
+        return (
+            f"{key} decides nothing: no anchor comes from a link, the only kind that leads into another category; give"
+            " view crossref or sibling a share, or leave the key out"
+        )
+    if share > wanted + _SAME_SOURCE_FROM:
+        return (
+            f"{key} cannot be reached: {share:.0%} of the positives that links give are in the category of their"
+            " anchor, since authors link into other categories so seldom; raise it, or bring such links"
+        )
+    return None
 
 
 if __name__ == "__main__":

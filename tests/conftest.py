@@ -2,13 +2,16 @@
 
 import json
 import logging
+import os
 import re
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import windows_rules
 import yaml
 from hand_made import PATHS, TOKENIZE, ask, shares, stored, write_corpus
 
@@ -22,6 +25,20 @@ from triptych.params.load import load_params
 
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["short_runs"]
+windows_rules.install()
+
+
+def pytest_runtest_setup(item):
+    """Skip on Windows what is marked as of POSIX only."""
+    if os.name != "posix" and item.get_closest_marker("posix"):
+        pytest.skip("Windows has no such thing")
+
+
+@pytest.fixture(autouse=True)
+def _rules_of_windows(request):
+    """Suspend the rules of Windows for tests of what only POSIX has."""
+    with windows_rules.lifted() if request.node.get_closest_marker("posix") else nullcontext():
+        yield
 
 
 class Corpus(NamedTuple):

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -254,7 +253,7 @@ def test_a_run_killed_in_the_middle_goes_on_and_asks_nothing_twice(project, run,
             if (folder / JOURNAL).exists() and (folder / JOURNAL).read_bytes().count(b"\n") >= 4:
                 break
             time.sleep(0.005)
-        os.kill(killed.pid, signal.SIGKILL)
+        killed.kill()
         killed.wait()
         assert not (folder / "data/questions").exists()
         lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)

@@ -209,8 +209,9 @@ def test_triplets_fill_one_screen_and_end_with_how_to_see_more(tmp_path):
     shown = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path)]).output
     assert [tier in shown for tier in ("easy 0", "hard 0", "easy 1", "hard 1")] == [True, True, False, False]
     assert "1 of 5 examples per tier; --limit 5 shows all" in shown
+    assert shown.count("the negative is 0.40 less similar than the positive, more than the margin of 0.2") == 2
     all_of_them = CliRunner().invoke(app, ["triplets", "--metrics", str(tmp_path), "--limit", "5"]).output
-    assert all_of_them.count("easy ") == 10  # a title and an anchor each
+    assert all_of_them.count("easy ") == 20  # a title, an anchor, and two ratings
     assert "--limit" not in all_of_them
 
 

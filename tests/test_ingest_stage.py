@@ -60,7 +60,8 @@ def test_every_record_is_counted_on_disk_and_in_the_output(stage):
     assert metrics["links"] | {"found": 1, "kept": 1, "target_unknown": 0} == metrics["links"]
     assert metrics["chunks"] == len(read_chunks(Path("data/chunks/chunks.parquet"))) == 4
     assert len(read_links(Path("data/chunks/links.parquet"))) == 1
-    rejected = [json.loads(line) for line in Path("data/chunks/rejected.jsonl").read_text().splitlines()]
+    lines = Path("data/chunks/rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    rejected = [json.loads(line) for line in lines]
     assert [(one["source"], one["file"], one["record"], one["field"], one["reason"]) for one in rejected] == [
         ("data/raw/a.jsonl", "a.jsonl", 4, "text", "empty content"),
         ("data/raw/a.jsonl", "a.jsonl", 5, "text", "wrong type"),

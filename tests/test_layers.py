@@ -13,6 +13,7 @@ ROOMS = [
     "artifacts",
     "pipeline",
     "progress",
+    "streams",
     "params",
     "corpus",
     "corpus/pages",

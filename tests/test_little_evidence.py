@@ -9,7 +9,7 @@ from triptych.corpus.records import read_qrels, read_queries
 
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
-    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate"
+    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hand_made import EVALUATE, INDEX, PROMOTE, TRAIN
 from sentence_transformers import CrossEncoder
 from verdicts import make_verdicts
@@ -16,8 +18,9 @@ from triptych.corpus.records import read_chunks
 from triptych.encoding.mining_vectors import vectors_for_mining, window_overlap, windows_found
 from triptych.encoding.text_encoder import TextEncoder, load_saved
 from triptych.evaluation.metrics import mean, per_query
-from triptych.evaluators.retrieval_evaluator import load_evaluator
+from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
 from triptych.ids import ChunkRows
+from triptych.models.adapter import Blend
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.params.load import load_params
 from triptych.params.sections import TrainRound
@@ -30,7 +33,7 @@ from triptych.triplets.views import VIEWS
 
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
-    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate"
+    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
@@ -123,6 +126,18 @@ def chunk_of(store, passage_ids):
     for window, row in zip(window_ids.tolist(), chunk.tolist(), strict=True):
         chunks.setdefault(window, set()).add(row)
     return chunks
+
+
+def test_negatives_mined_within_a_round_are_windows_of_their_chunks(project, loaded):
+    store, examples, passage_ids = loaded
+    chunks, model = chunk_of(store, passage_ids), load_base(load_params().model)
+    mined = data_of(project, store, examples, mine_every=20, loss="softmax").miner.mine(model, examples)
+    pool = mined.examples.pool
+    assert all(
+        chunk in chunks[window] for window, chunk in zip(mined.negatives.tolist(), pool.chunk.tolist(), strict=True)
+    )
+    assert set(mined.negatives.tolist()) - set(passage_ids.tolist())
+    assert data_of(project, store, examples, mine_every=0, loss="softmax").miner is None
 
 
 def test_positives_and_negatives_are_windows_of_their_chunks(project, loaded):
@@ -286,6 +301,29 @@ def test_dev_is_measured_by_windows(project, loaded):
     )
     assert evaluator.overall(evaluator.measured(model, "mrr@10", "dev")) == pytest.approx(by_windows)
     assert by_windows != pytest.approx(by_beginnings)
+
+
+def test_strengths_are_compared_by_few_windows(project, loaded, encoded_counts):
+    store, model = loaded[0], load_base(load_params().model)
+    evaluator = load_evaluator(project / "data/corpus", project / "data/triplets/texts", ["dev", "test"], store, "fp32")
+    # The tiny model finds no answer, so it is one of its best hits; by the windows of all chunks.
+    few = replace(evaluator, queries=evaluator.queries[:4], query_text_ids=evaluator.query_text_ids[:4], qrels={})
+    run = few.dense_run(model, 4, "answers", windows=True)
+    few = replace(few, qrels={query: {list(hits)[row]: 1} for row, (query, hits) in enumerate(run.items())})
+    generator = torch.Generator().manual_seed(13)
+    change = {
+        name: 0.3 * weight.std() * torch.randn(weight.shape, generator=generator)
+        for name, weight in model.state_dict().items()
+        if weight.is_floating_point() and weight.ndim == 2
+    }
+    blend = Blend(model, change)
+    encoded_counts()
+    _, found = choose_strength(blend, [0.0, 0.5, 1.0], few, "mrr@10")
+    base, full, between = encoded_counts()[::2]  # queries are encoded apart
+    assert base == full > len(few.chunks)
+    assert between < base / 2
+    assert found == {strength: few.measured(blend.at(strength), "mrr@10", "all") for strength in found}
+    assert len({str(one) for one in found.values()}) > 1
 
 
 SHORT = {"tokenize.max_length": 64, "split.min_queries": 2}

@@ -20,7 +20,7 @@ from triptych.triplets.negatives import TIERS
 LINE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
     " --reranker data/triplets/reranker0"
-    " --metrics metrics/rate.json --tables metrics/rate"
+    " --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 FILES = ("metrics/rate.json", "metrics/rate/tiers.csv", "metrics/rate/examples.jsonl")
 

@@ -81,6 +81,18 @@ def test_mining_keeps_anchors_and_replaces_the_hard_negatives_of_the_rerankers_p
     assert not (trained / "data/triplets/reranker/end.json").exists()
 
 
+def test_without_steps_nothing_is_mined_for_the_reranker(project, encoded_counts, write_params, capsys):
+    write_params(project, **CHANGES | {"train_reranker.steps": 0})
+    mine.main(MINE.split())
+    assert encoded_counts() == []
+    assert "not mined, train_reranker.steps is 0" in capsys.readouterr().out
+    before, after = (
+        read_examples(project / f"data/triplets/{name}/examples.parquet") for name in ("reranker0", "reranker")
+    )
+    np.testing.assert_array_equal(before.pool.chunk, after.pool.chunk)
+    assert read(project / "metrics/mine/reranker.json")["examples"] == len(after)
+
+
 def test_the_reranker_learns_and_loads_as_a_plain_cross_encoder(trained):
     metrics = read(trained / "metrics/train_reranker.json")
     assert metrics["lists"] == 40

@@ -13,7 +13,7 @@ from triptych.triplets.examples import read_examples, read_question_ids, read_te
 
 
 def test_both_profiles_of_a_sound_corpus_hold_their_mix_without_a_warning(staged, tmp_path):
-    metrics, lines = staged(two_categories(60))
+    metrics, lines = staged(two_categories(60), cross_category_hard=0.0)
     check_mix(metrics)
     assert warnings(lines) == []
     assert lines[-1].startswith("triplets: 120 examples (lead 60, sentence 60) over ")
@@ -26,6 +26,17 @@ def test_both_profiles_of_a_sound_corpus_hold_their_mix_without_a_warning(staged
         found = Counter(zip(flat["category"], flat["difficulty"], strict=True))
         assert all(found[name, tier] / counts[name] == pytest.approx(share, abs=1e-6)
                    for name, tiers in metrics[profile]["mix"].items() for tier, share in tiers.items())  # fmt: skip
+
+
+def test_hard_negatives_of_another_category_are_counted_and_too_few_are_named(staged):
+    metrics, lines = staged(two_categories(60))
+    for profile in ("embedder", "reranker"):
+        found = metrics[profile]["cross_category_hard"]
+        assert found["wanted"] == 0.3
+        named = [line for line in metrics[profile]["warnings"] if "from another category" in line]
+        assert len(named) == (found["share"] < 0.29)
+        assert [line for line in warnings(lines) if line.startswith(f"{profile}: ")] == named
+    assert metrics["embedder"]["cross_category_hard"]["share"] == 0.0  # no two chunks of two categories are alike
 
 
 def test_same_corpus_gives_the_same_bytes(staged, tmp_path):
@@ -160,6 +171,25 @@ def test_category_of_one_chunk_gives_what_it_can_and_a_warning(staged):
     assert any(one.startswith(line) for one in warnings(lines))
     assert line.endswith(" or bring more text")
     assert "distinct triplets of 1 chunks, fewer than 21; raise triplets.anchors_per_chunk" in line
+
+
+def test_share_of_positives_of_one_category_that_cannot_be_reached_is_named(staged):
+    siblings, leads = shares(sibling=1.0), shares(lead=1.0)
+    chunks = [replace(one, header_path=(one.category, one.chunk_id)) for one in two_categories()]
+    links = [Link(f"lists{row}", f"tables{row + 1}", "", "") for row in range(0, 30, 2)]
+    key = "triplets.same_source_positives: 0.5"
+    metrics, lines = staged(chunks, views=siblings, same_source_positives=0.5)
+    (line,) = [one for one in warnings(lines) if one.startswith(key)]
+    assert "0.5 cannot be reached: 100% of the positives that links give are in the category" in line
+    assert metrics["same_source_positives"] == {"share": 1.0, "wanted": 0.5}
+    metrics, lines = staged(chunks, links, views=siblings, anchors_per_chunk=1, same_source_positives=0.7)
+    assert metrics["same_source_positives"]["share"] == pytest.approx(0.7, abs=0.02)
+    assert not [one for one in warnings(lines) if "same_source" in one]
+    _, lines = staged(chunks, views=leads, same_source_positives=0.5)
+    assert [one for one in warnings(lines) if one.startswith(f"{key} decides nothing: no anchor comes from a link")]
+    metrics, lines = staged(chunks, views=siblings)
+    assert metrics["same_source_positives"]["wanted"] is None
+    assert not [one for one in warnings(lines) if "same_source" in one]
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -13,7 +13,9 @@ from rich.console import Console
 from triptych import progress
 from triptych.errors import UserError
 from triptych.pipeline import with_remedy
+from triptych.streams import use_utf8
 
+use_utf8()
 progress.quiet_libraries()
 
 # Each command imports what it needs, so that a search does not wait for the slow imports of the others.
@@ -81,8 +83,9 @@ def triplets(
     profile: Annotated[str, typer.Option(help="embedder or reranker")] = "embedder",
     limit: Annotated[int, typer.Option(min=1, help="examples of each tier")] = 1,
 ) -> None:
-    """Show how hard the triplets are for the base model, and examples of each tier to read."""
+    """Show how hard the triplets are for the base model, and examples of each tier to read, each with its rating."""
     from triptych.artifacts import read_json, read_jsonl
+    from triptych.params.load import load_params
     from triptych.params.triplets import PROFILES
     from triptych.report.console.triplet_table import show_triplets
 
@@ -91,7 +94,8 @@ def triplets(
             raise UserError(f"--profile {profile!r} is unknown; expected {' or '.join(PROFILES)}")
         rating = read_json(metrics / "rate.json")
         examples = read_jsonl(metrics / "rate" / "examples.jsonl")
-    show_triplets(_console(), rating, examples, profile, limit)
+        params = load_params()
+    show_triplets(_console(), rating, examples, profile, limit, params)
 
 
 @app.command()

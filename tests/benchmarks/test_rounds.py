@@ -21,4 +21,4 @@ def test_a_quick_run_evaluates_every_way_to_mine(prepared, tmp_path, monkeypatch
     rounds.main()
     *_, line = capsys.readouterr().out.splitlines()
     names = [row["name"] for row in json.loads(line)["rows"]]
-    assert names == ["round 0", "no mining", "filtered", "raw", "filtered + guide"]
+    assert names == ["round 0", "no mining", "filtered", "raw", "filtered + guide", "within the round, twice the steps"]

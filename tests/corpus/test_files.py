@@ -67,7 +67,6 @@ def test_unreadable_file_is_refused(tmp_path):
         read_text(tmp_path)
 
 
-posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such names, and links for administrators only")
 HOSTILE = [
     "..md",
     "a\nb.md",
@@ -81,7 +80,7 @@ HOSTILE = [
 ]
 
 
-@posix
+@pytest.mark.posix
 def test_hostile_names_are_names(tmp_path):
     for number, name in enumerate(HOSTILE):
         (tmp_path / name).write_text(f"# Title\n\nText {number}.\n", encoding="utf-8")
@@ -94,14 +93,14 @@ def test_hostile_names_are_names(tmp_path):
         one.filename.encode()
 
 
-@posix
+@pytest.mark.posix
 def test_names_that_become_equal_get_a_suffix(tmp_path):
     for name in ("a\x07.md", "a\x08.md", "a.md"):
         (tmp_path / name).write_text("text", encoding="utf-8")
     assert list(files_under(tmp_path, (".md",))) == ["a.md", "a.md~2", "a.md~3"]
 
 
-@posix
+@pytest.mark.posix
 @pytest.mark.parametrize(("reader", "name"), [(read_markdown, "page.md"), (read_html, "page.html")])
 def test_link_out_of_the_folder_is_not_followed(tmp_path, reader, name):
     folder, outside = tmp_path / "docs", tmp_path / "secret"
@@ -122,7 +121,7 @@ def test_link_out_of_the_folder_is_not_followed(tmp_path, reader, name):
     ]
 
 
-@posix
+@pytest.mark.posix
 def test_corpus_that_is_a_link_out_of_its_folder_is_refused(tmp_path):
     (tmp_path / "corpus.jsonl").write_text('{"_id": "a", "text": "secret"}', encoding="utf-8")
     (tmp_path / "beir").mkdir()

@@ -125,6 +125,7 @@ def _write(root: Path, keys, vectors, times: int, limit: int = 2**30) -> None:
         cache.write(keys, vectors)
 
 
+@pytest.mark.posix
 def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
     keys = text_keys(store, TEXTS)
     vectors = np.random.default_rng(0).standard_normal((60, 8)).astype(np.float32)

@@ -44,12 +44,18 @@ def blend(prepared):
 
 
 def test_the_choice_is_that_of_a_search_among_all_chunks(evaluator, blend, monkeypatch, encoded_counts):
+    fewest, of_fewest = choose_strength(blend, STRENGTHS, evaluator, "mrr@10")
+    monkeypatch.setattr(retrieval_evaluator, "_POOL", 5)
+    encoded_counts()
     found, by_strength = choose_strength(blend, STRENGTHS, evaluator, "mrr@10")
     encoded = encoded_counts()
     monkeypatch.setattr(retrieval_evaluator, "_POOL", 10_000)
     exact, exact_by_strength = choose_strength(blend, STRENGTHS, evaluator, "mrr@10")
     everything = encoded_counts()
     assert (found, by_strength) == (exact, exact_by_strength)
+    assert fewest == exact
+    # These random changes leave less in common than training does: an answer may have fewer rivals, never more.
+    assert all(of_fewest[strength]["fft"] >= metrics["fft"] for strength, metrics in exact_by_strength.items())
     assert list(by_strength) == STRENGTHS
     assert len({str(one) for one in by_strength.values()}) > 1  # strengths differ
     chunks = len(evaluator.chunks)

@@ -149,6 +149,7 @@ def test_file_that_cannot_be_read_is_reported_and_skipped(site):
     assert yaml.safe_load(found.params)["ingest"]["on_bad_file"] == "skip"
 
 
+@pytest.mark.posix
 def test_what_a_run_would_stop_at_is_a_warning(site, tmp_path):
     (site / "gone.js").symlink_to("nowhere")
     assert any("1 links to files that do not exist; DVC stops" in line for line in inspect([site]).warnings)
@@ -207,7 +208,7 @@ def lengths_of(tmp_path, texts, max_length):
     chunks = [Chunk(str(row), "a", "a.md", ("One",), "One", text, "a.md:1") for row, text in enumerate(texts)]
     write_chunks(tmp_path / "chunks.parquet", chunks)
     corpus = ChunkTable(open_table(tmp_path / "chunks.parquet"))
-    return text_lengths.text_lengths(corpus, "{header_path}\n{content}", max_length)
+    return text_lengths.text_lengths(corpus, "{header_path}\n{content}", max_length, 1)
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -218,6 +219,7 @@ def test_lengths_of_passages(tmp_path, monkeypatch, installed):
     found = lengths_of(tmp_path, ["two three", "two", "two three two"], 5)
     assert (found.passages, found.median_characters, found.median_tokens) == (3, len("One\ntwo three"), 5)
     assert found.truncated == pytest.approx(1 / 3)
+    assert (found.read, found.seen) == (pytest.approx(14 / 3), pytest.approx(14 / 15))
     assert found.counted_by.startswith("the tokenizer" if installed else "words and parts")
 
 
@@ -225,7 +227,7 @@ def test_run_time_of_the_default_run(monkeypatch):
     # 3,218 chunks and 452 dev and test queries, 64 tokens, took 578 s on a machine with this speed, of which the two
     # strengths that are not tried any more took 130 s.
     monkeypatch.setattr(run_time, "_operations", lambda: 340e9)
-    found = run_time.estimate_run_time(3218, 452, 1006, 7.0)
+    found = run_time.estimate_run_time(3218, 870, 1006, 7.0, 366.0, 128)
     assert found.trained == 80 * 127 + 35 * 190
     assert found.seconds == pytest.approx(448, rel=0.15)
 
@@ -234,5 +236,5 @@ def test_run_time_falls_with_the_speed_of_the_machine(monkeypatch):
     seconds = []
     for operations in (34e9, 340e9):
         monkeypatch.setattr(run_time, "_operations", lambda operations=operations: operations)
-        seconds.append(run_time.estimate_run_time(1000, 100, 0, 1.0).seconds)
+        seconds.append(run_time.estimate_run_time(1000, 100, 0, 1.0, 300.0, 128).seconds)
     assert 3 < seconds[0] / seconds[1] < 10

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
+from triptych.artifacts import writing
 from triptych.models.loading import load_base
 from triptych.models.publishing import publish
 
@@ -36,6 +37,12 @@ def test_published_model_loads_plainly_and_gives_the_same_vectors(tuned, params,
     assert vectors(loaded) == pytest.approx(vectors(tuned), abs=1e-6)
     assert loaded.max_seq_length == tuned.max_seq_length
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "# Card\n"
+
+
+def test_published_folder_is_not_in_use_when_it_is_renamed(tuned, params, tmp_path):
+    with writing(tmp_path / "embedder") as out:  # tests/windows_rules.py refuses it otherwise
+        publish(tuned, load_base(params()), out, "", tuned=True)
+    assert (tmp_path / "embedder/model.safetensors").exists()
 
 
 def test_base_is_published_as_it_is(params, tmp_path):

@@ -104,14 +104,14 @@ def test_a_real_server_writes_the_questions(server, language_model, tmp_path, wr
     monkeypatch.chdir(tmp_path)
     ask.main(PATHS.split())
 
-    rows = [json.loads(line) for line in Path("data/journals/mine.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in Path("data/journals/mine.jsonl").read_text(encoding="utf-8").splitlines()]
     assert {row["chunk_id"] for row in rows} == {one.chunk_id for one in chunks}
     for row in rows:
         assert [one["text"] for one in row["questions"]] == [one["text"] for one in json.loads(ANSWER)["questions"]]
         assert 100 < row["tokens"] < 2_500  # as the server counts them
     # The same for each chunk, so none is kept: it would be nobody's.
     assert read_questions(Path("data/questions/questions.jsonl")) == []
-    assert json.loads(Path("metrics/ask.json").read_text())["dropped"]["duplicate"] == 8
+    assert json.loads(Path("metrics/ask.json").read_text(encoding="utf-8"))["dropped"]["duplicate"] == 8
 
     Path("data/journals/mine.jsonl").unlink()
     write_corpus(tmp_path / "data/corpus", chunks[:1])

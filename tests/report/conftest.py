@@ -13,7 +13,7 @@ from stages import evaluate, mine, promote, rate, report, train
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
     " --reranker data/triplets/reranker0"
-    " --metrics metrics/rate.json --tables metrics/rate"
+    " --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"

@@ -54,6 +54,17 @@ def test_the_verdict_comes_first_with_its_number_and_interval(plain_page, run_pr
     assert f"{verdict['difference']:+.3f}".replace("-", "\u2212") in first
 
 
+@pytest.mark.parametrize("windows", [0.85, 0.28])
+def test_the_page_has_the_share_of_the_text_that_vectors_see(reported, opened, project, windows):
+    path = project / "data/tokens/metadata.json"
+    seen = {"share_seen": {"beginning": 0.28, "windows": windows}, "max_windows": 6, "max_length": 128}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | seen), encoding="utf-8")
+    text = opened(reported()).page.inner_text("#data")
+    assert "Vectors see 28\u00a0% of the passages\u2019 text".replace("\u2019", "'") in text
+    assert ("at most 85\u00a0% by windows (6 of 128 tokens)" in text) == (windows > 0.28)
+    assert "BM25 reads all of it" in text
+
+
 def test_structure_is_accessible_to_screen_readers(plain_page, opened):
     page = opened(plain_page).page
     assert page.get_attribute("html", "lang") == "en"
@@ -148,6 +159,9 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
     assert rows_of(page)[0] == EVIL
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert EVIL in page.locator(".triplet pre").first.inner_text()
+    ratings = page.locator(".triplet .rating").all_inner_texts()
+    assert len(ratings) == page.locator(".triplet").count() > 0
+    assert {one.split(" ")[0].lower() for one in ratings} <= {"easy", "semi-hard", "hard"}
     assert page.evaluate("window.broken") is None
     assert found.said == []
     assert len(found.asked) == 1

@@ -39,6 +39,9 @@ def ranked_by_strength(self, model, depth, label, cache=None):
 @pytest.mark.parametrize(("metric", "strength"), [("mrr@10", 1.0), ("ndcg@10", 1.0), ("recall@1", 0.5)])
 def test_the_strength_is_the_best_by_the_metric(monkeypatch, metric, strength):
     monkeypatch.setattr(RetrievalEvaluator, "dev_run", ranked_by_strength)
+    no_windows = np.empty(0, np.int64)
+    monkeypatch.setattr(RetrievalEvaluator, "dev_windows", lambda *args: (ranked_by_strength(*args), no_windows))
+    monkeypatch.setattr(RetrievalEvaluator, "among", lambda self, _: self)
     qrels = {query.query_id: {"answer": 1} for query in QUERIES}
     evaluator = RetrievalEvaluator([], np.empty(0, np.int64), QUERIES, None, qrels, None, "fp32")
     chosen, by_strength = choose_strength(Blend(), [0.5, 1.0], evaluator, metric)

@@ -5,7 +5,13 @@ import pytest
 from corpora import LEAD_ROWS, Example, examples_of
 
 from triptych.params.triplets import PROFILES
-from triptych.triplets.difficulty import Similarities, sample_with_texts, tier_difficulty, tier_sentences
+from triptych.triplets.difficulty import (
+    Similarities,
+    rate_triplet,
+    sample_with_texts,
+    tier_difficulty,
+    tier_sentences,
+)
 from triptych.triplets.negatives import TIERS, Negative
 
 # One anchor of each category. Similarity of the positive: 0.8 for lists, -0.4 for tables.
@@ -140,3 +146,31 @@ def test_seed_chooses_what_is_shown():
 def test_tier_with_fewer_triplets_is_shown_whole():
     found = sample_with_texts(EXAMPLES, FOUND, TEXTS, PASSAGES, 12, 1)
     assert [row["tier"] for row in found] == ["easy"] * 3 + ["medium"] * 3 + ["hard"] * 4
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "rating", "why"),
+    [
+        (0.8, 0.1, "easy", "the negative is 0.70 less similar than the positive, more than the margin of 0.2; it"),
+        (0.8, 0.75, "semi-hard", "the negative is only 0.05 less similar than the positive, within the margin of 0.2"),
+        (0.8, 0.9, "hard", "as similar as the positive or more, by 0.10; so similar that it may be a right answer"),
+        (0.8, 0.8, "hard", "as similar as the positive or more, by 0.00"),
+        (0.8, 0.77, "semi-hard", "within the margin of 0.2; so similar that it may be a right answer"),
+        (-0.4, -0.7, "easy", "the negative is 0.30 less similar"),
+    ],
+)
+def test_each_triplet_has_its_own_rating_with_the_reason(positive, negative, rating, why):
+    found, sentence = rate_triplet(positive, negative, 0.2, 0.95)
+    assert found == rating
+    assert why in sentence
+
+
+def test_ratings_of_triplets_add_up_to_the_shares_of_their_tiers(rated):
+    pool = EXAMPLES.pool
+    of_tier = {tier: [] for tier in TIERS}
+    for tier, anchor, negative in zip(pool.tier, pool.anchors, FOUND.negative, strict=True):
+        rating, _ = rate_triplet(float(FOUND.positive[anchor]), float(negative), 0.2, 0.95)
+        of_tier[TIERS[tier]].append(rating)
+    for tier, ratings in of_tier.items():
+        for name, key in (("easy", "easy"), ("semi-hard", "semi_hard"), ("hard", "hard")):
+            assert ratings.count(name) / len(ratings) == pytest.approx(rated["all", tier][key])

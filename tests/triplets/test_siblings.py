@@ -38,7 +38,9 @@ def siblings(params_with):
     return of
 
 
-@pytest.mark.parametrize(("share", "same", "across"), [(0.5, 40, 40), (0.8, 40, 10), (1.0, 40, 0), (0.0, 0, 100)])
+@pytest.mark.parametrize(
+    ("share", "same", "across"), [(0.5, 40, 40), (0.8, 40, 10), (1.0, 40, 0), (0.0, 0, 100), (None, 40, 17)]
+)
 def test_share_of_positives_is_of_the_anchors_own_category(siblings, share, same, across):
     assert tuple(map(len, siblings(share))) == (same, across)
 

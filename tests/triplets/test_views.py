@@ -10,7 +10,7 @@ from triptych.corpus.queries.link_queries import crossref_queries
 from triptych.corpus.records import Chunk, Link, Query, link_table
 from triptych.corpus.texts import normalized
 from triptych.params.triplets import Triplets
-from triptych.triplets.views import VIEWS, anchors, query_anchors
+from triptych.triplets.views import VIEWS, anchors, query_anchors, same_source_share
 
 CONTENT = """Return a sorted copy of an array. The order of equal elements is kept only by the stable sort.
 
@@ -184,3 +184,30 @@ def test_seed_chooses_the_anchors(made):
         for n in range(8)
     }
     assert len(texts) > 1
+
+
+@pytest.mark.parametrize(("share", "across"), [(None, 30), (0.0, 30), (0.4, 30), (0.5, 20), (0.8, 5), (1.0, 0)])
+def test_links_into_other_categories_are_left_out_beyond_their_share(made, share, across):
+    """Twenty link texts of the target's own category, thirty of another, one from both."""
+    other = replace(FIND, chunk_id="join", category="tables")
+    origins = [*[("find",)] * 20, *[("join",)] * 30]
+    queries = {f"q{n}": Query(f"q{n}", f"how to sort {n}", "crossref", "api", of) for n, of in enumerate(origins)}
+    both = Query("both", "how to sort", "crossref", "api", ("find", "join"))
+    train = {key: {"sort": 1} for key in queries}
+    changes = {"triplets.same_source_positives": share}
+    judged = {"chunks": [SORT, FIND, other], "queries": queries, "train": train}
+    found = made("crossref", **judged, **changes)
+    assert [one.across for one in found] == [False] * 20 + [True] * across
+    assert same_source_share(found) == pytest.approx(20 / (20 + across))
+    assert found == made("crossref", **judged, **changes)
+    (of_both,) = made("crossref", [SORT, FIND, other], {"both": both}, {"both": {"sort": 1}}, **changes)
+    assert not of_both.across
+
+
+def test_questions_of_users_have_no_source_that_could_be_another(made):
+    query = Query("user-1", "order a list", "user", "tables")
+    found = made(
+        "query", queries={"user-1": query}, train={"user-1": {"sort": 1}}, **{"triplets.same_source_positives": 1.0}
+    )
+    assert [one.across for one in found] == [False]
+    assert same_source_share(found) is None

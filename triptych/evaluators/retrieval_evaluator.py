@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ from triptych.triplets.difficulty import Similarities
 from triptych.triplets.examples import Examples, QuestionIds, read_passage_ids, read_query_text_ids, read_question_ids
 from triptych.triplets.negatives import TIERS
 
-# Strengths between the base and the strongest rank only the best chunks of those two for each dev query: as many as
-# this times the depth of the metric. With half as many every strength's metric was the exact one
-# (docs/benchmarks.md).
-_POOL = 5
+# Strengths between the base and the strongest rank only the best chunks of those two for each dev query, as many as
+# this times the depth of the metric, by the windows that those two found best: every metric was that of a search among
+# all (docs/benchmarks.md).
+_POOL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +49,22 @@ class RetrievalEvaluator:
     language: str = ENGLISH  # two-letter code
     questions: QuestionIds = field(default_factory=QuestionIds.none)  # written for the chunks
     vectors_folder: Path | None = None  # of the cache of vectors that is used where no other is given
+    window_ids: TextIds | None = None  # of the only windows that are searched; None: all
 
     def cache(self, model: SentenceTransformer) -> VectorCache | None:
         """Return the cache of a model's vectors; None without ``vectors_folder``."""
         return VectorCache(self.vectors_folder, model, self.precision) if self.vectors_folder else None
 
-    def among(self, chunk_ids: Set[str]) -> "RetrievalEvaluator":
-        """Return an evaluator that ranks only some chunks, by their texts alone."""
-        rows = [row for row, chunk in enumerate(self.chunks) if chunk.chunk_id in chunk_ids]
+    def among(self, window_ids: TextIds) -> "RetrievalEvaluator":
+        """Return an evaluator that ranks only the chunks that some windows belong to, by these windows alone."""
+        windows, position = self.store.windows_of(self.passage_ids)
+        rows = np.unique(position[np.isin(windows, window_ids)])
         return replace(
             self,
-            chunks=[self.chunks[row] for row in rows],
+            chunks=[self.chunks[row] for row in rows.tolist()],
             passage_ids=TextIds(self.passage_ids[rows]),
             questions=QuestionIds.none(),
+            window_ids=window_ids,
         )
 
     def vectors(
@@ -82,6 +85,9 @@ class RetrievalEvaluator:
         text_ids, chunk_of_window = self.passage_ids, np.arange(len(self.passage_ids))
         if windows:
             text_ids, chunk_of_window = self.store.windows_of(self.passage_ids)
+        if self.window_ids is not None:
+            kept = np.isin(text_ids, self.window_ids)
+            text_ids, chunk_of_window = TextIds(text_ids[kept]), chunk_of_window[kept]
         written = self.questions if questions else QuestionIds.none()
         of_windows = encoded(text_ids)
         of_questions = encoded(written.text) if len(written) else Vectors(of_windows[:0])
@@ -113,6 +119,21 @@ class RetrievalEvaluator:
     def dev_run(self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None) -> Run:
         """Rank all chunks as they are ranked where weights are chosen: by windows."""
         return self.dense_run(model, depth, label, cache, windows=self.has_windows)
+
+    def dev_windows(
+        self, model: SentenceTransformer, depth: int, label: str, cache: VectorCache | None = None
+    ) -> tuple[Run, TextIds]:
+        """Do the same; return the windows too that answer best in the hits and the relevant chunks, by text id."""
+        vectors = self.vectors(model, label, cache, windows=self.has_windows)
+        run = self.run_of(vectors, depth)
+        row_of = {chunk.chunk_id: row for row, chunk in enumerate(self.chunks)}
+        wanted = [[*run[query.query_id], *self.qrels[query.query_id]] for query in self.queries]
+        queries = np.repeat(np.arange(len(wanted)), [len(chunk_ids) for chunk_ids in wanted])
+        rows = np.array([row_of[chunk_id] for chunk_ids in wanted for chunk_id in chunk_ids], np.int64)
+        of_chunks = WindowVectors.of(vectors.windows, vectors.chunk_of_window, len(self.chunks))
+        best, _ = of_chunks.best(vectors.queries, queries, rows)
+        window_ids = self.store.windows_of(self.passage_ids)[0] if self.has_windows else self.passage_ids
+        return run, TextIds(np.unique(window_ids[best]))
 
     def by_category(self, run: Run, metric: str) -> dict[str, float]:
         """Return category → metric of a run."""
@@ -239,13 +260,12 @@ def choose_strength(
     """Return the strength with the best metric on dev and the metric of each, by category; of equals the weaker.
 
     0, the base model, is always among them, so that on dev a choice is never worse than the base. The strengths between
-    it and the strongest rank only what either of those ranks among its best, and what is relevant: a chunk that is far
-    down for both is not among the best of their blend. Vectors are read from ``cache`` and
-    added to it, for the stages that encode with the same weights.
+    it and the strongest rank only what either of those ranks among its best, and what is relevant, by the windows that
+    answer best: a chunk that is far down for both is not among the best of their blend. Vectors are read from ``cache``
+    and added to it, for the stages that encode with the same weights.
     """
     strongest, depth = max(strengths, default=0.0), _POOL * int(metric.rpartition("@")[2])
-    pool = {chunk for judged in evaluator.qrels.values() for chunk in judged}
-    found = {}
+    found, windows = {}, [TextIds(np.empty(0, np.int64))]
 
     def of(strength: float) -> tuple[SentenceTransformer, str, VectorCache | None]:
         model = blend.at(strength)
@@ -254,13 +274,12 @@ def choose_strength(
 
     for strength in sorted({0.0, strongest}):
         model, label, vectors = of(strength)
-        run = evaluator.dev_run(model, depth, label, vectors)
+        run, best_windows = evaluator.dev_windows(model, depth, label, vectors)
         found[strength] = evaluator.by_category(run, metric)
-        pool |= {chunk for hits in run.values() for chunk in hits}
-    among_best = evaluator.among(pool)
+        windows.append(best_windows)
+    among_best = evaluator.among(TextIds(np.unique(np.concatenate(windows))))
     for strength in sorted(set(strengths) - found.keys()):
         model, label, vectors = of(strength)
         found[strength] = among_best.measured(model, metric, label, vectors)
     best = max(found, key=lambda strength: (evaluator.overall(found[strength]), -strength))
-    blend.at(best)
     return best, dict(sorted(found.items()))

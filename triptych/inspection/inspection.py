@@ -118,7 +118,7 @@ def inspect(paths: list[Path], report: Report = lambda _line: None) -> Inspectio
         clusters = cluster((texts for (texts,) in corpus.batches("content")), split_params.near_duplicates)
         split = split_corpus(corpus, columns, links, clusters, split_params, params.min_link_words)
         reading = perf_counter() - started
-        lengths = text_lengths(corpus, Triplets().text_template, _max_length())
+        lengths = text_lengths(corpus, Triplets().text_template, _max_length(), Tokenize().known_windows)
         language = language_of(corpus, split_params.language)
     queries = split.kinds()
     categories = _categories(split)
@@ -133,7 +133,7 @@ def inspect(paths: list[Path], report: Report = lambda _line: None) -> Inspectio
         )
     ]
     judging, train = (sum(sum(queries[name].values()) for name in names) for names in (("dev", "test"), ("train",)))
-    run_time = estimate_run_time(len(corpus), judging, train, reading)
+    run_time = estimate_run_time(len(corpus), judging, train, reading, lengths.read, lengths.max_length)
     return Inspection(
         sources=sources,
         chunks=len(corpus),

@@ -14,6 +14,7 @@ from triptych.params.sections import Rounds, Train
 
 _TRAINED, _ENCODED = 2.75e9, 1.3e9  # float32 operations of matrices that take as long as a text of 64 tokens
 _STEP_TEXTS = {"batch": 127, "stored": 190, "distill": 136}  # texts of a step, by the negatives of the round
+_TEXT = 64  # tokens
 _RATED = 2810  # texts that stage rate encodes
 _ANCHORS = 3.0  # for each chunk
 _PER_ANCHOR = 0.001  # seconds, for pools, tokens and tables
@@ -32,8 +33,12 @@ class RunTime:
     reading: float  # seconds of ingest and split, measured
 
 
-def estimate_run_time(chunks: int, queries: int, train_queries: int, reading: float) -> RunTime:
+def estimate_run_time(
+    chunks: int, queries: int, train_queries: int, reading: float, tokens: float, window: int
+) -> RunTime:
     """Return an estimate for a corpus; ``reading`` is what reading and splitting it took, in seconds.
+
+    ``tokens`` are those in the windows of a passage, on average: what encoding it costs. ``window`` is the most in one.
 
     Without train queries every round learns from a teacher.
     """
@@ -44,12 +49,14 @@ def estimate_run_time(chunks: int, queries: int, train_queries: int, reading: fl
         else min(round_.steps, train.distill.max_steps) * _STEP_TEXTS["distill"]
         for round_ in rounds
     )
+    passage = max(tokens / _TEXT, 1.0)  # its windows cost as much as this many texts
     # Vectors of the base model and of each round at full strength are cached: mining and evaluation read them.
-    on_dev = (1 + len(rounds) * (len(train.strengths) - 1)) * (chunks + queries)
+    on_dev = (1 + len(rounds) * (len(train.strengths) - 1)) * (passage * chunks + queries)
     mined = len(rounds) * _ANCHORS * chunks
-    encoded = round(_RATED + on_dev + mined + chunks + 2 * queries)
+    encoded = round(_RATED * passage + on_dev + mined + passage * chunks + 2 * queries)
     operations = _operations()
-    computed = (trained * _TRAINED + encoded * _ENCODED) / operations
+    longer = min(passage, window / _TEXT)  # a passage is trained on in one window
+    computed = (trained * (1.0 + longer) / 2.0 * _TRAINED + encoded * _ENCODED) / operations
     seconds = _STAGES * _START + computed + _PER_ANCHOR * _ANCHORS * chunks + reading
     return RunTime(seconds, trained, encoded, operations, reading)
 

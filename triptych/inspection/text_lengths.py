@@ -26,12 +26,14 @@ class TextLengths:
     median_characters: int
     median_tokens: int
     truncated: float  # share of the passages with more than ``max_length`` tokens
-    seen: float  # share of their tokens that comes before ``max_length``
-    max_length: int
+    seen: float  # share of their tokens that is in the windows
+    read: float  # tokens in the windows of a passage, on average
+    max_length: int  # tokens of a window
+    max_windows: int
     counted_by: str
 
 
-def text_lengths(corpus: ChunkTable, template: str, max_length: int) -> TextLengths:
+def text_lengths(corpus: ChunkTable, template: str, max_length: int, max_windows: int) -> TextLengths:
     """Return the lengths of evenly spaced passages.
 
     Tokens are counted by the tokenizer of the default base model if its package is installed, else estimated.
@@ -40,13 +42,16 @@ def text_lengths(corpus: ChunkTable, template: str, max_length: int) -> TextLeng
     rows = ChunkRows(np.arange(0, len(corpus), step))
     texts = [passage(chunk, template) for _, chunk in corpus.chunks_at(rows)]
     tokens, counted_by = _token_counts(texts)
+    read = sum(min(number, max_length * max_windows) for number in tokens)
     return TextLengths(
         len(texts),
         round(median(map(len, texts))),
         round(median(tokens)),
         sum(number > max_length for number in tokens) / len(tokens),
-        sum(min(number, max_length) for number in tokens) / max(sum(tokens), 1),
+        read / max(sum(tokens), 1),
+        read / len(tokens),
         max_length,
+        max_windows,
         counted_by,
     )
 

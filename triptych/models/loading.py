@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 from triptych.errors import UserError
 from triptych.models.padding import ensure_padding_token, padding_notice
 from triptych.models.prompts import prompt_notices, prompts_of
+from triptych.models.unused_gpu import warn_of_unused_gpu
 from triptych.params.sections import Model
 
 
@@ -39,8 +40,11 @@ _PACKAGED = {
 
 
 def device() -> torch.device:
-    """Return CUDA if there is a GPU, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return CUDA if there is a GPU, else the CPU; log a warning where PyTorch's build cannot use the GPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    warn_of_unused_gpu()
+    return torch.device("cpu")
 
 
 def memory_at_hand() -> float | None:

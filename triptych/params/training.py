@@ -108,6 +108,12 @@ class Train(Section):
     batch_size: int = Field(
         default=64, ge=2, description="Anchors per batch over all processes, each a negative for the others."
     )
+    stored_negatives: Count = Field(
+        default=1,
+        description="Negatives of each anchor in a batch (1 : N), where `rounds.train` takes stored ones. A batch then"
+        " has up to as many times more passages, and loss `softmax` compares each anchor to all of them. At most what"
+        " the pools hold (`triplets.negatives_per_anchor` for each tier) and the caps allow.",
+    )
     micro_batch_tokens: Count = Field(
         default=65536,
         description="Tokens encoded at once in a process; larger batches are encoded in parts, with the same gradient.",
@@ -161,6 +167,13 @@ class Train(Section):
     resample_every: Count = Field(
         default=20,
         description="Steps between draws of new rows, with other negatives and the weights that tiers then have.",
+    )
+    mine_every: int = Field(
+        default=0,
+        ge=0,
+        description="Steps between minings of hard negatives with the model as it then is, within a round, by the rules"
+        " of `mine`; 0 is never. Rounded up to a multiple of `resample_every`. It needs stored negatives"
+        " (`rounds.train`) and `mine.guide: none`; each mining encodes all train chunks and anchors.",
     )
     curriculum: float = Field(
         default=0.8,

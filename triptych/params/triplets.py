@@ -162,10 +162,12 @@ class Triplets(Section):
         description="At most this many rows of an epoch for each anchor of a view; a small view gives the rest of its"
         " share to the others.",
     )
-    same_source_positives: Share = Field(
-        default=0.7,
-        description="Of view `sibling`: share of positives in the same category; the others follow your links into"
-        " another category.",
+    same_source_positives: Share | None = Field(
+        default=None,
+        description="Share of positives in the category of their anchor, in the views that links make, `crossref` and"
+        " `sibling`: links into other categories beyond the rest are left out. Links are the only such positives, so"
+        " the share may be higher, which stage `triplets` then says. null leaves out none in `crossref`, and is 0.7 in"
+        " `sibling`.",
     )
     balance: Literal["equal", "proportional", "sqrt"] | Annotated[dict[str, Positive], Field(min_length=1)] = Field(
         default="equal",

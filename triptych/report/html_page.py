@@ -1,6 +1,7 @@
 """The page: one HTML file with its data, styles and scripts inside; it makes no requests."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from triptych.report.query_groups import against_free, query_groups
 from triptych.report.run_results import RunResults
 from triptych.report.system_names import in_order, system_name
 from triptych.report.verdict_cards import decision_cards, decisive_values
+from triptych.triplets.difficulty import rate_triplet
 from triptych.triplets.negatives import TIERS
 
 _HERE = Path(__file__).parent
@@ -66,6 +68,7 @@ def render(results: RunResults, explorer: Explorer, provenance: dict[str, Any], 
             scripts=[Markup((_HERE / name).read_text(encoding="utf-8")) for name in _SCRIPTS],
             ALL=ALL,
             TIERS=TIERS,
+            rate_triplet=partial(rate_triplet, margin=results.params.train.margin, suspect=results.params.rate.suspect),
             in_order=in_order,
             system_name=system_name,
         )

@@ -1,5 +1,6 @@
 """Load a cross-encoder, score pairs of stored token ids with it, and save it."""
 
+import gc
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -116,6 +117,8 @@ def save_reranker(
     in_memory = 1 / (1 + np.exp(-pair_scores(model, store, np.array(list(probes)), "fp32", "saved").astype(np.float64)))
     loaded = CrossEncoder(str(folder), device=str(model.device))
     from_disk = loaded.predict(list(probes.values()), activation_fn=torch.nn.Sigmoid(), show_progress_bar=False)
+    del loaded
+    gc.collect()  # its weights map the file into memory: Windows would not let the folder be renamed
     largest = float(np.abs(in_memory - from_disk).max())
     if largest > _TOLERANCE:
         raise AssertionError(f"{folder}: the saved reranker's scores differ by {largest:.2g} from those in memory")

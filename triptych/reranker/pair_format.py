@@ -14,7 +14,7 @@ from triptych.errors import UserError
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.params.sections import Params
 from triptych.tokens.pair_store import PairStore, PairTemplate
-from triptych.tokens.token_store import TokenStore, open_store, pack
+from triptych.tokens.token_store import TokenStore, open_store, pack, read_windows
 from triptych.tokens.tokenizing import token_ids, tokenize
 from triptych.tokens.windows import WindowCutter
 from triptych.triplets.examples import read_framed_texts, read_texts
@@ -119,7 +119,7 @@ def _tokenized(
     tokenizer: Any, pair_format: PairFormat, folder: Path, tokens: Path, params: Params, max_length: int
 ) -> TokenStore:
     roles, texts = read_texts(folder)
-    windows = np.load(tokens / "windows.npy") if (tokens / "windows.npy").exists() else None
+    windows = read_windows(tokens)
     if windows is not None and windows[-1]:  # they have the ids that they have in the embedder's token store
         further = _further_windows(folder, tokens, params)
         roles, texts = roles + ["passage"] * len(further), texts + further

@@ -1,4 +1,9 @@
-"""The token store: the token ids of each distinct text, memory-mapped, so that later stages need no tokenizer."""
+"""The token store: the token ids of each distinct text, memory-mapped, so that later stages need no tokenizer.
+
+Its folder is a ``DatasetDict``, which ``datasets.load_from_disk`` opens. ``texts`` has a row for each text and then for
+each further window: ``input_ids``, ``length`` and ``text_id``, the row of the text that it is a window of. ``examples``
+names the rows that make each training example: ``anchor``, ``positive`` and ``negatives``.
+"""
 
 import json
 from dataclasses import dataclass
@@ -6,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from triptych.artifacts import intact, read_json, write_json
 from triptych.errors import ArtifactError
 from triptych.ids import TextIds
 from triptych.params.sections import Tokenize
+from triptych.tokens.saved_dataset import map_dataset, write_datasets
 
 PAD_TO = 8  # widths of batches are multiples of this
+_TEXTS, _EXAMPLES, _METADATA = "texts", "examples", "metadata.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +83,57 @@ def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
     return TokenStore(ids, offsets, metadata)
 
 
+@dataclass(frozen=True, slots=True)
+class ExampleTexts:
+    """Which texts make each example, as text ids."""
+
+    anchor: np.ndarray  # int32, shape (examples,)
+    positive: np.ndarray  # int32, shape (examples,)
+    negatives: np.ndarray  # int32, shape (negatives,): those of example ``i`` are ``offsets[i]`` to ``offsets[i + 1]``
+    offsets: np.ndarray  # int64, shape (examples + 1,)
+
+
 def write_store(
-    folder: Path, rows: list[list[int]], metadata: dict[str, Any], windows: list[list[list[int]]] | None = None
+    folder: Path,
+    rows: list[list[int]],
+    metadata: dict[str, Any],
+    windows: list[list[list[int]]] | None = None,
+    examples: ExampleTexts | None = None,
 ) -> None:
     """Write a store into an existing folder; ``windows`` are the further windows of each text."""
     windows = windows or [[] for _ in rows]
     store = pack([*rows, *(window for of_text in windows for window in of_text)], metadata)
-    np.save(folder / "ids.npy", store.ids)
-    np.save(folder / "offsets.npy", store.offsets)
-    np.save(folder / "windows.npy", np.cumsum([0, *map(len, windows)], dtype=np.int64))
-    write_json(folder / "metadata.json", metadata)
+    text_ids = np.concatenate([np.arange(len(rows)), np.repeat(np.arange(len(rows)), list(map(len, windows)))])
+    tables = {
+        _TEXTS: pa.record_batch(
+            {
+                "input_ids": pa.LargeListArray.from_arrays(store.offsets, store.ids),
+                "length": pa.array(store.lengths.astype(np.int32)),
+                "text_id": pa.array(text_ids.astype(np.int32)),
+            }
+        )
+    }
+    if examples is not None:
+        tables[_EXAMPLES] = pa.record_batch(
+            {
+                "anchor": pa.array(examples.anchor.astype(np.int32)),
+                "positive": pa.array(examples.positive.astype(np.int32)),
+                "negatives": pa.LargeListArray.from_arrays(examples.offsets, examples.negatives.astype(np.int32)),
+            }
+        )
+    write_datasets(folder, tables)
+    write_json(folder / _METADATA, metadata)
+
+
+def read_windows(folder: Path) -> np.ndarray | None:
+    """Return ``TokenStore.windows`` of the store in a folder; None without a store."""
+    return _windows(map_dataset(folder, _TEXTS)) if (folder / _TEXTS).exists() else None
+
+
+def _windows(texts: pa.RecordBatch) -> np.ndarray:
+    text_ids = texts["text_id"].to_numpy()
+    number = int((text_ids == np.arange(len(text_ids))).sum())
+    return np.concatenate([[0], np.bincount(text_ids[number:], minlength=number).cumsum()]).astype(np.int64)
 
 
 def read_max_windows(metadata: Path) -> int:
@@ -95,7 +144,7 @@ def read_max_windows(metadata: Path) -> int:
 
 def with_lengths(settings: Tokenize, folder: Path) -> Tokenize:
     """Return settings in which ``auto`` is what the store in a folder was written with; as given without a store."""
-    path = folder / "metadata.json"
+    path = folder / _METADATA
     if "auto" not in (settings.max_length, settings.max_windows) or not path.exists():
         return settings
     with intact(path):
@@ -108,18 +157,15 @@ def open_store(folder: Path, tokenizer: str) -> TokenStore:
 
     ``tokenizer`` is the fingerprint of the base model's tokenizer, as `triptych.models.loading` computes it.
     """
-    if not (folder / "metadata.json").exists():
+    if not (folder / _METADATA).exists():
         raise ArtifactError(folder, "contains no tokens")
-    metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
     if metadata["tokenizer_sha256"] != tokenizer:
         raise ArtifactError(
             folder,
             f"was made with the tokenizer of {metadata['tokenizer']}, not with that of the base model in params.yaml"
             " (model.base)",
         )
-    return TokenStore(
-        ids=np.load(folder / "ids.npy", mmap_mode="r"),
-        offsets=np.load(folder / "offsets.npy", mmap_mode="r"),
-        metadata=metadata,
-        windows=np.load(folder / "windows.npy", mmap_mode="r"),
-    )
+    texts = map_dataset(folder, _TEXTS)
+    ids = texts["input_ids"]
+    return TokenStore(ids.values.to_numpy(), ids.offsets.to_numpy(), metadata, _windows(texts))

@@ -48,8 +48,35 @@ def tier_difficulty(
     return rows
 
 
+def rate_triplet(positive: float, negative: float, margin: float, suspect: float) -> tuple[str, str]:
+    """Return how hard one triplet is, easy, semi-hard or hard as in `tier_difficulty`, and a sentence that says why.
+
+    ``positive`` and ``negative`` are the cosine similarities of anchor and positive, and of anchor and negative.
+    """
+    one, other = np.float32(positive), np.float32(negative)
+    easy, hard = _easy_and_hard(np.array([one]), np.array([other]), margin)
+    distance = abs(positive - negative)
+    if easy[0]:
+        rating = "easy"
+        why = f"the negative is {distance:.2f} less similar than the positive, more than the margin of {margin:g}"
+    elif hard[0]:
+        rating, why = "hard", f"the model finds the negative as similar as the positive or more, by {distance:.2f}"
+    else:
+        rating = "semi-hard"
+        why = f"the negative is only {distance:.2f} less similar than the positive, within the margin of {margin:g}"
+    if other >= score_limit(np.array([one]), suspect)[0]:
+        why += "; so similar that it may be a right answer: read it"
+    elif easy[0]:
+        why += "; it teaches this model little"
+    return rating, why
+
+
+def _easy_and_hard(positive: np.ndarray, negative: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    return negative < positive - margin, negative >= positive
+
+
 def _shares(positive: np.ndarray, negative: np.ndarray, margin: float, suspect: float) -> dict[str, float]:
-    easy, hard = negative < positive - margin, negative >= positive
+    easy, hard = _easy_and_hard(positive, negative, margin)
     return {
         "negatives": len(negative),
         "easy": float(easy.mean()),

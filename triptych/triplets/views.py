@@ -15,6 +15,8 @@ from triptych.params.triplets import Triplets
 VIEWS = ("query", "crossref", "heading", "lead", "sentence", "phrase", "sibling", "imported", "generated")
 _VIEW_OF_KIND = {"user": "query", **dict.fromkeys(AUTHOR_KINDS, "crossref"), "pseudo": "sentence"}
 _PHRASE = (4, 9)  # words
+_OF_LINKS = ("crossref", "sibling")  # the views whose anchor and positive may be of two categories
+_SAME_SOURCE = 0.7  # share of view sibling's pairs within a category
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Anchor:
         0,
         0,
     )  # of ``positive_text``, what may be cut into windows, if it is no passage
+    across: bool = False  # whether the anchor is from another category than its positive
 
 
 def anchors(
@@ -60,7 +63,14 @@ def anchors(
         extracted += _siblings(chunks, links, params)
     if params.views.generated > 0 and questions is not None:
         extracted += _generated(chunks, questions, params.text_template)
-    return [anchor for anchor in extracted if normalized(anchor.text) not in forbidden]
+    allowed = [anchor for anchor in extracted if normalized(anchor.text) not in forbidden]
+    return _with_same_source_share(allowed, params)
+
+
+def same_source_share(anchors: list[Anchor]) -> float | None:
+    """Return the share of positives in the category of their anchor, in the views that links make; None without any."""
+    across = [anchor.across for anchor in anchors if anchor.view in _OF_LINKS]
+    return 1 - sum(across) / len(across) if across else None
 
 
 def query_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrels, template: str) -> list[Anchor]:
@@ -72,10 +82,33 @@ def query_anchors(chunks: list[Chunk], queries: dict[str, Query], qrels: Qrels, 
             ChunkRow(rows[chunk_id]),
             passage(chunks[rows[chunk_id]], template),
             _VIEW_OF_KIND[queries[query_id].kind],
+            across=_is_across(queries[query_id], chunks, rows, chunk_id),
         )
         for query_id, relevant in qrels.items()
         for chunk_id in relevant
     ]
+
+
+def _is_across(query: Query, chunks: list[Chunk], rows: dict[str, int], chunk_id: str) -> bool:
+    """Return whether all chunks that a query was taken from are of other categories than the chunk that answers it."""
+    origins = {chunks[rows[origin]].category for origin in query.exclude if origin in rows}
+    return bool(origins) and chunks[rows[chunk_id]].category not in origins
+
+
+def _with_same_source_share(anchors: list[Anchor], params: Triplets) -> list[Anchor]:
+    """Leave out links into other categories, at random, so that ``same_source_positives`` of the links are not.
+
+    View sibling has this share already.
+    """
+    share = params.same_source_positives
+    across = [row for row, anchor in enumerate(anchors) if anchor.view == "crossref" and anchor.across]
+    if not share:
+        return anchors
+    same = sum(anchor.view == "crossref" for anchor in anchors) - len(across)
+    most = round(same * (1 - share) / share)
+    kept = set(Random(f"{params.seed}:crossref").sample(across, min(most, len(across))))
+    left_out = set(across) - kept
+    return [anchor for row, anchor in enumerate(anchors) if row not in left_out]
 
 
 def _headings(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
@@ -139,7 +172,7 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
         same += [(row, other) for other in sampled if other != row][: params.anchors_per_chunk]
     ends = ((rows.get(link.from_chunk_id), rows.get(link.to_chunk_id)) for link in links)
     across = {(a, b) for a, b in ends if a is not None and b is not None and chunks[a].category != chunks[b].category}
-    share = params.same_source_positives
+    share = _SAME_SOURCE if params.same_source_positives is None else params.same_source_positives
     number = len(across) if share == 0 else round(len(same) * (1 - share) / share)
     random = Random(f"{params.seed}:sibling")
     linked = random.sample(sorted(across), min(number, len(across)))
@@ -149,6 +182,7 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
             ChunkRow(other),
             passage(chunks[other], params.text_template),
             "sibling",
+            across=chunks[row].category != chunks[other].category,
         )
         for row, other in [*(same if share > 0 else []), *linked]
     ]

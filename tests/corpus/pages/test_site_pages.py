@@ -88,6 +88,7 @@ def test_pages_of_apache_with_type_maps(tmp_path):
     assert reading.counts.editions
 
 
+@pytest.mark.posix
 def test_untranslated_page_that_links_to_the_original_has_the_name_of_the_original(tmp_path):
     for name in ("da", "en"):
         (tmp_path / name).mkdir()

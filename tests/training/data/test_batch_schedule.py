@@ -1,6 +1,7 @@
 """The schedule of a run: segments drawn when they are needed, their tiers by the curriculum, the wanted mix."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,6 +158,36 @@ def test_without_stored_negatives_rows_are_anchors_with_their_positives_without_
     assert (made.weights(0), made.mix()) == ({}, {})
 
 
+def test_an_anchor_may_have_several_stored_negatives_each_another_and_in_the_mix(drawn_schedule):
+    one, three = drawn_schedule(), drawn_schedule(**{"train.stored_negatives": 3})
+    for batch in range(BATCHES):
+        first, rows = rows_of(one, batch), rows_of(three, batch)
+        assert len(rows) == 3 * SIZE
+        of_anchors = [rows[start : start + 3] for start in range(0, len(rows), 3)]
+        for of_anchor in of_anchors:
+            assert len({row["anchor"] for row in of_anchor}) == 1
+            assert len({row["negative_chunk"] for row in of_anchor}) == 3
+            negatives = {negative.chunk: negative.tier for negative in EXAMPLES.pool[of_anchor[0]["anchor"]]}
+            assert all(negatives[row["negative_chunk"]] == TIERS[row["tier"]] for row in of_anchor)
+        if batch < SEGMENT:
+            assert [of_anchor[0]["anchor"] for of_anchor in of_anchors] == [row["anchor"] for row in first]
+    assert shares(all_rows(three)) == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.02)
+    assert set(three.mix()) == {"api", "guide"}
+
+
+def test_an_anchor_with_fewer_negatives_than_wanted_counts_as_much_as_the_others(drawn_schedule):
+    few = [example(number, tiers=("easy",)) if number % 2 else example(number) for number in range(100)]
+    made = drawn_schedule(examples_of(few), tight=True, **{"train.stored_negatives": 8})
+    for batch in range(BATCHES):
+        rows = rows_of(made, batch)
+        assert len(rows) == 8 * SIZE
+        for start in range(0, len(rows), 8):
+            of_anchor = rows[start : start + 8]
+            assert len({row["anchor"] for row in of_anchor}) == 1
+            pool = {negative.chunk for negative in examples_of(few).pool[of_anchor[0]["anchor"]]}
+            assert {row["negative_chunk"] for row in of_anchor} <= pool
+
+
 @pytest.mark.parametrize("stored", [True, False])
 def test_a_segment_is_the_same_whatever_was_drawn_before(drawn_schedule, stored):
     assert rows_of(drawn_schedule(stored=stored), BATCHES - 1) == all_rows(drawn_schedule(stored=stored))[-SIZE:]
@@ -245,3 +276,48 @@ def test_a_run_rebuilt_from_its_decisions_has_the_same_rows(drawn_schedule):
         rows_of(first, batch) for batch in range(6, 21)
     ]
     assert [rows_of(again, batch) for batch in range(6)] == before
+
+
+def mined_again(add):
+    """Return the examples with pools of other chunks, and a text id for each of their negatives."""
+    pool = replace(EXAMPLES.pool, chunk=EXAMPLES.pool.chunk + add)
+    return replace(EXAMPLES, pool=pool), 10_000 + pool.chunk
+
+
+def test_batches_after_a_mining_wait_for_it_and_take_its_negatives(drawn_schedule):
+    made = drawn_schedule()
+    made.mine_at([6, 15])
+    before = [rows_of(made, batch) for batch in range(6)]
+    assert made.known() == 6
+    with pytest.raises(IndexError):
+        made.rows(6)
+    made.use_pools(*mined_again(2000))
+    assert made.known() == 15
+    made.use_pools(mined_again(2500)[0], None)
+    assert made.known() == BATCHES
+    rows = [row for batch in range(6, 15) for row in rows_of(made, batch)]
+    assert {row["negative"] - row["negative_chunk"] for row in rows} == {10_000}
+    assert {row["negative_chunk"] - 2000 - 20 * row["anchor"] for row in rows} <= set(range(12))
+    last = [row for batch in range(15, BATCHES) for row in rows_of(made, batch)]
+    assert {row["negative"] - row["negative_chunk"] for row in last} == {500}
+    assert {row["negative_chunk"] - 2500 - 20 * row["anchor"] for row in last} <= set(range(12))
+    assert made.examples.pool.chunk[0] == EXAMPLES.pool.chunk[0] + 2500
+    assert before == [rows_of(drawn_schedule(), batch) for batch in range(6)]
+    assert shares(all_rows(made)) == pytest.approx({"easy": 0.3, "medium": 0.4, "hard": 0.3}, abs=0.02)
+    again = drawn_schedule()  # as a resumed run
+    again.mine_at([6, 15])
+    again.use_pools(*mined_again(2000))
+    again.use_pools(mined_again(2500)[0], None)
+    assert all_rows(again) == all_rows(made)
+    assert again.mix() == made.mix()
+
+
+def test_mining_and_decisions_both_keep_batches_unknown(drawn_schedule):
+    made = drawn_schedule()
+    made.decide_at([9])
+    made.mine_at([6, 12])
+    assert made.known() == 6
+    made.use_pools(*mined_again(2000))
+    assert made.known() == 9
+    made.category_factors.append({})
+    assert made.known() == 12

@@ -1,13 +1,16 @@
 """Batches: each distinct text once, in groups of similar length."""
 
+import math
 from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
+import torch
 
 from triptych.corpus.records import Chunk, Link
 from triptych.tokens.token_store import open_store, write_store
 from triptych.training.data.collator import GROUPS, Collator, like_length
+from triptych.training.losses import SoftmaxLoss, TripletLoss
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 
 PASSAGES = [100, 101, 102, 103, 104, 105]  # text id of each chunk
@@ -65,6 +68,26 @@ def test_related_passages_of_a_batch_are_marked(collate):
     texts = text_ids(batch, "passages")
     marked = [{texts[position] for position in np.flatnonzero(row)} for row in batch["rows"]["related"].numpy()]
     assert marked == [{100, 101}, {100, 101}, {102}, {50, 103}]
+
+
+def test_softmax_compares_an_anchor_to_each_of_its_stored_negatives(collate):
+    """Anchor 1 has three negatives, one row each; anchor 0 has one, three times."""
+    of_one = [ROWS[0] | {"negative": 100 + chunk, "negative_chunk": chunk} for chunk in (1, 4, 5)]
+    batch = collate()([*of_one, *[ROWS[2] | {"negative": 103, "negative_chunk": 3}] * 3])
+    texts = text_ids(batch, "passages")
+    assert texts == [100, 101, 102, 103, 104, 105]
+    anchor = torch.nn.functional.normalize(torch.tensor([[0.2, 0.9], [0.7, 0.1]]), dim=-1)
+    vectors = torch.nn.functional.normalize(torch.tensor([[0.5 + number, 1.0] for number in range(6)]), dim=-1)
+    losses = SoftmaxLoss(0.5).row_losses(anchor, vectors, batch["rows"])
+    for start, query, positive in ((0, 1, 0), (3, 0, 2)):
+        scores = (vectors @ anchor[query] / 0.5).tolist()
+        expected = math.log(sum(map(math.exp, scores))) - scores[positive]
+        assert losses[start : start + 3].tolist() == pytest.approx([expected] * 3)
+    triplets = TripletLoss(0.5).row_losses(anchor, vectors, batch["rows"])
+    similarity = vectors @ anchor[1]
+    assert triplets[:3].tolist() == pytest.approx(
+        [max(0.0, 0.5 - float(similarity[0] - similarity[negative])) for negative in (1, 4, 5)], abs=1e-6
+    )
 
 
 def test_without_stored_negatives_the_other_positives_are_the_passages(collate):

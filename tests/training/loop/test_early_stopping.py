@@ -199,7 +199,7 @@ def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run, nega
 
 def _examples(schedule, batch):
     segment, index = divmod(batch, 2)
-    return schedule._segments[segment].example[index * 8 : index * 8 + 8].tolist()
+    return schedule._segments[segment]["example"][index * 8 : index * 8 + 8].tolist()
 
 
 def by_metric(mrr, recall):

@@ -82,6 +82,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "train.eval_metrics": ["ndcg@10"],
         "train.patience": 1,
         "train.rebalance": True,
+        "train.stored_negatives": 2,
+        "train.mine_every": 1,
         "rounds.train.round0.learning_rate": 1e-9,  # so that dev stays as it is
         "rounds.train.round0.phases": ["easy", "hard"],
     },
@@ -191,6 +193,10 @@ def dev(seen: Seen) -> Any:
     return callback
 
 
+def mined(seen: Seen) -> list[int]:
+    return [line["step"] for line in seen.trainer.state.log_history if "mined" in line]
+
+
 def optimizer(seen: Seen) -> Any:
     return seen.trainer.step_guard._optimizer.optimizer
 
@@ -241,6 +247,8 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
     ("margin", "adapter", lambda seen: getattr(loss(seen), "margin", None), None, 0.5),
     ("temperature", "full", lambda seen: loss(seen).temperature, 0.05, 0.5),
     ("mask_above", "full", lambda seen: loss(seen).mask_above, None, 0.25),
+    ("stored_negatives", "full", lambda seen: schedule(seen)._rows_per_anchor, 1, 2),
+    ("mine_every", "full", mined, [], [1]),
     ("distill", "distill", lambda seen: loss(seen).temperature, 0.05, 0.25),
     ("distill", "distill", lambda seen: (len(seen.steps), seen.steps[0]["anchors"]), (2, 8), (1, 12)),
     ("resample_every", "adapter", lambda seen: schedule(seen).segment_ends, [1, 2], [6]),

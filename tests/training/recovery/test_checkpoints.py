@@ -2,9 +2,7 @@
 
 import json
 import os
-import resource
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -68,8 +66,11 @@ def test_two_checkpoints_are_kept(short_run, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run/key").iterdir()) == ["checkpoint-12", "checkpoint-9"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("file", ["trained.safetensors", "optimizer.pt"])
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint(short_run, killed_after, tmp_path, file):
+    import resource
+
     settings = {"steps": 9, "checkpoint_every": 3, "checkpoints": tmp_path / "run/key"}
     whole = short_run(steps=9, checkpoint_every=3)
     killed_after(4)
@@ -137,7 +138,7 @@ def outcome(folder):
 
 
 @pytest.mark.slow
-def test_a_stage_killed_with_sigkill_continues_with_the_same_bytes(prepared, tmp_path, write_params):
+def test_a_stage_that_is_killed_continues_with_the_same_bytes(prepared, tmp_path, write_params):
     settings = {
         "model.base": "./tiny",
         "tokenize.max_length": "auto",
@@ -156,8 +157,8 @@ def test_a_stage_killed_with_sigkill_continues_with_the_same_bytes(prepared, tmp
             deadline = time.monotonic() + 60
             while not list(folder.glob(".checkpoints/round0/*/checkpoint-*")) and time.monotonic() < deadline:
                 time.sleep(0.01)
-            running.send_signal(signal.SIGKILL)
-            assert running.wait() == -signal.SIGKILL
+            running.kill()
+            assert running.wait() != 0
             assert not (folder / "models/round0").exists()
             running = stage(folder)
         said = running.communicate()

@@ -7,9 +7,9 @@ import pytest
 from corpora import example, examples_of, views
 
 from triptych.params.triplets import PROFILES
-from triptych.triplets.negatives import TIERS
+from triptych.triplets.negatives import STRATEGIES, TIERS
 from triptych.triplets.sampling.epoch_sampler import sample
-from triptych.triplets.sampling.shortfalls import shortfall_warnings
+from triptych.triplets.sampling.shortfalls import cross_category_share, shortfall_warnings
 
 
 @pytest.fixture
@@ -18,6 +18,7 @@ def warnings_of(params_with):
 
     def of(rows, chunks=None, related=0, profile="embedder", size=None, **changes):
         settings = {"views": views(lead=1.0), "min_triplets_per_category": 1, "cap_per_anchor": 100}
+        settings |= {"cross_category_hard": 0.0}
         params = params_with(**{f"triplets.{key}": value for key, value in (settings | changes).items()}).triplets
         examples = examples_of(rows)
         drawn = sample(examples, params, profile, 0, 1, size)
@@ -96,3 +97,35 @@ def test_triplet_sampled_twice_counts_once(warnings_of):
 def test_category_with_chunks_but_no_anchor_is_warned_about(warnings_of):
     (line,) = warnings_of(lists(20), {"lists": 20, "maps": 3})
     assert line.startswith("maps: 0 distinct triplets of 3 chunks")
+
+
+def with_strategies(*strategies):
+    """Return 20 examples of two categories, whose hard negatives have these strategies in turn."""
+    rows = [example(number, category=("lists", "tables")[number % 2]) for number in range(20)]
+    examples = examples_of(rows)
+    hard = np.flatnonzero(examples.pool.tier == TIERS.index("hard"))
+    examples.pool.strategy[hard] = np.resize([STRATEGIES.index(one) for one in strategies], len(hard))
+    return examples
+
+
+def test_share_of_hard_negatives_of_another_category_leaves_out_imported_ones():
+    assert cross_category_share(with_strategies("cross_category", "overlap", "overlap", "overlap")) == 0.25
+    assert cross_category_share(with_strategies("looks_right_cross_category", "imported")) == 1.0
+    assert cross_category_share(with_strategies("mined_cross_category", "mined")) == 0.5
+    assert cross_category_share(examples_of(lists(3, tiers=("easy",)))) is None
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize(("wanted", "warned"), [(0.3, True), (0.26, False), (0.0, False)])
+def test_too_few_hard_negatives_of_another_category_are_warned_about(params_with, profile, wanted, warned):
+    changes = {"views": views(lead=1.0), "min_triplets_per_category": 1, "cross_category_hard": wanted}
+    params = params_with(**{f"triplets.{key}": value for key, value in changes.items()}).triplets
+    examples = with_strategies("cross_category", "overlap", "overlap", "overlap")
+    drawn, counts = sample(examples, params, profile, 0, 1), np.full(len(examples), 10)
+    for chunks, expected in (({"lists": 10, "tables": 10}, warned), ({"lists": 20}, False)):
+        lines = shortfall_warnings(examples, drawn, counts * 0, counts, Counter(chunks), params, profile)
+        found = [line for line in lines if "cross_category_hard" in line]
+        assert len(found) == expected
+        if expected:
+            assert found[0].startswith(f"{profile}: 25.0% of the hard negatives are from another category, fewer than")
+            assert "triplets.cross_category_hard (30%)" in found[0]

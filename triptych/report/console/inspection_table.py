@@ -56,12 +56,12 @@ def _summary(found: Inspection) -> Table:
     table.add_row(
         "passages",
         f"median {lengths.median_characters:,} characters, {lengths.median_tokens:,} tokens;"
-        f" {lengths.truncated:.0%} are longer than max_length {lengths.max_length} and cut",
+        f" {lengths.truncated:.0%} are longer than max_length {lengths.max_length}",
     )
     table.add_row(
         "",
-        f"vectors see {lengths.seen:.0%} of their text, BM25 all; to see all takes {1 / max(lengths.seen, 0.01):.1f}"
-        " times the encoding (tokenize.max_windows: auto)"
+        f"{lengths.max_windows} windows see {lengths.seen:.0%} of their text, BM25 all; to see all takes"
+        f" {1 / max(lengths.seen, 0.01):.1f} times the encoding (tokenize.max_windows: auto)"
         if lengths.seen < 1.0
         else "vectors and BM25 see all of their text",
     )

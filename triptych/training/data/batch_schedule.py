@@ -16,8 +16,9 @@ from triptych.params.training import Phase
 from triptych.training.data.batch import Columns
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, tier_shares
-from triptych.triplets.sampling.tier_sampler import SampledTriplets
+from triptych.triplets.sampling.epoch_sampler import AnchorSampler, EpochSampler, shares_by_category
+
+_EXAMPLE = "example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class DrawnSchedule:
     """Rows drawn segment by segment, with the weights that categories have by then.
 
     A segment is ``train.steps_per_draw`` steps, and ends where a phase of the round ends. From an `EpochSampler` its
-    rows are triplets, with a mix of tiers for each segment; from an `AnchorSampler` they have no negative. Rows depend
-    only on the arguments and on ``category_factors``: what the weights of categories are multiplied by in each part of
-    the run. Parts are divided by `decide_at`; batches after a decision that is not made yet cannot be drawn.
+    rows are triplets, with a mix of tiers for each segment, ``train.stored_negatives`` rows for each anchor; from an
+    `AnchorSampler` they have no negative. Rows depend only on the arguments and on ``category_factors``: what the
+    weights of categories are multiplied by in each part of the run. Parts are divided by `decide_at`; batches after a
+    decision that is not made yet cannot be drawn. Nor can those from a batch of `mine_at` on, before `use_pools` was
+    called for it.
     """
 
     def __init__(
@@ -74,13 +77,16 @@ class DrawnSchedule:
         `UserError` if no pool has a negative of such a tier.
         """
         self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
-        self._examples, self._sampler, self._passage_ids = examples, sampler, passage_ids
+        self._sampler, self._passage_ids = sampler, passage_ids
         self._batches, self._seed, self._curriculum = batches, seed, train.curriculum
-        self._negatives = negatives
+        self._pools: list[tuple[Examples, TextIds | None]] = [(examples, negatives)]  # of each part, by `mine_at`
+        self._mine_at: list[int] = []
+        self._pools_in_use = 0
+        self._rows_per_anchor = train.stored_negatives if isinstance(sampler, EpochSampler) else 1
         self._phases = phases
         self._starts = _segment_starts(batches, train, max(len(phases), 1))
         self._decisions: list[int] = []
-        self._segments: list[SampledTriplets] = []
+        self._segments: list[Columns] = []  # with ``example``, the index of each row's example
         self._lock = Lock()  # batches are collated by threads
         for tier in set(phases) - {"mix"}:
             if TIERS.index(tier) not in examples.pool.tier:
@@ -96,7 +102,24 @@ class DrawnSchedule:
 
     def known(self) -> int:
         """Return how many batches, from the first on, have rows that are known now."""
-        return [*self._decisions, self._batches][len(self.category_factors) - 1]
+        decided = [*self._decisions, self._batches][len(self.category_factors) - 1]
+        return min(decided, [*self._mine_at, self._batches][len(self._pools) - 1])
+
+    def mine_at(self, batches: list[int]) -> None:
+        """Keep batches from each of these on, first ones of segments, unknown until `use_pools` is called for it."""
+        self._mine_at = batches
+
+    def use_pools(self, examples: Examples, negatives: TextIds | None) -> None:
+        """Take negatives from the pools of ``examples`` from the next batch of `mine_at` on.
+
+        They have the same anchors. ``negatives`` are as in the constructor.
+        """
+        self._pools.append((examples, negatives))
+
+    @property
+    def examples(self) -> Examples:
+        """Return the examples with the pools that were set last."""
+        return self._pools[-1][0]
 
     def weights(self, batch: int) -> dict[str, float]:
         """Return the weights of the tiers in the segment of a batch; empty if rows have no negatives."""
@@ -119,23 +142,9 @@ class DrawnSchedule:
         with self._lock:
             while len(self._segments) <= segment:
                 self._segments.append(self._draw(len(self._segments)))
-        draw, examples = self._segments[segment], self._examples
-        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        example = draw.example[part]
-        columns = {
-            "anchor": examples.anchor[example],
-            "positive": examples.positive[example],
-            "positive_chunk": examples.positive_chunk[example],
-        }
-        if len(draw.negative):
-            negative = draw.negative[part]
-            chunk = examples.pool.chunk[negative]
-            columns |= {
-                "negative": self._passage_ids[chunk] if self._negatives is None else self._negatives[negative],
-                "negative_chunk": chunk,
-                "tier": examples.pool.tier[negative],
-            }
-        return columns
+        size = self.batch_size * self._rows_per_anchor
+        part = slice(index * size, (index + 1) * size)
+        return {name: column[part] for name, column in self._segments[segment].items() if name != _EXAMPLE}
 
     @property
     def segment_ends(self) -> list[int]:
@@ -144,22 +153,47 @@ class DrawnSchedule:
 
     def mix(self) -> dict[str, dict[str, float]]:
         """Return category → tier → share of the triplets drawn so far; empty if rows have no negatives."""
-        return {} if isinstance(self._sampler, AnchorSampler) else tier_shares(self._examples, *self._segments)
+        if isinstance(self._sampler, AnchorSampler):
+            return {}
+        examples = self.examples
+        pairs = ((examples.category[one[_EXAMPLE]], one["tier"]) for one in self._segments)
+        return shares_by_category(examples.categories, pairs)
 
     def _bounds(self, segment: int) -> tuple[int, int]:
         return self._starts[segment], self.segment_ends[segment]
 
-    def _draw(self, segment: int) -> SampledTriplets:
+    def _draw(self, segment: int) -> Columns:
         first, end = self._bounds(segment)
         number = (end - first) * self.batch_size
         factors = self.category_factors[bisect_right(self._decisions, first)]
+        part = bisect_right(self._mine_at, first)
+        examples, negative_ids = self._pools[part]
         order = np.random.default_rng([self._seed, segment]).permutation(number)
         if isinstance(self._sampler, AnchorSampler):
             by_category = self._sampler.draw(number, factors).values()
-            rows = np.array([row for rows in by_category for row in rows])
-            return SampledTriplets(rows[order], np.empty(0, int), {})
-        draw = self._sampler.draw_exactly(number, self.weights(first), factors)
-        return SampledTriplets(draw.example[order], draw.negative[order], draw.shortfall)
+            return _columns(examples, np.array([row for rows in by_category for row in rows])[order])
+        if part > self._pools_in_use:
+            self._sampler.use_pools(examples)
+            self._pools_in_use = part
+        weights = self.weights(first)
+        draw = self._sampler.draw_exactly(number, weights, factors)
+        further = self._sampler.further_negatives(draw, self._rows_per_anchor - 1, weights)
+        negative = np.column_stack([draw.negative, further])[order].ravel()
+        chunk = examples.pool.chunk[negative]
+        return _columns(examples, np.repeat(draw.example[order], self._rows_per_anchor)) | {
+            "negative": self._passage_ids[chunk] if negative_ids is None else negative_ids[negative],
+            "negative_chunk": chunk,
+            "tier": examples.pool.tier[negative],
+        }
+
+
+def _columns(examples: Examples, rows: np.ndarray) -> Columns:
+    return {
+        _EXAMPLE: rows,
+        "anchor": examples.anchor[rows],
+        "positive": examples.positive[rows],
+        "positive_chunk": examples.positive_chunk[rows],
+    }
 
 
 def _segment_starts(batches: int, train: Train, phases: int) -> list[int]:

@@ -33,6 +33,7 @@ from triptych.training.data.distillation import (
     make_teacher,
     visible_before_cut,
 )
+from triptych.training.data.pool_miner import PoolMiner
 from triptych.triplets.examples import Examples, read_passage_ids
 from triptych.triplets.false_negatives import PositivesByAnchor, Relations
 from triptych.triplets.sampling.epoch_sampler import (
@@ -57,6 +58,7 @@ class TrainingData:
     collator: Callable[[Columns], Batch]
     loss: str
     steps: int
+    miner: PoolMiner | None = None  # where ``train.mine_every`` is set, and negatives are stored
 
     def mix(self) -> dict[str, dict[str, float]]:
         """Return category → tier → share of the triplets drawn so far; empty for a fixed schedule."""
@@ -188,7 +190,20 @@ class _Builder:
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
         same_words = params.mine.same_words if cut else None
-        return TrainingData(schedule, Collator(self.store, relations, answers, self.fixed, same_words), loss, steps)
+        collator = Collator(self.store, relations, answers, self.fixed, same_words)
+        return TrainingData(schedule, collator, loss, steps, self._miner(relations) if stored else None)
+
+    def _miner(self, relations: Relations) -> PoolMiner | None:
+        params = self.params
+        if not params.train.mine_every:
+            return None
+        if params.mine.guide != "none":
+            raise UserError(
+                f"train.mine_every: mining within a round takes no guide, and mine.guide is {params.mine.guide}; set"
+                " train.mine_every: 0 or mine.guide: none"
+            )
+        size = params.triplets.negatives_per_anchor
+        return PoolMiner(self.store, self.chunks, relations, self.passage_ids, params.mine, size, self.precision)
 
     def distillation(self, steps: int) -> TrainingData:
         """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""

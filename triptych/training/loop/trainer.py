@@ -4,7 +4,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,14 @@ from transformers import PrinterCallback, TrainerCallback
 from triptych.models.precision import Precision, resolve_precision
 from triptych.params.sections import Train
 from triptych.training.data.batch import Batch
+from triptych.training.data.batch_schedule import DrawnSchedule
 from triptych.training.data.prefetch import BatchLoader
 from triptych.training.data.training_data import TrainingData
 from triptych.training.distributed import refuse_sharded_weights
 from triptych.training.fast.grad_cache import GradCache
 from triptych.training.fast.malloc import keep_freed_memory
 from triptych.training.loop.accelerations import apply_options, restore_forward
+from triptych.training.loop.mining_in_round import MiningInRound
 from triptych.training.loop.optimizer_and_schedule import optimizer_arguments
 from triptych.training.loop.progress_callback import ProgressCallback
 from triptych.training.loop.step_metrics import StepMetrics
@@ -62,6 +64,7 @@ class TrainingResult:
     steps: list[dict[str, Any]]  # of each point of the curve: step, loss, cosine, learning_rate, active_, weight_<tier>
     incidents: Incidents
     collapse: dict[str, float | None]  # "first" and "last" batch: mean cosine of texts, or deviation of scores
+    mined: list[dict[str, Any]] = field(default_factory=list)  # of each mining: step, share of new hard negatives
 
     @property
     def curve(self) -> list[LossPoint]:
@@ -190,6 +193,9 @@ def train(
     model.model_card_data.generate_widget_examples = False  # they are not used, and would be decoded from tokens
     loss = loss or make_loss(params, training_data.loss)
     steps = StepMetrics(loss, training_data)
+    mining = []
+    if training_data.miner is not None and isinstance(training_data.schedule, DrawnSchedule):
+        mining = [MiningInRound(training_data.schedule, training_data.miner, training_data.steps, params)]
     with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as run_folder:
         folder = Path(run_folder)
         last = last_checkpoint(folder)
@@ -206,7 +212,7 @@ def train(
             checkpoints.parent / FAULTS if checkpoints else None,
             params.fused and not compiled,
             args=args,
-            callbacks=[steps, *callbacks],
+            callbacks=[steps, *mining, *callbacks],
         )
         if last is not None:
             log.warning("train: continuing from %s", last)
@@ -229,6 +235,7 @@ def train(
         ],
         guard.faults.incidents(),
         {"first": guard.collapse.start, "last": guard.collapse.last},
+        [point for one in mining for point in one.points],
     )
 
 

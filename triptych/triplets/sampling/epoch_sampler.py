@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from random import Random
 
@@ -30,6 +30,7 @@ class EpochSampler:
         self._anchor_sampler = AnchorSampler(examples, params, seed, self._epoch)
         self._tier_sampler = TierSampler(examples, params, profile, seed)
         self._examples = len(examples)
+        self._categories, self._category = examples.categories, examples.category
         self._requested = 0  # triplets of this epoch
         self._random = np.random.default_rng(seed)
         self.mix = self._tier_sampler.mix
@@ -46,6 +47,10 @@ class EpochSampler:
             self._tier_sampler.begin_epoch()
         self._requested += number
         return self._tier_sampler.sample(self._anchor_sampler.draw(number, factors), mix)
+
+    def use_pools(self, examples: Examples) -> None:
+        """Sample negatives from the pools of ``examples``, which have the same anchors, from here on."""
+        self._tier_sampler.use_pools(examples)
 
     def draw_exactly(self, number: int, mix: dict[str, float], factors: Mapping[str, float]) -> SampledTriplets:
         """Sample exactly ``number`` triplets, over as many epochs as needed where tiers or caps give fewer.
@@ -72,6 +77,27 @@ class EpochSampler:
         return SampledTriplets(
             np.concatenate([part.example for part in parts]), np.concatenate([part.negative for part in parts]), {}
         )
+
+    def further_negatives(self, sampled: SampledTriplets, number: int, mix: dict[str, float]) -> np.ndarray:
+        """Sample ``number`` more negatives for each of some triplets; int64 of shape (triplets, number).
+
+        They follow the mix and the caps too. Where these, or the pool, leave an anchor with fewer, its first negative
+        is repeated in their place.
+        """
+        category, names = self._category[sampled.example], self._categories
+        rows = {names[one]: np.flatnonzero(category == one).tolist() for one in np.unique(category).tolist()}
+        examples = {name: sampled.example[of_category].tolist() for name, of_category in rows.items()}
+        taken = [frozenset([negative]) for negative in sampled.negative.tolist()]
+        negatives = np.repeat(sampled.negative[:, None], number, axis=1)
+        for column in range(number):
+            of_rows = {name: [taken[row] for row in of_category] for name, of_category in rows.items()}
+            part = self._tier_sampler.sample(examples, mix, of_rows)
+            order = iter([row for of_category in rows.values() for row in of_category])
+            for example, negative in zip(part.example.tolist(), part.negative.tolist(), strict=True):
+                row = next(row for row in order if sampled.example[row] == example)  # rows without are passed over
+                negatives[row, column] = negative
+                taken[row] |= {negative}
+        return negatives
 
 
 class AnchorSampler:
@@ -180,12 +206,20 @@ def _cells(examples: Examples) -> dict[str, dict[str, list[int]]]:
 
 def tier_shares(examples: Examples, *samples: SampledTriplets) -> dict[str, dict[str, float]]:
     """Return category → tier → share of the sampled triplets; categories without triplets are left out."""
-    counts = np.zeros((len(examples.categories), len(TIERS)), np.int64)
-    for sampled in samples:
-        np.add.at(counts, (examples.category[sampled.example], examples.pool.tier[sampled.negative]), 1)
+    pairs = ((examples.category[one.example], examples.pool.tier[one.negative]) for one in samples)
+    return shares_by_category(examples.categories, pairs)
+
+
+def shares_by_category(
+    categories: Sequence[str], triplets: Iterable[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, dict[str, float]]:
+    """Return what `tier_shares` does, from the category and the tier of each triplet, as indices."""
+    counts = np.zeros((len(categories), len(TIERS)), np.int64)
+    for category, tier in triplets:
+        np.add.at(counts, (category, tier), 1)
     return {
         name: {tier: float(share) for tier, share in zip(TIERS, of_category / of_category.sum(), strict=True)}
-        for name, of_category in zip(examples.categories, counts, strict=True)
+        for name, of_category in zip(categories, counts, strict=True)
         if of_category.any()
     }
 

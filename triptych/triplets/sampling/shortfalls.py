@@ -7,12 +7,14 @@ import numpy as np
 
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
-from triptych.triplets.negatives import TIERS
+from triptych.triplets.negatives import STRATEGIES, TIERS
 from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
 _MIN_TRIPLETS_PER_CHUNK = 0.25
 _MISSING_FROM = 0.01  # warn where more than this share of a category's triplets is missing
 _EMPTY_FROM = 0.25  # warn where at least this share of a category's anchors has an empty tier
+_CROSS_CATEGORY_FROM = 0.01  # warn where the share of hard negatives of another category is lower by more than this
+_CROSS_CATEGORY = [number for number, name in enumerate(STRATEGIES) if name.endswith("cross_category")]
 _MORE_CANDIDATES = {
     "embedder": {
         "easy": "bring another category or more files",
@@ -61,7 +63,24 @@ def shortfall_warnings(
                 " triplets.anchors_per_chunk, give heading, lead or sentence a share of triplets.views, or bring more"
                 " text"
             )
+    share = cross_category_share(examples)
+    if len(chunks) > 1 and share is not None and share < params.cross_category_hard - _CROSS_CATEGORY_FROM:
+        warnings.append(
+            f"{profile}: {share:.1%} of the hard negatives are from another category, fewer than"
+            f" triplets.cross_category_hard ({params.cross_category_hard:.0%}): too few chunks of other categories are"
+            f" that similar; {_MORE_CANDIDATES[profile]['hard']}, or accept it"
+        )
     return warnings
+
+
+def cross_category_share(examples: Examples) -> float | None:
+    """Return the share of the hard negatives in the pools that are from another category than the anchor's positive.
+
+    Imported negatives, which no rule chose, do not count. None if there are no hard negatives.
+    """
+    pool = examples.pool
+    hard = (pool.tier == TIERS.index("hard")) & (pool.strategy != STRATEGIES.index("imported"))
+    return float(np.isin(pool.strategy[hard], _CROSS_CATEGORY).mean()) if hard.any() else None
 
 
 def _empty_tiers(examples: Examples, rows: np.ndarray, category: str, profile: str) -> Iterator[str]:

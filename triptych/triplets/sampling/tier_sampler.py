@@ -74,8 +74,16 @@ class TierSampler:
 
     def __init__(self, examples: Examples, params: Triplets, profile: str, seed: int) -> None:
         self.mix: dict[str, float] = getattr(params.profiles, profile).model_dump()
-        self._params, self._examples, self._random = params, examples, Random(f"{seed}:deal")
+        self._params, self._random = params, Random(f"{seed}:deal")
         self._seed = seed
+        self.use_pools(examples)
+        self._carry_by_category: dict[str, RemainderCarry] = defaultdict(RemainderCarry)
+        # Shuffled negatives by key and cycle, cached for one call of `sample`, whose attempts need them repeatedly.
+        self._shuffled_by_cycle: dict[tuple[int, int], list[int]] = {}
+        self.begin_epoch()
+
+    def use_pools(self, examples: Examples) -> None:
+        """Sample from the pools of ``examples`` from here on; the counts of the epoch, which are by chunk, go on."""
         pool = examples.pool
         keys = pool.anchors * len(TIERS) + pool.tier
         self._order = np.argsort(keys, kind="stable")  # negatives by example and tier
@@ -83,20 +91,22 @@ class TierSampler:
         self._positive_chunk = examples.positive_chunk.tolist()
         self._chunk = pool.chunk.tolist()
         self._used: dict[int, int] = {}  # key of example and tier → negatives used so far, over all epochs
-        self._carry_by_category: dict[str, RemainderCarry] = defaultdict(RemainderCarry)
-        # Shuffled negatives by key and cycle, cached for one call of `sample`, whose attempts need them repeatedly.
-        self._shuffled_by_cycle: dict[tuple[int, int], list[int]] = {}
-        self.begin_epoch()
 
     def begin_epoch(self) -> None:
         """Reset the counts that caps apply to."""
         self._positive_counts: Counter[tuple[int, int]] = Counter()
         self._negative_counts: Counter[int] = Counter()
 
-    def sample(self, rows: dict[str, list[int]], mix: dict[str, float] | None = None) -> SampledTriplets:
+    def sample(
+        self,
+        rows: dict[str, list[int]],
+        mix: dict[str, float] | None = None,
+        taken: dict[str, list[frozenset[int]]] | None = None,
+    ) -> SampledTriplets:
         """Sample a negative for each row of the examples, given by category, in the profile's mix or another.
 
-        Where a row meets a cap, that tier is excluded for the row and the tiers of its category are assigned again.
+        ``taken`` are the negatives that each row has already: it gets none of them again. Where a row meets a cap, that
+        tier is excluded for the row and the tiers of its category are assigned again.
         """
         pairs: list[tuple[int, int]] = []
         shortfall: dict[str, dict[str, int]] = {}
@@ -109,7 +119,7 @@ class TierSampler:
             adjusted = carry.adjusted(mix, len(examples))
             order = self._random.sample(range(len(examples)), len(examples))  # the same in all attempts: few rows move
             while True:
-                attempt = self._attempt(examples, available, order, adjusted)
+                attempt = self._attempt(examples, available, order, adjusted, taken and taken[category])
                 if not attempt.capped:
                     break
                 for row, tier in attempt.capped:
@@ -132,7 +142,12 @@ class TierSampler:
         return frozenset(t for t in range(len(TIERS)) if self._starts[first + t + 1] > self._starts[first + t])
 
     def _attempt(
-        self, examples: list[int], available: list[frozenset[int]], order: list[int], mix: dict[str, float]
+        self,
+        examples: list[int],
+        available: list[frozenset[int]],
+        order: list[int],
+        mix: dict[str, float],
+        taken: list[frozenset[int]] | None,
     ) -> "_SamplingAttempt":
         positive_counts, negative_counts = self._positive_counts.copy(), self._negative_counts.copy()
         attempt = _SamplingAttempt([], [], [], {}, positive_counts, negative_counts)
@@ -141,7 +156,7 @@ class TierSampler:
             positive_and_tier = (self._positive_chunk[example], tier)
             negative = None
             if positive_counts[positive_and_tier] < self._params.cap_per_anchor:
-                negative = self._next(len(TIERS) * example + tier, attempt)
+                negative = self._next(len(TIERS) * example + tier, attempt, taken[row] if taken else frozenset())
             if negative is None:
                 attempt.capped.append((row, tier))
                 continue
@@ -151,15 +166,18 @@ class TierSampler:
             attempt.tiers.append(TIERS[tier])
         return attempt
 
-    def _next(self, key: int, attempt: "_SamplingAttempt") -> int | None:
-        """Return the next negative of an example's tier below its cap; all are used once before any is repeated."""
+    def _next(self, key: int, attempt: "_SamplingAttempt", taken: frozenset[int]) -> int | None:
+        """Return the next negative of an example's tier below its cap; all are used once before any is repeated.
+
+        Those that are ``taken`` are passed over.
+        """
         size = self._starts[key + 1] - self._starts[key]
         used = attempt.used.get(key, self._used.get(key, 0))
         counts, chunk, cap = attempt.negative_counts, self._chunk, self._params.cap_per_negative
         for index in range(used, used + size):
             cycle, position = divmod(index, size)
             negative = (self._shuffled_by_cycle.get((key, cycle)) or self._shuffled(key, cycle))[position]
-            if counts[chunk[negative]] < cap:
+            if counts[chunk[negative]] < cap and negative not in taken:
                 attempt.used[key] = index + 1
                 return negative
         return None
