@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +60,14 @@ def stage(prepared, tmp_path, write_params):
 def losses(folder):
     with (folder / "metrics/round0.csv").open(encoding="utf-8") as lines:
         return [float(row["loss"]) for row in csv.DictReader(lines)]
+
+
+@pytest.mark.parametrize("name", ["zero2", "zero2_offload"])
+def test_configurations_of_deepspeed_divide_optimizer_states_and_no_weights(name):
+    config = load_config_from_file(str(ROOT / "configs" / f"{name}.yaml"))
+    assert config.distributed_type == "DEEPSPEED"
+    assert config.deepspeed_config["zero_stage"] == 2  # 3 is refused
+    assert config.deepspeed_config["offload_optimizer_device"] == {"zero2": "none", "zero2_offload": "cpu"}[name]
 
 
 @pytest.mark.slow

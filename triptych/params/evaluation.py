@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from triptych.params.types import Count, Positive, Section, Share
+from triptych.params.types import Count, Metric, Positive, Section, Share
 
 _WEIGHTS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0]
 
@@ -58,9 +58,7 @@ class Evaluate(Section):
 class Promote(Section):
     """Decide whether the tuned model is published, or the base model."""
 
-    measure: Literal["mrr@10", "ndcg@10", "success@1", "recall@1", "recall@5", "recall@10", "recall@50"] = Field(
-        default="mrr@10", description="The metric that decides."
-    )
+    measure: Metric = Field(default="mrr@10", description="The metric that decides.")
     category_tolerance: float = Field(
         default=0.02,
         ge=0.0,

@@ -4,7 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from triptych.params.types import Count, Positive, Section, Share
+from triptych.params.types import Count, Metric, Positive, Section, Share
+
+Phase = Literal["easy", "medium", "hard", "mix"]
 
 
 class Tokenize(Section):
@@ -130,7 +132,9 @@ class Train(Section):
         default=False, description="Recompute activations in the backward pass: less memory, more time."
     )
     torch_compile: bool = Field(
-        default=False, description="Compile the model first, which takes minutes on a CPU; the gain was not measured."
+        default=False,
+        description="Compile the model first, which takes minutes on a CPU; the layers of `fused` are then off, since"
+        " they cannot be compiled. The gain was not measured.",
     )
     prefetch_batches: int = Field(
         default=4, ge=0, description="Batches prepared ahead in pinned memory; 0 prepares each when it is needed."
@@ -181,8 +185,19 @@ class Train(Section):
     eval_every: int = Field(
         default=0,
         ge=0,
-        description="Steps between evaluations on dev, of which the best weights are kept; 0 is never. Evaluations are"
-        " less frequent where they would take more than a quarter of the run.",
+        description="Steps between evaluations on dev, of which the best weights are kept; 0 is never. `eval_share`"
+        " limits them.",
+    )
+    eval_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        default=0.25,
+        description="Most of the run, in tokens, that evaluations on dev may take; where `eval_every` asks for more,"
+        " they are less frequent, which is logged, but at least at half of the run and at its end. 1 sets no limit.",
+    )
+    eval_metrics: list[Metric] = Field(
+        default=["mrr@10", "recall@10"],
+        min_length=1,
+        description="Metrics on dev that decide, beside `promote.measure`: the best weights and `patience` go by their"
+        " mean over metrics and categories, `rebalance` by each metric of each category.",
     )
     patience: int = Field(
         default=0, ge=0, description="Stop after this many evaluations in a row without a new best; 0 is never."
@@ -190,13 +205,19 @@ class Train(Section):
     rebalance: bool = Field(
         default=False,
         description="Raise the weight of a category (at most to twice) that falls on dev while another rises, and stop"
-        " if it goes on falling. Not for loss `distill`, whose rows are drawn before training.",
+        " if it goes on falling; rows are then drawn at least every `eval_every` steps. Not for loss `distill`, whose"
+        " rows are drawn before training.",
     )
     strengths: list[Share] = Field(
         default=[0.0, 0.5, 1.0],
         min_length=1,
         description="Strengths of the tuned weights in the blend with the base weights; one is chosen on dev.",
     )
+
+    @property
+    def steps_per_draw(self) -> int:
+        """Return the steps between two draws of rows, few enough for each evaluation to change the weights."""
+        return min(self.resample_every, self.eval_every) if self.rebalance and self.eval_every else self.resample_every
 
     @model_validator(mode="after")
     def _quantized_weights_are_frozen(self) -> Self:
@@ -273,6 +294,19 @@ class TrainRound(Section):
         description="`stored`: from the pools, by tiers. `batch`: the unrelated positives of the other anchors, which"
         " saves time for twice the anchors; the first round learns more from that.",
     )
+    phases: list[Phase] = Field(
+        default=[],
+        description="Equal parts of the round, each with stored negatives of one tier (`[easy, medium, hard]`), or with"
+        " the usual `mix`, in place of `train.curriculum`. Where `train.loss` is `auto`, the loss is then `softmax`.",
+    )
+
+    @model_validator(mode="after")
+    def _phases_need_stored_negatives(self) -> Self:
+        if self.phases and self.negatives == "batch":
+            raise ValueError("phases: they choose among stored negatives; set negatives: stored")
+        if len(self.phases) > self.steps:
+            raise ValueError(f"phases: {len(self.phases)} phases need as many steps, got steps: {self.steps}")
+        return self
 
 
 class MineRound(Section):

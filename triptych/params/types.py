@@ -1,13 +1,14 @@
 """Base classes and bounded types for the sections of ``params.yaml``."""
 
 import math
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0.0)]
+Metric = Literal["mrr@10", "ndcg@10", "success@1", "recall@1", "recall@5", "recall@10", "recall@50"]
 
 
 class Section(BaseModel):

@@ -4,8 +4,9 @@ Every process holds the whole model and the whole batch. Each encodes its share 
 all vectors, and the gradients are averaged. What is written to disk is written by the main process.
 """
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 from accelerate import Accelerator, DistributedType, PartialState
 from accelerate.utils import broadcast_object_list
@@ -57,9 +58,37 @@ def gather_in_order(vectors: Tensor, positions: Tensor, accelerator: Accelerator
     return ordered
 
 
-def without_gradient_sync(accelerator: Accelerator, model: nn.Module, skip: bool) -> AbstractContextManager[Any]:
-    """Return a context in which a backward pass does not average gradients over the processes, if ``skip``."""
-    return accelerator.no_sync(model) if skip and accelerator.num_processes > 1 else nullcontext()
+def backward(accelerator: Accelerator, loss: Tensor) -> None:
+    """Add the gradient of a loss, which is weighted by the caller, to the weights of the model.
+
+    In the last backward pass of a step DeepSpeed also takes the step of the optimizer.
+    """
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        accelerator.backward(loss, scale_wrt_gas=False)  # it would divide by the accumulated batches once more
+    else:
+        accelerator.backward(loss)
+
+
+@contextmanager
+def without_gradient_sync(accelerator: Accelerator, model: nn.Module, skip: bool) -> Iterator[None]:
+    """Open a context in which a backward pass only adds to the gradients, if ``skip``.
+
+    Gradients are not averaged over the processes, and DeepSpeed takes no step of the optimizer, as it would after each
+    backward pass.
+    """
+    if not skip:
+        yield
+    elif accelerator.distributed_type == DistributedType.DEEPSPEED:
+        state = accelerator.gradient_state
+        last = state.sync_gradients
+        state._set_sync_gradients(False)
+        try:
+            yield
+        finally:
+            state._set_sync_gradients(last)
+    else:
+        with accelerator.no_sync(model):  # in one process it does nothing
+            yield
 
 
 def from_main_process(value: Value) -> Value:

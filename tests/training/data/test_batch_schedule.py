@@ -31,7 +31,7 @@ EXAMPLES = examples_of(example(number, "guide" if number % 4 == 3 else "api") fo
 
 @pytest.fixture
 def drawn_schedule(params_with):
-    def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, **changes):
+    def make(examples=EXAMPLES, batches=BATCHES, seed=5, tight=False, stored=True, phases=(), **changes):
         views = dict.fromkeys(VIEWS, 0.0) | {"lead": 1.0}
         caps = {"triplets.cap_per_anchor": 1 if tight else 10**6, "triplets.cap_per_negative": 10**6}
         settings = {"train.resample_every": SEGMENT, "train.batch_size": SIZE, "triplets.views": views} | caps
@@ -39,7 +39,7 @@ def drawn_schedule(params_with):
         epoch = epoch_of_run(batches * SIZE, examples)
         anchors = AnchorSampler(examples, params.triplets, seed, epoch)
         drawing = EpochSampler(examples, params.triplets, "embedder", seed, epoch) if stored else anchors
-        return DrawnSchedule(examples, drawing, PASSAGES, params.train, batches, seed)
+        return DrawnSchedule(examples, drawing, PASSAGES, params.train, batches, seed, phases=phases)
 
     return make
 
@@ -104,6 +104,38 @@ def test_a_shifted_mix_is_a_mix_and_moves_between_the_tiers_that_are_there():
     assert shift_mix(mix, 0.8) == pytest.approx({"easy": 0.0, "medium": 0.45, "hard": 0.55})
     assert shift_mix(mix, -0.8) == pytest.approx({"easy": 0.0, "medium": 0.05, "hard": 0.95})
     assert shift_mix({"easy": 0.0, "medium": 0.0, "hard": 1.0}, 0.8) == {"easy": 0.0, "medium": 0.0, "hard": 1.0}
+
+
+@pytest.mark.parametrize("every", [3, 5, 100])
+def test_phases_are_thirds_of_the_run_with_one_tier_each(drawn_schedule, every):
+    made = drawn_schedule(batches=20, phases=TIERS, **{"train.resample_every": every})
+    tiers = [{TIERS[row["tier"]] for row in rows_of(made, batch)} for batch in range(20)]
+    assert tiers == [{"easy"}] * 7 + [{"medium"}] * 6 + [{"hard"}] * 7
+    assert [made.weights(batch)["medium"] for batch in (6, 7, 12, 13)] == [0.0, 1.0, 1.0, 0.0]
+
+
+def test_phases_come_in_their_order_and_the_mix_is_one_without_a_curriculum(drawn_schedule):
+    made = drawn_schedule(batches=40, phases=["hard", "mix"], **{"train.resample_every": 100, "train.curriculum": 0.8})
+    assert shares([row for batch in range(20) for row in rows_of(made, batch)])["hard"] == 1.0
+    mix = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
+    assert shares([row for batch in range(20, 40) for row in rows_of(made, batch)]) == pytest.approx(mix, abs=0.01)
+
+
+def test_phases_end_after_whole_steps(drawn_schedule):
+    made = drawn_schedule(batches=10, phases=["easy", "hard"], **{"train.gradient_accumulation_steps": 2})
+    assert made.segment_ends == [4, 10]
+
+
+def test_a_phase_without_negatives_of_its_tier_is_refused_before_training(drawn_schedule):
+    lacking = examples_of(example(number, tiers=("easy", "hard")) for number in range(100))
+    with pytest.raises(UserError, match=r"phases: no anchor has a negative of tier medium; leave it out"):
+        drawn_schedule(lacking, phases=TIERS)
+
+
+def test_rows_are_drawn_often_enough_for_evaluations_that_rebalance(drawn_schedule):
+    often = {"train.resample_every": 10, "train.eval_every": 4}
+    assert drawn_schedule(**often).segment_ends == [10, 20, 21]
+    assert drawn_schedule(**often, **{"train.rebalance": True}).segment_ends == [4, 8, 12, 16, 20, 21]
 
 
 def test_rows_hold_a_triplet_of_the_examples(drawn_schedule):

@@ -12,6 +12,7 @@ from triptych.training.data.batch_schedule import FixedSchedule
 from triptych.training.data.prefetch import BatchLoader
 
 LENGTH = 20
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 class Made(dict):
@@ -86,14 +87,14 @@ def seen(loader, pause=0.0):
 @pytest.mark.parametrize(("ahead", "workers", "slow"), [(0, 1, 0.0), (4, 1, 0.0), (4, 3, 0.002), (1, 3, 0.002)])
 @pytest.mark.parametrize("first", [0, 7])
 def test_order_is_that_of_the_schedule_whatever_thread_collated_a_batch(schedule, ahead, workers, slow, first):
-    loader = BatchLoader(schedule, Collate(slow), lambda: first, ahead, workers)
+    loader = BatchLoader(schedule, Collate(slow), lambda: first, ahead, workers, CPU)
     assert seen(loader) == list(range(first, LENGTH))
     assert len(loader) == LENGTH
 
 
 def test_batches_are_ready_when_the_loop_is_slower(schedule):
     collate = Collate()
-    loader = BatchLoader(schedule, collate, lambda: 0, 4)
+    loader = BatchLoader(schedule, collate, lambda: 0, 4, 1, CPU)
     for number, batch in enumerate(loader):
         assert int(batch["anchor"]) == number
         until(lambda after=number + 1: loader.ready == min(4, LENGTH - after))
@@ -103,14 +104,14 @@ def test_batches_are_ready_when_the_loop_is_slower(schedule):
 
 def test_without_prefetch_no_thread_starts(schedule):
     collate = Collate()
-    loader = BatchLoader(schedule, collate, lambda: 0, 0, 3)
+    loader = BatchLoader(schedule, collate, lambda: 0, 0, 3, CPU)
     assert seen(loader) == list(range(LENGTH))
     assert collate.threads == {threading.main_thread()}
     assert loader.made_in_place == LENGTH
 
 
 def test_an_empty_queue_does_not_stop_the_loop_and_is_counted(schedule):
-    loader = BatchLoader(schedule, Collate(slow=0.05), lambda: 0, 4)
+    loader = BatchLoader(schedule, Collate(slow=0.05), lambda: 0, 4, 1, CPU)
     start = time.monotonic()
     assert seen(loader) == list(range(LENGTH))
     assert time.monotonic() - start < 0.05 * LENGTH / 2
@@ -121,7 +122,7 @@ def test_an_empty_queue_does_not_stop_the_loop_and_is_counted(schedule):
 def test_batches_alive_are_bounded(schedule, ahead, workers):
     for slow, pause in ((0.0, 0.003), (0.003, 0.0), (0.002, 0.001)):
         collate = Collate(slow)
-        seen(BatchLoader(schedule, collate, lambda: 0, ahead, workers), pause)
+        seen(BatchLoader(schedule, collate, lambda: 0, ahead, workers, CPU), pause)
         assert collate.most <= ahead + workers + 1  # and the one that the loop is at
         assert not collate.alive
 
@@ -130,7 +131,7 @@ def test_only_batches_that_the_schedule_knows_are_collated(schedule):
     schedule = Opening(schedule.batches, 1)
     Opening.horizon = 5
     collate = Collate()
-    loader = BatchLoader(schedule, collate, lambda: 0, 4)
+    loader = BatchLoader(schedule, collate, lambda: 0, 4, 1, CPU)
     for number, _ in enumerate(loader):
         if number < 4:
             until(lambda: max(collate.made) == 4)
@@ -144,7 +145,7 @@ def test_only_batches_that_the_schedule_knows_are_collated(schedule):
 
 @pytest.mark.parametrize("ahead", [0, 4])
 def test_an_error_in_the_loop_ends_the_threads_once_the_loader_is_closed(schedule, ahead):
-    loader = BatchLoader(schedule, Collate(), lambda: 0, ahead)
+    loader = BatchLoader(schedule, Collate(), lambda: 0, ahead, 1, CPU)
 
     def loop():
         for _ in loader:
@@ -158,14 +159,14 @@ def test_an_error_in_the_loop_ends_the_threads_once_the_loader_is_closed(schedul
 
 
 def test_a_deleted_iterator_ends_its_threads(schedule):
-    batches = iter(BatchLoader(schedule, Collate(), lambda: 0, 4))
+    batches = iter(BatchLoader(schedule, Collate(), lambda: 0, 4, 1, CPU))
     next(batches)
     assert threading.active_count() > 1
     batches.close()
 
 
 def test_the_threads_of_the_previous_loop_end_with_the_next(schedule):
-    loader = BatchLoader(schedule, Collate(), lambda: 0, 4)
+    loader = BatchLoader(schedule, Collate(), lambda: 0, 4, 1, CPU)
     first = iter(loader)
     next(first)
     threads = threading.active_count()
@@ -178,7 +179,7 @@ def test_the_threads_of_the_previous_loop_end_with_the_next(schedule):
 @pytest.mark.parametrize("ahead", [0, 4])
 def test_an_error_of_the_collator_comes_when_its_batch_is_due(schedule, ahead):
     numbers = []
-    loader = BatchLoader(schedule, Collate(fails_at=6), lambda: 0, ahead)
+    loader = BatchLoader(schedule, Collate(fails_at=6), lambda: 0, ahead, 1, CPU)
 
     def loop():
         for batch in loader:
@@ -188,3 +189,12 @@ def test_an_error_of_the_collator_comes_when_its_batch_is_due(schedule, ahead):
     with pytest.raises(ValueError, match="batch 6 cannot be made"):
         loop()
     assert numbers == [0, 1, 2, 3, 4, 5]
+
+
+def test_batches_for_cuda_are_pinned_and_those_for_a_cpu_are_not(schedule, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(int(tensor)) or tensor)
+    assert seen(BatchLoader(schedule, Collate(), lambda: 0, 4, 1, CPU)) == list(range(LENGTH))
+    assert pinned == []
+    assert seen(BatchLoader(schedule, Collate(), lambda: 0, 4, 1, CUDA)) == list(range(LENGTH))
+    assert set(pinned) == set(range(LENGTH))

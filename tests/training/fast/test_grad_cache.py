@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
+from accelerate.utils.deepspeed import DeepSpeedEngineWrapper
 
 from triptych.models.loading import load_base
 from triptych.training.fast.grad_cache import GradCache
@@ -111,3 +112,41 @@ def test_gradients_add_up_over_batches(model, batch):
     assert all(
         torch.allclose(one.grad, 2 * once[name], atol=1e-5) for name, one in model.named_parameters() if name in once
     )
+
+
+class Engine:
+    """What accelerate needs of a DeepSpeed engine: it counts the steps of the optimizer."""
+
+    def __init__(self):
+        self.boundaries, self.steps = [], 0
+
+    def set_gradient_accumulation_boundary(self, is_boundary):
+        self.boundaries.append(is_boundary)
+
+    def backward(self, loss, scale_wrt_gas=True):
+        (loss / 4 if scale_wrt_gas else loss).backward()  # it divides by the accumulated batches, here 4
+
+    def step(self):
+        self.steps += 1
+
+
+@pytest.mark.parametrize("last_of_its_step", [True, False])
+@pytest.mark.parametrize("budget", [10_000, 24])
+def test_deepspeed_takes_one_step_after_the_last_piece(model, batch, monkeypatch, budget, last_of_its_step):
+    model.eval()
+    expected = gradients(model, batch, budget)
+    engine, kind = Engine(), property(lambda _: DistributedType.DEEPSPEED)
+    accelerator = Accelerator(cpu=True)
+    accelerator.deepspeed_engine_wrapped = DeepSpeedEngineWrapper(engine)
+    monkeypatch.setattr(Accelerator, "distributed_type", kind)
+    accelerator.gradient_state._set_sync_gradients(last_of_its_step)
+    model.zero_grad()
+    loss = GradCache(SoftmaxLoss(0.5), accelerator, budget).backward(model, batch)
+    found = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
+    assert agree((loss, found), expected, 1e-5)
+    assert engine.steps == last_of_its_step
+    assert engine.boundaries[-1] is last_of_its_step
+    assert (len(engine.boundaries) > 3) == (budget == 24)
+    assert not any(engine.boundaries[:-1])
+    assert accelerator.gradient_state.sync_gradients is last_of_its_step
+    accelerator.gradient_state._set_sync_gradients(True)

@@ -199,6 +199,19 @@ def test_compiled_model_gives_the_same_gradients(ready, backend, caplog):
 
 
 @pytest.mark.slow
+def test_a_run_is_compiled_once_and_trains_the_same_weights(short_run, backend, caplog):
+    counter = CompileCounterWithBackend("aot_eager")
+    backend(counter)
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
+        compiled = short_run(steps=12, torch_compile=True)
+    assert 1 <= counter.frame_count <= 4  # other widths compile again, until they are dynamic
+    assert "train.torch_compile: compiled; the layers of train.fused are off" in caplog.text
+    assert "forward" not in vars(compiled.model[0].model)
+    plain = short_run(steps=12)
+    assert all(torch.allclose(compiled.weights[name], one, atol=1e-5) for name, one in plain.weights.items())
+
+
+@pytest.mark.slow
 def test_compiler_of_this_machine_gives_the_same_gradients(ready, caplog):
     torch._dynamo.reset()
     compiled = ready(torch_compile=True)

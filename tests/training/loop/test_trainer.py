@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from triptych.corpus.records import read_chunks
 from triptych.errors import UserError
 from triptych.models.adapter import Blend, difference, make_trainable, save_trained
 from triptych.models.loading import load_base, tokenizer_fingerprint
@@ -14,6 +15,7 @@ from triptych.tokens.token_store import open_store
 from triptych.training.data.training_data import prepare_training_data
 from triptych.training.loop.trainer import train
 from triptych.triplets.examples import read_examples
+from triptych.triplets.views import VIEWS
 
 
 @pytest.fixture
@@ -69,6 +71,41 @@ def test_in_batch_negatives_train_the_model_and_are_refused_for_triplet_loss(tra
         trained(negatives="batch", loss="triplet")
 
 
+def test_phases_train_on_stored_negatives_in_the_first_round_too(prepared, asked_about, tiny_model, write_params):
+    chunk = read_chunks(prepared / "data/corpus/chunks.parquet")[0]
+    folder = asked_about([("How do I compute a transform?", chunk.chunk_id)])
+
+    def data(phases, loss="auto"):
+        views = {"train.loss": loss, "triplets.views": dict.fromkeys(VIEWS, 0.0) | {"lead": 0.5, "generated": 0.5}}
+        params = load_params(write_params(folder, **{"model.base": "./tiny", "train.batch_size": 8} | views))
+        store = open_store(folder / "data/tokens", tokenizer_fingerprint(load_base(params.model)))
+        examples = read_examples(folder / "data/triplets/round0/examples.parquet")
+        round_params = TrainRound(previous="base", steps=6, learning_rate=0.01, phases=phases)
+        texts = folder / "data/triplets/texts"
+        base = folder / "models/base"
+        return prepare_training_data(folder / "data/corpus", texts, store, examples, base, params, round_params, 1)
+
+    assert data([]).loss == "distill"
+    phased = data(["easy", "hard"])
+    assert phased.loss == "softmax"
+    assert [set(phased.schedule.rows(batch)["tier"].tolist()) for batch in range(6)] == [{0}] * 3 + [{2}] * 3
+    with pytest.raises(UserError, match=r"loss distill has none; set train\.loss: softmax"):
+        data(["easy"], loss="distill")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"negatives": "batch"}, "phases: they choose among stored negatives; set negatives: stored"),
+        ({"negatives": "stored", "steps": 2}, "phases: 3 phases need as many steps, got steps: 2"),
+    ],
+)
+def test_phases_that_cannot_be_are_refused(write_params, tmp_path, changes, message):
+    given = {f"rounds.train.round0.{name}": value for name, value in changes.items()}
+    with pytest.raises(UserError, match=message):
+        load_params(write_params(tmp_path, **given | {"rounds.train.round0.phases": ["easy", "medium", "hard"]}))
+
+
 def test_eight_bit_adamw_trains_on_this_machine(trained):
     change, _, _ = trained(optimizer="adamw_8bit")
     assert change
@@ -91,6 +128,13 @@ def test_the_same_seed_trains_the_same_weights(trained, tmp_path):
 def test_a_nan_loss_stops_the_run_with_advice(trained, monkeypatch):
     monkeypatch.setattr("triptych.training.fast.grad_cache.normalize", lambda vectors, dim: vectors * float("nan"))
     with pytest.raises(UserError, match=r"3 steps in a row failed, the last is step 3: .* Lower learning_rate"):
+        trained()
+
+
+def test_a_nan_loss_under_deepspeed_stops_the_run_at_once(trained, monkeypatch):
+    monkeypatch.setattr("triptych.training.fast.grad_cache.normalize", lambda vectors, dim: vectors * float("nan"))
+    monkeypatch.setattr("triptych.training.recovery.step_guard.holds_whole_model", lambda accelerator: False)
+    with pytest.raises(UserError, match=r"train: step 1: what came out is not finite; under DeepSpeed a step cannot"):
         trained()
 
 

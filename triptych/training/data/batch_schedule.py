@@ -1,14 +1,18 @@
 """The rows that a run trains on, in order, one batch at a time."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Self
 
 import numpy as np
 
+from triptych.errors import UserError
 from triptych.ids import TextIds
 from triptych.params.sections import Train
+from triptych.params.training import Phase
 from triptych.training.data.batch import Columns
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
@@ -47,11 +51,12 @@ class FixedSchedule:
 class DrawnSchedule:
     """Rows drawn segment by segment, with the weights that categories have by then.
 
-    A segment is ``train.resample_every`` steps. From an `EpochSampler` its rows are triplets, with a mix of tiers for
-    each segment, ``train.stored_negatives`` rows for each anchor; from an `AnchorSampler` they have no negative. Rows
-    depend only on the arguments and on ``category_factors``: what the weights of categories are multiplied by in each
-    part of the run. Parts are divided by `decide_at`; batches after a decision that is not made yet cannot be drawn.
-    Nor can those from a batch of `mine_at` on, before `use_pools` was called for it.
+    A segment is ``train.steps_per_draw`` steps, and ends where a phase of the round ends. From an `EpochSampler` its
+    rows are triplets, with a mix of tiers for each segment, ``train.stored_negatives`` rows for each anchor; from an
+    `AnchorSampler` they have no negative. Rows depend only on the arguments and on ``category_factors``: what the
+    weights of categories are multiplied by in each part of the run. Parts are divided by `decide_at`; batches after a
+    decision that is not made yet cannot be drawn. Nor can those from a batch of `mine_at` on, before `use_pools` was
+    called for it.
     """
 
     def __init__(
@@ -63,10 +68,13 @@ class DrawnSchedule:
         batches: int,
         seed: int,
         negatives: TextIds | None = None,
+        phases: Sequence[Phase] = (),
     ) -> None:
         """Prepare a run of ``batches``; ``passage_ids`` has the text id of each chunk.
 
         ``negatives`` has the text id of each negative in the pools where that is not its chunk's, but a window of it.
+        ``phases`` divide the run in equal parts, each with one tier of negatives or the mix, without curriculum. Raise
+        `UserError` if no pool has a negative of such a tier.
         """
         self.batch_size, self.category_factors = train.batch_size, list[dict[str, float]]([{}])
         self._sampler, self._passage_ids = sampler, passage_ids
@@ -75,10 +83,14 @@ class DrawnSchedule:
         self._mine_at: list[int] = []
         self._pools_in_use = 0
         self._rows_per_anchor = train.stored_negatives if isinstance(sampler, EpochSampler) else 1
-        self._segment_size = train.resample_every * train.gradient_accumulation_steps  # batches
+        self._phases = phases
+        self._starts = _segment_starts(batches, train, max(len(phases), 1))
         self._decisions: list[int] = []
         self._segments: list[Columns] = []  # with ``example``, the index of each row's example
         self._lock = Lock()  # batches are collated by threads
+        for tier in set(phases) - {"mix"}:
+            if TIERS.index(tier) not in examples.pool.tier:
+                raise UserError(f"rounds.train: phases: no anchor has a negative of tier {tier}; leave it out")
 
     def __len__(self) -> int:
         """Return the number of batches."""
@@ -113,22 +125,31 @@ class DrawnSchedule:
         """Return the weights of the tiers in the segment of a batch; empty if rows have no negatives."""
         if isinstance(self._sampler, AnchorSampler):
             return {}
-        first = batch // self._segment_size * self._segment_size
-        middle = (first + min(first + self._segment_size, self._batches)) / 2
-        return shift_mix(self._sampler.mix, self._curriculum * (1 - 2 * middle / self._batches))
+        first, end = self._bounds(bisect_right(self._starts, batch) - 1)
+        middle = (first + end) / 2 / self._batches
+        if not self._phases:
+            return shift_mix(self._sampler.mix, self._curriculum * (1 - 2 * middle))
+        phase = self._phases[int(middle * len(self._phases))]
+        return dict(self._sampler.mix) if phase == "mix" else {tier: float(tier == phase) for tier in TIERS}
 
     def rows(self, batch: int) -> Columns:
         """Return the rows of a batch as columns; batches are counted from the beginning of the run.
 
         Segments up to this batch are drawn if they are not yet.
         """
-        segment, index = divmod(batch, self._segment_size)
+        segment = bisect_right(self._starts, batch) - 1
+        index = batch - self._starts[segment]
         with self._lock:
             while len(self._segments) <= segment:
                 self._segments.append(self._draw(len(self._segments)))
         size = self.batch_size * self._rows_per_anchor
         part = slice(index * size, (index + 1) * size)
         return {name: column[part] for name, column in self._segments[segment].items() if name != _EXAMPLE}
+
+    @property
+    def segment_ends(self) -> list[int]:
+        """The number of batches before the end of each segment, ascending."""
+        return [*self._starts[1:], self._batches]
 
     def mix(self) -> dict[str, dict[str, float]]:
         """Return category → tier → share of the triplets drawn so far; empty if rows have no negatives."""
@@ -138,9 +159,12 @@ class DrawnSchedule:
         pairs = ((examples.category[one[_EXAMPLE]], one["tier"]) for one in self._segments)
         return shares_by_category(examples.categories, pairs)
 
+    def _bounds(self, segment: int) -> tuple[int, int]:
+        return self._starts[segment], self.segment_ends[segment]
+
     def _draw(self, segment: int) -> Columns:
-        first = segment * self._segment_size
-        number = (min(first + self._segment_size, self._batches) - first) * self.batch_size
+        first, end = self._bounds(segment)
+        number = (end - first) * self.batch_size
         factors = self.category_factors[bisect_right(self._decisions, first)]
         part = bisect_right(self._mine_at, first)
         examples, negative_ids = self._pools[part]
@@ -170,6 +194,14 @@ def _columns(examples: Examples, rows: np.ndarray) -> Columns:
         "positive": examples.positive[rows],
         "positive_chunk": examples.positive_chunk[rows],
     }
+
+
+def _segment_starts(batches: int, train: Train, phases: int) -> list[int]:
+    """Return the first batch of each segment; phases are equally long, to the step."""
+    steps = -(-batches // train.gradient_accumulation_steps)
+    of_phases = pairwise(round(steps * phase / phases) for phase in range(phases + 1))
+    starts = [step for first, end in of_phases for step in range(first, end, train.steps_per_draw)]
+    return [step * train.gradient_accumulation_steps for step in starts]
 
 
 def shift_mix(mix: dict[str, float], shift: float) -> dict[str, float]:

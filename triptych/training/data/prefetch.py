@@ -9,6 +9,7 @@ enough.
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 
+import torch
 from accelerate.utils import recursively_apply
 
 from triptych.training.data.batch import Batch, Columns
@@ -20,7 +21,7 @@ class BatchLoader:
 
     ``first`` returns the number of the batch to begin with, more than 0 after a resume. Up to ``ahead`` batches are
     ready or being collated by ``workers`` threads, none beyond those whose rows the schedule knows; 0 collates each
-    when it is asked for. ``pinned`` puts them into page-locked memory, from which a GPU copies without the CPU.
+    when it is asked for. For a CUDA ``device`` they are in page-locked memory, from which it copies without the CPU.
     `made_in_place` counts batches that were not ready: the first, the first after a decision of the schedule, and each
     that the loop collated itself because the threads were slower.
     """
@@ -30,12 +31,12 @@ class BatchLoader:
         schedule: FixedSchedule | DrawnSchedule,
         collator: Callable[[Columns], Batch],
         first: Callable[[], int],
-        ahead: int = 0,
-        workers: int = 1,
-        pinned: bool = False,
+        ahead: int,
+        workers: int,
+        device: torch.device,
     ) -> None:
         self._schedule, self._collator, self._first = schedule, collator, first
-        self._ahead, self._workers, self._pinned = ahead, workers, pinned
+        self._ahead, self._workers, self._pinned = ahead, workers, device.type == "cuda"
         self._producers: Producers | None = None
         self.made_in_place = 0
 

@@ -18,6 +18,7 @@ from triptych.models.loading import device
 from triptych.models.precision import Precision, resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.params.sections import Params, TrainRound
+from triptych.params.training import Phase
 from triptych.params.triplets import Triplets
 from triptych.tokens.token_counts import token_counts
 from triptych.tokens.token_store import TokenStore
@@ -86,7 +87,12 @@ def prepare_training_data(
     if not len(examples):
         raise NothingToTrainOnError("stage triplets found no anchor")
     builder = _Builder(corpus, texts, store, examples, previous, params, seed, vectors)
-    loss = resolve_loss(params.train.loss, examples, params.triplets, first=round_params.previous == "base")
+    wanted = "softmax" if round_params.phases and params.train.loss == "auto" else params.train.loss
+    loss = resolve_loss(wanted, examples, params.triplets, first=round_params.previous == "base")
+    if loss == "distill" and round_params.phases:
+        raise UserError(
+            "rounds.train: phases choose stored negatives, and loss distill has none; set train.loss: softmax"
+        )
     if loss == "distill":
         told = view_rows(examples, params.triplets, len(examples)).get("generated", 0)
         most = round_params.steps if told else params.train.distill.max_steps
@@ -95,7 +101,7 @@ def prepare_training_data(
         raise UserError(
             "rounds.train: loss triplet needs stored negatives; set negatives: stored, or train.loss: softmax"
         )
-    return builder.contrastive(round_params.steps, loss, round_params.negatives == "stored")
+    return builder.contrastive(round_params.steps, loss, round_params.negatives == "stored", round_params.phases)
 
 
 def resolve_loss(loss: str, examples: Examples, params: Triplets, *, first: bool) -> str:
@@ -160,8 +166,8 @@ class _Builder:
     def batches(self, steps: int) -> int:
         return steps * self.params.train.gradient_accumulation_steps
 
-    def contrastive(self, steps: int, loss: str, stored: bool) -> TrainingData:
-        """Anchors with their positives, drawn segment by segment; with ``stored`` negatives, by tiers."""
+    def contrastive(self, steps: int, loss: str, stored: bool, phases: list[Phase]) -> TrainingData:
+        """Anchors with their positives, drawn segment by segment; with ``stored`` negatives, by tiers and phases."""
         examples, params, batches = self.examples, self.params, self.batches(steps)
         if not len(examples.pool.chunk):
             raise NothingToTrainOnError(f"none of {len(examples)} anchors has a negative")
@@ -176,7 +182,8 @@ class _Builder:
             if stored:
                 negatives = self.closest(examples.anchor[pool.anchors], self.passage_ids[pool.chunk])
             examples = replace(examples, positive=answering_windows(self.store, examples, self.closest))
-        schedule = DrawnSchedule(examples, sampler, self.passage_ids, params.train, batches, self.seed, negatives)
+        train, seed = params.train, self.seed
+        schedule = DrawnSchedule(examples, sampler, self.passage_ids, train, batches, seed, negatives, phases)
         if batches:
             schedule.rows(0)  # raises here, before training, if no row can be drawn
         links = read_links(self.corpus / "links.parquet")

@@ -22,6 +22,7 @@ from torch.nn.functional import normalize, pad
 from triptych.training.data.batch import Batch, Features, Rows
 from triptych.training.distributed import (
     PADDING,
+    backward,
     gather_in_order,
     holds_whole_model,
     own_share,
@@ -81,13 +82,13 @@ class GradCache:
         # is the gradient of padding texts, at position -1.
         gradient = torch.cat([gradient, torch.zeros_like(gradient[:1])]) * (weight * self._accelerator.num_processes)
         if not cached:
-            self._accelerator.backward((torch.cat(encoded) * gradient[positions]).sum())
+            backward(self._accelerator, (torch.cat(encoded) * gradient[positions]).sum())
             return loss.detach()
         for number, (micro_batch, random_state) in enumerate(zip(micro_batches, random_states, strict=True), start=1):
             with without_gradient_sync(self._accelerator, model, number < len(micro_batches)):
                 with random_state or nullcontext():
                     again = encode(model, micro_batch.features)
-                self._accelerator.backward((again * gradient[micro_batch.positions]).sum())
+                backward(self._accelerator, (again * gradient[micro_batch.positions]).sum())
         return loss.detach()
 
     def _micro_batches(self, groups: list[Features]) -> list[MicroBatch]:

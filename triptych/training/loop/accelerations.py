@@ -57,8 +57,11 @@ def load_to_train(params: Model, train: Train) -> SentenceTransformer:
     return model
 
 
-def apply_options(model: SentenceTransformer, train: Train) -> None:
+def apply_options(model: SentenceTransformer, train: Train) -> bool:
     """Set attention, gradient checkpointing and compilation of a trainable model, each only if it works.
+
+    Return whether it is compiled; then the hand-written layers of ``train.fused`` must be off, since the compiler
+    cannot trace them, and `restore_forward` is to be called at the end.
 
     ``attention: auto`` is eager on a CPU, where fused attention is slower to differentiate (1.3 to 1.5 times the step
     at 32 to 256 tokens, in bf16), and elsewhere what transformers chooses.
@@ -84,8 +87,14 @@ def apply_options(model: SentenceTransformer, train: Train) -> None:
             lambda: transformer.activation_checkpointing_enable({"use_reentrant": False}),
             transformer.activation_checkpointing_disable,
         )
-    if train.torch_compile:
-        _enable("torch_compile", model, train, lambda: _compile(transformer), lambda: vars(transformer).pop("forward"))
+    if not train.torch_compile:
+        return False
+    return _enable("torch_compile", model, train, lambda: _compile(transformer), lambda: restore_forward(model))
+
+
+def restore_forward(model: SentenceTransformer) -> None:
+    """Undo the compilation of a model."""
+    vars(model[0].model).pop("forward")
 
 
 def _set_attention(transformer: Any, name: str) -> None:
@@ -101,8 +110,11 @@ def _compile(transformer: Any) -> None:
 
 def _enable(
     name: str, model: SentenceTransformer, train: Train, on: Callable[[], object], off: Callable[[], object]
-) -> None:
-    """Turn an option on; if it raises or changes the vectors, turn it off again and log a warning."""
+) -> bool:
+    """Turn an option on; if it raises or changes the vectors, turn it off again and log a warning.
+
+    Return whether it is on.
+    """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     plain = _probe(model, train, trainable)
     try:
@@ -113,6 +125,8 @@ def _enable(
     except Exception as error:
         off()
         log.warning("train.%s does not work here (%s); training without it", name, _first_lines(error))
+        return False
+    return True
 
 
 def _probe(model: SentenceTransformer, train: Train, targets: list[torch.Tensor]) -> torch.Tensor:

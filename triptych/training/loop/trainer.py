@@ -32,7 +32,7 @@ from triptych.training.data.training_data import TrainingData
 from triptych.training.distributed import refuse_sharded_weights
 from triptych.training.fast.grad_cache import GradCache
 from triptych.training.fast.malloc import keep_freed_memory
-from triptych.training.loop.accelerations import apply_options
+from triptych.training.loop.accelerations import apply_options, restore_forward
 from triptych.training.loop.mining_in_round import MiningInRound
 from triptych.training.loop.optimizer_and_schedule import optimizer_arguments
 from triptych.training.loop.progress_callback import ProgressCallback
@@ -82,20 +82,21 @@ class TrainingLoop(BaseTrainer):
         loss: ContrastiveLoss,
         params: Train,
         faults: Path | None,
+        fused: bool,
         **kwargs: Any,
     ) -> None:
         # The library optimizes the parameters that it finds in the loss.
         optimized = nn.ModuleDict({"model": model, "loss": loss})
         super().__init__(model=model, data_collator=training_data.collator, loss=optimized, **kwargs)
         refuse_sharded_weights(self.accelerator, self.is_fsdp_enabled)
-        self.grad_cache = GradCache(loss, self.accelerator, params.micro_batch_tokens, params.fused)
+        self.grad_cache = GradCache(loss, self.accelerator, params.micro_batch_tokens, fused)
         self.loader = BatchLoader(
             training_data.schedule,
             training_data.collator,
             self._batches_seen,
             params.prefetch_batches,
             params.prefetch_workers,
-            pinned=self.args.device.type == "cuda",
+            self.args.device,
         )
         self._folder = Path(self.args.output_dir)
         self.step_guard = StepGuard(
@@ -108,7 +109,7 @@ class TrainingLoop(BaseTrainer):
         )
         self.add_callback(self.step_guard)
         self.remove_callback(PrinterCallback)
-        self.add_callback(ProgressCallback)
+        self.add_callback(ProgressCallback(lambda: self.step_guard.losses, _LOG_EVERY))
 
     def get_train_dataloader(self) -> BatchLoader:
         """Return the batches of the schedule, from the current step on."""
@@ -186,7 +187,9 @@ def train(
         keep_freed_memory()
     if not params.dropout:
         _without_dropout(model)
-    apply_options(model, params)
+    compiled = apply_options(model, params)
+    if compiled and params.fused:
+        log.warning("train.torch_compile: compiled; the layers of train.fused are off, since they cannot be compiled")
     model.model_card_data.generate_widget_examples = False  # they are not used, and would be decoded from tokens
     loss = loss or make_loss(params, training_data.loss)
     steps = StepMetrics(loss, training_data)
@@ -207,6 +210,7 @@ def train(
             loss,
             params,
             checkpoints.parent / FAULTS if checkpoints else None,
+            params.fused and not compiled,
             args=args,
             callbacks=[steps, *mining, *callbacks],
         )
@@ -216,6 +220,8 @@ def train(
             trainer.train(resume_from_checkpoint=str(last) if last else None)
         finally:
             trainer.loader.close()
+            if compiled:
+                restore_forward(model)
     guard = trainer.step_guard
     guard.memory.finish()
     model.eval()

@@ -19,13 +19,22 @@ def steps_csv(lines: list[dict[str, Any]]) -> str:
 
 
 def dev_csv(points: list[dict[str, Any]], metric: str) -> str:
-    """Return the metric on dev by step and category, with the factor on the category's weight from there on."""
+    """Return the metrics on dev by step and category, with the factor on the category's weight from there on.
+
+    ``metric`` heads the table of a run without evaluations.
+    """
+    metrics = list(points[0]["dev"]) if points else [metric]
     rows = [
-        [point["step"], name, value, float(point["category_factors"].get(name, 1.0))]
+        [
+            point["step"],
+            name,
+            *(point["dev"][one][name] for one in metrics),
+            float(point["category_factors"].get(name, 1.0)),
+        ]
         for point in points
-        for name, value in point["dev"].items()
+        for name in point["dev"][metrics[0]]
     ]
-    return _csv(("step", "category", metric, "weight"), rows)
+    return _csv(("step", "category", *metrics, "weight"), rows)
 
 
 def strengths_csv(by_strength: dict[float, dict[str, float]], metric: str) -> str:

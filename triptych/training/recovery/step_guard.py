@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from triptych.errors import UserError
 from triptych.models.precision import without_autocast
 from triptych.training.data.batch import Batch, Columns
+from triptych.training.distributed import holds_whole_model
 from triptych.training.fast.grad_cache import GradCache
 from triptych.training.recovery.checkpoints import CheckpointedCallback
 from triptych.training.recovery.collapse import BatchHealth, CollapseDetector, check_batch, statistics
@@ -87,6 +88,11 @@ class StepGuard(CheckpointedCallback):
         self._batches.append(batch)
         result, float32 = self._run(model, [batch], weight, float32=False), False
         while isinstance(result, str) or not result.health.finite:
+            if not holds_whole_model(self._accelerator):
+                raise UserError(
+                    f"train: step {self._step}: {result if isinstance(result, str) else 'what came out is not finite'};"
+                    " under DeepSpeed a step cannot be repeated; lower train.micro_batch_tokens or learning_rate"
+                )
             if isinstance(result, str):
                 self._free_memory(model, result)
             elif not float32:
