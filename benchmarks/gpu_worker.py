@@ -7,7 +7,6 @@ needs them, and stay there for the others.
 
 import gc
 import importlib.metadata
-import importlib.util
 import json
 import logging
 import platform

@@ -6,6 +6,7 @@ here have its format, without that division, and without the time and the random
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +27,7 @@ def write_datasets(folder: Path, batches: dict[str, pa.RecordBatch]) -> None:
             writer.write_batch(batch.cast(features.arrow_schema))
         with (of_table / _DATA).open("rb") as data:
             fingerprint = hashlib.file_digest(data, "sha256").hexdigest()[:16]
-        state = {
+        state: dict[str, Any] = {
             "_data_files": [{"filename": _DATA}],
             "_fingerprint": fingerprint,  # names what ``map`` caches, so it must change with the data
             "_format_columns": None,
