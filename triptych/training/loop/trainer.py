@@ -193,7 +193,7 @@ def train(
     model.model_card_data.generate_widget_examples = False  # they are not used, and would be decoded from tokens
     loss = loss or make_loss(params, training_data.loss)
     steps = StepMetrics(loss, training_data)
-    mining = []
+    mining: list[MiningInRound] = []
     if training_data.miner is not None and isinstance(training_data.schedule, DrawnSchedule):
         mining = [MiningInRound(training_data.schedule, training_data.miner, training_data.steps, params)]
     with nullcontext(checkpoints) if checkpoints else tempfile.TemporaryDirectory() as run_folder:

@@ -119,9 +119,7 @@ class TierSampler:
             adjusted = carry.adjusted(mix, len(examples))
             order = self._random.sample(range(len(examples)), len(examples))  # the same in all attempts: few rows move
             while True:
-                attempt = self._attempt(
-                    examples, available, order, adjusted, None if taken is None else taken[category]
-                )
+                attempt = self._attempt(examples, available, order, adjusted, taken[category] if taken else None)
                 if not attempt.capped:
                     break
                 for row, tier in attempt.capped:
