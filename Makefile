@@ -43,7 +43,6 @@ lint: setup
 
 types: setup
 	mypy
-	mypy --platform win32 --cache-dir .mypy_cache/win32
 
 unit: setup
 	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
