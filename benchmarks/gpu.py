@@ -23,6 +23,7 @@ also on a CPU.
 
 import argparse
 import json
+import os
 import queue
 import re
 import subprocess
@@ -208,7 +209,10 @@ def run_tests(until: float) -> Item:
     # Without the fixtures of the other tests, which need what the stages before training need.
     command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu", "--confcutdir=tests/gpu", "-p", "no:cacheprovider"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = subprocess.Popen([*command, "tests/gpu"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        written_at_once = os.environ | {"PYTHONUNBUFFERED": "1"}  # so that an end in the midst loses nothing
+        process = subprocess.Popen(
+            [*command, "tests/gpu"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=written_at_once
+        )
         try:
             code: int | None = process.wait(max(1.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
