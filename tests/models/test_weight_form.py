@@ -19,7 +19,7 @@ from triptych.models.loading import (
     load_without_weights,
 )
 from triptych.models.publishing import publish
-from triptych.models.round_loading import load_merged, load_round
+from triptych.models.round_loading import load_base_of, load_merged, load_round
 from triptych.models.round_record import RoundRecord, copy_round, read_round_record, write_round_record
 from triptych.models.weight_form import FULL, WeightForm, form_of, saved_form
 
@@ -118,6 +118,16 @@ def test_published_model_loads_plainly_in_half_precision_and_gives_what_was_eval
     assert form_of(load_base(settings.model.model_copy(update={"base": str(out)}), weights=saved_form(out))) == (
         FORMS[load_in] if load_in not in LAYERS else FULL
     )
+
+
+@pytest.mark.parametrize("load_in", ["bf16", "8bit", "4bit"])
+def test_base_that_was_not_tuned_is_published_plainly_too(trained_round, tmp_path, load_in):
+    folder, settings, _ = trained_round(load_in)
+    (tmp_path / "published").mkdir()
+    publish(load_base_of(folder, settings.model), 0.0, tmp_path / "published", "")
+    loaded = SentenceTransformer(str(tmp_path / "published"), device="cpu")
+    assert likeness(vectors(loaded), vectors(load_base(settings.model, weights=FORMS[load_in]))) > 0.995
+    assert {type(one) for one in loaded.modules()} & set(LAYERS.values()) == set()
 
 
 def test_merged_round_has_the_weights_of_the_base_by_their_names(trained_round):

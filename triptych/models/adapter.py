@@ -115,7 +115,11 @@ class Blend:
         return self.model
 
     def merged(self) -> SentenceTransformer:
-        """Return the model at its strength as a plain one, to save; the blend cannot be used any more."""
+        """Return the model at its strength as a plain one, to save; the blend cannot be used any more.
+
+        A quantized base is dequantized.
+        """
+        _dequantize(self.model)
         return self.model
 
 
@@ -148,13 +152,19 @@ class AdapterBlend(Blend):
         adapter, config = get_peft_model_state_dict(peft_model), peft_model.active_peft_config
         base = peft_model.unload()
         self.model[0].model = base
-        if getattr(base, "is_quantized", False):
-            self.model.to("cpu")
-            base.dequantize(dtype=base.config.dtype)
+        _dequantize(self.model)
         again = get_peft_model(base, config)
         set_peft_model_state_dict(again, {name: one.to(base.device) for name, one in adapter.items()})
         self.model[0].model = again.merge_and_unload()
         return self.model.to(base.config.dtype)
+
+
+def _dequantize(model: SentenceTransformer) -> None:
+    """Replace quantized weights by plain ones, on the CPU, in the dtype of those that are not quantized."""
+    transformer = model[0].model
+    if getattr(transformer, "is_quantized", False):
+        model.to("cpu")
+        transformer.dequantize(dtype=transformer.config.dtype)
 
 
 def _require(path: Path, method: str) -> None:

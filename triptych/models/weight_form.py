@@ -1,5 +1,6 @@
 """In which form the weights of a base model are in memory: float32, half precision, or quantized to 8 or 4 bits."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,8 @@ from triptych.artifacts import read_json
 from triptych.models.precision import resolve_precision
 
 LoadIn = Literal["full", "bf16", "fp16", "8bit", "4bit"]
-_HALF: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_COMPUTE: dict[str, torch.dtype] = {"fp32": torch.float32, **_HALF}
+_HALF: dict[LoadIn, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_COMPUTE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # by precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,13 @@ def form_of(model: Any) -> WeightForm:
     """Return the form in which the weights of a `SentenceTransformer` are in memory."""
     kinds = {type(module).__name__ for module in model.modules()}
     dtype = model[0].model.get_input_embeddings().weight.dtype
-    load_in: LoadIn = next((name for name, one in _HALF.items() if one == dtype), "full")  # type: ignore[assignment]
-    if "Linear8bitLt" in kinds or "Linear4bit" in kinds:
-        load_in = "8bit" if "Linear8bitLt" in kinds else "4bit"
+    load_in: LoadIn = "full"
+    if "Linear8bitLt" in kinds:
+        load_in = "8bit"
+    elif "Linear4bit" in kinds:
+        load_in = "4bit"
+    elif dtype in _HALF.values():
+        load_in = "bf16" if dtype == torch.bfloat16 else "fp16"
     return WeightForm(load_in, str(dtype).removeprefix("torch."))
 
 
@@ -80,13 +85,15 @@ def saved_form(folder: Path) -> WeightForm:
     path = folder / "config.json"
     config = read_json(path) if path.exists() else {}
     dtype = config.get("dtype") or config.get("torch_dtype")
-    names: dict[Any, LoadIn] = {"bfloat16": "bf16", "float16": "fp16"}
-    return WeightForm(names[dtype], dtype) if dtype in names else FULL
+    if dtype == "bfloat16":
+        return WeightForm("bf16", "bfloat16")
+    return WeightForm("fp16", "float16") if dtype == "float16" else FULL
 
 
 def keep_differentiable(model: torch.nn.Module) -> None:
     """Keep gradients flowing through quantized layers on a CPU after the model was evaluated."""
-    for module in model.modules():
+    modules: Iterator[Any] = model.modules()
+    for module in modules:
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # It would pack the weights for inference in the first evaluation, after which they give no gradient.
             module.support_avx512bf16_for_cpu = False
