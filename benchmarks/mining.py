@@ -265,7 +265,7 @@ def planted_test(project: Path, number: int, seed: int, settings: dict[str, Any]
         recipe = prepare_recipe(planted_project, folder, [], False, ["dev"])
         with chdir(folder), redirect_stdout(sys.stderr):
             arguments = (
-                "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+                "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
                 " --round data/triplets/round0 --model models/base"
                 " --mined data/triplets/round1 --metrics mine.json --vectors data/vectors"
             )

@@ -153,13 +153,13 @@ def _find(
 ) -> "Sequence[Finding]":
     """Search the questions with the base model, by the beginnings of passages, and BM25."""
     from triptych.encoding.text_encoder import TextEncoder
-    from triptych.models.loading import load_base
+    from triptych.models.loading import base_weights, load_frozen
     from triptych.questions.found_by_base import BaseSearch
     from triptych.retrieval.lexical import LexicalIndex
 
     ids = [chunk.chunk_id for chunk in chunks]
     passages = [passage(chunk, params.triplets.text_template) for chunk in chunks]
-    model = load_base(params.model)
+    model = load_frozen(params.model, base_weights(params.train))
     length = params.tokenize.max_length
     length = length if isinstance(length, int) else _LONGEST
     model.max_seq_length = min(model.max_seq_length or length, length)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from triptych.errors import UserError
+from triptych.errors import UserError, out_of_memory_message
 from triptych.pipeline import with_remedy
 from triptych.progress import quiet
 from triptych.streams import use_utf8
@@ -48,10 +48,13 @@ def print_warnings(warnings: Iterable[str], metrics: Path) -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage; a `UserError` is printed as one message and exits with code 1."""
+    """Run a stage; a `UserError`, and that memory ran out, is printed as one message and exits with code 1."""
     use_utf8()
     try:
         main()
-    except UserError as error:
-        sys.stderr.write(f"error: {with_remedy(error)}\n")
+    except Exception as error:
+        message = with_remedy(error) if isinstance(error, UserError) else out_of_memory_message(error)
+        if message is None:
+            raise
+        sys.stderr.write(f"error: {message}\n")
         raise SystemExit(1) from None

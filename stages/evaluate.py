@@ -24,7 +24,7 @@ from triptych.evaluators.candidates import CandidateSearch
 from triptych.evaluators.dev_queries import DevQueries, queries_of
 from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
 from triptych.evaluators.systems import Systems, ablation_intervals
-from triptych.models.loading import tokenizer_fingerprint
+from triptych.models.loading import base_weights, tokenizer_fingerprint
 from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
 from triptych.reranker.cross_encoder import load_saved_reranker
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
-    blend, record = load_round(args.model, params.model)
+    blend, record = load_round(args.model, params.model, base_weights(params.train))
     store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
     evaluator = load_evaluator(args.corpus, args.texts, ["dev", "test"], store, params.train.precision, args.vectors)
     dev, test = (read_qrels(args.corpus / "qrels" / f"{split}.tsv") for split in ("dev", "test"))

@@ -1,6 +1,6 @@
 """Mine hard negatives with the model just trained, for the next round or for the reranker.
 
-``python -m stages.mine --corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base
+``python -m stages.mine --corpus data/corpus --texts data/triplets/texts --tokens data/tokens
 --round data/triplets/round0 --model models/round0
 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors``
 
@@ -18,9 +18,9 @@ from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.mining_vectors import vectors_for_mining, window_overlap, windows_found
 from triptych.ids import ChunkRows
-from triptych.models.loading import device, tokenizer_fingerprint
+from triptych.models.loading import base_weights, device, release_memory, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
-from triptych.models.round_loading import load_model
+from triptych.models.round_loading import load_round
 from triptych.models.round_record import write_skipped_round
 from triptych.params.load import load_params
 from triptych.params.sections import Mine, Params
@@ -38,15 +38,15 @@ from triptych.triplets.sampling.shortfalls import cross_category_share
 
 def main(argv: list[str] | None = None) -> None:
     """Write the examples of the next round."""
-    names = ("corpus", "texts", "tokens", "base", "round", "model", "mined", "metrics", "vectors")
+    names = ("corpus", "texts", "tokens", "round", "model", "mined", "metrics", "vectors")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     profile = "reranker" if args.mined.name == "reranker" else "embedder"
     if profile == "reranker" and not params.train_reranker.steps:
         _keep_examples(args, params)
         return
-    model = load_model(args.model, params.model)
-    store = open_store(args.tokens, tokenizer_fingerprint(model))
+    blend, record = load_round(args.model, params.model, base_weights(params.train))
+    store = open_store(args.tokens, tokenizer_fingerprint(blend.model))
     precision = resolve_precision(params.train.precision, device())
     chunks = read_chunks(args.corpus / "chunks.parquet")
     links = read_links(args.corpus / "links.parquet")
@@ -57,12 +57,14 @@ def main(argv: list[str] | None = None) -> None:
     def vectors(encoder: SentenceTransformer) -> MiningVectors:
         return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors)
 
-    of_model = vectors(model)
+    of_model = vectors(blend.at(record.strength))
     found = windows_found(of_model, store, passage_ids)
     guide: PairScorer | None = None
     if params.mine.guide == "base":
-        guide = vectors(load_model(args.base, params.model)).scores
+        guide = vectors(blend.at(0.0)).scores  # the base of the round; a second model would take as much memory again
     elif params.mine.guide != "none":
+        del blend
+        release_memory()
         guide = reranker_guide(params, args.texts, args.tokens, examples, passage_ids, precision, found)
     candidate_filter = CandidateFilter(
         Relations(chunks, links, params.triplets.exclude_linked),

@@ -16,9 +16,9 @@ from triptych.evaluation.candidates import worth_more
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
 from triptych.evaluation.promotion_rule import decide
-from triptych.models.loading import load_base
 from triptych.models.publishing import publish
-from triptych.models.round_loading import load_round
+from triptych.models.round_loading import load_base_of, load_round
+from triptych.models.round_record import read_round_record
 from triptych.params.load import load_params
 from triptych.report.model_card import RunFacts, embedder_card, reranker_card
 from triptych.reranker.saved_reranker import has_reranker, model_of, no_reranker, reason_of_no_reranker
@@ -40,9 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     if other_bases := worth_more(added, params.promote.measure, confidence):
         embedder = replace(verdicts.embedder, reasons=[*verdicts.embedder.reasons, *other_bases])
         verdicts = replace(verdicts, embedder=embedder)
-    blend, record = load_round(args.model, params.model)
-    base = load_base(params.model)
-    base.max_seq_length = record.max_length  # as it was evaluated
+    record = read_round_record(args.model)
     run_facts = RunFacts(
         params, record, verdicts, evaluation["measures"], evaluation["by_kind"], intervals, evaluation["corpus"]
     )
@@ -56,7 +54,10 @@ def main(argv: list[str] | None = None) -> None:
     with writing(args.embedder) as out:
         tuned = verdicts.embedder.used
         card = embedder_card(run_facts, args.embedder)
-        publish(blend.model if tuned else base, base, out, card, tuned=tuned)
+        if tuned:
+            publish(load_round(args.model, params.model)[0], record.strength, out, card)
+        else:
+            publish(load_base_of(args.model, params.model), 0.0, out, card)
     verdicts.write(args.verdict)
 
     late, reranker = verdicts.late_interaction, verdicts.reranker

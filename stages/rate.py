@@ -15,7 +15,7 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_jsonl, write_text
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluators.retrieval_evaluator import similarities
-from triptych.models.loading import device, tokenizer_fingerprint
+from triptych.models.loading import base_weights, device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.params.load import load_params
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write shares by tier and category, a sentence for each tier, and sampled triplets, for both profiles."""
     args = paths(__doc__, "texts", "tokens", "base", *PROFILES, "metrics", "tables", "vectors", argv=argv)
     params = load_params()
-    model = load_model(args.base, params.model)
+    model = load_model(args.base, params.model, base_weights(params.train))
     store = open_store(args.tokens, tokenizer_fingerprint(model))
     precision = resolve_precision(params.train.precision, device())
     passage_ids, texts = read_passage_ids(args.texts), read_texts(args.texts)[1]

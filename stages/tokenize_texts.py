@@ -10,7 +10,7 @@ from typing import Any
 from stages.command import paths, print_line, run
 from triptych.artifacts import writing
 from triptych.corpus.embedded_text import FramedText
-from triptych.models.loading import describe, device, encoder_parameters, load_base
+from triptych.models.loading import describe, device, encoder_parameters, load_without_weights
 from triptych.models.precision import machine_kind
 from triptych.models.round_record import RoundRecord, write_round_record
 from triptych.params.load import load_params
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     roles, texts = read_texts(args.texts)
     examples = read_examples(args.examples / "examples.parquet")
-    model = load_base(params.model, report=lambda line: print_line(f"tokenize: {line}"))
+    model = load_without_weights(params.model, report=lambda line: print_line(f"tokenize: {line}"))
     prompts = {"query": model.prompts["query"], "passage": model.prompts["document"]}
     rows = tokenize(
         model.tokenizer,

@@ -10,7 +10,7 @@ not an output. Nor is ``--checkpoints``: a run that was killed continues from it
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 from zlib import crc32
 
@@ -18,8 +18,9 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.errors import NothingToTrainOnError
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
-from triptych.models.adapter import Blend, difference, make_trainable, save_trained
-from triptych.models.loading import describe, load_base
+from triptych.models.adapter import make_trainable, save_trained
+from triptych.models.loading import base_weights, describe, load_frozen, release_memory
+from triptych.models.round_loading import load_blend, require_base
 from triptych.models.round_record import (
     RoundRecord,
     copy_round,
@@ -27,7 +28,9 @@ from triptych.models.round_record import (
     read_skipped_round,
     write_better_round,
 )
+from triptych.models.weight_form import form_of
 from triptych.params.load import load_params
+from triptych.params.sections import Params
 from triptych.tokens.token_store import open_store
 from triptych.training.data.training_data import prepare_training_data
 from triptych.training.distributed import is_main_process
@@ -60,27 +63,29 @@ def main(argv: list[str] | None = None) -> None:
     churn = read_skipped_round(args.round)
     if churn is not None:
         reason = f"mining renewed only {churn:.1%} of the hard negatives"
-        _keep_previous(args, metric, f"{reason} (mine.skip_below_churn)", {"churn": churn})
+        _keep_previous(args, params, f"{reason} (mine.skip_below_churn)", {"churn": churn})
         return
-    model = load_to_train(params.model, params.train)
-    base = describe(params.model, model)
-    store = open_store(args.tokens, base["tokenizer_sha256"])
+    previous = read_round_record(args.previous)
+    store = open_store(args.tokens, previous.base["tokenizer_sha256"])
     examples = read_examples(args.round / "examples.parquet")
     settings, round_params = params.train, params.rounds.train[args.model.name]
     # Each round has its own seed, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
-    previous = read_round_record(args.previous)
     try:
         training_data = prepare_training_data(
             args.corpus, args.texts, store, examples, args.previous, params, round_params, seed, args.vectors
         )
     except NothingToTrainOnError as error:
         if is_main_process():
-            _keep_previous(args, metric, str(error), {"nothing_to_train_on": str(error)})
+            _keep_previous(args, params, str(error), {"nothing_to_train_on": str(error)})
         return
     if settings.mine_every and training_data.miner is None and is_main_process():
         negatives = "loss distill draws" if training_data.loss == "distill" else "negatives: batch has"
         print_line(f"train {args.model.name}: train.mine_every does nothing here: {negatives} no stored negatives")
+    release_memory()  # the model of the round before has done its part: at no time are two models in memory
+    model = load_to_train(params.model, settings)
+    base, weights = describe(params.model, model), form_of(model)
+    require_base(args.previous, previous, params.model, model)
     rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
@@ -100,11 +105,13 @@ def main(argv: list[str] | None = None) -> None:
     max_length = int(store.metadata["max_length"])
     with writing(args.model) as out:
         save_trained(model, settings, out)
-        fresh = load_base(params.model)
-        blend = Blend(fresh, difference(fresh, out))
+        del model
+        release_memory()
+        record = RoundRecord(settings.method, base, max_length, 1.0, args.model.name, None, weights)
+        blend = load_blend(out, record, load_frozen(params.model, weights))
         strength, dev = choose_strength(blend, settings.strengths, evaluator, metric, args.vectors)
         overall = {one: evaluator.overall(by_category) for one, by_category in dev.items()}
-        record = RoundRecord(settings.method, base, max_length, strength, args.model.name, overall[strength])
+        record = replace(record, strength=strength, dev=overall[strength])
         kept = write_better_round(out, record, args.previous)
     write_json(
         args.metrics,
@@ -137,10 +144,11 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def _keep_previous(args: argparse.Namespace, metric: str, reason: str, why: dict[str, Any]) -> None:
+def _keep_previous(args: argparse.Namespace, params: Params, reason: str, why: dict[str, Any]) -> None:
     """Write the previous round as this one, which is not trained; ``why`` goes to its metrics."""
+    metric = params.promote.measure
     with writing(args.model) as out:
-        kept = copy_round(out, args.previous)
+        kept = copy_round(out, args.previous, base_weights(params.train))
     write_json(args.metrics, {"rows": 0, "strength": kept.strength, "trained_in": kept.trained_in} | why)
     write_text(args.curve, "step,loss\n")
     write_text(args.tables / "dev.csv", dev_csv([], metric))

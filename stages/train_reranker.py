@@ -24,7 +24,7 @@ from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
-from triptych.models.round_loading import load_model
+from triptych.models.round_loading import load_merged, load_model
 from triptych.params.load import load_params
 from triptych.reranker.cross_encoder import load_reranker, probes, save_reranker
 from triptych.reranker.list_batches import list_loss, list_training_data
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     train_params = settings_of(params)
     starts_tuned = settings.base is None and settings.start == "tuned"
-    tuned = load_model(args.retriever, params.model) if starts_tuned else None
+    tuned = load_merged(args.retriever, params.model) if starts_tuned else None
     model = load_reranker(model_of(params), tuned, report=lambda line: print_line(f"train_reranker: {line}"))
     store = pair_store(model, args.texts, args.tokens, params, settings.max_length)
     chunks, passage_ids = read_chunks(args.corpus / "chunks.parquet"), read_passage_ids(args.texts)

@@ -198,7 +198,7 @@ def test_tokens_of_another_tokenizer_are_refused_with_the_command_that_creates_t
 
 def test_a_round_that_was_not_trained_is_named(fails, at_prepared):
     mining = (
-        "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+        "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
         " --round data/triplets/round0 --model models/round0"
         " --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"
     )

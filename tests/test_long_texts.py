@@ -36,7 +36,7 @@ RATE = (
     " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
-    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
     " --round data/triplets/{examples} --model models/round0"
     " --mined data/triplets/{mined} --metrics metrics/mine/{mined}.json --vectors data/vectors"
 )

@@ -18,7 +18,7 @@ from triptych.triplets.negatives import STRATEGIES
 
 MINED = Path("data/triplets/round1")
 ARGUMENTS = (
-    f"--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    f"--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
     f" --round data/triplets/round0 --model models/base --mined {MINED}"
     " --metrics metrics/mine/round1.json --vectors data/vectors"
 ).split()

@@ -15,7 +15,7 @@ from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.negatives import STRATEGIES
 
 MINE = (
-    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
     " --round data/triplets/reranker0 --model models/round0"
     " --mined data/triplets/reranker --metrics metrics/mine/reranker.json --vectors data/vectors"
 )

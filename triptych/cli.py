@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from triptych import progress
-from triptych.errors import UserError
+from triptych.errors import UserError, out_of_memory_message
 from triptych.pipeline import with_remedy
 from triptych.streams import use_utf8
 
@@ -226,7 +226,7 @@ def estimate(
     memory: Annotated[float | None, typer.Option(help="GiB; default: memory of the GPU, or 16")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print bytes as JSON")] = False,
 ) -> None:
-    """Estimate the memory of full fine-tuning, LoRA and a quantized base, and whether it fits on the GPU."""
+    """Estimate the memory of full training and LoRA, by the form of the base, and whether it fits on the GPU."""
     from triptych.diagnostics import memory_estimate as memory_of
     from triptych.models.loading import memory_at_hand
     from triptych.params.load import load_params
@@ -298,11 +298,14 @@ def smoke(
 
 @contextmanager
 def user_errors_as_messages() -> Iterator[None]:
-    """End the command with one message where a `UserError` is raised."""
+    """End the command with one message where a `UserError` is raised, or where memory runs out."""
     try:
         yield
-    except UserError as error:
-        typer.echo(f"error: {with_remedy(error)}", err=True)
+    except Exception as error:
+        message = with_remedy(error) if isinstance(error, UserError) else out_of_memory_message(error)
+        if message is None:
+            raise
+        typer.echo(f"error: {message}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -1,6 +1,10 @@
-"""Exceptions whose message is shown to the user."""
+"""Exceptions whose message is shown to the user, and which errors mean that memory ran out."""
 
+import errno
 from pathlib import Path
+
+# What libraries write where they have no exception of their own: torch on a CPU, CUDA's libraries, FAISS, safetensors.
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "ALLOC_FAILED", "CUDNN_STATUS_NOT_SUPPORTED")
 
 
 class UserError(Exception):
@@ -21,3 +25,35 @@ class ArtifactError(UserError):
 
 class NothingToTrainOnError(UserError):
     """The texts give a model nothing to learn from; a run goes on without training it."""
+
+
+class OutOfMemoryError(UserError):
+    """Memory ran out where nothing smaller is left to try; the message names what to set."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error is about running out of memory, on the device or on the host. Imports no PyTorch."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, UserError):
+        return isinstance(error, OutOfMemoryError)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, Exception)
+        and (type(error).__name__ == "OutOfMemoryError" or any(part in str(error) for part in _OUT_OF_MEMORY))
+    )
+
+
+def out_of_memory_message(error: Exception) -> str | None:
+    """Return what to print instead of a traceback if an error means that memory ran out; else None."""
+    if not is_out_of_memory(error):
+        return None
+    return (
+        f"memory ran out ({first_line(error)}); close other programs, or set what takes less: train.load_in: bf16, 8bit"
+        " or 4bit, a lower tokenize.max_length or tokenize.max_windows, index.precision: int8 or binary, a smaller"
+        " model.base; `triptych estimate` prints what training takes"
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -71,10 +71,11 @@ def test_published_model_gives_plainly_what_was_trained_and_judged_on_the_token_
     base = load_base(params.model)
     store = open_store(tmp_path / "data/tokens", tokenizer_fingerprint(base))
     base.max_seq_length = store.metadata["max_length"]
-    tuned = Blend(load_base(params.model), difference(base, tmp_path / "models/round0")).at(1.0)
+    blend = Blend(load_base(params.model), difference(base, tmp_path / "models/round0"))
+    tuned = blend.at(1.0)
     tuned.max_seq_length = base.max_seq_length
     (tmp_path / "published").mkdir()
-    publish(tuned, base, tmp_path / "published", "# Card\n", tuned=True)
+    publish(blend, 1.0, tmp_path / "published", "# Card\n")
 
     plain = SentenceTransformer(str(tmp_path / "published"), device="cpu")
     roles, texts = read_texts(tmp_path / "data/triplets/texts")

@@ -7,6 +7,7 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from stages import tokenize_texts
+from triptych.models.adapter import Blend
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.models.prompts import prompt_notices, prompts_of
 from triptych.models.publishing import publish
@@ -90,6 +91,6 @@ def test_tokens_begin_with_the_prompts_and_the_published_model_has_them(
     assert ('model.query_prompt is ""' in printed) == bool(given)
 
     (tmp_path / "published").mkdir()
-    publish(base, base, tmp_path / "published", "", tuned=False)
+    publish(Blend(base, {}), 0.0, tmp_path / "published", "")
     saved = json.loads((tmp_path / "published/config_sentence_transformers.json").read_text(encoding="utf-8"))
     assert saved["prompts"] == {"query": expected["query"], "document": "array "}

@@ -6,6 +6,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from triptych.artifacts import writing
+from triptych.models.adapter import Blend
 from triptych.models.loading import load_base
 from triptych.models.publishing import publish
 
@@ -19,12 +20,10 @@ def params(tiny_model, params_with):
 
 @pytest.fixture
 def tuned(params):
+    """Return a blend of the base with random changes of all its weights."""
     model = load_base(params())
     torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
+    return Blend(model, {name: 0.1 * torch.randn_like(one) for name, one in model.named_parameters()})
 
 
 def vectors(model):
@@ -32,10 +31,10 @@ def vectors(model):
 
 
 def test_published_model_loads_plainly_and_gives_the_same_vectors(tuned, params, tmp_path):
-    publish(tuned, load_base(params()), tmp_path, "# Card\n", tuned=True)
+    publish(tuned, 0.5, tmp_path, "# Card\n")
     loaded = SentenceTransformer(str(tmp_path), device="cpu")
-    assert vectors(loaded) == pytest.approx(vectors(tuned), abs=1e-6)
-    assert loaded.max_seq_length == tuned.max_seq_length
+    assert vectors(loaded) == pytest.approx(vectors(tuned.at(0.5)), abs=1e-6)
+    assert loaded.max_seq_length == tuned.model.max_seq_length
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == "# Card\n"
 
 
@@ -46,30 +45,28 @@ def test_published_folder_is_not_in_use_when_it_is_renamed(tuned, params, tmp_pa
 
 
 def test_base_is_published_as_it_is(params, tmp_path):
-    base = load_base(params())
-    publish(base, base, tmp_path, "", tuned=False)
+    publish(Blend(load_base(params()), {}), 0.0, tmp_path, "")
     assert np.array_equal(vectors(SentenceTransformer(str(tmp_path), device="cpu")), vectors(load_base(params())))
 
 
 def test_tuned_model_that_is_the_base_is_not_published(params, tmp_path):
     with pytest.raises(AssertionError, match="the tuned model gives the base model's vectors"):
-        publish(load_base(params()), load_base(params()), tmp_path, "", tuned=True)
+        publish(Blend(load_base(params()), {}), 1.0, tmp_path, "")
 
 
 def test_model_whose_file_is_not_what_is_in_memory_is_not_published(tuned, params, tmp_path):
     def turned(_module, _inputs, out):
         out["sentence_embedding"] = out["sentence_embedding"].flip(-1)
 
-    tuned[2].register_forward_hook(turned)  # lost on the way to the disk
+    tuned.model[2].register_forward_hook(turned)  # lost on the way to the disk
     with pytest.raises(AssertionError, match="does not give the vectors of the model in memory"):
-        publish(tuned, load_base(params()), tmp_path, "", tuned=True)
+        publish(tuned, 1.0, tmp_path, "")
 
 
 def test_prompts_travel_with_the_model(tuned, params, tmp_path):
     prompts = {"model.query_prompt": "query: ", "model.passage_prompt": "passage: "}
-    model = load_base(params(**prompts))
-    model.load_state_dict(tuned.state_dict())
-    publish(model, load_base(params()), tmp_path, "", tuned=True)
+    tuned.model.prompts = load_base(params(**prompts)).prompts
+    publish(tuned, 1.0, tmp_path, "")
     loaded = SentenceTransformer(str(tmp_path), device="cpu")
     prefixed = loaded.encode([f"query: {text}" for text in TEXTS])
     assert loaded.encode_query(TEXTS) == pytest.approx(prefixed, abs=1e-6)

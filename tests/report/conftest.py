@@ -16,7 +16,7 @@ RATE = (
     " --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
-    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --base models/base"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens"
     " --round data/triplets/round0 --model models/round0"
     " --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors"
 )

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
-from triptych.errors import UserError
+from triptych.errors import UserError, is_out_of_memory
 from triptych.models.loading import device
 from triptych.models.padding import ensure_padding_token
 from triptych.models.precision import Precision, autocast
 from triptych.models.round_loading import load_model
+from triptych.models.weight_form import saved_form
 from triptych.params.sections import Model
 
 _PROBES = [
@@ -61,8 +62,12 @@ def load(folder: Path, params: Model) -> SentenceTransformer:
         return load_model(folder, params)
     disable_progress_bar()  # reading weights takes a moment
     try:
-        model = SentenceTransformer(str(folder), device=str(device()), model_kwargs={"dtype": torch.float32}).eval()
+        place = device()
+        arguments = saved_form(folder).arguments(place)
+        model = SentenceTransformer(str(folder), device=str(place), model_kwargs=arguments).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"{folder} could not be loaded ({str(error).strip().splitlines()[0]})") from error
     ensure_padding_token(model.tokenizer, "MODEL", str(folder))
     return model

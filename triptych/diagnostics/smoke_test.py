@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from transformers import TrainerCallback
 
 from triptych.models.adapter import make_trainable
-from triptych.models.loading import tokenizer_fingerprint
+from triptych.models.loading import release_memory
+from triptych.models.round_record import read_round_record
 from triptych.params.sections import Params
 from triptych.tokens.token_store import open_store
 from triptych.training.data.training_data import prepare_training_data
@@ -78,13 +79,14 @@ def smoke(
     corpus: Path, texts: Path, tokens: Path, round_folder: Path, previous: Path, params: Params, steps: int
 ) -> SmokeResult:
     """Train ``steps`` steps of the first round as its stage does; write nothing and return the measurements."""
-    model = load_to_train(params.model, params.train)
-    store = open_store(tokens, tokenizer_fingerprint(model))
+    store = open_store(tokens, read_round_record(previous).base["tokenizer_sha256"])
     examples = read_examples(round_folder / "examples.parquet")
     name, round_params = next(iter(params.rounds.train.items()))
     seed = params.train.seed + crc32(name.encode())
     shortened = round_params.model_copy(update={"steps": steps})
     data = prepare_training_data(corpus, texts, store, examples, previous, params, shortened, seed)
+    release_memory()  # of the model of the round before
+    model = load_to_train(params.model, params.train)
     make_trainable(model, params.train, None)
     recorder = _StepRecorder()
     model.register_forward_hook(recorder.keep_vectors)

@@ -1,8 +1,10 @@
 """Encode texts of the token store into unit vectors, sorted by length, in batches of about equal work."""
 
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,14 +12,20 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.encoding.cache_keys import distinct_texts
 from triptych.encoding.vector_cache import VectorCache
-from triptych.errors import UserError
+from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_memory
 from triptych.ids import TextIds, Vectors
+from triptych.models.loading import release_memory
 from triptych.models.precision import Precision, autocast
 from triptych.progress import progress
 from triptych.tokens.token_store import PAD_TO, TokenStore
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU larger batches are not faster
+_REMEDY = {
+    "texts": "lower tokenize.max_length, set train.load_in: bf16, 8bit or 4bit, or take a smaller model.base",
+    "pairs": "lower train_reranker.max_length (or mine.guide_max_length), or take a smaller train_reranker.base",
+}  # by unit
 
 
 def encode(
@@ -64,38 +72,62 @@ def forward_in_batches(
     model: SentenceTransformer | CrossEncoder,
     lengths: np.ndarray,
     features: Callable[[np.ndarray], dict[str, np.ndarray]],
+    read: Callable[[dict[str, torch.Tensor]], Result],
     precision: Precision,
     label: str,
     unit: str,
-) -> Generator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
-    """Yield rows of texts or pairs with the model's outputs for them; the outputs may have padding rows at the end.
+) -> Generator[tuple[np.ndarray, Result]]:
+    """Yield rows of texts or pairs with what ``read`` returns of the model's outputs for them.
 
-    ``lengths`` are in tokens, ``features`` returns the model's inputs for some rows, ``label`` and ``unit`` are those
-    of the progress bar. Close the generator if you leave it early.
+    ``lengths`` are in tokens, ``features`` returns the model's inputs for some rows, ``read`` what is wanted of its
+    outputs, in host memory; the outputs may have padding rows at the end. ``label`` and ``unit`` are those of the
+    progress bar. If memory runs out, the batches from there on are half as large, with a warning. Raise
+    `OutOfMemoryError` if a single text or pair does not fit. Close the generator if you leave it early.
     """
     device = model.device
+    pending = deque(batches(lengths, TOKENS_PER_BATCH.get(device.type, 8_192)))
     model.eval()
     with torch.inference_mode(), autocast(precision, device), progress(label, len(lengths), unit) as done:
-        for rows, size in batches(lengths, TOKENS_PER_BATCH.get(device.type, 8_192)):
-            inputs = features(np.resize(rows, size))
-            yield rows, model({name: torch.from_numpy(array).to(device) for name, array in inputs.items()})
-            done(len(rows))
+        while pending:
+            rows, size = pending.popleft()
+            try:
+                inputs = features(np.resize(rows, size))
+                result = read(model({name: torch.from_numpy(array).to(device) for name, array in inputs.items()}))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                message = first_line(error)  # keeping the error would keep the tensors alive
+            else:
+                yield rows, result
+                done(len(rows))
+                continue
+            longest = int(lengths[rows].max())
+            if size == 1:
+                raise OutOfMemoryError(f"{label}: {message}, with a single one of {longest} tokens; {_REMEDY[unit]}")
+            release_memory()
+            tokens = size // 2 * _padded(longest)
+            log.warning("%s: %s; at most %d tokens at once from here on", label, message, tokens)
+            left = np.concatenate([rows, *(others for others, _ in pending)])
+            pending = deque((left[batch], fewer) for batch, fewer in batches(lengths[left], tokens))
 
 
 def _sentence_vectors(
     model: SentenceTransformer, store: TokenStore, text_ids: TextIds, precision: Precision, label: str
 ) -> np.ndarray:
     vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
-    features = text_features(store, text_ids)
-    with closing(forward_in_batches(model, store.lengths[text_ids], features, precision, label, "texts")) as outputs:
-        for rows, output in outputs:
-            pooled = output["sentence_embedding"][: len(rows)]
-            vectors[rows] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
+    lengths, features = store.lengths[text_ids], text_features(store, text_ids)
+
+    def read(output: dict[str, torch.Tensor]) -> np.ndarray:
+        return torch.nn.functional.normalize(output["sentence_embedding"].float(), dim=-1).cpu().numpy()
+
+    with closing(forward_in_batches(model, lengths, features, read, precision, label, "texts")) as outputs:
+        for rows, unit_vectors in outputs:
+            vectors[rows] = unit_vectors[: len(rows)]
     return vectors
 
 
 def batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Yield the rows of each batch and the size to pad it to, longest first (memory runs out at once or never).
+    """Yield the rows of each batch and the size to pad it to, longest first: if memory runs out, it does so at once.
 
     All texts of a batch have the same padded width, and all batches of a width the same size, at most ``tokens``
     tokens. A text's vector is therefore computed by the same operations whatever other texts are in the batch, and is
@@ -104,6 +136,11 @@ def batches(lengths: np.ndarray, tokens: int) -> Iterator[tuple[np.ndarray, int]
     order = np.argsort(-lengths, kind="stable")
     widths = -(-lengths[order] // PAD_TO)
     for same in np.split(order, np.flatnonzero(np.diff(widths)) + 1):
-        size = max(1, tokens // (int(-(-lengths[same[0]] // PAD_TO)) * PAD_TO)) if len(same) else 1
+        size = max(1, tokens // _padded(int(lengths[same[0]]))) if len(same) else 1
         for start in range(0, len(same), size):
             yield same[start : start + size], size
+
+
+def _padded(length: int) -> int:
+    """Return the width that a text is padded to."""
+    return -(-length // PAD_TO) * PAD_TO

@@ -36,15 +36,18 @@ def encode_tokens(
     missing = np.array([row for row, cached in enumerate(codes) if cached is None], np.int64)
     log.info("%s: encoding %d of %d texts", label, len(missing), len(texts.ids))
     lengths, features = store.lengths[texts.ids[missing]], text_features(store, texts.ids[missing])
-    with closing(forward_in_batches(model, lengths, features, precision, label, "texts")) as outputs:
-        for rows, output in outputs:
-            states = output["token_embeddings"][: len(rows)].float()
-            vectors = torch.nn.functional.normalize(states, dim=-1).cpu().numpy()
-            mask = output["attention_mask"][: len(rows)].cpu().numpy().astype(bool)
-            per_text = np.split(vectors[mask], np.cumsum(lengths[rows])[:-1])
+    with closing(forward_in_batches(model, lengths, features, _token_vectors, precision, label, "texts")) as outputs:
+        for rows, (vectors, mask) in outputs:
+            per_text = np.split(vectors[: len(rows)][mask[: len(rows)]], np.cumsum(lengths[rows])[:-1])
             check_finite(np.array([np.isfinite(one).all() for one in per_text]), label)
             for row, one in zip(missing[rows].tolist(), per_text, strict=True):
                 codes[row] = coded(one)
     if cache is not None and len(missing):
         cache.write(texts.keys[missing], TokenVectors.of([codes[row] for row in missing]))
     return TokenVectors.of([codes[row] for row in texts.positions])
+
+
+def _token_vectors(output: dict[str, torch.Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Return unit vectors (texts, width, dimensions) of a batch's tokens, and where they are not padding."""
+    vectors = torch.nn.functional.normalize(output["token_embeddings"].float(), dim=-1)
+    return vectors.cpu().numpy(), output["attention_mask"].cpu().numpy().astype(bool)

@@ -18,6 +18,7 @@ from triptych.errors import ArtifactError
 from triptych.ids import Vectors
 from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
+from triptych.models.weight_form import saved_form
 from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
 from triptych.retrieval.late_interaction import TokenVectors
@@ -33,11 +34,11 @@ Role = Literal["query", "document"]  # as sentence-transformers names a model's 
 
 
 def load_saved(folder: Path) -> SentenceTransformer:
-    """Load an embedder that was saved with its prompts, such as ``models/embedder``."""
+    """Load an embedder that was saved with its prompts, such as ``models/embedder``, in the dtype it was saved in."""
     if not (folder / "modules.json").exists():
         raise ArtifactError(folder, "does not contain a saved embedder (modules.json)")
     path = folder.resolve().as_posix()
-    return load_base(Model(base=path))
+    return load_base(Model(base=path), weights=saved_form(folder))
 
 
 def prompt_of(model: SentenceTransformer, role: Role) -> str:

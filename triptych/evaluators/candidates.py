@@ -16,6 +16,7 @@ from triptych.encoding.text_encoder import Retriever
 from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator
 from triptych.evaluators.systems import Systems
 from triptych.models.loading import load_base
+from triptych.models.weight_form import form_of
 from triptych.params.sections import Evaluate, Model
 
 _TIMED = 20  # questions that are encoded and searched one at a time
@@ -64,7 +65,7 @@ class CandidateSearch:
             self._report_cost("base", self._retriever(base, "base"), report)
         for given, name in names.items():
             try:
-                model = load_base(Model(base=given), key="evaluate.candidates")
+                model = load_base(Model(base=given), key="evaluate.candidates", weights=form_of(base))
                 limit = int(self._evaluator.store.metadata["max_length"])
                 model.max_seq_length = min(limit, model.max_seq_length or limit)
                 retriever = self._retriever(model, name)

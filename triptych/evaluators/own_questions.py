@@ -12,7 +12,7 @@ from triptych.corpus.records import Chunk, Qrels, Query
 from triptych.encoding.text_encoder import Retriever, load_saved
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
-from triptych.models.loading import load_base
+from triptych.models.loading import base_weights, load_frozen, release_memory
 from triptych.params.sections import Params
 from triptych.retrieval.fusion import PRIOR, Fusion
 from triptych.retrieval.lexical import LexicalIndex
@@ -67,13 +67,18 @@ def compare_on_questions(
     runs = {"bm25": lexical}
     if len(asked):
         lexical = lexical_run(_lexical_index(chunks, asked.added_to(passages), params), queries, depth)
-    base, tuned = load_base(params.model), load_saved(embedder)
-    base.max_seq_length = tuned.max_seq_length  # both are cut as they were in training
     max_windows = params.tokenize.known_windows if settings.windows else 1
-    for system, model in (("base", base), ("tuned", tuned)):
+    max_length = None
+    for system in ("tuned", "base"):  # one after the other: one model is in memory
+        model = load_saved(embedder) if system == "tuned" else load_frozen(params.model, base_weights(params.train))
+        max_length = max_length or model.max_seq_length
+        model.max_seq_length = max_length  # both are cut as they were in training
         retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows, asked)
         runs[system] = retriever.run(queries, depth)
         runs[f"{system}_hybrid"] = settings.fusions[system].fuse(runs[system], lexical, depth)
+        del model, retriever
+        release_memory()
+    runs = {name: runs[name] for name in ("bm25", "base", "base_hybrid", "tuned", "tuned_hybrid")}
     documents = _documents(chunks)
     return compare(
         runs,
@@ -111,7 +116,7 @@ def base_search(
     passages = [one.text for one in framed]
     asked = ChunkQuestions.read(written, ids) if settings.questions else ChunkQuestions.none()
     lexical = _lexical_index(chunks, asked.added_to(passages), params)
-    model = load_base(params.model)
+    model = load_frozen(params.model, base_weights(params.train))
     if isinstance(params.tokenize.max_length, int):
         model.max_seq_length = min(model.max_seq_length or params.tokenize.max_length, params.tokenize.max_length)
     max_windows = params.tokenize.known_windows if settings.windows else 1

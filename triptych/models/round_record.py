@@ -1,11 +1,12 @@
 """The record of a round, ``round.json``, which describes the trained weights beside it."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from triptych.artifacts import read_json, write_json
+from triptych.models.weight_form import FULL, WeightForm
 
 _SKIPPED = "end.json"
 
@@ -20,16 +21,21 @@ class RoundRecord:
     strength: float  # chosen on dev; 0 is the base model
     trained_in: str  # the round that trained these weights; an earlier one if this round was not better on dev
     dev: float | None  # `promote.measure` on dev at that strength; None if dev was not evaluated
+    weights: WeightForm = FULL  # of the base that was trained beside, and on which the round is evaluated
 
 
 def write_round_record(folder: Path, record: RoundRecord) -> None:
     """Write ``round.json`` into an existing folder."""
-    write_json(folder / "round.json", asdict(record))
+    written = asdict(record)
+    if record.weights == FULL:
+        del written["weights"]
+    write_json(folder / "round.json", written)
 
 
 def read_round_record(folder: Path) -> RoundRecord:
     """Read ``round.json``."""
-    return RoundRecord(**read_json(folder / "round.json"))
+    record = read_json(folder / "round.json")
+    return RoundRecord(**record | {"weights": WeightForm(**record.get("weights", {}))})
 
 
 def write_better_round(folder: Path, record: RoundRecord, previous_folder: Path) -> RoundRecord:
@@ -42,10 +48,17 @@ def write_better_round(folder: Path, record: RoundRecord, previous_folder: Path)
     return record
 
 
-def copy_round(folder: Path, previous_folder: Path) -> RoundRecord:
-    """Copy the previous round into an existing folder; return its record."""
+def copy_round(folder: Path, previous_folder: Path, weights: WeightForm | None = None) -> RoundRecord:
+    """Copy the previous round into an existing folder; return its record.
+
+    ``weights`` is the form in which the base model is to be evaluated, where it is the base that is copied.
+    """
     shutil.copytree(previous_folder, folder, copy_function=shutil.copyfile, dirs_exist_ok=True)
-    return read_round_record(previous_folder)
+    record = read_round_record(previous_folder)
+    if record.method == "base" and weights is not None:
+        record = replace(record, weights=weights)
+        write_round_record(folder, record)
+    return record
 
 
 def write_skipped_round(round_folder: Path, churn: float) -> None:

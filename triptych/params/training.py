@@ -119,10 +119,12 @@ class Train(Section):
         description="Tokens encoded at once in a process; larger batches are encoded in parts, with the same gradient.",
     )
     gradient_accumulation_steps: Count = Field(default=1, description="Batches per optimizer step.")
-    load_in: Literal["full", "8bit", "4bit"] = Field(
+    load_in: Literal["full", "bf16", "fp16", "8bit", "4bit"] = Field(
         default="full",
-        description="`8bit` and `4bit` load a quantized, frozen base model (bitsandbytes, `method: lora` only): less"
-        " memory, not less time.",
+        description="Form of the base model's weights: float32 (`full`), or frozen under an adapter (`method: lora`) in"
+        " half precision (`bf16`, `fp16`) or quantized (`8bit`, `4bit`, bitsandbytes): less memory, not less time."
+        " Every stage computes on that base; what is published is merged and saved in half precision (in `precision`"
+        " where it was quantized). `triptych estimate` prints what fits.",
     )
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = Field(
         default="auto",

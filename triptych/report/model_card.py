@@ -12,6 +12,7 @@ from triptych.evaluation.metrics import METRICS
 from triptych.evaluation.verdict import Verdicts
 from triptych.models.loading import license_of, locate
 from triptych.models.round_record import RoundRecord
+from triptych.models.weight_form import FULL
 from triptych.params.sections import Model, Params
 from triptych.report.query_groups import against_free, query_groups
 from triptych.report.system_names import in_order, system_name
@@ -67,6 +68,10 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
             f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
             f" {record.strength:.0%} of the change is kept, as chosen on dev"
         )
+    form = record.weights
+    if form != FULL:
+        merged = f"{'dequantized and ' if form.quantized else ''}merged in {form.dtype}"
+        trained += f"; evaluated with the base in {form.load_in} (train.load_in), saved {merged}"
     reranking = f"; late interaction reranks {late.reranking}" if late.used else ""
     content = CardContent(
         title=f"Embedder {'tuned' if verdicts.embedder.used else 'left unchanged'} by Triptych",

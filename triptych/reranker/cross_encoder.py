@@ -14,7 +14,7 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 
 from triptych.artifacts import write_text
 from triptych.encoding.encode_texts import forward_in_batches
-from triptych.errors import UserError
+from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_memory
 from triptych.models.loading import device, locate
 from triptych.models.padding import ensure_padding_token, padding_notice
 from triptych.models.precision import Precision
@@ -49,8 +49,12 @@ def load_reranker(
                 num_labels=1,
                 model_kwargs={"dtype": torch.float32},
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:
+            reason = first_line(error)
+            if is_out_of_memory(error):
+                raise OutOfMemoryError(
+                    f"{key}: {params.base} does not fit into memory ({reason}); take a smaller reranker"
+                ) from error
             raise UserError(
                 f"{key}: {params.base} could not be loaded as a cross-encoder with one score ({reason});"
                 " give a hub name with its revision, or a local folder; train_reranker.base may be null"
@@ -85,11 +89,17 @@ def pair_scores(
     ``label`` names the progress bar. Raise `UserError` if a score is not finite.
     """
     scores = np.empty(len(pairs), np.float32)
-    lengths = store.lengths(pairs)
-    outputs = forward_in_batches(model, lengths, lambda rows: store.pad(pairs[rows]), precision, label, "pairs")
+
+    def features(rows: np.ndarray) -> dict[str, np.ndarray]:
+        return store.pad(pairs[rows])
+
+    def read(output: dict[str, torch.Tensor]) -> np.ndarray:
+        return output["scores"][:, 0].float().cpu().numpy()
+
+    outputs = forward_in_batches(model, store.lengths(pairs), features, read, precision, label, "pairs")
     with closing(outputs):
-        for rows, output in outputs:
-            scores[rows] = output["scores"][: len(rows), 0].float().cpu().numpy()
+        for rows, of_batch in outputs:
+            scores[rows] = of_batch[: len(rows)]
     if not np.isfinite(scores).all():
         raise UserError(
             f"{label}: the reranker gives {(~np.isfinite(scores)).sum()} of {len(scores)} pairs a score that is not"

@@ -11,7 +11,7 @@ from sentence_transformers import CrossEncoder
 
 from triptych.artifacts import read_json
 from triptych.errors import UserError
-from triptych.models.loading import load_base, tokenizer_fingerprint
+from triptych.models.loading import load_without_weights, tokenizer_fingerprint
 from triptych.params.sections import Params
 from triptych.tokens.pair_store import PairStore, PairTemplate
 from triptych.tokens.token_store import TokenStore, open_store, pack, read_windows
@@ -131,7 +131,7 @@ def _tokenized(
 def _further_windows(folder: Path, tokens: Path, params: Params) -> list[str]:
     """Return the texts of the windows in the embedder's token store, in the order of their ids."""
     metadata = read_json(tokens / "metadata.json")
-    tokenizer, prompt = load_base(params.model).tokenizer, metadata["prompts"]["passage"]
+    tokenizer, prompt = load_without_weights(params.model).tokenizer, metadata["prompts"]["passage"]
     cutter = WindowCutter(tokenizer, prompt, metadata["max_length"], metadata["max_windows"])
     framed = [text for text in read_framed_texts(folder) if text is not None]
     return [window for of_text in cutter.further(framed) for window in of_text]

@@ -124,7 +124,7 @@ def test_quantization_without_bitsandbytes_loads_the_full_base_with_a_warning(se
     assert sum(type(module) is torch.nn.Linear for module in model.modules()) >= 12
     (line,) = [message for message in caplog.messages if "train.load_in" in message]
     assert line.startswith(f"train.load_in: {bits} does not work here (")
-    assert line.endswith("training on the full base")
+    assert line.endswith("using the full base")
 
 
 def test_quantization_that_gives_nan_loads_the_full_base_with_a_warning(settings, monkeypatch, caplog):

@@ -14,7 +14,7 @@ from triptych.encoding.encode_windows import closest_windows, have_windows
 from triptych.encoding.vector_cache import VectorCache
 from triptych.errors import NothingToTrainOnError, UserError
 from triptych.ids import ChunkRows, TextIds, Vectors
-from triptych.models.loading import device
+from triptych.models.loading import base_weights, device
 from triptych.models.precision import Precision, resolve_precision
 from triptych.models.round_loading import load_model
 from triptych.params.sections import Params, TrainRound
@@ -135,7 +135,7 @@ class _Builder:
     @cached_property
     def model(self) -> SentenceTransformer:
         """The model of the round before."""
-        return load_model(self.previous, self.params.model)
+        return load_model(self.previous, self.params.model, base_weights(self.params.train))
 
     @cached_property
     def precision(self) -> Precision:

@@ -60,7 +60,8 @@ def factor_gradients(dy: Tensor, x: Tensor, factors: Factors) -> tuple[Tensor, T
 def factors_of(layer: nn.Module) -> Factors | None:
     """Return the factors of a layer's adapter; None if there is none, or if it is not only two factors.
 
-    The latter are adapters with dropout, on a quantized layer, or several on one layer.
+    The latter are adapters with dropout, on a layer in half precision or quantized, or several on one layer. A base in
+    half precision is chosen to save memory, which a merged copy of its weights would take again.
     """
     if not _is_plain(layer):
         return None
@@ -114,6 +115,8 @@ def _forward(layer: nn.Module, factors: Factors) -> Any:
 def _is_plain(module: nn.Module) -> TypeGuard[Linear]:
     # The exact types: quantized layers are subclasses of both.
     if type(module) is not Linear or type(module.base_layer) is not nn.Linear:
+        return False
+    if module.base_layer.weight.dtype != torch.float32:
         return False
     layer: Any = module
     names = layer.active_adapters

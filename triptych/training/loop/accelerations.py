@@ -1,4 +1,4 @@
-"""Optional accelerations: a quantized base, another attention, gradient checkpointing, compilation.
+"""Options of training: a base in half precision or quantized, attention, gradient checkpointing, compilation.
 
 Each is tried on two short texts, forward and backward, before it is used. If it fails, a warning is logged and training
 goes on without it.
@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from sentence_transformers import SentenceTransformer
-from transformers import BitsAndBytesConfig
 
-from triptych.models.loading import device, load_base
+from triptych.models.loading import base_weights, load_frozen
 from triptych.models.precision import autocast, resolve_precision
 from triptych.params.sections import Model, Train
 
@@ -22,39 +21,20 @@ _MIN_COSINE = 0.99  # between the vectors of a probe with an option and without 
 
 
 def load_to_train(params: Model, train: Train) -> SentenceTransformer:
-    """Load the base model as ``train.load_in`` asks: in float32, or with its linear layers in 8 or 4 bits, frozen.
+    """Load the base model as ``train.load_in`` asks: in float32, or frozen in half precision, or in 8 or 4 bits."""
+    return load_frozen(params, base_weights(train), lambda model: _check(model, train))
 
-    4 bits are NormalFloat with doubly quantized constants (QLoRA, Dettmers et al. 2023). The model that is evaluated
-    and published is the full base with the adapter that was trained on the quantized one.
-    """
-    if train.load_in == "full":
-        return load_base(params)
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-    precision = resolve_precision(train.precision, device())
-    config = BitsAndBytesConfig(
-        load_in_8bit=train.load_in == "8bit",
-        load_in_4bit=train.load_in == "4bit",
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype[precision],
-    )
+
+def _check(model: SentenceTransformer, train: Train) -> None:
+    """Raise unless gradients flow through a frozen base to the adapters that it will get."""
+    hidden: list[torch.Tensor] = []
+    embeddings = model[0].model.get_input_embeddings()
+    hook = embeddings.register_forward_hook(lambda _module, _inputs, out: hidden.append(out.requires_grad_()))
     try:
-        model = load_base(params, quantization_config=config)
-        for module in model.modules():
-            if hasattr(module, "support_avx512bf16_for_cpu"):
-                # It would pack the weights for inference in the first evaluation, after which they give no gradient.
-                module.support_avx512bf16_for_cpu = False
-        hidden: list[torch.Tensor] = []
-        embeddings = model[0].model.get_input_embeddings()
-        hook = embeddings.register_forward_hook(lambda _module, _inputs, out: hidden.append(out.requires_grad_()))
+        model.requires_grad_(False)
         _probe(model, train, hidden)
+    finally:
         hook.remove()
-    except Exception as error:
-        log.warning(
-            "train.load_in: %s does not work here (%s); training on the full base", train.load_in, _first_lines(error)
-        )
-        return load_base(params)
-    return model
 
 
 def apply_options(model: SentenceTransformer, train: Train) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 from accelerate.utils import send_to_device
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from accelerate.utils.memory import clear_device_cache
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -30,13 +30,6 @@ class MemoryFallback(StrEnum):
     CHECKPOINTING = "gradient checkpointing"
     ADAPTER = "a smaller adapter"
     NONE = "nothing"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error is about running out of memory, on the device or on the host."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and should_reduce_batch_size(error)
-    )
 
 
 class MemoryLadder:

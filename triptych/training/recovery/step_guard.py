@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from triptych.errors import UserError
+from triptych.errors import UserError, is_out_of_memory
 from triptych.models.precision import without_autocast
 from triptych.training.data.batch import Batch, Columns
 from triptych.training.distributed import holds_whole_model
@@ -27,7 +27,6 @@ from triptych.training.recovery.out_of_memory import (
     MemoryFallback,
     MemoryLadder,
     describe_memory_needs,
-    is_out_of_memory,
     measure_on_cpu,
 )
 from triptych.training.recovery.snapshot import LastGoodState, RandomState
