@@ -111,13 +111,13 @@ def _keep_examples(args: argparse.Namespace, params: Params) -> None:
     print_line(f"mine {args.mined.name}: not mined, {reason}; {args.mined}")
 
 
-def _too_few_of_other_categories(examples: Examples, params: Mine) -> list[str]:
+def _too_few_of_other_categories(examples: Examples, settings: Mine) -> list[str]:
     share = cross_category_share(examples)
-    if len(examples.categories) < 2 or share is None or share >= params.prefer_other_category - 0.01:
+    if len(examples.categories) < 2 or share is None or share >= settings.prefer_other_category - 0.01:
         return []
     return [
         f"{share:.1%} of the hard negatives are from another category, fewer than mine.prefer_other_category"
-        f" ({params.prefer_other_category:.0%}): the model finds too few of them near; raise mine.depth, or accept it"
+        f" ({settings.prefer_other_category:.0%}): the model finds too few of them near; raise mine.depth, or accept it"
     ]
 
 
