@@ -22,6 +22,7 @@ from triptych.models.publishing import publish
 from triptych.models.round_loading import load_base_of, load_merged, load_round
 from triptych.models.round_record import RoundRecord, copy_round, read_round_record, write_round_record
 from triptych.models.weight_form import FULL, WeightForm, form_of, saved_form
+from triptych.training.fast.merged_lora import factors_of
 
 TEXTS = ["Compute the inverse of a matrix.", "Return the discrete Fourier transform", "sort"]
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "8bit": torch.float32, "4bit": torch.float32}
@@ -102,6 +103,7 @@ def test_strength_scales_the_adapter_and_leaves_the_base_as_it_is(params, traine
     assert np.array_equal(vectors(blend.at(0.5)), half)
     assert likeness(half, vectors(base)) < 0.9999 > likeness(half, vectors(trained))
     assert not any(one.requires_grad for one in blend.model.parameters())
+    assert not any(factors_of(one) for one in blend.model.modules())  # merging would copy what was to be saved
 
 
 @pytest.mark.parametrize("load_in", DTYPES)
