@@ -191,7 +191,7 @@ def test_a_category_that_falls_while_another_rises_gets_a_larger_share(run, nega
     ]
     schedule, share = watch._rebalanced, []
     for batch in range(8):
-        rows = [schedule._examples.categories[schedule._examples.category[one]] for one in _examples(schedule, batch)]
+        rows = [schedule.examples.categories[schedule.examples.category[one]] for one in _examples(schedule, batch)]
         share.append(rows.count("ma") / len(rows))
     assert sum(share[:2]) / 2 == pytest.approx(0.5, abs=0.1)
     assert sum(share[4:]) / 4 == pytest.approx(2 / 3, abs=0.1)
