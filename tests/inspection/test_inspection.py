@@ -224,12 +224,11 @@ def test_lengths_of_passages(tmp_path, monkeypatch, installed):
 
 
 def test_run_time_of_the_default_run(monkeypatch):
-    # 3,218 chunks and 452 dev and test queries, 64 tokens, took 578 s on a machine with this speed, of which the two
-    # strengths that are not tried any more took 130 s.
-    monkeypatch.setattr(run_time, "_operations", lambda: 340e9)
+    # 3,218 chunks, 870 dev and test queries, windows of 128 tokens: 1,295 s on a machine with this speed after the run.
+    monkeypatch.setattr(run_time, "_operations", lambda: 136e9)
     found = run_time.estimate_run_time(3218, 870, 1006, 7.0, 366.0, 128)
     assert found.trained == 80 * 127 + 35 * 190
-    assert found.seconds == pytest.approx(448, rel=0.15)
+    assert found.seconds == pytest.approx(1295, rel=0.4)
 
 
 def test_run_time_falls_with_the_speed_of_the_machine(monkeypatch):
