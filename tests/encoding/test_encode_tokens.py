@@ -71,6 +71,7 @@ def test_a_vector_that_is_not_finite_is_one_message(folder, encoded):
         encoded(model, TEXTS)
 
 
+@pytest.mark.posix  # this process has the shards of the other runs in memory, which Windows would not remove
 def test_shards_of_other_runs_make_room_and_those_this_run_used_stay(tmp_path, tiny_model):
     model = load_saved(tiny_model)
     block = TokenVectors.of([np.ones((10, 8), np.int8)])

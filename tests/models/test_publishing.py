@@ -40,7 +40,7 @@ def test_published_model_loads_plainly_and_gives_the_same_vectors(tuned, params,
 
 def test_published_folder_is_not_in_use_when_it_is_renamed(tuned, params, tmp_path):
     with writing(tmp_path / "embedder") as out:  # tests/windows_rules.py refuses it otherwise
-        publish(tuned, load_base(params()), out, "", tuned=True)
+        publish(tuned, 1.0, out, "")
     assert (tmp_path / "embedder/model.safetensors").exists()
 
 

@@ -75,8 +75,8 @@ class TokenVectorCache:
         for index, (_, size) in sorted(shards.items(), key=lambda item: item[1]):
             if total > self._limit and index not in self._open_codes:
                 with suppress(OSError):
+                    _codes_path(index).unlink()  # first: on Windows it fails while another process reads them
                     index.unlink()
-                    _codes_path(index).unlink()
                     total -= size
         return total <= self._limit
 

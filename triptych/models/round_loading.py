@@ -39,8 +39,12 @@ def load_blend(folder: Path, record: RoundRecord, base: SentenceTransformer) -> 
 
 def require_base(folder: Path, record: RoundRecord, model: Model, base: SentenceTransformer) -> None:
     """Raise `ArtifactError` if a round was trained from another base model than the one that was loaded."""
-    if describe(model, base) != record.base:
-        raise ArtifactError(folder, f"was trained from {record.base['base']}, params.yaml names {model.base}")
+    now = describe(model, base)
+    if changed := sorted(key for key in now.keys() | record.base.keys() if now.get(key) != record.base.get(key)):
+        raise ArtifactError(
+            folder,
+            f"was trained from {record.base['base']}, params.yaml names {model.base}: {', '.join(changed)} differ",
+        )
 
 
 def load_base_of(folder: Path, model: Model) -> Blend:
