@@ -294,7 +294,7 @@ def test_repro_after_a_power_cut_in_training_continues_from_the_last_checkpoint(
             cut.wait()
             assert not (folder / "models" / "round0").exists()
         said = run(folder, "dvc", "repro", "train@round0")
-        assert ("going on from .checkpoints/round0" in said) == (name == "killed")
+        assert ("continuing from .checkpoints/round0" in said) == (name == "killed")
         assert not (folder / ".checkpoints" / "round0").exists()
         assert not run(folder, "git", "status", "--short", ".checkpoints")
         weights = (folder / "models" / "round0" / "adapter_model.safetensors").read_bytes()
