@@ -10,23 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate.commands.config.config_args import load_config_from_file
+from hand_made import TRAIN
 from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[2]
-PATHS = {
-    "corpus": "data/corpus",
-    "texts": "data/triplets/texts",
-    "tokens": "data/tokens",
-    "round": "data/triplets/round0",
-    "previous": "models/base",
-    "model": "models/round0",
-    "metrics": "metrics/round0.json",
-    "curve": "metrics/round0.csv",
-    "tables": "metrics/round0",
-    "vectors": "data/vectors",
-    "checkpoints": ".checkpoints/round0",
-}
-STAGE = ["-m", "stages.train", *(part for name, path in PATHS.items() for part in (f"--{name}", path))]
+STAGE = ["-m", "stages.train", *TRAIN.split()]
 # accelerate's own launcher needs GPUs or MPI.
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
@@ -58,7 +46,7 @@ def stage(prepared, tmp_path, write_params):
 
 
 def losses(folder):
-    with (folder / "metrics/round0.csv").open(encoding="utf-8") as lines:
+    with (folder / "metrics/train/round0.csv").open(encoding="utf-8") as lines:
         return [float(row["loss"]) for row in csv.DictReader(lines)]
 
 
@@ -80,5 +68,5 @@ def test_two_processes_train_what_one_trains(stage, budget):
     assert weights[0].keys() == weights[1].keys()
     for name in weights[0]:
         assert torch.allclose(weights[0][name], weights[1][name], atol=1e-5), name
-    assert (two / "metrics/round0/dev.csv").read_text() == (one / "metrics/round0/dev.csv").read_text()
+    assert (two / "metrics/train/round0/dev.csv").read_text() == (one / "metrics/train/round0/dev.csv").read_text()
     assert said_by_two.count("train round0: 12 steps") == said.count("train round0: 12 steps") == 1

@@ -13,25 +13,13 @@ from zlib import crc32
 import bitsandbytes
 import pytest
 import torch
+from hand_made import TRAIN
 
 from stages import train as stage
 from triptych.params.sections import Train
 from triptych.training.loop import trainer as trainer_module
 from triptych.training.loop.trainer import Trainer
 
-PATHS = {
-    "corpus": "data/corpus",
-    "texts": "data/triplets/texts",
-    "tokens": "data/tokens",
-    "round": "data/triplets/round0",
-    "previous": "models/base",
-    "model": "models/round0",
-    "metrics": "metrics/round0.json",
-    "curve": "metrics/round0.csv",
-    "tables": "metrics/round0",
-    "vectors": "data/vectors",
-    "checkpoints": ".checkpoints/round0",
-}
 STEPS = 2
 PLAIN = {
     "train.batch_size": 8,
@@ -152,7 +140,7 @@ def observe(patch: pytest.MonkeyPatch, folder: Path) -> Seen:
     patch.setattr(trainer_module, "Trainer", Noting)
     patch.setattr(trainer_module, "send_to_device", moved)
     patch.chdir(folder)
-    stage.main([part for name, path in PATHS.items() for part in (f"--{name}", path)])
+    stage.main(TRAIN.split())
     return seen._replace(trainer=trainers[0])
 
 
@@ -212,7 +200,7 @@ def of_steps(name: str) -> Callable[[Seen], Any]:
 
 
 def strengths(seen: Seen) -> set[str]:
-    with (seen.folder / "metrics/round0/strengths.csv").open(encoding="utf-8") as lines:
+    with (seen.folder / "metrics/train/round0/strengths.csv").open(encoding="utf-8") as lines:
         return {row["strength"] for row in csv.DictReader(lines)}
 
 
