@@ -15,7 +15,7 @@ from triptych.models.weight_form import form_of
 
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
-    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate"
+    " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/reranker0"

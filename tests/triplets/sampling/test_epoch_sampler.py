@@ -13,7 +13,7 @@ from triptych.params.triplets import PROFILES
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.negatives import TIERS
-from triptych.triplets.sampling.epoch_sampler import anchors_for_run, apportion, sample, tier_shares
+from triptych.triplets.sampling.epoch_sampler import EpochSampler, anchors_for_run, apportion, sample, tier_shares
 from triptych.triplets.views import anchors
 
 MIX = {"easy": 0.3, "medium": 0.4, "hard": 0.3}
@@ -233,3 +233,13 @@ def test_run_without_negatives_is_shuffled_by_its_seed(params_with):
     first, again, other = (anchors_for_run(examples_of(LEAD_ROWS), params, 20, seed).tolist() for seed in (3, 3, 4))
     assert first == again
     assert first != other
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_run_is_filled_from_the_only_pool_with_a_negative_however_few_rows_are_drawn_at_a_time(params_with, tier):
+    params = params_with(**{"triplets.views": views(lead=1.0), "triplets.balance": "equal"}).triplets
+    rows = [example(row, tiers=(tier,) if row == 7 else ()) for row in range(20)]
+    rows += [example(100 + row, tiers=(), category="tables") for row in range(20)]
+    sampler = EpochSampler(examples_of(rows), params, "embedder", seed=3, epoch=4)
+    for _ in range(5):
+        assert sampler.draw_exactly(4, sampler.mix, {}).example.tolist() == [7] * 4

@@ -62,7 +62,11 @@ class EpochSampler:
         while missing:
             part = self.draw(number, mix, factors)
             empty = 0 if len(part.example) else empty + 1
-            if empty > self._examples:  # every example was drawn, however small its category's part of a draw is
+            # By then every example was drawn, however small its category's part of a draw is, and so often that each
+            # tier had its turn, however small its share (see `RemainderCarry.defer`).
+            if not self._tier_sampler.has_negatives or empty > self._examples * (
+                1 + 1 / min(filter(None, mix.values()))
+            ):
                 raise NothingToTrainOnError(
                     "no triplet can be sampled in the mix of triplets.profiles (see the warnings of stage triplets"
                     " and of mining)"

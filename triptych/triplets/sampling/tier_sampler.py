@@ -4,7 +4,7 @@ The tier mix and the caps hold, and the negatives of a pool are sampled without 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -68,6 +68,17 @@ class RemainderCarry:
             remainder = self._remainders[key] + number * share / total - parts.get(key, 0)
             self._remainders[key] = min(max(remainder, -1.0), 1.0)
 
+    def defer(self, shares: Mapping[str, float], available: Iterable[str]) -> None:
+        """Record that none of the ``available`` parts was assigned: each gets its share of one more next time.
+
+        Without it, small numbers of which another part takes all would never reach a part with a small share. What is
+        not available has nothing carried over.
+        """
+        for key in shares.keys() - available:
+            self._remainders[key] = min(self._remainders[key], 0.0)
+        for key in available:
+            self._remainders[key] = min(self._remainders[key] + shares[key] / sum(shares.values()), 1.0)
+
 
 class TierSampler:
     """Assigns tiers and negatives to rows, and remembers which negatives of a pool were used."""
@@ -91,6 +102,11 @@ class TierSampler:
         self._positive_chunk = examples.positive_chunk.tolist()
         self._chunk = pool.chunk.tolist()
         self._used: dict[int, int] = {}  # key of example and tier → negatives used so far, over all epochs
+
+    @property
+    def has_negatives(self) -> bool:
+        """Return whether any pool has a negative."""
+        return bool(self._chunk)
 
     def begin_epoch(self) -> None:
         """Reset the counts that caps apply to."""
@@ -125,7 +141,10 @@ class TierSampler:
                 for row, tier in attempt.capped:
                     available[row] = available[row] - {tier}
                     causes[f"{TIERS[tier]}_capped"] += 1
-            carry.settle(mix, Counter(attempt.tiers))
+            if attempt.tiers:
+                carry.settle(mix, Counter(attempt.tiers))
+            elif any(available):
+                carry.defer(mix, {TIERS[tier] for tier in frozenset[int]().union(*available)})
             self._used |= attempt.used
             self._positive_counts, self._negative_counts = attempt.positive_counts, attempt.negative_counts
             pairs += attempt.pairs
