@@ -18,8 +18,8 @@ RATE = (
     " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
 )
 MINE = (
-    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/reranker0"
-    " --model models/round0 --mined data/triplets/reranker --metrics metrics/mine/reranker.json --vectors data/vectors"
+    "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/round0"
+    " --model models/round0 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors"
 )
 
 
@@ -58,6 +58,9 @@ def test_one_base_model_is_in_memory_and_everything_is_computed_on_it(
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     rounds = {"round0": {"previous": "base", "steps": 4, "learning_rate": 2.0e-2}}
+    rounds["round1"] = rounds["round0"] | {"previous": "round0"}  # is not trained here
+    mined = {"round1": {"previous": "round0", "examples": "round0"}}
+    mined["reranker"] = {"previous": "round1", "examples": "reranker0"}
     write_params(
         tmp_path,
         **{
@@ -72,9 +75,9 @@ def test_one_base_model_is_in_memory_and_everything_is_computed_on_it(
             "train.eval_every": 2,
             "train.load_in": load_in,
             "rounds.train": rounds,
-            "rounds.mine": {"reranker": {"previous": "round0", "examples": "reranker0"}},
+            "rounds.mine": mined,
             "mine.guide": "base",
-            "evaluate.round": "round0",
+            "evaluate.round": "round1",
             "evaluate.bootstrap_samples": 100,
             "promote.unproven": "tuned",
             "promote.worthwhile": 0.0001,
@@ -89,6 +92,7 @@ def test_one_base_model_is_in_memory_and_everything_is_computed_on_it(
         ("promote", lambda: promote.main([*PROMOTE.split(), "models/embedder"])),
         ("index", lambda: index.main(INDEX.split())),
     ):
+        shutil.rmtree(tmp_path / "data/vectors", ignore_errors=True)  # so that each stage encodes
         if name == "evaluate":
             (tmp_path / "models/reranker-candidate").mkdir()
         run()
