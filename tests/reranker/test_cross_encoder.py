@@ -141,3 +141,12 @@ def test_a_missing_model_is_a_user_error(params_of):
     params = params_of("fresh", **{"train_reranker.base": "./nowhere"})
     with pytest.raises(UserError, match=r"\./nowhere is not a folder with a model"):
         load_reranker(model_of(params))
+
+
+@pytest.mark.parametrize("family", ["fresh", "modernbert", "qwen3"])
+def test_attention_and_checkpointing_of_section_train_hold_for_a_reranker_too(short_lists, family, caplog):
+    model, _, trained, _, _ = short_lists(family, **{"train.gradient_checkpointing": True, "train.attention": "sdpa"})
+    assert model[0].model.is_gradient_checkpointing
+    assert model[0].model.config._attn_implementation == "sdpa"
+    assert not [line for line in caplog.messages if "does not work here" in line]
+    assert None not in trained.losses

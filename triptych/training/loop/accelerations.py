@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.models.loading import base_weights, load_frozen
 from triptych.models.precision import autocast, resolve_precision
@@ -17,7 +17,9 @@ from triptych.params.sections import Model, Train
 
 log = logging.getLogger(__name__)
 _PROBES = ["sort", "Return the maximum of the values over the requested axis."]
+_PAIRS = [(_PROBES[0], _PROBES[1]), (_PROBES[1], _PROBES[0])]  # for a reranker
 _MIN_COSINE = 0.99  # between the vectors of a probe with an option and without it
+_MAX_CHANGE = 0.1  # of a reranker's score
 
 
 def load_to_train(params: Model, train: Train) -> SentenceTransformer:
@@ -37,7 +39,7 @@ def _check(model: SentenceTransformer, train: Train) -> None:
         hook.remove()
 
 
-def apply_options(model: SentenceTransformer, train: Train) -> bool:
+def apply_options(model: SentenceTransformer | CrossEncoder, train: Train) -> bool:
     """Set attention, gradient checkpointing and compilation of a trainable model, each only if it works.
 
     Return whether it is compiled; then the hand-written layers of ``train.fused`` must be off, since the compiler
@@ -72,7 +74,7 @@ def apply_options(model: SentenceTransformer, train: Train) -> bool:
     return _enable("torch_compile", model, train, lambda: _compile(transformer), lambda: restore_forward(model))
 
 
-def restore_forward(model: SentenceTransformer) -> None:
+def restore_forward(model: SentenceTransformer | CrossEncoder) -> None:
     """Undo the compilation of a model."""
     vars(model[0].model).pop("forward")
 
@@ -89,9 +91,13 @@ def _compile(transformer: Any) -> None:
 
 
 def _enable(
-    name: str, model: SentenceTransformer, train: Train, on: Callable[[], object], off: Callable[[], object]
+    name: str,
+    model: SentenceTransformer | CrossEncoder,
+    train: Train,
+    on: Callable[[], object],
+    off: Callable[[], object],
 ) -> bool:
-    """Turn an option on; if it raises or changes the vectors, turn it off again and log a warning.
+    """Turn an option on; if it raises or changes vectors or scores, turn it off again and log a warning.
 
     Return whether it is on.
     """
@@ -99,9 +105,9 @@ def _enable(
     plain = _probe(model, train, trainable)
     try:
         on()
-        cosine = torch.nn.functional.cosine_similarity(plain, _probe(model, train, trainable)).min()
-        if cosine < _MIN_COSINE and not (train.dropout or train.lora.dropout):  # kernels draw dropout differently
-            raise ArithmeticError(f"it changes the vectors, cosine {cosine:.3f}")
+        found = _probe(model, train, trainable)
+        if not (train.dropout or train.lora.dropout):  # kernels draw dropout differently
+            _require_equal(plain, found)
     except Exception as error:
         off()
         log.warning("train.%s does not work here (%s); training without it", name, _first_lines(error))
@@ -109,25 +115,42 @@ def _enable(
     return True
 
 
-def _probe(model: SentenceTransformer, train: Train, targets: list[torch.Tensor]) -> torch.Tensor:
-    """Run two texts forward, and backward to ``targets``, as in training; return their vectors, float32.
+def _require_equal(plain: torch.Tensor, found: torch.Tensor) -> None:
+    """Raise ArithmeticError if an option changed vectors, shape (texts, dimensions), or scores, shape (pairs,)."""
+    if plain.ndim == 1:
+        change = (found - plain).abs().max()
+        if change > _MAX_CHANGE:
+            raise ArithmeticError(f"it changes the scores by {change:.3f}")
+        return
+    cosine = torch.nn.functional.cosine_similarity(plain, found).min()
+    if cosine < _MIN_COSINE:
+        raise ArithmeticError(f"it changes the vectors, cosine {cosine:.3f}")
+
+
+def _probe(model: SentenceTransformer | CrossEncoder, train: Train, targets: list[torch.Tensor]) -> torch.Tensor:
+    """Run two texts, or pairs, forward, and backward to ``targets``, as in training.
+
+    Return their vectors, shape (texts, dimensions), or scores, shape (pairs,); float32.
 
     The random state is left as it was. Raise ArithmeticError if a vector or gradient is not finite, or if no target
     gets a gradient.
     """
     training = model.training
-    features = {key: value.to(model.device) for key, value in model.preprocess(_PROBES).items() if hasattr(value, "to")}
+    reranks = isinstance(model, CrossEncoder)
+    inputs = model.preprocess(_PAIRS if reranks else _PROBES)
+    features = {key: value.to(model.device) for key, value in inputs.items() if hasattr(value, "to")}
     with torch.random.fork_rng(), autocast(resolve_precision(train.precision, model.device), model.device):
         torch.manual_seed(train.seed)
-        vectors = model.train()(features)["sentence_embedding"].float()
-        gradients = torch.autograd.grad(vectors[:, 0].sum(), targets, allow_unused=True)
+        outputs = model.train()(features)
+        found = outputs["scores"].flatten().float() if reranks else outputs["sentence_embedding"].float()
+        gradients = torch.autograd.grad((found if reranks else found[:, 0]).sum(), targets, allow_unused=True)
     model.train(training)
     known = [gradient for gradient in gradients if gradient is not None]
-    if not all(bool(torch.isfinite(one).all()) for one in (vectors, *known)):
-        raise ArithmeticError("a vector or gradient is not finite")
+    if not all(bool(torch.isfinite(one).all()) for one in (found, *known)):
+        raise ArithmeticError("a vector, score or gradient is not finite")
     if not any(bool(gradient.any()) for gradient in known):
         raise ArithmeticError("no gradient arrives")
-    return vectors.detach()
+    return found.detach()
 
 
 def _first_lines(error: Exception) -> str:
