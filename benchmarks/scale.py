@@ -10,9 +10,10 @@ whose sections link to each other. People asked 1,000 questions whatever the siz
 model takes hours on a CPU, so the model is a BERT of one layer of 32 dimensions with the real vocabulary: stages that
 encode cost more with a real one, by the same factor at every size. Training is held to three steps.
 
-Seconds exclude Python's start with its imports, timed as ``import stages.<stage>``. Peak memory is the largest sum of
-the resident memory of the stage's processes, sampled ten times a second. ``--keep`` names a folder where a size that
-was begun goes on with the stages that are missing.
+Seconds are of the clock and of the processors, which is what the cost per chunk is computed from: other work on the
+machine changes it little. Both exclude Python's start with its imports, measured as ``import stages.<stage>``. Peak
+memory is that of the stage's process, or where it is more the sum over its processes, sampled every second. ``--keep``
+names a folder where a size that was begun goes on with the stages that are missing.
 """
 
 import argparse
@@ -46,7 +47,7 @@ _LINEAR = 1.5  # most that a chunk may cost, beside one of the smallest corpus
 _FILE, _PAGE_OF = 20, 10  # chunks of a file; of so many files one is a page of Markdown
 _CATEGORIES = ("guide", "reference", "tutorial")
 _QUESTIONS = 1_000
-_SAMPLED_EVERY = 0.1  # seconds
+_SAMPLED_EVERY = 1.0  # seconds; the peak of the stage's own process is known exactly
 
 
 class Sections:
@@ -180,17 +181,21 @@ def _at(values: dict[str, Any], path: str) -> Any:
     return values
 
 
-def run_timed(command: list[str], folder: Path) -> tuple[float, float]:
-    """Run a command; return its wall time in seconds and the peak of its processes' resident memory in GB."""
+def run_timed(command: list[str], folder: Path) -> tuple[float, float, float]:
+    """Run a command; return its wall and processor time in seconds, and its processes' peak resident memory in GB."""
     start, peak = time.perf_counter(), 0
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
-    with psutil.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None:
-            peak = max(peak, sum(_resident(process)))
-            time.sleep(_SAMPLED_EVERY)
-    if process.returncode:
+    process = psutil.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    while True:
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended:
+            break
+        peak = max(peak, sum(_resident(process)))
+        time.sleep(_SAMPLED_EVERY)
+    if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{' '.join(command)} failed in {folder}")
-    return time.perf_counter() - start, peak / 1e9
+    seconds = time.perf_counter() - start
+    return seconds, usage.ru_utime + usage.ru_stime, max(peak, usage.ru_maxrss * 1024) / 1e9
 
 
 def _resident(process: psutil.Process) -> Iterator[int]:
@@ -209,12 +214,23 @@ def measure(folder: Path, size: int, stages: list[str]) -> dict[str, dict[str, f
     figures = json.loads(figures_path.read_text(encoding="utf-8")) if figures_path.exists() else {}
     for stage in (one for one in stages if one not in figures):
         command = [sys.executable, *by_name[stage].split()[1:]]
-        startup, _ = run_timed([sys.executable, "-c", f"import {command[2]}"], folder)
-        seconds, peak = run_timed(command, folder)
-        figures[stage] = {"s": max(seconds - startup, 0.0), "gb": peak}
+        startup, processor_startup, _ = run_timed([sys.executable, "-c", f"import {command[2]}"], folder)
+        seconds, processor, peak = run_timed(command, folder)
+        figures[stage] = {
+            "s": max(seconds - startup, 0.0),
+            "processor_s": max(processor - processor_startup, 0.0),
+            "gb": peak,
+        }
         figures_path.write_text(json.dumps(figures), encoding="utf-8")
-        print(f"{size:>9,}  {stage:15} {figures[stage]['s']:9.1f} s  {peak:5.2f} GB", flush=True)
+        print(_row(size, stage, figures[stage]), flush=True)
     return figures
+
+
+def _row(size: int, stage: str, figures: dict[str, float]) -> str:
+    return (
+        f"{stage:15} {size:>9,}  {figures['s']:9.1f} s  {figures['processor_s']:9.1f} s of a processor"
+        f"  {figures['gb']:5.2f} GB"
+    )
 
 
 def main() -> None:
@@ -235,9 +251,9 @@ def main() -> None:
     smallest = min(results)
     for stage in args.stages:
         for size, figures in results.items():
-            ratio = figures[stage]["s"] / size / (results[smallest][stage]["s"] / smallest or 1.0)
-            row = f"{stage:15} {size:>9,}  {figures[stage]['s']:9.1f} s  {figures[stage]['gb']:5.2f} GB"
-            print(f"{row}  {ratio:5.2f}{' !' if ratio > _LINEAR else ''}")
+            of_smallest = results[smallest][stage]["processor_s"] / smallest
+            ratio = figures[stage]["processor_s"] / size / (of_smallest or 1.0)
+            print(f"{_row(size, stage, figures[stage])}  {ratio:5.2f}{' !' if ratio > _LINEAR else ''}")
     print(json.dumps(results))
 
 

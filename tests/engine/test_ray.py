@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections import Counter
 from functools import partial
 
@@ -21,15 +22,32 @@ MINE = (
 )
 
 
+def _ports():
+    """Return free ports for a node's agents: a node that chooses them itself waits until its agents have started."""
+    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    sockets = [socket.socket() for _ in names]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}
+    for one in sockets:
+        one.close()
+    return ports
+
+
 @pytest.fixture(scope="module")
 def nodes():
     """Start a cluster of two nodes with a core each, and connect to it."""
     from ray.cluster_utils import Cluster
 
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
-    small = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    started = Cluster(initialize_head=True, head_node_args=small)
-    started.add_node(**small)
+    small = {
+        "num_cpus": 1,
+        "object_store_memory": 100 * 2**20,
+        "include_dashboard": False,
+        "include_log_monitor": False,
+    }
+    started = Cluster(initialize_head=True, head_node_args=small | _ports())
+    started.add_node(**small, **_ports())
     ray.init(address=started.address, log_to_driver=False)
     yield started
     ray.shutdown()
@@ -96,11 +114,8 @@ def test_pieces_are_read_as_results_are_taken(on_cluster):
             yield number
 
     def call():
-        results = in_order(lambda number: number, pieces())
-        next(results)
-        count = len(read)
-        results.close()
-        return count
+        next(in_order(lambda number: number, pieces()))
+        return len(read)
 
     assert on_cluster(call) < 10
 
@@ -130,7 +145,7 @@ def test_data_stages_and_mining_write_the_same_bytes(on_cluster, prepare, tiny_c
 
     def run(name):
         folder = tmp_path / name
-        _write_pages(folder / "pages", tiny_corpus.chunks)
+        _write_pages(folder / "pages", tiny_corpus.chunks[::4])
         prepare(folder, **{"ingest.sources": [{"path": "pages", "format": "markdown"}], "tokenize.batch_size": 50})
         monkeypatch.chdir(folder)
         mine.main(MINE.split())

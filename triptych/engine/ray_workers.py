@@ -4,7 +4,9 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain, cycle, islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from triptych.errors import UserError
@@ -16,12 +18,22 @@ _AHEAD = 2  # pieces of an actor that are sent before the result of the first is
 
 
 class _Worker:
-    """Holds the function: what it refers to, such as a model or an index, is sent once and not with every piece."""
+    """Keeps the last function: what it refers to, such as a model or an index, is read once, not with every piece."""
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
-        self._work = work
+    def __init__(self) -> None:
+        self._held: list[Any] = []
+        self._work: Callable[[Any], Any] | None = None
 
-    def run(self, piece: Any) -> Any:
+    def run(self, folder: Path, held: list[Any], piece: Any) -> Any:
+        """Return what the function under the only reference in ``held`` returns of a piece.
+
+        ``folder`` is that of the project, to which paths are relative; every machine needs it at the same path.
+        """
+        os.chdir(folder)
+        if self._work is None or held != self._held:
+            import ray
+
+            self._held, self._work = held, ray.get(held[0])
         return self._work(piece)
 
 
@@ -36,22 +48,26 @@ def in_order_on_ray(work: Callable[[Piece], Result], pieces: Iterable[Piece], gp
         return
     ray = _connected()
     kind = "GPU" if gpu and ray.cluster_resources().get("GPU") else "CPU"
+    workers = _workers(kind, ray.get_runtime_context().get_job_id())
+    held, folder = [ray.put(work)], Path.cwd()
+    pending: deque[Any] = deque()
+    for piece, one in zip(chain(first, pieces), cycle(workers), strict=False):
+        pending.append(one.run.remote(folder, held, piece))
+        if len(pending) >= _AHEAD * len(workers):
+            yield _result(ray, pending.popleft())
+    while pending:
+        yield _result(ray, pending.popleft())
+
+
+@cache
+def _workers(kind: str, _job: str) -> list[Any]:
+    """Start a worker for each core or GPU of the cluster; they live as long as this process is connected to it."""
+    import ray
+
     number = max(int(ray.cluster_resources().get(kind, 1)), 1)
     options = {"num_cpus": 1, "num_gpus": int(kind == "GPU"), "max_restarts": -1, "max_task_retries": -1}
     worker = ray.remote(_Worker).options(scheduling_strategy="SPREAD", **options)
-    held = ray.put(work)
-    workers = [worker.remote(held) for _ in range(number)]
-    pending: deque[Any] = deque()
-    try:
-        for piece, one in zip(chain(first, pieces), cycle(workers), strict=False):
-            pending.append(one.run.remote(piece))
-            if len(pending) >= _AHEAD * number:
-                yield _result(ray, pending.popleft())
-        while pending:
-            yield _result(ray, pending.popleft())
-    finally:
-        for one in workers:
-            ray.kill(one)
+    return [worker.remote() for _ in range(number)]
 
 
 def _result(ray: Any, reference: Any) -> Any:
