@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import time
 from collections import Counter
 from functools import partial
 
@@ -37,9 +38,12 @@ def _ports():
 @pytest.fixture(scope="module")
 def nodes():
     """Start a cluster of two nodes with a core each, and connect to it."""
+    from ray._private import services
     from ray.cluster_utils import Cluster
 
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    patch = pytest.MonkeyPatch()
+    patch.setattr(services, "get_node", _patient(services.get_node))
     small = {
         "num_cpus": 1,
         "object_store_memory": 100 * 2**20,
@@ -52,6 +56,23 @@ def nodes():
     yield started
     ray.shutdown()
     started.shutdown()
+    patch.undo()
+
+
+def _patient(get_node):
+    """Wait three minutes for a node to appear, not thirty seconds: on a busy machine its processes start slowly."""
+
+    def wait(*args):
+        end = time.monotonic() + 180
+        while True:
+            try:
+                return get_node(*args)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+
+    return wait
 
 
 @pytest.fixture

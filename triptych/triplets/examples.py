@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -218,14 +218,11 @@ def read_examples(path: Path) -> Examples:
     names = pc.unique(file.read(columns=["category"])["category"]).to_pylist()
     categories = tuple(sorted(names))
     parts = [_examples(batch, categories) for batch in file.iter_batches(ROW_GROUP)]
-    return Examples(
-        *(
-            np.concatenate([getattr(part, name) for part in parts] or [np.empty(0, dtype)])
-            for name, dtype in _COLUMNS.items()
-        ),
-        categories,
-        Pool.join([part.pool for part in parts] or [Pool.of([])]),
-    )
+    columns: dict[str, Any] = {
+        name: np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)])
+        for name, dtype in _COLUMNS.items()
+    }
+    return Examples(**columns, categories=categories, pool=Pool.join([Pool.of([]), *(part.pool for part in parts)]))
 
 
 def _examples(batch: pa.RecordBatch, categories: tuple[str, ...]) -> Examples:
