@@ -25,7 +25,8 @@ MINE = (
 
 def _ports():
     """Return free ports for a node's agents: a node that chooses them itself waits until its agents have started."""
-    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    agents = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
+    names = [f"{agent}_port" for agent in agents]
     sockets = [socket.socket() for _ in names]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -41,7 +42,7 @@ def nodes():
     from ray._private import services
     from ray.cluster_utils import Cluster
 
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0"}
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_agent_register_timeout_ms": "180000"}
     patch = pytest.MonkeyPatch()
     patch.setattr(services, "get_node", _patient(services.get_node))
     small = {
