@@ -18,7 +18,7 @@ from transformers import CONFIG_MAPPING, AutoModel, PretrainedConfig, PreTrained
 from triptych.corpus.records import Chunk
 from triptych.ids import ChunkRows
 from triptych.tokens.token_store import TokenStore, pack
-from triptych.tokens.tokenizing import token_ids, truncate
+from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.training.data.batch_schedule import FixedSchedule
 from triptych.training.data.collator import Collator
 from triptych.training.data.training_data import TrainingData
@@ -209,7 +209,7 @@ def tokenize_texts(tokenizer: PreTrainedTokenizerFast, texts: list[str], length:
         "pad_token_id": tokenizer.pad_token_id,
         "padding_side": tokenizer.padding_side,
     }
-    return pack(truncate(tokenizer, token_ids(tokenizer, texts), length), metadata)
+    return pack(truncate(tokenizer, tokenize(tokenizer, texts), length), metadata)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -49,7 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     windows = encoder.cut(framed, max_windows)
     of_windows, chunk_of_window = encoder.window_vectors(windows, args.vectors)
     questions = ChunkQuestions.read(args.questions, ids) if verdicts.questions else ChunkQuestions.none()
-    vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])
+    vectors: np.ndarray = of_windows
+    if len(questions):
+        vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])
     index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
     index_settings = IndexSettings(

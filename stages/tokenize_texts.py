@@ -7,6 +7,8 @@
 import shutil
 from typing import Any
 
+import numpy as np
+
 from stages.command import paths, print_line, run
 from triptych.artifacts import writing
 from triptych.corpus.embedded_text import FramedText
@@ -17,6 +19,7 @@ from triptych.params.load import load_params
 from triptych.params.sections import Tokenize
 from triptych.tokens.length_budget import Lengths, choose_lengths
 from triptych.tokens.length_statistics import statistics
+from triptych.tokens.token_rows import TokenRows
 from triptych.tokens.token_store import ExampleTexts, write_store
 from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.tokens.windows import WindowCutter
@@ -85,9 +88,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def _windows(
     tokenizer: Any, prompt: str, texts: list[FramedText | None], lengths: Lengths, settings: Tokenize
-) -> list[list[list[int]]]:
+) -> list[list[np.ndarray]]:
     """Return the token ids of the further windows of each text; one that is not truncated, or no passage, has none."""
-    windows: list[list[list[int]]] = [[] for _ in texts]
+    windows: list[list[np.ndarray]] = [[] for _ in texts]
     if lengths.max_windows > 1 and tokenizer.is_fast:
         cutter = WindowCutter(tokenizer, prompt, lengths.max_length, lengths.max_windows)
         framed = [(text_id, text) for text_id, text in enumerate(texts) if text is not None]
@@ -100,15 +103,17 @@ def _windows(
 
 
 def _share_seen(
-    passages: list[int], rows: list[list[int]], windows: list[list[list[int]]], max_length: int
+    passages: list[int], rows: TokenRows, windows: list[list[np.ndarray]], max_length: int
 ) -> dict[str, float]:
     """Return the share of the passages' tokens in their beginnings, and in all windows.
 
     The latter is an estimate from above: the headings that windows repeat are not subtracted.
     """
-    total = sum(len(rows[text_id]) for text_id in passages)
-    beginning = sum(min(len(rows[text_id]), max_length) for text_id in passages)
-    seen = sum(min(len(rows[text_id]), max_length + sum(map(len, windows[text_id]))) for text_id in passages)
+    lengths = rows.lengths[np.asarray(passages, np.int64)]
+    further = np.array([sum(map(len, windows[text_id])) for text_id in passages], np.int64)
+    total = int(lengths.sum())
+    beginning = int(np.minimum(lengths, max_length).sum())
+    seen = int(np.minimum(lengths, max_length + further).sum())
     return {"beginning": beginning / max(total, 1), "windows": seen / max(total, 1)}
 
 

@@ -57,7 +57,8 @@ def main(argv: list[str] | None = None) -> None:
     # Judgments that only judge are not learned, and links are such judgments.
     judge_only = not qrels["train"] and any(query.kind != "pseudo" for query in queries.values())
     learned = [] if judge_only else links
-    train_anchors = anchors(chunks, learned, queries, qrels["train"], forbidden, params, questions)
+    passages = [table.texts[text_id] for text_id in text_ids]
+    train_anchors = anchors(chunks, learned, queries, qrels["train"], forbidden, params, questions, passages)
     imported = Imported([], [], 0, {})
     if params.imported is not None:
         imported = read_imported(Path(params.imported), chunks, params.text_template, forbidden, relations)

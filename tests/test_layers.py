@@ -14,6 +14,7 @@ ROOMS = [
     "pipeline",
     "progress",
     "streams",
+    "engine",
     "params",
     "corpus",
     "corpus/pages",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from triptych.errors import ArtifactError
 
-_ROW_GROUP = 65_536
+ROW_GROUP = 65_536  # rows of a table that are compressed together, where nothing else is said
 # What the readers of JSON, Parquet, FAISS and others raise on a damaged file.
 _READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
@@ -123,7 +123,7 @@ def write_table(path: Path, table: pa.Table) -> None:
 
 
 @contextmanager
-def writing_table(path: Path, schema: pa.Schema, group: int = _ROW_GROUP) -> Iterator[Callable[[pa.Table], None]]:
+def writing_table(path: Path, schema: pa.Schema, group: int = ROW_GROUP) -> Iterator[Callable[[pa.Table], None]]:
     """Yield a function that appends a part of a table, so that the whole table is never in memory.
 
     ``group`` rows are compressed together: whoever reads one row decompresses that many.

@@ -7,7 +7,9 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+from triptych.retrieval import lexical
 from triptych.retrieval.lexical import LexicalIndex, terms
 
 TEXTS = [
@@ -149,3 +151,12 @@ def test_equal_bytes_under_any_hash_seed_and_no_output():
         assert done.stderr == ""
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+def test_weights_are_the_same_in_blocks_of_any_size(monkeypatch):
+    random = np.random.default_rng(1)
+    counts = csr_array(random.integers(0, 3, size=(11, 20)).astype(np.float32))
+    whole = lexical.bm25_weights(counts)
+    monkeypatch.setattr(lexical, "_BLOCK", 4)
+    in_blocks = lexical.bm25_weights(counts)
+    np.testing.assert_array_equal(whole.toarray(), in_blocks.toarray())

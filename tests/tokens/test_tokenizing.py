@@ -5,6 +5,7 @@ from transformers import AutoTokenizer
 
 from triptych.models.loading import load_base, tokenizer_fingerprint
 from triptych.tokens.length_statistics import statistics
+from triptych.tokens.token_rows import TokenRows
 from triptych.tokens.tokenizing import tokenize, truncate
 
 TEXTS = ["Compute the inverse of a matrix.", "", "Return the discrete Fourier transform of a real array", "sort"]
@@ -15,6 +16,10 @@ def tokenizer(tiny_model):
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
+def lists(rows):
+    return [row.tolist() for row in rows]
+
+
 def rows_of(*lengths):
     return [[0] * length for length in lengths]
 
@@ -22,7 +27,7 @@ def rows_of(*lengths):
 @pytest.mark.parametrize("batch_size", [1, 3, 1000])
 def test_ids_are_those_of_the_tokenizer_in_order(tokenizer, params_with, batch_size):
     settings = params_with(**{"tokenize.batch_size": batch_size}).tokenize
-    assert tokenize(tokenizer, TEXTS, settings) == [tokenizer(text)["input_ids"] for text in TEXTS]
+    assert lists(tokenize(tokenizer, TEXTS, settings)) == [tokenizer(text)["input_ids"] for text in TEXTS]
 
 
 def test_long_texts_are_not_cut_before_they_are_measured(tokenizer, params_with):
@@ -32,20 +37,20 @@ def test_long_texts_are_not_cut_before_they_are_measured(tokenizer, params_with)
 
 def test_text_that_is_cut_keeps_its_first_tokens_and_the_special_one_that_closes_it(tokenizer):
     row = tokenizer("compute the inverse of a matrix and its norm")["input_ids"]
-    (cut,) = truncate(tokenizer, [row], 8)
-    assert cut == [*row[:7], tokenizer.sep_token_id]
+    (cut,) = truncate(tokenizer, TokenRows.of([row]), 8)
+    assert cut.tolist() == [*row[:7], tokenizer.sep_token_id]
 
 
 def test_cut_is_that_of_the_tokenizer_itself(tokenizer):
     rows = [tokenizer(text)["input_ids"] for text in TEXTS]
     own = [tokenizer(text, truncation=True, max_length=8)["input_ids"] for text in TEXTS]
-    assert truncate(tokenizer, rows, 8) == own
+    assert lists(truncate(tokenizer, TokenRows.of(rows), 8)) == own
     assert own != rows
 
 
 def test_text_of_the_very_length_is_not_cut(tokenizer):
     row = tokenizer("compute the inverse of a matrix")["input_ids"]
-    assert truncate(tokenizer, [row], len(row)) == [row]
+    assert lists(truncate(tokenizer, TokenRows.of([row]), len(row))) == [row]
 
 
 def test_tokenizer_without_special_tokens_is_cut_plainly(tokenizer):
@@ -53,7 +58,7 @@ def test_tokenizer_without_special_tokens_is_cut_plainly(tokenizer):
         def __call__(self, text, add_special_tokens):
             return tokenizer(text, add_special_tokens=False)
 
-    assert truncate(Bare(), [[5, 6, 7, 8, 9]], 3) == [[5, 6, 7]]
+    assert lists(truncate(Bare(), TokenRows.of([[5, 6, 7, 8, 9]]), 3)) == [[5, 6, 7]]
 
 
 def test_statistics_by_hand():

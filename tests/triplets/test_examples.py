@@ -7,12 +7,14 @@ from corpora import rows_of as examples_as_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triptych.artifacts import write_table
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.errors import UserError
 from triptych.triplets.examples import (
     Examples,
     QuestionIds,
     TextTable,
+    _table,
     read_examples,
     read_passage_ids,
     read_query_text_ids,
@@ -150,6 +152,8 @@ def test_more_examples_than_a_row_group_are_read_back_equal(tmp_path):
     )
     write_examples(tmp_path / "examples.parquet", examples)
     assert equal(read_examples(tmp_path / "examples.parquet"), examples)
+    write_table(tmp_path / "at_once.parquet", _table(examples))
+    assert (tmp_path / "at_once.parquet").read_bytes() == (tmp_path / "examples.parquet").read_bytes()
 
 
 def test_missing_examples_are_named(tmp_path):

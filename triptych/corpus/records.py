@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from triptych.artifacts import read_jsonl, read_table, write_jsonl, write_table, write_text, writing_table
+from triptych.artifacts import open_table, read_jsonl, read_table, write_jsonl, write_table, write_text, writing_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,14 @@ def chunk_table(chunks: list[Chunk]) -> pa.Table:
 
 
 def read_chunks(path: Path) -> list[Chunk]:
-    """Read the chunks that `write_chunks` wrote."""
-    return [chunk_from_row(row) for row in read_table(path).to_pylist()]
+    """Read the chunks that `write_chunks` wrote; equal names of categories, files and splits are one object."""
+    shared: dict[str, str] = {}
+    chunks = []
+    for batch in open_table(path).iter_batches(BATCH):
+        for row in batch.to_pylist():
+            row |= {name: shared.setdefault(row[name], row[name]) for name in ("category", "filename", "split")}
+            chunks.append(chunk_from_row(row))
+    return chunks
 
 
 def chunk_from_row(row: dict[str, Any]) -> Chunk:

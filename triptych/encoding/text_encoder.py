@@ -25,7 +25,7 @@ from triptych.retrieval.late_interaction import TokenVectors
 from triptych.retrieval.rankings import search_depth, to_run
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.tokens.token_store import TokenStore, pack
-from triptych.tokens.tokenizing import token_ids, truncate
+from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.tokens.windows import WindowCutter
 
 _BLOCK = 500_000  # tokens whose vectors are in memory at once
@@ -52,8 +52,8 @@ def tokenized(model: SentenceTransformer, texts: Sequence[str], role: Role) -> T
     The text id of each is its position in ``texts``.
     """
     tokenizer, prompt = model.tokenizer, prompt_of(model, role)
-    rows = token_ids(tokenizer, [prompt + text for text in texts])
-    max_length = model.max_seq_length or max(map(len, rows))
+    rows = tokenize(tokenizer, [prompt + text for text in texts])
+    max_length = model.max_seq_length or int(rows.lengths.max())
     metadata = {
         "max_length": max_length,
         "pad_token_id": tokenizer.pad_token_id,

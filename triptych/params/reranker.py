@@ -8,7 +8,7 @@ from triptych.params.types import Count, Positive, Section
 
 
 class TrainReranker(Section):
-    """Train a cross-encoder that reranks the top hits; all other settings but `load_in` are those of section `train`."""
+    """Train a cross-encoder that reranks the top hits; other settings, but `load_in`, are those of section `train`."""
 
     seed: int = Field(default=13, description="Seed of the head and of the draws.")
     base: str | None = Field(

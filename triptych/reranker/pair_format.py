@@ -124,7 +124,7 @@ def _tokenized(
         further = _further_windows(folder, tokens, params)
         roles, texts = roles + ["passage"] * len(further), texts + further
     framed = [pair_format.with_frame(text, role) for role, text in zip(roles, texts, strict=True)]
-    rows = [row[:max_length] for row in tokenize(tokenizer, framed, params.tokenize, special=False)]
+    rows = tokenize(tokenizer, framed, params.tokenize, special=False).cut(max_length, closing=0)
     return replace(pack(rows, {"max_length": max_length}), windows=windows)
 
 

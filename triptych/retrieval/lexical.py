@@ -22,6 +22,7 @@ from triptych.corpus.texts import PAIRED_RUN, SPACED_WORD, pair_spans
 _ASCII_TERM = re.compile(r"\w+(?:(?:\.|::)\w+)*")
 _TERM = regex.compile(rf"{PAIRED_RUN}|{SPACED_WORD}(?:(?:\.|::){SPACED_WORD})*", regex.V1)
 _K1, _B = 1.5, 0.75  # of BM25
+_BLOCK = 65_536  # texts whose weights are computed at once: a few numbers for each of their terms are in memory
 _JOINT = re.compile(r"\.|::")
 # As in snake_case, camelCase, HTTPError.
 _WORD_BOUNDARY = re.compile(r"_+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -164,11 +165,18 @@ def bm25_weights(counts: csr_array) -> csr_array:
     query; this keeps the sparse matrix, which callers truncate or multiply with many queries at once.
     """
     number, lengths = counts.shape[0], counts.sum(axis=1)
-    document_counts = np.bincount(counts.indices, minlength=counts.shape[1])
+    starts = range(0, number, _BLOCK)
+    blocks = [slice(*counts.indptr[[start, min(start + _BLOCK, number)]]) for start in starts]
+    document_counts = np.zeros(counts.shape[1], np.int64)
+    for block in blocks:
+        document_counts += np.bincount(counts.indices[block], minlength=counts.shape[1])
     idf = np.log1p((number - document_counts + 0.5) / (document_counts + 0.5)).astype(np.float32)
     length_norms = _K1 * (1 - _B + _B * lengths / max(float(lengths.mean()), 1e-9)) if number else lengths
-    texts = np.repeat(np.arange(number), np.diff(counts.indptr))
-    weights = idf[counts.indices] * counts.data / (counts.data + length_norms[texts].astype(np.float32))
+    weights = np.empty(len(counts.indices), np.float32)
+    for start, block in zip(starts, blocks, strict=True):
+        terms_of_text = np.diff(counts.indptr[start : start + _BLOCK + 1])
+        norms = np.repeat(length_norms[start : start + _BLOCK].astype(np.float32), terms_of_text)
+        weights[block] = idf[counts.indices[block]] * counts.data[block] / (counts.data[block] + norms)
     return csr_array((weights, counts.indices, counts.indptr), counts.shape)
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from triptych.params.sections import Tokenize
+from triptych.tokens.token_rows import TokenRows, row_lengths
 
 Machine = Literal["cpu", "cpu with bf16", "gpu"]
 
@@ -46,7 +47,7 @@ class Lengths:
 
 
 def choose_lengths(
-    rows: Sequence[Sequence[int]],
+    rows: TokenRows | Sequence[Sequence[int]],
     passages: Sequence[int],
     settings: Tokenize,
     limit: int | None,
@@ -59,7 +60,7 @@ def choose_lengths(
     longest input of the model, ``parameters`` its number of weights outside the embeddings.
     """
     budget = BUDGETS[machine]
-    lengths = np.array([len(row) for row in rows])
+    lengths = row_lengths(rows)
     if settings.max_length == "auto":
         percentile = int(np.percentile(lengths, _PERCENTILE, method="higher"))
         max_length = min(-(-percentile // _MULTIPLE) * _MULTIPLE, budget.max_length)

@@ -5,17 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from triptych.tokens.token_rows import TokenRows, row_lengths
+
 _BIN, _BINS = 16, 64  # tokens
 
 
-def statistics(rows: Sequence[Sequence[int]], anchors: Sequence[int], max_length: int) -> dict[str, Any]:
+def statistics(rows: TokenRows | Sequence[Sequence[int]], anchors: Sequence[int], max_length: int) -> dict[str, Any]:
     """Return the mean, 90th and 95th percentile of the lengths of anchors and of all texts, and the share truncated.
 
     Lengths are in tokens before truncation, including special tokens; ``anchors`` holds the text id of each example's
     anchor. Where there are no anchors, their lengths are None. ``lengths`` is the histogram of all texts in bins of 16
     tokens; the last includes all above 1024.
     """
-    lengths = np.array([len(row) for row in rows])
+    lengths = row_lengths(rows)
     result: dict[str, Any] = {"share_truncated": float((lengths > max_length).mean())}
     for name, chosen in (
         ("anchor_length", lengths[np.asarray(anchors, dtype=np.int64)]),

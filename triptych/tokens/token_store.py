@@ -6,6 +6,7 @@ names the rows that make each training example: ``anchor``, ``positive`` and ``n
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from triptych.errors import ArtifactError
 from triptych.ids import TextIds
 from triptych.params.sections import Tokenize
 from triptych.tokens.saved_dataset import map_dataset, write_datasets
+from triptych.tokens.token_rows import TokenRows
 
 PAD_TO = 8  # widths of batches are multiples of this
 _TEXTS, _EXAMPLES, _METADATA = "texts", "examples", "metadata.json"
@@ -75,12 +77,10 @@ class TokenStore:
         return input_ids, mask
 
 
-def pack(rows: list[list[int]], metadata: dict[str, Any]) -> TokenStore:
+def pack(rows: TokenRows | Sequence[Sequence[int]], metadata: dict[str, Any]) -> TokenStore:
     """Build a store from the token ids of each text."""
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    ids = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
-    return TokenStore(ids, offsets, metadata)
+    columns = rows if isinstance(rows, TokenRows) else TokenRows.of(rows)
+    return TokenStore(columns.ids, columns.offsets, metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,16 @@ class ExampleTexts:
 
 def write_store(
     folder: Path,
-    rows: list[list[int]],
+    rows: TokenRows | Sequence[Sequence[int]],
     metadata: dict[str, Any],
-    windows: list[list[list[int]]] | None = None,
+    windows: Sequence[Sequence[Sequence[int] | np.ndarray]] | None = None,
     examples: ExampleTexts | None = None,
 ) -> None:
     """Write a store into an existing folder; ``windows`` are the further windows of each text."""
-    windows = windows or [[] for _ in rows]
-    store = pack([*rows, *(window for of_text in windows for window in of_text)], metadata)
-    text_ids = np.concatenate([np.arange(len(rows)), np.repeat(np.arange(len(rows)), list(map(len, windows)))])
+    numbers = list(map(len, windows)) if windows else np.zeros(len(rows), np.int64)
+    further = TokenRows.of(window for of_text in windows or () for window in of_text)
+    store = pack(TokenRows.join([rows if isinstance(rows, TokenRows) else TokenRows.of(rows), further]), metadata)
+    text_ids = np.concatenate([np.arange(len(rows)), np.repeat(np.arange(len(rows)), numbers)])
     tables = {
         _TEXTS: pa.record_batch(
             {

@@ -7,6 +7,7 @@ from typing import Any
 from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.texts import sentence_spans
 
+_BLOCK = 1000  # texts of a call of the tokenizer: it keeps kilobytes for each until the call is done
 _MOST_OF_FRAME = 0.5  # share of a window that may be the text around its piece
 
 
@@ -29,8 +30,12 @@ class WindowCutter:
 
     def framed(self, texts: Sequence[FramedText]) -> list[list[FramedText]]:
         """Return these windows in parts: the content of each is a piece of the text's content."""
-        if not texts or self._most < 2:
+        if self._most < 2:
             return [[] for _ in texts]
+        blocks = (texts[start : start + _BLOCK] for start in range(0, len(texts), _BLOCK))
+        return [windows for block in blocks for windows in self._framed(block)]
+
+    def _framed(self, texts: Sequence[FramedText]) -> list[list[FramedText]]:
         lengths = self._lengths([one.text for one in texts])
         long = [row for row, length in enumerate(lengths) if length > self._max_length]
         windows: list[list[FramedText]] = [[] for _ in texts]

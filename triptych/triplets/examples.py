@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from triptych.artifacts import read_table, write_table
+from triptych.artifacts import ROW_GROUP, open_table, read_table, write_table, writing_table
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import FramedText
 from triptych.corpus.records import Chunk, category_label
@@ -74,8 +75,8 @@ class Examples:
             TextIds(anchor_ids),
             TextIds(positive_ids),
             ChunkRows(np.array([anchor.positive for anchor in anchors], np.int32)),
-            _indices([anchor.view for anchor in anchors], VIEWS).astype(np.int8),
-            _indices(names, categories).astype(np.int16),
+            _indices(pa.array([anchor.view for anchor in anchors], pa.string()), VIEWS).astype(np.int8),
+            _indices(pa.array(names, pa.string()), categories).astype(np.int16),
             categories,
             pool,
         )
@@ -154,11 +155,14 @@ def read_texts(folder: Path) -> tuple[list[str], list[str]]:
 
 def read_framed_texts(folder: Path) -> list[FramedText | None]:
     """Return the texts that may be cut into windows, by text id; None for the others."""
-    rows = read_table(folder / "texts.parquet", ["text", "content_start", "content_end"]).to_pylist()
-    return [
-        FramedText(text[:start], text[start:end], text[end:]) if end > start else None
-        for text, start, end in (tuple(row.values()) for row in rows)
-    ]
+    columns = ("text", "content_start", "content_end")
+    framed: list[FramedText | None] = []
+    for batch in open_table(folder / "texts.parquet").iter_batches(ROW_GROUP, columns=list(columns)):
+        framed += [
+            FramedText(text[:start], text[start:end], text[end:]) if end > start else None
+            for text, start, end in zip(*(batch[name].to_pylist() for name in columns), strict=True)
+        ]
+    return framed
 
 
 def read_passage_ids(folder: Path) -> TextIds:
@@ -180,7 +184,13 @@ def read_question_ids(folder: Path) -> QuestionIds:
 
 
 def write_examples(path: Path, examples: Examples) -> None:
-    """Write one row per example, in the order given, with its negatives as a list."""
+    """Write one row per example, in the order given, with its negatives as a list; a row group at a time."""
+    with writing_table(path, _table(examples.select(np.arange(0))).schema) as write:
+        for start in range(0, max(len(examples), 1), ROW_GROUP):
+            write(_table(examples.select(np.arange(start, min(start + ROW_GROUP, len(examples))))))
+
+
+def _table(examples: Examples) -> pa.Table:
     pool = examples.pool
     negatives = pa.StructArray.from_arrays(
         [
@@ -199,31 +209,44 @@ def write_examples(path: Path, examples: Examples) -> None:
         "category": _names(examples.category, examples.categories),
         "negatives": pa.LargeListArray.from_arrays(pa.array(pool.offsets), negatives),
     }
-    write_table(path, pa.table(columns))
+    return pa.table(columns)
 
 
 def read_examples(path: Path) -> Examples:
-    """Read what `write_examples` wrote."""
-    table = read_table(path).combine_chunks()
-    lists = table["negatives"].chunk(0) if len(table) else pa.array([], table.schema.field("negatives").type)
+    """Read what `write_examples` wrote; the names of tiers and strategies are in memory for some rows at a time."""
+    file = open_table(path)
+    names = pc.unique(file.read(columns=["category"])["category"]).to_pylist()
+    categories = tuple(sorted(names))
+    parts = [_examples(batch, categories) for batch in file.iter_batches(ROW_GROUP)]
+    columns: dict[str, Any] = {
+        name: np.concatenate([np.empty(0, dtype), *(getattr(part, name) for part in parts)])
+        for name, dtype in _COLUMNS.items()
+    }
+    return Examples(**columns, categories=categories, pool=Pool.join([Pool.of([]), *(part.pool for part in parts)]))
+
+
+def _examples(batch: pa.RecordBatch, categories: tuple[str, ...]) -> Examples:
+    lists = batch["negatives"]
     columns = dict(zip(["chunk", "tier", "strategy", *_SCORES], lists.flatten().flatten(), strict=True))
-    names = table["category"].to_pylist()
-    categories = tuple(sorted(set(names)))
+    offsets = lists.offsets.to_numpy()
     return Examples(
-        TextIds(table["anchor"].to_numpy()),
-        TextIds(table["positive"].to_numpy()),
-        ChunkRows(table["positive_chunk"].to_numpy()),
-        _indices(table["view"].to_pylist(), VIEWS).astype(np.int8),
-        _indices(names, categories).astype(np.int16),
+        TextIds(batch["anchor"].to_numpy()),
+        TextIds(batch["positive"].to_numpy()),
+        ChunkRows(batch["positive_chunk"].to_numpy()),
+        _indices(batch["view"], VIEWS).astype(np.int8),
+        _indices(batch["category"], categories).astype(np.int16),
         categories,
         Pool(
-            np.asarray(lists.offsets.to_numpy(), np.int64) - (lists.offsets[0].as_py() if len(table) else 0),
+            np.asarray(offsets - offsets[0], np.int64),
             ChunkRows(columns["chunk"].to_numpy(zero_copy_only=False)),
-            _indices(columns["tier"].to_pylist(), TIERS).astype(np.int8),
-            _indices(columns["strategy"].to_pylist(), STRATEGIES).astype(np.int8),
+            _indices(columns["tier"], TIERS).astype(np.int8),
+            _indices(columns["strategy"], STRATEGIES).astype(np.int8),
             *(columns[name].to_numpy(zero_copy_only=False) for name in _SCORES),
         ),
     )
+
+
+_COLUMNS = {"anchor": np.int32, "positive": np.int32, "positive_chunk": np.int32, "view": np.int8, "category": np.int16}
 
 
 _SCORES = ("score", "path", "lexical")
@@ -233,6 +256,9 @@ def _names(indices: np.ndarray, names: Sequence[str]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(names, pa.string())).cast(pa.string())
 
 
-def _indices(names: list[str], known: Sequence[str]) -> np.ndarray:
-    index = {name: number for number, name in enumerate(known)}
-    return np.array([index[name] for name in names], np.int64)
+def _indices(names: pa.Array, known: Sequence[str]) -> np.ndarray:
+    """Return the position of each name among the ``known``; raise ValueError on another one."""
+    positions = pc.index_in(names, pa.array(known, pa.string()))
+    if positions.null_count:
+        raise ValueError(f"{names.filter(positions.is_null())[0].as_py()!r} is none of {', '.join(known)}")
+    return positions.to_numpy()

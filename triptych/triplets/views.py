@@ -1,7 +1,7 @@
 """Views: the ways to extract pairs of anchor and positive from documentation."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -42,13 +42,16 @@ def anchors(
     forbidden: set[str],
     params: Triplets,
     questions: ChunkQuestions | None = None,
+    passages: Sequence[str] | None = None,
 ) -> list[Anchor]:
     """Return the anchors of the train split in every view whose share is above zero.
 
     ``forbidden`` holds the normalized dev and test queries; an anchor that equals one is left out. A view of chunks'
     own texts gives at most ``anchors_per_chunk`` anchors for each chunk. ``questions`` were written by a language model
-    for the chunks of all splits.
+    for the chunks of all splits. ``passages`` are the texts of the chunks, where they are in memory already.
     """
+    if passages is None:
+        passages = [passage(chunk, params.text_template) for chunk in chunks]
     of_queries = query_anchors(chunks, queries, train, params.text_template)
     extracted = [anchor for anchor in of_queries if getattr(params.views, anchor.view) > 0]
     for row, chunk in enumerate(chunks):
@@ -57,12 +60,12 @@ def anchors(
         for view, extract in _FROM_CHUNK.items():
             if getattr(params.views, view) > 0:
                 random = Random(f"{params.seed}:{view}:{chunk.chunk_id}")
-                of_chunk = list(extract(ChunkRow(row), chunk, params.text_template, random))
+                of_chunk = list(extract(ChunkRow(row), chunk, passages[row], params.text_template, random))
                 extracted += random.sample(of_chunk, min(len(of_chunk), params.anchors_per_chunk))
     if params.views.sibling > 0:
-        extracted += _siblings(chunks, links, params)
+        extracted += _siblings(chunks, links, params, passages)
     if params.views.generated > 0 and questions is not None:
-        extracted += _generated(chunks, questions, params.text_template)
+        extracted += _generated(chunks, questions, passages)
     allowed = [anchor for anchor in extracted if normalized(anchor.text) not in forbidden]
     return _with_same_source_share(allowed, params)
 
@@ -111,7 +114,7 @@ def _with_same_source_share(anchors: list[Anchor], params: Triplets) -> list[Anc
     return [anchor for row, anchor in enumerate(anchors) if row not in left_out]
 
 
-def _headings(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
+def _headings(row: ChunkRow, chunk: Chunk, text: str, _template: str, _random: Random) -> Iterator[Anchor]:
     """Pair the last two headings with the whole chunk.
 
     Its passage repeats them. Leaving them out trained worse: indexed passages include the header path, and a positive
@@ -119,19 +122,19 @@ def _headings(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> It
     """
     heading = " ".join(chunk.header_path[-2:]) or chunk.title
     if heading and chunk.content.strip():
-        yield Anchor(heading, row, passage(chunk, template), "heading")
+        yield Anchor(heading, row, text, "heading")
 
 
-def _leads(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
+def _leads(row: ChunkRow, chunk: Chunk, text: str, _template: str, _random: Random) -> Iterator[Anchor]:
     """Pair the first sentence with the whole chunk: the passage keeps the decisive words."""
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
         if is_prose(sentence, at_least=3):
-            yield Anchor(sentence, row, passage(chunk, template), "lead")
+            yield Anchor(sentence, row, text, "lead")
             return
 
 
-def _sentences(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> Iterator[Anchor]:
+def _sentences(row: ChunkRow, chunk: Chunk, _text: str, template: str, _random: Random) -> Iterator[Anchor]:
     """Pair each further sentence of prose with its chunk without that sentence."""
     for start, end in sentence_spans(chunk.content)[1:]:
         sentence = " ".join(chunk.content[start:end].split())
@@ -142,7 +145,7 @@ def _sentences(row: ChunkRow, chunk: Chunk, template: str, _random: Random) -> I
             yield Anchor(sentence, row, framed.text, "sentence", (start, start + len(framed.content)))
 
 
-def _phrases(row: ChunkRow, chunk: Chunk, template: str, random: Random) -> Iterator[Anchor]:
+def _phrases(row: ChunkRow, chunk: Chunk, text: str, _template: str, random: Random) -> Iterator[Anchor]:
     """Pair a short run of words of each sentence of prose with the whole chunk, like a query typed in a hurry."""
     for start, end in sentence_spans(chunk.content):
         sentence = " ".join(chunk.content[start:end].split())
@@ -151,10 +154,10 @@ def _phrases(row: ChunkRow, chunk: Chunk, template: str, random: Random) -> Iter
             number = min(random.randint(*_PHRASE), len(words))
             first = random.randint(0, len(words) - number)
             phrase = sentence[words[first][0] : words[first + number - 1][1]]
-            yield Anchor(phrase, row, passage(chunk, template), "phrase")
+            yield Anchor(phrase, row, text, "phrase")
 
 
-def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[Anchor]:
+def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets, passages: Sequence[str]) -> list[Anchor]:
     """Pair chunks with others under the same parent header, and with chunks of another category that they link to.
 
     ``same_source_positives`` is the share of pairs within a category. Only authors can link across categories: where
@@ -178,9 +181,9 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
     linked = random.sample(sorted(across), min(number, len(across)))
     return [
         Anchor(
-            passage(chunks[row], params.text_template),
+            passages[row],
             ChunkRow(other),
-            passage(chunks[other], params.text_template),
+            passages[other],
             "sibling",
             across=chunks[row].category != chunks[other].category,
         )
@@ -188,14 +191,15 @@ def _siblings(chunks: list[Chunk], links: list[Link], params: Triplets) -> list[
     ]
 
 
-def _generated(chunks: list[Chunk], questions: ChunkQuestions, template: str) -> Iterator[Anchor]:
+def _generated(chunks: list[Chunk], questions: ChunkQuestions, passages: Sequence[str]) -> Iterator[Anchor]:
     """Pair each question that a language model wrote for a train chunk with that chunk."""
     for row, question in zip(questions.chunk.tolist(), questions.texts, strict=True):
         if chunks[row].split == "train":
-            yield Anchor(question, ChunkRow(row), passage(chunks[row], template), "generated")
+            yield Anchor(question, ChunkRow(row), passages[row], "generated")
 
 
-_FROM_CHUNK: dict[str, Callable[[ChunkRow, Chunk, str, Random], Iterator[Anchor]]] = {
+# Row, chunk, its passage and the template of passages.
+_FROM_CHUNK: dict[str, Callable[[ChunkRow, Chunk, str, str, Random], Iterator[Anchor]]] = {
     "heading": _headings,
     "lead": _leads,
     "sentence": _sentences,

@@ -10,10 +10,11 @@ import pytest
 from corpora import anchors_of, brute_force, build_pools, path_overlap, topics, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
-from triptych.triplets.heuristics.candidates import Buckets, PathIndex, WordIndex, rank_in_group
+from triptych.triplets.heuristics.candidates import Buckets, PathIndex, WordIndex, _truncated_lists, rank_in_group
 
 WORD = st.sampled_from(["sort", "find", "max", "min", "mean", "of", "a", "index", "array", "numpy", "ärger", "42"])
 TEXT = st.lists(WORD, max_size=12).map(" ".join)
@@ -50,6 +51,19 @@ def test_truncated_lists_keep_the_chunks_with_the_highest_weight_of_a_word():
     texts = ["sort " + "filler " * length for length in (9, 1, 5)] + ["other words"]
     _, chunks = WordIndex(texts, postings=2).hits(["sort"], 10)
     assert chunks.tolist() == [1, 2]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 0.5, 1.0, 2.0]), min_size=4, max_size=4), max_size=12))
+def test_truncated_lists_are_those_of_a_sort_by_weight_and_chunk(rows):
+    weights = np.array(rows, np.float32).reshape(-1, 4)
+    kept = np.zeros_like(weights)
+    for word, column in enumerate(weights.T):
+        first = sorted(np.flatnonzero(column).tolist(), key=lambda chunk: (-column[chunk], chunk))[:3]
+        kept[first, word] = column[first]
+    lists = _truncated_lists(csr_array(weights), 3)
+    np.testing.assert_array_equal(lists.toarray(), kept.T)
+    assert lists.has_sorted_indices
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -1,7 +1,8 @@
 """Near-duplicate clusters: MinHash LSH proposes pairs, exact Jaccard similarity decides."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from tempfile import TemporaryFile
 
@@ -12,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from triptych.corpus.duplicates.shingles import ShingleSets, shingle_sets
 from triptych.corpus.texts import normalized
+from triptych.engine.in_order import in_order
 from triptych.params.sections import NearDuplicates
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -44,23 +46,27 @@ def cluster(batches: Iterable[list[str]], params: NearDuplicates) -> NearDuplica
     text_numbers: list[np.ndarray] = []
     signatures: list[np.ndarray] = []
     sizes: list[np.ndarray] = []
-    # The shingles of a million texts take gigabytes, and only those of candidate pairs are read again.
-    with TemporaryFile() as spool:
+
+    def new_texts() -> Iterator[list[str]]:
         for batch in batches:
             digests = [sha256(normalized(text).encode()).digest() for text in batch]
             known = len(numbers)
             batch_numbers = np.array([numbers.setdefault(digest, len(numbers)) for digest in digests], dtype=np.int32)
             text_numbers.append(batch_numbers)
             distinct, first = np.unique(batch_numbers, return_index=True)
-            sets = shingle_sets([batch[index] for index in first[distinct >= known]], params.shingle_words)
+            yield [batch[index] for index in first[distinct >= known]]
+
+    # The shingles of a million texts take gigabytes, and only those of candidate pairs are read again.
+    with TemporaryFile() as spool:
+        for sets, of_batch in in_order(partial(_sets_and_signatures, params), new_texts()):
             spool.write(sets.hashes.data)
             sizes.append(sets.sizes())
-            signatures.append(_signatures(sets, params.permutations))
+            signatures.append(of_batch)
         spool.flush()
         offsets = np.concatenate([[0], *sizes]).cumsum()
         hashes = np.memmap(spool, dtype=np.int64, mode="r") if offsets[-1] else np.empty(0, np.int64)
         tie_breaker = np.frombuffer(b"".join(digest[:8] for digest in numbers), dtype=np.uint64)
-        del numbers
+        numbers.clear()
         shingles = ShingleSets(hashes, offsets)
         labels, partly = _cluster_labels(np.concatenate(signatures), shingles, tie_breaker, params.threshold)
     texts = np.concatenate(text_numbers)
@@ -77,6 +83,11 @@ def renumber(labels: np.ndarray) -> np.ndarray:
     rank = np.empty(len(first), dtype=np.int32)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first), dtype=np.int32)
     return rank[inverse]
+
+
+def _sets_and_signatures(params: NearDuplicates, texts: list[str]) -> tuple[ShingleSets, np.ndarray]:
+    sets = shingle_sets(texts, params.shingle_words)
+    return sets, _signatures(sets, params.permutations)
 
 
 def _signatures(sets: ShingleSets, permutations: int) -> np.ndarray:

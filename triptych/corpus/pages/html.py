@@ -42,8 +42,8 @@ def read_html(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     """
     titles = _SiteTitles(Path(source.path), source.encoding)
 
-    def page(name: str, path: Path) -> Page:
-        return _page(name, path, source.encoding, counts.normalized, titles)
+    def page(name: str, path: Path, changes: Counter[str]) -> Page:
+        return _page(name, path, source.encoding, changes, titles)
 
     return read_pages(source, counts, SUFFIXES, page)
 
@@ -51,7 +51,7 @@ def read_html(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
 def html_pages(folder: Path) -> dict[str, Page]:
     """Parse every HTML file under a folder; return pages by relative path, to look up anchors in them."""
     titles = _SiteTitles(folder)
-    return load_pages(folder, SUFFIXES, lambda name, path: _page(name, path, titles=titles))
+    return load_pages(folder, SUFFIXES, lambda name, path, _: _page(name, path, titles=titles))
 
 
 class _SiteTitles:

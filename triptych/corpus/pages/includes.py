@@ -49,8 +49,8 @@ _PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_p
 class Includes:
     """Expands the includes of the pages of a folder; files outside it are never read."""
 
-    def __init__(self, folder: Path, encoding: str | None, counts: Counter[str]) -> None:
-        self._folder, self._encoding, self._counts = folder, encoding, counts
+    def __init__(self, folder: Path, encoding: str | None) -> None:
+        self._folder, self._encoding = folder, encoding
         self._files: dict[str, list[str]] | None = None
 
     def included(self, files: Mapping[str, Path]) -> dict[str, str]:
@@ -70,13 +70,15 @@ class Includes:
                     found.setdefault(inner, name)
         return {inner: page for inner, page in found.items() if found.get(page) != inner}
 
-    def expanded(self, name: str, text: str) -> list[Line]:
-        """Return the lines of a page with its includes expanded; what was expanded and removed is counted."""
+    def expanded(self, name: str, text: str, counts: Counter[str]) -> list[Line]:
+        """Return the lines of a page with its includes expanded; ``counts`` gets what was expanded and removed."""
         if not _MAY_INCLUDE.search(text):
             return [(line, number) for number, line in enumerate(text.split("\n"), 1)]
-        return list(self._lines(name, text.split("\n"), None, _DEEPEST))
+        return list(self._lines(name, text.split("\n"), None, _DEEPEST, counts))
 
-    def _lines(self, name: str, lines: list[str], number: int | None, depth: int) -> Iterator[Line]:
+    def _lines(
+        self, name: str, lines: list[str], number: int | None, depth: int, counts: Counter[str]
+    ) -> Iterator[Line]:
         partials = dict(_IMPORT.findall("\n".join(lines)))
         fenced = False
         for at, line in enumerate(lines, 1):
@@ -92,13 +94,13 @@ class Includes:
                 body = _region(body, line)
             is_layout = path is not None and has_suffix(path, (".html", ".htm")) and not fenced  # a part of a theme
             if path is None or body is None or is_layout:
-                self._counts["includes_removed"] += 1
+                counts["includes_removed"] += 1
                 yield "", origin
                 continue
-            self._counts["includes_expanded"] += 1
+            counts["includes_expanded"] += 1
             inner = body.rstrip("\n").split("\n")
             if has_suffix(path, _MARKDOWN):
-                nested = self._lines(_name(path, self._folder), inner, origin, depth - 1)
+                nested = self._lines(_name(path, self._folder), inner, origin, depth - 1, counts)
                 yield from ((indent + one, origin) for one, _ in nested)
             else:
                 mark = "" if fenced else "```"

@@ -1,8 +1,11 @@
 """Folders of pages that link to each other: the part that the Markdown and HTML readers share."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 
 from triptych.corpus.files import BadFileError, files_under, links_outside, other_files
@@ -11,9 +14,12 @@ from triptych.corpus.pages.judgments import Reference
 from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
 from triptych.corpus.pages.site_pages import site_pages
 from triptych.corpus.records import INDEX, SUMMARY, UNSURE, Chunk, Link
+from triptych.engine.in_order import in_order
 from triptych.params.sections import Source
 
-Parse = Callable[[str, Path], "Page"]  # parses a file, given its relative path and its path
+# Parses a file, given its relative path and its path, and counts what it normalizes. Pickled where other machines work.
+Parse = Callable[[str, Path, Counter[str]], "Page"]
+_FILES = 16  # files that are parsed as one piece of work
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +67,46 @@ def read_pages(
     site = site_pages(found, included(found) if included else {}, source.editions == "all")
     counts.left_out.update(site.left_out.values())
     counts.editions += site.editions
-    for name, path in site.pages.items():
-        if path != root and links_outside(path, folder):
+    outside = {name for name, path in site.pages.items() if path != root and links_outside(path, folder)}
+    files = [(name, path) for name, path in site.pages.items() if name not in outside]
+    pieces = (files[start : start + _FILES] for start in range(0, len(files), _FILES))
+    results = chain.from_iterable(in_order(partial(_parsed, parse), pieces))
+    for name in site.pages:
+        if name in outside:
             counts.read += 1
             yield Rejected(name, 1, "outside the folder", "", "a link to a file elsewhere; copy the file")
             continue
-        try:
-            page = pages[name] = repeats.merge(parse(name, path))
-        except BadFileError as error:
-            counts.bad_file(error)
+        parsed, changes = next(results)
+        counts.normalized.update(changes)
+        if isinstance(parsed, BadFileError):
+            counts.bad_file(parsed)
             continue
+        page = pages[name] = repeats.merge(parsed)
         counts.read += len(page.sections)
         category = source.category or page.category or (name.split("/")[0] if "/" in name else folder.resolve().name)
         yield from (_outcome(section, name, category) for section in page.sections)
         page.sections = []
-    files = other_files(root, suffixes)
-    counts.left_out.update(files.counts)
-    yield from _links(pages, LinkTargets(pages, files.names, site.aliases, site.left_out), counts)
+    others = other_files(root, suffixes)
+    counts.left_out.update(others.counts)
+    yield from _links(pages, LinkTargets(pages, others.names, site.aliases, site.left_out), counts)
+
+
+def _parsed(parse: Parse, files: list[tuple[str, Path]]) -> list[tuple[Page | BadFileError, Counter[str]]]:
+    """Return each file's page, or why it cannot be read, and what was normalized in it."""
+    results: list[tuple[Page | BadFileError, Counter[str]]] = []
+    for name, path in files:
+        changes = Counter[str]()
+        try:
+            results.append((parse(name, path, changes), changes))
+        except BadFileError as error:
+            results.append((error, changes))
+    return results
 
 
 def load_pages(folder: Path, suffixes: tuple[str, ...], parse: Parse) -> dict[str, Page]:
     """Parse every page under a folder, or a single file; return pages with their text by relative path."""
     repeats = _Repeats()
-    return {name: repeats.merge(parse(name, path)) for name, path in files_under(folder, suffixes).items()}
+    return {name: repeats.merge(parse(name, path, Counter())) for name, path in files_under(folder, suffixes).items()}
 
 
 class _Repeats:

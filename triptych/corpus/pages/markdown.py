@@ -49,11 +49,11 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     """
     root = Path(source.path)
     dialect = _dialect(root)
-    includes = Includes(root if root.is_dir() else root.parent, source.encoding, counts.normalized)
+    includes = Includes(root if root.is_dir() else root.parent, source.encoding)
 
-    def page(name: str, path: Path) -> Page:
-        text = cleaned(read_text(path, source.encoding), counts.normalized)
-        return _page(name, text, counts.normalized, includes, dialect)
+    def page(name: str, path: Path, changes: Counter[str]) -> Page:
+        text = cleaned(read_text(path, source.encoding), changes)
+        return _page(name, text, changes, includes, dialect)
 
     return read_pages(source, counts, SUFFIXES, page, includes.included)
 
@@ -74,7 +74,7 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     title = title_of(front, changes)
     category = one_line(front.get("category"))
     changes["front_matter_ignored"] += category is None
-    origins = includes.expanded(name, text)
+    origins = includes.expanded(name, text, changes)
     uid = one_line(front.get("uid")) or ""
     stem = PurePosixPath(name).stem
     if dialect.words_first or dialect.vault:  # the name of the file is the title, a heading is not needed

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from triptych.artifacts import write_table
+from triptych.artifacts import ROW_GROUP, writing_table
 from triptych.ids import TextIds
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples, write_examples
@@ -18,6 +18,7 @@ from triptych.triplets.views import VIEWS
 
 FLAT = ("anchor", "positive", "negative", "difficulty", "category")
 IDS = ("positive_id", "negative_id")  # after these five columns, for importing the table again
+_SCHEMA = pa.schema([(name, pa.string()) for name in FLAT + IDS])
 
 
 def write_round(
@@ -35,7 +36,10 @@ def write_round(
     """
     triplets = sample(examples, params, profile, 0, params.seed)
     write_examples(folder / "examples.parquet", examples)
-    write_table(folder / "triplets.parquet", _flat(examples, triplets, texts, passage_ids, chunk_ids))
+    with writing_table(folder / "triplets.parquet", _SCHEMA) as write:
+        for start in range(0, max(len(triplets.example), 1), ROW_GROUP):
+            part = slice(start, start + ROW_GROUP)
+            write(_flat(examples, triplets.example[part], triplets.negative[part], texts, passage_ids, chunk_ids))
     return triplets, triplet_metrics(examples, triplets) | {
         "mix_wanted": getattr(params.profiles, profile).model_dump()
     }
@@ -71,17 +75,22 @@ def _counts(names: np.ndarray) -> dict[str, int]:
 
 
 def _flat(
-    examples: Examples, triplets: SampledTriplets, texts: list[str], passage_ids: TextIds, chunk_ids: list[str]
+    examples: Examples,
+    rows: np.ndarray,
+    negatives: np.ndarray,
+    texts: list[str],
+    passage_ids: TextIds,
+    chunk_ids: list[str],
 ) -> pa.Table:
-    pool, rows = examples.pool, triplets.example
-    negative_chunks = pool.chunk[triplets.negative]
+    pool = examples.pool
+    negative_chunks = pool.chunk[negatives]
     columns = (
         [texts[text_id] for text_id in examples.anchor[rows].tolist()],
         [texts[text_id] for text_id in examples.positive[rows].tolist()],
         [texts[text_id] for text_id in passage_ids[negative_chunks].tolist()],
-        [TIERS[tier] for tier in pool.tier[triplets.negative].tolist()],
+        [TIERS[tier] for tier in pool.tier[negatives].tolist()],
         [examples.categories[category] for category in examples.category[rows].tolist()],
         [chunk_ids[chunk] for chunk in examples.positive_chunk[rows].tolist()],
         [chunk_ids[chunk] for chunk in negative_chunks.tolist()],
     )
-    return pa.table({name: pa.array(column, pa.string()) for name, column in zip(FLAT + IDS, columns, strict=True)})
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=_SCHEMA)

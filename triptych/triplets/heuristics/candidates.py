@@ -3,6 +3,7 @@
 No step compares all pairs: the cost per anchor does not grow with the corpus.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -25,10 +26,13 @@ class Words:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._vocabulary: dict[str, int] = {}
-        self._counts = self._count(texts, grow=True)
-        ones = np.ones_like(self._counts.data, np.float32)
-        self.words = csr_array((ones, self._counts.indices, self._counts.indptr), self._counts.shape)
-        self.sizes = np.diff(self._counts.indptr)
+        self._use(self._count(texts, grow=True))
+
+    def _use(self, counts: csr_array) -> None:
+        """Keep which words each text has; the counts are overwritten, since they take as much memory again."""
+        counts.data[:] = 1
+        self.words = counts
+        self.sizes = np.diff(counts.indptr)
 
     def overlap(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the overlap coefficient (Szymkiewicz and Simpson) of pairs of texts; float32 of shape (pairs,)."""
@@ -45,16 +49,17 @@ class Words:
 
     def _count(self, texts: Iterable[str], grow: bool) -> csr_array:
         """Return the count of each word in each text, float32 of shape (texts, words)."""
-        columns: list[np.ndarray] = []
+        columns, ends = array("i"), array("q", [0])  # as numbers: an array for each of a million texts takes as much
         ids = self._vocabulary
         for text in texts:
             words = long_words(text.casefold())
-            known = [ids.setdefault(w, len(ids)) for w in words] if grow else [ids[w] for w in words if w in ids]
-            columns.append(np.array(known, np.int32))
-        indptr = np.cumsum([0, *map(len, columns)])
-        indices = np.concatenate(columns) if columns else np.empty(0, np.int32)
-        shape = (len(columns), max(len(self._vocabulary), 1))
-        counts = csr_array((np.ones(len(indices), np.float32), indices, indptr), shape)
+            columns.extend(
+                [ids.setdefault(w, len(ids)) for w in words] if grow else [ids[w] for w in words if w in ids]
+            )
+            ends.append(len(columns))
+        indices = np.frombuffer(columns, np.int32) if columns else np.empty(0, np.int32)
+        shape = (len(ends) - 1, max(len(self._vocabulary), 1))
+        counts = csr_array((np.ones(len(indices), np.float32), indices, np.frombuffer(ends, np.int64)), shape)
         counts.sum_duplicates()
         return counts
 
@@ -67,8 +72,10 @@ class WordIndex(Words):
     """
 
     def __init__(self, texts: Iterable[str], postings: int) -> None:
-        super().__init__(texts)
-        self._inverted_lists = _truncated_lists(bm25_weights(self._counts), postings)
+        self._vocabulary = {}
+        counts = self._count(texts, grow=True)
+        self._inverted_lists = _truncated_lists(bm25_weights(counts), postings)
+        self._use(counts)
 
     def hits(self, texts: Sequence[str], number: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the ``number`` best chunks of each text by BM25, best first.
@@ -91,13 +98,21 @@ class WordIndex(Words):
 
 
 def _truncated_lists(weights: csr_array, number: int) -> csr_array:
-    """Return the transpose, of shape (words, chunks), with the ``number`` highest weights of each word."""
-    rows = np.repeat(np.arange(weights.shape[0], dtype=np.int32), np.diff(weights.indptr))
-    order = np.lexsort((rows, -weights.data, weights.indices))
-    words = weights.indices[order]
-    kept = order[rank_in_group(words) < number]
-    pairs = (weights.indices[kept], rows[kept])
-    return csr_array((weights.data[kept], pairs), (weights.shape[1], weights.shape[0]))
+    """Return the transpose, of shape (words, chunks), with the ``number`` highest weights of each word.
+
+    Of equal weights those of the first chunks are kept.
+    """
+    by_word = weights.tocsc()  # word after word, the chunks of each ascending
+    sizes = np.diff(by_word.indptr)
+    kept = np.ones(by_word.nnz, bool)
+    for word in np.flatnonzero(sizes > number).tolist():
+        own = slice(by_word.indptr[word], by_word.indptr[word + 1])
+        values = by_word.data[own]
+        lowest = np.partition(values, len(values) - number)[len(values) - number]
+        above, equal = values > lowest, values == lowest
+        kept[own] = above | (equal & (np.cumsum(equal) <= number - np.count_nonzero(above)))
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(sizes, number))])
+    return csr_array((by_word.data[kept], by_word.indices[kept], indptr), (weights.shape[1], weights.shape[0]))
 
 
 class PathIndex:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from triptych.corpus.embedded_text import passage
 from triptych.corpus.records import Chunk
+from triptych.engine.in_order import in_order
 from triptych.ids import ChunkRows
 from triptych.params.triplets import PROFILES, Triplets
 from triptych.progress import strides
@@ -26,6 +28,16 @@ class PoolsByProfile:
     pools: dict[str, Pool]
     considered: np.ndarray  # int64, shape (anchors,): candidates of each anchor
     related: np.ndarray  # int64, shape (anchors,): those of them related to a positive and therefore left out
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Anchors whose pools are built together."""
+
+    start: int  # index of the first among all anchors, which seeds what is drawn
+    texts: list[str]
+    anchor_codes: np.ndarray  # int32, shape (anchors,): equal where texts are
+    positives: ChunkRows  # int64, shape (anchors,)
 
 
 class PoolBuilder:
@@ -56,23 +68,36 @@ class PoolBuilder:
         all_positives = PositivesByAnchor(anchor_codes, positives)
         parts: dict[str, list[Pool]] = {profile: [Pool.of([])] for profile in PROFILES}
         counts = [np.empty((2, 0), np.int64)]
-        for start in strides(len(anchors), _BATCH, "triplets", "anchors"):
-            batch = slice(start, start + _BATCH)
-            random = np.random.default_rng([self._params.seed, start])
-            texts = [anchor.text for anchor in anchors[batch]]
-            candidates, considered = self._candidates(
-                texts, anchor_codes[batch], positives[batch], all_positives, random
+        pieces = (
+            _Batch(
+                start,
+                [anchor.text for anchor in anchors[start : start + _BATCH]],
+                anchor_codes[start : start + _BATCH],
+                ChunkRows(positives[start : start + _BATCH]),
             )
-            unrelated = np.bincount(candidates.anchor, minlength=len(texts))
-            counts.append(np.stack([considered, considered - unrelated]))
-            random_order = random.random(len(candidates.anchor))
-            numbers = np.arange(start, start + len(texts))
-            for profile, pools in parts.items():
-                profile_rules = rules(profile, candidates, numbers, random_order, self._params)
-                pools.append(self._select(candidates, profile_rules, len(texts)))
-        return PoolsByProfile(
-            {profile: Pool.join(pools) for profile, pools in parts.items()}, *np.concatenate(counts, axis=1)
+            for start in strides(len(anchors), _BATCH, "triplets", "anchors")
         )
+        for pools, of_batch in in_order(partial(self._pools, all_positives), pieces):
+            counts.append(of_batch)
+            for profile, of_profile in zip(PROFILES, pools, strict=True):
+                parts[profile].append(of_profile)
+        joined = {profile: Pool.join(parts.pop(profile)) for profile in PROFILES}  # never all of them twice
+        return PoolsByProfile(joined, *np.concatenate(counts, axis=1))
+
+    def _pools(self, all_positives: PositivesByAnchor, batch: "_Batch") -> tuple[list[Pool], np.ndarray]:
+        """Return the pools of a batch by profile, and its numbers of candidates and of related ones, (2, anchors)."""
+        random = np.random.default_rng([self._params.seed, batch.start])
+        candidates, considered = self._candidates(
+            batch.texts, batch.anchor_codes, batch.positives, all_positives, random
+        )
+        unrelated = np.bincount(candidates.anchor, minlength=len(batch.texts))
+        random_order = random.random(len(candidates.anchor))
+        numbers = np.arange(batch.start, batch.start + len(batch.texts))
+        pools = [
+            self._select(candidates, rules(one, candidates, numbers, random_order, self._params), len(batch.texts))
+            for one in PROFILES
+        ]
+        return pools, np.stack([considered, considered - unrelated])
 
     def _candidates(
         self,

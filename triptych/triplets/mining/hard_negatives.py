@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from triptych.corpus.records import Chunk
+from triptych.engine.in_order import in_order
 from triptych.errors import UserError
 from triptych.ids import ChunkRows, Vectors
 from triptych.params.sections import Mine
@@ -68,9 +69,12 @@ def neighbors(examples: Examples, vectors: MiningVectors, params: Mine) -> Itera
         )
     index = DenseIndex(vectors.passages, params.exact_up_to)
     search = ChunkSearch(lambda asked, number, _: index.search(asked, number), windows.passage_of_window).search
-    for start in strides(len(examples), _BLOCK, "mine", "anchors"):
-        rows = np.arange(start, min(start + _BLOCK, len(examples)))
-        hits, scores = search(vectors.anchors[rows], params.depth)
+    starts = strides(len(examples), _BLOCK, "mine", "anchors")
+    pieces = (vectors.anchors[start : start + _BLOCK] for start in starts)
+    start = 0
+    for hits, scores in in_order(lambda asked: search(asked, params.depth), pieces):
+        rows = np.arange(start, start + len(hits))
+        start += len(hits)
         of_block = slice(examples.pool.offsets[rows[0]], examples.pool.offsets[rows[-1] + 1])
         owners = np.repeat(rows, np.diff(examples.pool.offsets)[rows])
         yield Neighbors(

@@ -3,9 +3,11 @@
 The tier mix and the caps hold, and the negatives of a pool are sampled without replacement.
 """
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 
 import numpy as np
@@ -15,6 +17,11 @@ from scipy.sparse.csgraph import maximum_flow
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import TIERS
+
+# Of all examples whose pools have the same tiers the same object.
+_SETS_OF_TIERS = {
+    has: frozenset(tier for tier, one in enumerate(has) if one) for has in product((False, True), repeat=len(TIERS))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +105,11 @@ class TierSampler:
         pool = examples.pool
         keys = pool.anchors * len(TIERS) + pool.tier
         self._order = np.argsort(keys, kind="stable")  # negatives by example and tier
-        self._starts = np.searchsorted(keys[self._order], np.arange(len(TIERS) * len(examples) + 1)).tolist()
-        self._positive_chunk = examples.positive_chunk.tolist()
-        self._chunk = pool.chunk.tolist()
+        starts = np.searchsorted(keys[self._order], np.arange(len(TIERS) * len(examples) + 1))
+        # Not lists, whose numbers take seven times as much memory, nor NumPy's arrays, whose elements are slow to read.
+        self._starts = array("q", starts.astype(np.int64).tobytes())
+        self._positive_chunk = array("q", examples.positive_chunk.astype(np.int64).tobytes())
+        self._chunk = array("i", pool.chunk.astype(np.int32).tobytes())
         self._used: dict[int, int] = {}  # key of example and tier → negatives used so far, over all epochs
 
     @property
@@ -145,6 +154,7 @@ class TierSampler:
                 carry.settle(mix, Counter(attempt.tiers))
             elif any(available):
                 carry.defer(mix, {TIERS[tier] for tier in frozenset[int]().union(*available)})
+            self._shuffled_by_cycle.clear()  # no other category has these examples
             self._used |= attempt.used
             self._positive_counts, self._negative_counts = attempt.positive_counts, attempt.negative_counts
             pairs += attempt.pairs
@@ -152,13 +162,12 @@ class TierSampler:
                 empty = Counter(f"{TIERS[t]}_empty" for e in examples for t in {0, 1, 2} - self._available_tiers(e))
                 missing = len(examples) - len(attempt.pairs)
                 shortfall[category] = {"missing": missing} | dict(sorted((empty + causes).items()))
-        self._shuffled_by_cycle.clear()
         columns = np.array(pairs, np.int64).reshape(-1, 2)
         return SampledTriplets(columns[:, 0], columns[:, 1], shortfall)
 
     def _available_tiers(self, example: int) -> frozenset[int]:
         first = len(TIERS) * example
-        return frozenset(t for t in range(len(TIERS)) if self._starts[first + t + 1] > self._starts[first + t])
+        return _SETS_OF_TIERS[tuple(self._starts[first + t + 1] > self._starts[first + t] for t in range(len(TIERS)))]
 
     def _attempt(
         self,

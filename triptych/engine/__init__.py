@@ -1,0 +1,1 @@
+"""Where work in equal pieces runs: in this process or in several. It changes no result."""
