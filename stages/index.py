@@ -20,7 +20,7 @@ from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
-from triptych.encoding.text_encoder import TextEncoder, load_saved
+from triptych.encoding.text_encoder import TextEncoder, load_sides
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
 from triptych.retrieval.quantization_loss import quantization_loss
@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
     passages = [one.text for one in framed]
     verdicts = Verdicts.read(args.verdict)
-    model = load_saved(args.embedder)
-    encoder = TextEncoder(model, params.train.precision, "index")
+    model, passage_model = load_sides(args.embedder)
+    encoder = TextEncoder(model, params.train.precision, "index", passage_model)
     max_windows = read_max_windows(args.tokens) if verdicts.windows else 1
     windows = encoder.cut(framed, max_windows)
     of_windows, chunk_of_window = encoder.window_vectors(windows, args.vectors)

@@ -19,12 +19,14 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.encode_windows import closest_windows, have_windows
+from triptych.encoding.frozen_passages import encode_frozen
 from triptych.errors import NothingToTrainOnError
 from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
-from triptych.models.round_loading import load_merged, load_model
+from triptych.models.round_loading import load_merged, load_round
+from triptych.models.round_record import read_round_record
 from triptych.params.load import load_params
 from triptych.reranker.cross_encoder import load_reranker, probes, save_reranker
 from triptych.reranker.list_batches import list_loss, list_training_data
@@ -74,10 +76,17 @@ def main(argv: list[str] | None = None) -> None:
     fixed = params.tokenize.padding == "fixed"
     read, closest = examples, None
     if have_windows(store.store, passage_ids):
-        retriever = tuned or load_model(args.retriever, params.model)
-        tokens = open_store(args.tokens, tokenizer_fingerprint(retriever))
+        frozen, sides = None, read_round_record(args.retriever).sides
         precision = resolve_precision(params.train.precision, device())
-        closest = partial(closest_windows, retriever, tokens, precision=precision, label="windows that answer")
+        blend = None if tuned is not None and sides == "both" else load_round(args.retriever, params.model)[0]
+        retriever = tuned if blend is None else blend.model
+        tokens = open_store(args.tokens, tokenizer_fingerprint(retriever))
+        if blend is not None and sides == "query":
+            with blend.base() as base:
+                frozen = encode_frozen(base, tokens, np.concatenate([passage_ids, examples.positive]), precision)
+        closest = partial(
+            closest_windows, retriever, tokens, precision=precision, label="windows that answer", frozen=frozen
+        )
         read = replace(examples, positive=answering_windows(tokens, examples, closest))
     data = list_training_data(read, lists, passage_ids, store, settings, fixed, closest)
     make_trainable(model, train_params, None)

@@ -68,6 +68,8 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
             f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
             f" {record.strength:.0%} of the change is kept, as chosen on dev"
         )
+        if record.sides == "query":
+            trained += "; queries alone: passages are encoded by the base model, whose index stays as it is"
     form = record.weights
     if form != FULL:
         merged = f"{'dequantized and ' if form.quantized else ''}merged in {form.dtype}"

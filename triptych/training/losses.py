@@ -27,7 +27,8 @@ class ContrastiveLoss(nn.Module):
         """Return the scalar loss of unit vectors (texts, d); ``rows`` are those of the batch."""
         # Outside autocast: at a temperature of 0.05, half precision rounds away the differences between candidates.
         with torch.autocast(vectors.device.type, enabled=False):
-            losses = self.row_losses(vectors[rows["queries"]], vectors[rows["passages"]], rows)
+            passages = rows["frozen"] if "frozen" in rows else vectors[rows["passages"]]
+            losses = self.row_losses(vectors[rows["queries"]], passages, rows)
         if "tier" in rows:
             of_tier = rows["tier"][:, None] == torch.arange(len(TIERS), device=losses.device)
             active = (losses.detach() > self.active_above)[:, None]
