@@ -91,6 +91,12 @@ def main(argv: list[str] | None = None) -> None:
     model = load_to_train(params.model, settings)
     base, weights = describe(params.model, model), form_of(model)
     require_base(args.previous, previous, params.model, model)
+    dimensions = model.get_embedding_dimension()
+    if too_many := [size for size in settings.matryoshka if size >= dimensions]:
+        raise UserError(
+            f"train.matryoshka: {too_many[0]}, but the vectors of {params.model.base} have {dimensions} dimensions;"
+            " give smaller sizes"
+        )
     rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)

@@ -35,6 +35,7 @@ ROOMS = [
     "encoding",
     "evaluators",
     "questions",
+    "exporting",
     "training/data",
     "training",
     "training/fast",

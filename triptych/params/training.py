@@ -171,6 +171,11 @@ class Train(Section):
         " left out of the loss; null leaves out none.",
     )
     distill: Distill = Field(default_factory=Distill)
+    matryoshka: list[Count] = Field(
+        default=[],
+        description="Sizes to which vectors may be cut (`index.dimensions`): the loss is the mean of that of whole"
+        " vectors and those of their first so many dimensions (Matryoshka, Kusupati et al. 2022).",
+    )
     resample_every: Count = Field(
         default=20,
         description="Steps between draws of new rows, with other negatives and the weights that tiers then have.",
