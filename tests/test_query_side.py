@@ -146,8 +146,11 @@ def test_negatives_are_mined_among_the_base_models_passages(project, encoded_cou
 def test_rounds_must_tune_the_same_sides(project, tmp_path, write_params, monkeypatch):
     shutil.copytree(project, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    rounds = {"round1": {"previous": "round0", "steps": 2, "learning_rate": 1.0e-3}}
-    write_params(tmp_path, **SETTINGS | {"train.sides": "both", "rounds.train": rounds, "evaluate.round": "round1"})
+    rounds = SETTINGS["rounds.train"] | {"round1": {"previous": "round0", "steps": 2, "learning_rate": 1.0e-3}}
+    mined = {"round1": {"previous": "round0", "examples": "round0"},
+             "reranker": {"previous": "round1", "examples": "reranker0"}}  # fmt: skip
+    changes = {"train.sides": "both", "rounds.train": rounds, "rounds.mine": mined, "evaluate.round": "round1"}
+    write_params(tmp_path, **SETTINGS | changes)
     line = TRAIN.replace("models/base", "models/round0").replace("--model models/round0", "--model models/round1")
     with pytest.raises(UserError, match=r"train\.sides: both"):
         train.main(line.split())

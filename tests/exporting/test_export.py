@@ -49,7 +49,9 @@ def test_vectors_are_those_of_the_published_embedder(exported, indexed):
         found = ExportedEncoder(kind, path, prompt, threads=1).encode(texts)
         assert found == pytest.approx(vectors(model, side, texts), abs=1e-5)
     assert record["files"]["float32"]["least_cosine"] > 0.99999
-    assert record == json.loads((folder / "export.json").read_text(encoding="utf-8"))
+    saved = json.loads((folder / "export.json").read_text(encoding="utf-8"))  # its numbers are rounded
+    assert saved | {"files": 0} == record | {"files": 0}
+    assert saved["files"]["int8"]["mean_cosine"] == pytest.approx(record["files"]["int8"]["mean_cosine"], abs=1e-6)
     assert [line.partition(":")[0] for line in lines] == ["float32", "int8"]
 
 
@@ -83,7 +85,7 @@ def test_the_readme_runs_without_pytorch_and_triptych(exported, tmp_path):
     assert ran.stdout.split("\n")[-2] == f"(1, {record['dimensions']}) 1.0 True", ran.stderr
 
 
-def test_truncated_vectors_are_exported_and_their_loss_is_reported(indexed, tmp_path):
+def test_truncated_vectors_are_exported(indexed, tmp_path):
     for name in NEEDS["onnx"]:
         pytest.importorskip(name)
     sample, lines = read_sample(indexed / "data/corpus", "{content}"), []
@@ -92,8 +94,7 @@ def test_truncated_vectors_are_exported_and_their_loss_is_reported(indexed, tmp_
     found = ExportedEncoder("onnx", tmp_path / "cut/model.onnx").encode(["sort an array"])
     whole = SentenceTransformer(str(indexed / "models/embedder"), device="cpu").encode(["sort an array"])
     assert found == pytest.approx(whole[:, :8] / np.linalg.norm(whole[:, :8]), abs=1e-5)
-    assert record["files"]["float32"]["whole"] != record["files"]["float32"]["published"]
-    assert "all dimensions have" in lines[0]
+    assert (record["dimensions"], len(lines)) == (8, 2)
     with pytest.raises(UserError, match="--dimensions: 99"):
         export_embedder(*arguments, 99, lines.append)
 
@@ -109,6 +110,10 @@ def test_a_damaged_export_is_refused(indexed):
     passages, queries = unit(len(sample.passages)), unit(len(sample.queries))
     same = compare(sample, (passages, queries), (passages, queries))
     assert (same.problem("float32"), same.problem("int8")) == (None, None)
+    first = [one[:, :4] / np.linalg.norm(one[:, :4], axis=1, keepdims=True) for one in (passages, queries)]
+    cut = compare(sample, (passages, queries), (first[0], first[1]))
+    assert (cut.whole, cut.published) == (same.whole, cut.exported)
+    assert cut.least_cosine == pytest.approx(1.0)
     turned = queries.copy()
     turned[0] = -turned[0]
     assert "cosine -1.0000" in compare(sample, (passages, queries), (passages, turned)).problem("int8")

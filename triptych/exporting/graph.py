@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 Format = Literal["onnx", "openvino"]
-INPUTS, OUTPUT = ("input_ids", "attention_mask"), "embedding"
+INPUTS, OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 _OPSET = 18
 
