@@ -23,7 +23,7 @@ from triptych.retrieval.rankings import to_run
 NEEDS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino", "nncf")}
 
 
-@pytest.fixture(scope="module", params=sorted(NEEDS))
+@pytest.fixture(scope="module", params=["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def exported(request, indexed, tmp_path_factory):
     """The embedder of a project in a format: folder, record, format, and the lines that were reported."""
     for name in NEEDS[request.param]:
