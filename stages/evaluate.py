@@ -8,14 +8,17 @@
 ``--vectors`` is a cache outside DVC: vectors in it are not computed again.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels, read_queries
+from triptych.encoding.frozen_passages import encode_frozen
 from triptych.evaluation.candidates import against_tuned
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
@@ -69,14 +72,19 @@ def main(argv: list[str] | None = None) -> None:
         questions = ChunkQuestions(written.chunk, [texts[text_id] for text_id in written.text.tolist()])
     systems = Systems(evaluator, [one.text for one in framed], dev_queries, settings, questions)
     triplets: list[dict[str, Any]] = []
-    for name, strength, add in (("base", 0.0, systems.add_base), ("tuned", record.strength, systems.add_tuned)):
-        model = blend.at(strength)
-        add(model)
-        triplets += [{"system": name} | row for row in held_out_triplet_metrics(model, evaluator, heldout)]
+    of_tuned, base = evaluator, blend.at(0.0)
+    systems.add_base(base)
+    triplets += [{"system": "base"} | row for row in held_out_triplet_metrics(base, evaluator, heldout)]
+    if record.sides == "query":
+        texts = np.concatenate([evaluator.passage_ids, heldout.positive])
+        of_tuned = replace(evaluator, frozen=encode_frozen(base, store, texts, evaluator.precision, args.vectors))
+    tuned = blend.at(record.strength)
+    systems.add_tuned(tuned, of_tuned.frozen, blend.base if of_tuned.frozen else None)
+    triplets += [{"system": "tuned"} | row for row in held_out_triplet_metrics(tuned, of_tuned, heldout)]
     if has_reranker(args.reranker):
         reranker = load_saved_reranker(args.reranker)
         pairs = pair_store(reranker, args.texts, args.tokens, params, reranker.max_seq_length)
-        closest = evaluator.closest_windows(blend.model) if systems.windows else None
+        closest = of_tuned.closest_windows(blend.model) if systems.windows else None
         systems.add_reranker(cross_encoder_scorer(reranker, pairs, evaluator, closest))
 
     max_windows = int(store.metadata["max_windows"]) if systems.windows else 1
@@ -108,6 +116,7 @@ def main(argv: list[str] | None = None) -> None:
                 "questions": systems.questions,
                 "free": asdict(free),
             }
+            | ({"sides": record.sides} if record.sides != "both" else {})
             | systems.chosen,
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),

@@ -20,9 +20,11 @@ from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import read_language
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.numpy_encoder_check import numpy_encoder_settings
-from triptych.encoding.text_encoder import TextEncoder, load_saved
+from triptych.encoding.text_encoder import TextEncoder, load_sides
+from triptych.errors import UserError
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
+from triptych.retrieval.quantization import truncated
 from triptych.retrieval.quantization_loss import quantization_loss
 from triptych.retrieval.vector_index import VectorIndex
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
@@ -43,8 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
     passages = [one.text for one in framed]
     verdicts = Verdicts.read(args.verdict)
-    model = load_saved(args.embedder)
-    encoder = TextEncoder(model, params.train.precision, "index")
+    model, passage_model = load_sides(args.embedder)
+    encoder = TextEncoder(model, params.train.precision, "index", passage_model)
     max_windows = read_max_windows(args.tokens) if verdicts.windows else 1
     windows = encoder.cut(framed, max_windows)
     of_windows, chunk_of_window = encoder.window_vectors(windows, args.vectors)
@@ -52,7 +54,13 @@ def main(argv: list[str] | None = None) -> None:
     vectors: np.ndarray = of_windows
     if len(questions):
         vectors = np.concatenate([of_windows, encoder.questions(questions.texts, args.vectors)])
-    index = VectorIndex.build(vectors, settings.precision, settings.clip_percentile, settings.rescore)
+    if settings.dimensions is not None and settings.dimensions > vectors.shape[1]:
+        raise UserError(
+            f"index.dimensions: {settings.dimensions}, but the vectors of {args.embedder} have {vectors.shape[1]}; give"
+            " fewer, or null"
+        )
+    kept = truncated(vectors, settings.dimensions)
+    index = VectorIndex.build(kept, settings.precision, settings.clip_percentile, settings.rescore)
     numpy_encoder = numpy_encoder_settings(args.embedder, model)
     index_settings = IndexSettings(
         dvc_hash(args.embedder, CARD),
@@ -62,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
         numpy_encoder,
         verdicts.late_interaction.used,
         read_language(args.corpus),
+        settings.dimensions,
     )
     with writing(args.index) as out:
         tokens = encoder.passage_tokens(windows, args.vectors)
@@ -76,10 +85,19 @@ def main(argv: list[str] | None = None) -> None:
         judged = [queries[one] for one in qrels]
         query_vectors = encoder.queries([query.text for query in judged])
         started = perf_counter()
-        searched.search(query_vectors, depth)
+        searched.search(truncated(query_vectors, settings.dimensions), depth)
         speed = len(judged) / (perf_counter() - started)
         metrics[split] = quantization_loss(
-            index, vectors, chunk_of_window, questions.chunk, query_vectors, judged, ids, qrels, depth
+            index,
+            vectors,
+            chunk_of_window,
+            questions.chunk,
+            query_vectors,
+            judged,
+            ids,
+            qrels,
+            depth,
+            settings.dimensions,
         )
     bytes_per_chunk = {name: bytes_ / len(chunks) for name, bytes_ in size.items()}
     share = size["vectors"] / vectors.nbytes
@@ -89,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
             "chunks": len(chunks),
             "windows": len(of_windows),
             "questions": len(questions),
-            "dimensions": vectors.shape[1],
+            "dimensions": kept.shape[1],
             "precision": settings.precision,
             "bytes_per_chunk": bytes_per_chunk,
             "share_of_float32": share,

@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
+from triptych.encoding.frozen_passages import FrozenPassages, encode_frozen
 from triptych.encoding.mining_vectors import vectors_for_mining, window_overlap, windows_found
 from triptych.ids import ChunkRows
 from triptych.models.loading import base_weights, device, release_memory, tokenizer_fingerprint
@@ -54,10 +55,14 @@ def main(argv: list[str] | None = None) -> None:
     examples = read_examples(args.round / "examples.parquet")
     rows = ChunkRows(np.array([row for row, chunk in enumerate(chunks) if chunk.split == "train"]))
 
-    def vectors(encoder: SentenceTransformer) -> MiningVectors:
-        return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors)
+    def vectors(encoder: SentenceTransformer, frozen: FrozenPassages | None = None) -> MiningVectors:
+        return vectors_for_mining(encoder, store, examples, passage_ids, rows, precision, args.vectors, frozen)
 
-    of_model = vectors(blend.at(record.strength))
+    frozen = None
+    if record.sides == "query":
+        with blend.base() as base:
+            frozen = encode_frozen(base, store, passage_ids[rows], precision, args.vectors)
+    of_model = vectors(blend.at(record.strength), frozen)
     found = windows_found(of_model, store, passage_ids)
     guide: PairScorer | None = None
     if params.mine.guide == "base":

@@ -9,6 +9,7 @@ A reranker is published only if it adds to the search without it; else the READM
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import read_json, write_text, writing
@@ -17,7 +18,7 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
 from triptych.evaluation.promotion_rule import decide
 from triptych.models.publishing import publish
-from triptych.models.round_loading import load_base_of, load_round
+from triptych.models.round_loading import load_base_of, load_passage_model, load_round
 from triptych.models.round_record import read_round_record
 from triptych.params.load import load_params
 from triptych.report.model_card import RunFacts, embedder_card, reranker_card
@@ -55,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
         tuned = verdicts.embedder.used
         card = embedder_card(run_facts, args.embedder)
         if tuned:
-            publish(load_round(args.model, params.model)[0], record.strength, out, card)
+            passages = partial(load_passage_model, args.model, params.model) if record.sides == "query" else None
+            publish(load_round(args.model, params.model)[0], record.strength, out, card, passages)
         else:
             publish(load_base_of(args.model, params.model), 0.0, out, card)
     verdicts.write(args.verdict)

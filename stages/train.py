@@ -16,7 +16,7 @@ from zlib import crc32
 
 from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
-from triptych.errors import NothingToTrainOnError
+from triptych.errors import NothingToTrainOnError, UserError
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
 from triptych.models.adapter import make_trainable, save_trained
 from triptych.models.loading import base_weights, describe, load_frozen, release_memory
@@ -69,6 +69,11 @@ def main(argv: list[str] | None = None) -> None:
     store = open_store(args.tokens, previous.base["tokenizer_sha256"])
     examples = read_examples(args.round / "examples.parquet")
     settings, round_params = params.train, params.rounds.train[args.model.name]
+    if previous.method != "base" and previous.sides != settings.sides:
+        raise UserError(
+            f"train.sides: {settings.sides}, but {args.previous} was trained with {previous.sides}; all rounds need the"
+            " same, so train that round again"
+        )
     # Each round has its own seed, so that rounds draw different negatives.
     seed = settings.seed + crc32(args.model.name.encode())
     try:
@@ -86,9 +91,16 @@ def main(argv: list[str] | None = None) -> None:
     model = load_to_train(params.model, settings)
     base, weights = describe(params.model, model), form_of(model)
     require_base(args.previous, previous, params.model, model)
+    dimensions = model.get_embedding_dimension()
+    if too_many := [size for size in settings.matryoshka if size >= dimensions]:
+        raise UserError(
+            f"train.matryoshka: {too_many[0]}, but the vectors of {params.model.base} have {dimensions} dimensions;"
+            " give smaller sizes"
+        )
     rows = len(training_data.schedule) * training_data.schedule.batch_size
     make_trainable(model, settings, args.previous if previous.method != "base" else None)
     evaluator = load_evaluator(args.corpus, args.texts, ["dev"], store, settings.precision)
+    evaluator = replace(evaluator, frozen=training_data.frozen)
     dev_evaluation = DevEvaluation(evaluator, metric, training_data, settings, args.vectors)
     used = [params.model, params.triplets, params.tokenize.padding, settings, params.mine, round_params, metric]
     key = run_key(args.model.name, used, [args.corpus, args.texts, args.tokens, args.round, args.previous])
@@ -107,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         save_trained(model, settings, out)
         del model
         release_memory()
-        record = RoundRecord(settings.method, base, max_length, 1.0, args.model.name, None, weights)
+        record = RoundRecord(settings.method, base, max_length, 1.0, args.model.name, None, weights, settings.sides)
         blend = load_blend(out, record, load_frozen(params.model, weights))
         strength, dev = choose_strength(blend, settings.strengths, evaluator, metric, args.vectors)
         overall = {one: evaluator.overall(by_category) for one, by_category in dev.items()}

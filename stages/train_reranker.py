@@ -19,14 +19,17 @@ from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.encode_windows import closest_windows, have_windows
-from triptych.errors import NothingToTrainOnError
+from triptych.encoding.frozen_passages import encode_frozen
+from triptych.errors import NothingToTrainOnError, UserError
 from triptych.ids import ChunkRows
 from triptych.models.adapter import make_trainable
 from triptych.models.loading import device, tokenizer_fingerprint
 from triptych.models.precision import resolve_precision
-from triptych.models.round_loading import load_merged, load_model
+from triptych.models.round_loading import load_merged, load_round
+from triptych.models.round_record import read_round_record
 from triptych.params.load import load_params
-from triptych.reranker.cross_encoder import load_reranker, probes, save_reranker
+from triptych.params.sections import Params
+from triptych.reranker.cross_encoder import has_fresh_head, load_reranker, probes, save_reranker
 from triptych.reranker.list_batches import list_loss, list_training_data
 from triptych.reranker.pair_format import pair_store
 from triptych.reranker.saved_reranker import model_of, no_reranker, settings_of
@@ -41,11 +44,14 @@ from triptych.triplets.sampling.reranker_lists import draw_lists
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the trained reranker, or with ``train_reranker.steps: 0`` a folder with the reason why there is none."""
+    """Write the reranker, trained or ready, or a folder with the reason why there is none."""
     names = ("corpus", "texts", "tokens", "round", "retriever", "reranker", "metrics", "curve", "checkpoints")
     args = paths(__doc__, *names, argv=argv)
     params = load_params()
     settings = params.train_reranker
+    if settings.ready:
+        _write_ready(args, params)
+        return
     if not settings.steps:
         _write_no_reranker(args, "train_reranker.steps is 0")
         return
@@ -74,10 +80,17 @@ def main(argv: list[str] | None = None) -> None:
     fixed = params.tokenize.padding == "fixed"
     read, closest = examples, None
     if have_windows(store.store, passage_ids):
-        retriever = tuned or load_model(args.retriever, params.model)
-        tokens = open_store(args.tokens, tokenizer_fingerprint(retriever))
+        frozen, sides = None, read_round_record(args.retriever).sides
         precision = resolve_precision(params.train.precision, device())
-        closest = partial(closest_windows, retriever, tokens, precision=precision, label="windows that answer")
+        blend = None if tuned is not None and sides == "both" else load_round(args.retriever, params.model)[0]
+        retriever = tuned if blend is None else blend.model
+        tokens = open_store(args.tokens, tokenizer_fingerprint(retriever))
+        if blend is not None and sides == "query":
+            with blend.base() as base:
+                frozen = encode_frozen(base, tokens, np.concatenate([passage_ids, examples.positive]), precision)
+        closest = partial(
+            closest_windows, retriever, tokens, precision=precision, label="windows that answer", frozen=frozen
+        )
         read = replace(examples, positive=answering_windows(tokens, examples, closest))
     data = list_training_data(read, lists, passage_ids, store, settings, fixed, closest)
     make_trainable(model, train_params, None)
@@ -107,6 +120,25 @@ def main(argv: list[str] | None = None) -> None:
         f"train_reranker: {settings.steps} steps, {len(lists.example)} lists of {1 + settings.negatives}, loss"
         f" {settings.loss}; scores of the saved model differ by at most {largest:.1g}; {args.reranker}"
     )
+
+
+def _write_ready(args: argparse.Namespace, params: Params) -> None:
+    """Write the reranker that ``train_reranker.base`` names as it comes; raise `UserError` if it is not one."""
+    settings = params.train_reranker
+    model = load_reranker(model_of(params), report=lambda line: print_line(f"train_reranker: {line}"))
+    if has_fresh_head(model):
+        raise UserError(
+            f"train_reranker.base: {settings.base} is not a reranker: it has no trained head, so its scores mean"
+            " nothing; name a trained reranker, or set train_reranker.ready: false and steps"
+        )
+    store = pair_store(model, args.texts, args.tokens, params, settings.max_length)
+    examples = read_examples(args.round / "examples.parquet")
+    with writing(args.reranker) as out:
+        card = f"# Candidate reranker\n\n`{settings.base}` as it comes.\n"
+        save_reranker(model, store, probes(examples, read_texts(args.texts)[1]), out, card)
+    write_json(args.metrics, {"lists": 0, "ready": settings.base})
+    write_text(args.curve, "step,loss\n")
+    print_line(f"train_reranker: {settings.base} as it comes, not trained; {args.reranker}")
 
 
 def _write_no_reranker(args: argparse.Namespace, reason: str) -> None:

@@ -12,8 +12,11 @@ from sentence_transformers import SentenceTransformer
 from verdicts import make_verdicts
 
 from stages import command, index
+from triptych import Searcher
 from triptych.artifacts import dvc_hash
 from triptych.corpus.records import read_chunks, write_chunks
+from triptych.errors import UserError
+from triptych.retrieval.vector_index import VectorIndex
 
 CHUNKS = "data/corpus/chunks.parquet"
 
@@ -160,3 +163,23 @@ def test_vectors_that_are_not_finite_are_one_message(project, capsys):
     with pytest.raises(SystemExit):
         command.run(lambda: index.main(INDEX.split()))
     assert "a vector that is not finite" in capsys.readouterr().err
+
+
+def test_the_first_dimensions_are_kept_and_searched(project, write_params):
+    settings = {"model.base": "./tiny", "train.precision": "fp32", "index.precision": "float32"}
+    write_params(project, **settings, **{"index.dimensions": 8})
+    index.main(INDEX.split())
+    found = metrics(project)
+    assert found["dimensions"] == 8
+    assert found["bytes_per_chunk"]["vectors"] < 36
+    assert found["measures"]["dev"]["index"]["recall@10"] < 1.0  # of the whole vectors' hits
+    chunks, question = read_chunks(project / CHUNKS), "mask where a condition is met"
+    vectors = VectorIndex.open(project / "data/index", 4).vectors(np.arange(len(chunks)))
+    whole = SentenceTransformer("models/embedder", device="cpu").encode_query([question])[0]
+    scores = vectors @ (whole[:8] / np.linalg.norm(whole[:8]))
+    hit = Searcher().search(question, k=1)[0]
+    row = [chunk.chunk_id for chunk in chunks].index(hit.chunk.chunk_id)
+    assert hit.scores["dense"] == pytest.approx(float(scores[row]), abs=1e-4)
+    write_params(project, **settings, **{"index.dimensions": 64})
+    with pytest.raises(UserError, match=r"index\.dimensions: 64"):
+        index.main(INDEX.split())

@@ -36,6 +36,7 @@ ROOMS = [
     "encoding",
     "evaluators",
     "questions",
+    "exporting",
     "training/data",
     "training",
     "training/fast",

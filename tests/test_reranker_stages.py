@@ -9,6 +9,7 @@ from hand_made import EVALUATE, PROMOTE, TRAIN
 from sentence_transformers import CrossEncoder
 
 from stages import evaluate, mine, promote, train, train_reranker
+from triptych.errors import UserError
 from triptych.evaluation.comparison import read_intervals
 from triptych.evaluators.systems import ABLATIONS
 from triptych.triplets.examples import read_examples, read_texts
@@ -158,3 +159,19 @@ def test_without_steps_no_reranker_is_trained(project, write_params):
     promote.main([*PROMOTE.split(), "models/embedder"])
     verdict = read(project / "metrics/verdict.json")["reranker"]
     assert (verdict["verdict"], verdict["reason"]) == ("kept", "none was trained: train_reranker.steps is 0")
+
+
+def test_a_ready_reranker_is_judged_as_it_comes(project, write_params):
+    shutil.copytree("models/reranker-candidate", "ready")
+    ready = CHANGES | {"train_reranker.steps": 0, "train_reranker.ready": True, "train_reranker.base": "./ready"}
+    write_params(project, **ready)
+    train_reranker.main(RERANKER.split())
+    pairs = [("sort an array", "Return a sorted copy."), ("zeros", "An array of zeros.")]
+    expected, found = (CrossEncoder(str(one)).predict(pairs) for one in ("ready", "models/reranker-candidate"))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert read(project / "metrics/train_reranker.json")["ready"] == "./ready"
+    evaluate.main(EVALUATE.split())
+    assert "reranked" in read(project / "metrics/evaluate.json")["chosen_on_dev"]
+    write_params(project, **ready | {"train_reranker.base": "./tiny"})
+    with pytest.raises(UserError, match=r"train_reranker\.base: \./tiny is not a reranker"):
+        train_reranker.main(RERANKER.split())

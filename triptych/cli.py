@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -66,6 +66,7 @@ def results(
     from triptych.evaluation.verdict import Verdicts
     from triptych.report.console.results_table import show_results
     from triptych.report.query_groups import query_groups
+    from triptych.report.system_costs import SystemCosts
 
     with user_errors_as_messages():
         evaluation = read_json(metrics / "evaluate.json")
@@ -73,8 +74,9 @@ def results(
         verdicts = Verdicts.read(metrics / "verdict.json")
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv")
+        costs = SystemCosts.read(metrics, evaluation)
     groups = query_groups(evaluation["measures"], evaluation["by_kind"], verdicts.taught)
-    show_results(_console(), groups, chosen, intervals, held_out, verdicts, embedder.as_posix())
+    show_results(_console(), groups, chosen, intervals, held_out, verdicts, embedder.as_posix(), costs)
 
 
 @app.command()
@@ -206,15 +208,71 @@ def label(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="a .csv, a .parquet, or a folder for datasets.load_from_disk")],
-    source: Annotated[Path, typer.Option(help="the round or profile to export")] = Path("data/triplets/embedder"),
+    what: Annotated[
+        str, typer.Argument(help="onnx, openvino; or a .csv, a .parquet, a folder: the triplets", metavar="FORMAT")
+    ],
+    folder: Annotated[Path | None, typer.Argument(help="where onnx and openvino are written")] = None,
+    source: Annotated[Path, typer.Option(help="of triplets: the round or profile")] = Path("data/triplets/embedder"),
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
+    corpus: Annotated[Path, typer.Option(help="whose dev queries compare the export")] = CORPUS,
+    dimensions: Annotated[int | None, typer.Option(help="keep the first so many; default: index.dimensions")] = None,
 ) -> None:
-    """Write triplets as anchor, positive, negative, difficulty, category, for any other trainer."""
+    """Write the embedder in ONNX or OpenVINO, compared with the published one; or triplets for any other trainer."""
+    if what in ("onnx", "openvino"):
+        _export_embedder(what, folder, embedder, corpus, dimensions)
+        return
+
     from triptych.triplets.exchange.import_export import export as write_flat
 
     with user_errors_as_messages():
-        number = write_flat(source, out)
-    typer.echo(f"export: {number} triplets of {source.as_posix()}; {out.as_posix()}")
+        if folder is not None:
+            raise UserError(f"{what!r} is not a format; expected onnx or openvino, or one path for the triplets")
+        number = write_flat(source, Path(what))
+    typer.echo(f"export: {number} triplets of {source.as_posix()}; {Path(what).as_posix()}")
+
+
+def _export_embedder(
+    kind: Literal["onnx", "openvino"], folder: Path | None, embedder: Path, corpus: Path, dimensions: int | None
+) -> None:
+    from triptych.exporting.export import export_embedder, read_sample
+    from triptych.params.load import load_params
+
+    with user_errors_as_messages():
+        if folder is None:
+            raise UserError(f"export {kind}: name the folder to write, such as models/{kind}")
+        _check_folder("--embedder", embedder, "modules.json")
+        _check_folder("--corpus", corpus, "chunks.parquet")
+        params = load_params()
+        sample = read_sample(corpus, params.triplets.text_template)
+        size = dimensions if dimensions is not None else params.index.dimensions
+        export_embedder(
+            embedder, kind, folder, sample, VECTORS, size, lambda line: typer.echo(f"export {kind}: {line}")
+        )
+    typer.echo(f"export {kind}: {folder.as_posix()}")
+
+
+@app.command()
+def costs(
+    metrics: Annotated[Path, typer.Option(help="folder of index.json; costs.json is written there")] = METRICS,
+    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
+    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
+    corpus: Annotated[Path, typer.Option(help="whose dev queries are timed")] = CORPUS,
+) -> None:
+    """Measure what each system costs here: bytes for a chunk, milliseconds for a question; for `results` and page."""
+    from triptych.artifacts import read_json
+    from triptych.corpus.records import read_qrels, read_queries
+    from triptych.report.system_costs import COSTS
+    from triptych.serving.costs import measure_costs
+
+    with user_errors_as_messages():
+        sizes, queries = read_json(metrics / "index.json")["bytes_per_chunk"], read_queries(corpus)
+        judged = [one for split in ("dev", "test") for one in read_qrels(corpus / "qrels" / f"{split}.tsv")]
+        measured = measure_costs(index, embedder, reranker, [queries[one].text for one in judged], sizes)
+        measured.write(metrics / COSTS)
+    steps = ", ".join(f"{step} {value:.1f}" for step, value in measured.milliseconds.items())
+    sizes = ", ".join(f"{part} {value:,.0f}" for part, value in measured.bytes_per_chunk.items())
+    typer.echo(f"costs: ms a question on {measured.machine}: {steps}; bytes a chunk: {sizes}; {metrics / COSTS}")
 
 
 @app.command()

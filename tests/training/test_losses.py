@@ -90,3 +90,27 @@ def test_a_row_is_active_while_it_teaches_something(loss, expected):
     loss(torch.cat([QUERIES, PASSAGES]), given)
     assert loss.activity() == {"hard": (2, expected[0]), "easy": (2, expected[1])}
     assert loss.activity() == {}
+
+
+def test_matryoshka_is_the_mean_over_the_sizes():
+    queries = torch.nn.functional.normalize(torch.arange(1.0, 9.0).reshape(2, 4).flip(1), dim=-1)
+    passages = torch.nn.functional.normalize(torch.tensor([[1.0, 9, 2, 4], [3, 1, 5, 1], [2, 2, 0, 7]]), dim=-1)
+    vectors, places = (
+        torch.cat([queries, passages]),
+        rows() | {"queries": torch.arange(2), "passages": torch.arange(2, 5)},
+    )
+    loss = SoftmaxLoss(0.5)
+    whole = loss(vectors, places)
+    cut = loss(torch.nn.functional.normalize(vectors[:, :2], dim=-1), places)
+    assert abs(float(whole - cut)) > 0.01
+    loss.sizes = [2]
+    assert float(loss(vectors, places)) == pytest.approx(float(whole + cut) / 2)
+
+
+def test_frozen_passages_take_the_place_of_the_encoded_ones():
+    queries, loss = QUERIES.clone().requires_grad_(), SoftmaxLoss(0.5)
+    both = loss(torch.cat([QUERIES, PASSAGES]), rows() | {"queries": torch.arange(2), "passages": torch.arange(2, 5)})
+    alone = loss(queries, rows() | {"queries": torch.arange(2), "frozen": PASSAGES})
+    assert alone.item() == both.item()
+    alone.backward()
+    assert queries.grad.abs().sum() > 0

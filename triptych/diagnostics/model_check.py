@@ -16,6 +16,7 @@ from triptych.models.loading import device
 from triptych.models.padding import ensure_padding_token
 from triptych.models.precision import Precision, autocast
 from triptych.models.round_loading import load_model
+from triptych.models.two_sided import sides_of
 from triptych.models.weight_form import saved_form
 from triptych.params.sections import Model
 
@@ -57,7 +58,10 @@ def weight_problems(folder: Path) -> list[str]:
 
 
 def load(folder: Path, params: Model) -> SentenceTransformer:
-    """Load a plain model, or a round on the base model of ``params``; raise `UserError` if it cannot be loaded."""
+    """Load a plain model, or a round on the base model of ``params``; raise `UserError` if it cannot be loaded.
+
+    Of a model with an encoder for each side it is that of queries, the one that was tuned.
+    """
     if (folder / "round.json").exists():
         return load_model(folder, params)
     disable_progress_bar()  # reading weights takes a moment
@@ -70,7 +74,7 @@ def load(folder: Path, params: Model) -> SentenceTransformer:
             raise
         raise UserError(f"{folder} could not be loaded ({str(error).strip().splitlines()[0]})") from error
     ensure_padding_token(model.tokenizer, "MODEL", str(folder))
-    return model
+    return sides_of(model)[0]
 
 
 def forward(model: SentenceTransformer, precision: Precision) -> Forward:

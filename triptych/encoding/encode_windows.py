@@ -6,6 +6,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from triptych.encoding.encode_texts import encode
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.encoding.vector_cache import VectorCache
 from triptych.ids import TextIds
 from triptych.models.precision import Precision
@@ -23,10 +24,14 @@ def encode_windows(
     precision: Precision,
     label: str,
     cache: VectorCache | None = None,
+    frozen: FrozenPassages | None = None,
 ) -> tuple[WindowVectors, TextIds]:
-    """Encode the windows of texts, as `encode` does; return their vectors by text, and the text id of each window."""
+    """Encode the windows of texts, as `encode` does; return their vectors by text, and the text id of each window.
+
+    Where passages are ``frozen``, these are their vectors.
+    """
     window_ids, position = store.windows_of(text_ids)
-    vectors = encode(model, store, window_ids, precision, label, cache)
+    vectors = frozen.of(window_ids) if frozen else encode(model, store, window_ids, precision, label, cache)
     return WindowVectors.of(vectors, position, len(text_ids)), window_ids
 
 
@@ -43,11 +48,12 @@ def closest_windows(
     precision: Precision,
     label: str,
     cache: VectorCache | None = None,
+    frozen: FrozenPassages | None = None,
 ) -> TextIds:
     """Return for each pair of anchor and passage, given by text id, the window of the passage closest to the anchor.
 
     The window is given by its text id, int64; a passage without further windows is its own. Only texts of pairs whose
-    passage has several windows are encoded.
+    passage has several windows are encoded, and of passages that are ``frozen`` none.
     """
     passage_ids, passage_rows = np.unique(passages, return_inverse=True)
     several = np.bincount(store.windows_of(passage_ids)[1], minlength=len(passage_ids)) > 1
@@ -55,7 +61,7 @@ def closest_windows(
     pairs = np.flatnonzero(several[passage_rows])
     if len(pairs):
         row_of = np.cumsum(several) - 1
-        vectors, window_ids = encode_windows(model, store, passage_ids[several], precision, label, cache)
+        vectors, window_ids = encode_windows(model, store, passage_ids[several], precision, label, cache, frozen)
         anchor_ids, anchor_rows = np.unique(np.asarray(anchors)[pairs], return_inverse=True)
         anchor_vectors = encode(model, store, anchor_ids, precision, label, cache)
         best, _ = vectors.best(anchor_vectors, anchor_rows, row_of[passage_rows[pairs]])

@@ -6,6 +6,7 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_windows import encode_windows, have_windows
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.encoding.vector_cache import VectorCache
 from triptych.ids import ChunkRows, TextIds
 from triptych.models.precision import Precision
@@ -24,11 +25,15 @@ def vectors_for_mining(
     rows: ChunkRows,
     precision: Precision,
     cache_folder: Path | None = None,
+    frozen: FrozenPassages | None = None,
 ) -> MiningVectors:
-    """Encode the anchors and the windows of the chunks in ``rows``; ``passage_ids`` has the text id of every chunk."""
+    """Encode the anchors and the windows of the chunks in ``rows``; ``passage_ids`` has the text id of every chunk.
+
+    The vectors of windows are those of the ``frozen`` passages where queries alone are tuned.
+    """
     cache = None if cache_folder is None else VectorCache(cache_folder, model, precision)
     anchors = encode(model, store, examples.anchor, precision, "mine: anchors", cache)
-    windows, _ = encode_windows(model, store, passage_ids[rows], precision, "mine: chunks", cache)
+    windows, _ = encode_windows(model, store, passage_ids[rows], precision, "mine: chunks", cache, frozen)
     return MiningVectors(anchors, windows.vectors, rows, windows.starts)
 
 

@@ -14,10 +14,11 @@ from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_tokens import encode_tokens
 from triptych.encoding.token_vector_cache import TokenVectorCache
 from triptych.encoding.vector_cache import VectorCache
-from triptych.errors import ArtifactError
+from triptych.errors import ArtifactError, UserError
 from triptych.ids import Vectors
 from triptych.models.loading import device, load_base
 from triptych.models.precision import resolve_precision
+from triptych.models.two_sided import sides_of
 from triptych.models.weight_form import saved_form
 from triptych.params.sections import Model
 from triptych.retrieval.dense import DenseIndex
@@ -34,11 +35,22 @@ Role = Literal["query", "document"]  # as sentence-transformers names a model's 
 
 
 def load_saved(folder: Path) -> SentenceTransformer:
-    """Load an embedder that was saved with its prompts, such as ``models/embedder``, in the dtype it was saved in."""
+    """Load an embedder that was saved with its prompts, such as ``models/embedder``, in the dtype it was saved in.
+
+    Raise `UserError` where it encodes queries and passages by two models; `load_sides` loads both.
+    """
+    queries, passages = load_sides(folder)
+    if queries is not passages:
+        raise UserError(f"{folder} has a model for queries and one for passages (train.sides: query), not one for both")
+    return queries
+
+
+def load_sides(folder: Path) -> tuple[SentenceTransformer, SentenceTransformer]:
+    """Load the models of queries and of passages of a saved embedder: the same one, unless queries alone were tuned."""
     if not (folder / "modules.json").exists():
         raise ArtifactError(folder, "does not contain a saved embedder (modules.json)")
     path = folder.resolve().as_posix()
-    return load_base(Model(base=path), weights=saved_form(folder))
+    return sides_of(load_base(Model(base=path), weights=saved_form(folder)))
 
 
 def prompt_of(model: SentenceTransformer, role: Role) -> str:
@@ -65,8 +77,11 @@ def tokenized(model: SentenceTransformer, texts: Sequence[str], role: Role) -> T
 class TextEncoder:
     """Encodes texts as the saved embedder itself does: with its prompts, truncation and normalization."""
 
-    def __init__(self, model: SentenceTransformer, precision: str, label: str) -> None:
-        self._model, self._label = model, label
+    def __init__(
+        self, model: SentenceTransformer, precision: str, label: str, passages: SentenceTransformer | None = None
+    ) -> None:
+        """``passages`` is the model of passages, where ``model`` is that of queries alone."""
+        self._model, self._passages, self._label = model, passages or model, label
         self._precision = resolve_precision(precision, device())
 
     def queries(self, texts: Sequence[str]) -> Vectors:
@@ -81,7 +96,7 @@ class TextEncoder:
 
     def passages(self, texts: Sequence[str], cache_folder: Path) -> Vectors:
         """Encode passages likewise; vectors that ``cache_folder`` contains are read, the others are added to it."""
-        return self._encode(texts, "document", VectorCache(cache_folder, self._model, self._precision))
+        return self._encode(texts, "document", VectorCache(cache_folder, self._passages, self._precision))
 
     def windows(self, texts: Sequence[FramedText], max_windows: int, cache_folder: Path) -> tuple[Vectors, np.ndarray]:
         """Cut passages into windows and encode them; see `window_vectors`."""
@@ -94,7 +109,7 @@ class TextEncoder:
 
     def cut(self, texts: Sequence[FramedText], max_windows: int) -> list[list[FramedText]]:
         """Return the windows of each passage, of which the first is the passage itself, as the model truncates it."""
-        model, prompt = self._model, prompt_of(self._model, "document")
+        model, prompt = self._passages, prompt_of(self._passages, "document")
         further: list[list[FramedText]] = [[] for _ in texts]
         if model.max_seq_length and model.tokenizer.is_fast:
             further = WindowCutter(model.tokenizer, prompt, model.max_seq_length, max_windows).framed(texts)
@@ -106,19 +121,20 @@ class TextEncoder:
         ``cache_folder`` is used as by `passages`.
         """
         texts, passage_of_window = _flat(windows)
-        store = tokenized(self._model, texts, "document")
-        cache = TokenVectorCache(cache_folder, self._model, self._precision)
+        store = tokenized(self._passages, texts, "document")
+        cache = TokenVectorCache(cache_folder, self._passages, self._precision)
         starts = np.searchsorted(passage_of_window, np.arange(len(windows) + 1))
         block = np.cumsum(np.add.reduceat(store.lengths, starts[:-1])) // _BLOCK
         for rows in np.split(np.arange(len(windows)), np.flatnonzero(np.diff(block)) + 1):
             first, last = starts[rows[0]], starts[rows[-1] + 1]
             label = f"{self._label}: tokens"
-            tokens = encode_tokens(self._model, store, np.arange(first, last), self._precision, label, cache)
+            tokens = encode_tokens(self._passages, store, np.arange(first, last), self._precision, label, cache)
             yield tokens.merged(starts[rows[0] : rows[-1] + 2] - first)
 
     def _encode(self, texts: Sequence[str], role: Role, cache: VectorCache | None) -> Vectors:
-        store = tokenized(self._model, texts, role)
-        return encode(self._model, store, np.arange(len(texts)), self._precision, self._label, cache)
+        model = self._model if role == "query" else self._passages
+        store = tokenized(model, texts, role)
+        return encode(model, store, np.arange(len(texts)), self._precision, self._label, cache)
 
 
 def _flat(windows: Sequence[Sequence[FramedText]]) -> tuple[list[str], np.ndarray]:
@@ -143,8 +159,10 @@ class Retriever:
         label: str,
         max_windows: int = 1,
         questions: ChunkQuestions | None = None,
+        passage_model: SentenceTransformer | None = None,
     ) -> None:
-        self._encoder, self._chunk_ids = TextEncoder(model, precision, label), list(chunk_ids)
+        """``passage_model`` encodes passages, where ``model`` encodes queries alone."""
+        self._encoder, self._chunk_ids = TextEncoder(model, precision, label, passage_model), list(chunk_ids)
         written = questions or ChunkQuestions.none()
         vectors, chunk_of_window = self._encoder.windows(passages, max_windows, cache_folder)
         of_questions = self._encoder.questions(written.texts, cache_folder)

@@ -53,6 +53,7 @@ class ChosenOnDev:
     strength: float  # share of the tuned change in the weights; 0 is the base model
     fusions: dict[str, FusionChoice]  # by system: base_hybrid_unasked, base_hybrid, tuned_hybrid
     rerankings: dict[str, RerankingChoice]  # by system: base_late, tuned_late, and reranked where one was trained
+    sides: Literal["both", "query"] = "both"  # what was tuned: queries and passages, or queries alone
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -65,4 +66,5 @@ class ChosenOnDev:
             strength=record["strength"],
             fusions={system: FusionChoice(**row) for system, row in settings.items() if "dense_weight" in row},
             rerankings={system: RerankingChoice(**row) for system, row in settings.items() if "depth" in row},
+            sides=record.get("sides", "both"),
         )

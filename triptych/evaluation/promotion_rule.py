@@ -88,6 +88,7 @@ def decide(
         reranker=reranker,
         taught=sorted(taught),
         basis=basis,
+        sides=chosen.sides,
     )
 
 

@@ -15,6 +15,8 @@ from triptych.evaluation.chosen_on_dev import FusionChoice, RerankingChoice
 _COMPARED = "against the best search without training, "
 _TAUGHT = "measured on the kind of question it was taught with"
 
+_QUERIES_ALONE = " for queries, over the base model's vectors of passages, which stay as they are"
+
 Basis = Literal["untaught", "taught"]
 
 
@@ -85,6 +87,7 @@ class Verdicts:
     reranker: RerankingVerdict
     taught: list[str] = field(default_factory=list)  # kinds of query that training learned
     basis: Basis = "untaught"  # whether kinds that were not taught decided, or all, which may be taught
+    sides: Literal["both", "query"] = "both"  # what was tuned: queries and passages, or queries alone
 
     @property
     def published(self) -> Literal["tuned", "base"]:
@@ -105,7 +108,9 @@ class Verdicts:
     @property
     def advice(self) -> str:
         """What to do about the embedder."""
-        return "use the tuned embedder" if self.embedder.used else "keep your base model"
+        if not self.embedder.used:
+            return "keep your base model"
+        return "use the tuned embedder" + (_QUERIES_ALONE if self.sides == "query" else "")
 
     @property
     def search(self) -> str:
@@ -166,7 +171,8 @@ class Verdicts:
             "late_interaction": _reranking_record(self.late_interaction),
             "reranker": _reranking_record(self.reranker),
         }
-        write_json(path, embedder | run | parts)
+        sides = {"sides": self.sides} if self.sides != "both" else {}
+        write_json(path, embedder | run | sides | parts)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -188,6 +194,7 @@ class Verdicts:
                 reranker=_reranking_verdict(record["reranker"]),
                 taught=record["taught"],
                 basis=record["basis"],
+                sides=record.get("sides", "both"),
             )
 
 

@@ -9,7 +9,7 @@ from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.language import corpus_language
 from triptych.corpus.records import Chunk, Qrels, Query
-from triptych.encoding.text_encoder import Retriever, load_saved
+from triptych.encoding.text_encoder import Retriever, load_sides
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import Comparison, compare
 from triptych.models.loading import base_weights, load_frozen, release_memory
@@ -70,13 +70,18 @@ def compare_on_questions(
     max_windows = params.tokenize.known_windows if settings.windows else 1
     max_length = None
     for system in ("tuned", "base"):  # one after the other: one model is in memory
-        model = load_saved(embedder) if system == "tuned" else load_frozen(params.model, base_weights(params.train))
+        if system == "tuned":
+            model, of_passages = load_sides(embedder)
+        else:
+            model = of_passages = load_frozen(params.model, base_weights(params.train))
         max_length = max_length or model.max_seq_length
-        model.max_seq_length = max_length  # both are cut as they were in training
-        retriever = Retriever(model, ids, framed, params.train.precision, vectors, system, max_windows, asked)
+        model.max_seq_length = of_passages.max_seq_length = max_length  # both are cut as they were in training
+        retriever = Retriever(
+            model, ids, framed, params.train.precision, vectors, system, max_windows, asked, of_passages
+        )
         runs[system] = retriever.run(queries, depth)
         runs[f"{system}_hybrid"] = settings.fusions[system].fuse(runs[system], lexical, depth)
-        del model, retriever
+        del model, of_passages, retriever
         release_memory()
     runs = {name: runs[name] for name in ("bm25", "base", "base_hybrid", "tuned", "tuned_hybrid")}
     documents = _documents(chunks)

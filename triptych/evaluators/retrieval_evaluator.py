@@ -14,6 +14,7 @@ from triptych.corpus.language import ENGLISH, read_language
 from triptych.corpus.records import ALL, Chunk, Qrels, Query, Run, read_chunks, read_qrels, read_queries
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_windows import Closest, closest_windows
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluation.metrics import mean, per_query, triplet_metrics
 from triptych.evaluators.chunk_vectors import ChunkVectors
@@ -50,6 +51,7 @@ class RetrievalEvaluator:
     questions: QuestionIds = field(default_factory=QuestionIds.none)  # written for the chunks
     vectors_folder: Path | None = None  # of the cache of vectors that is used where no other is given
     window_ids: TextIds | None = None  # of the only windows that are searched; None: all
+    frozen: FrozenPassages | None = None  # where queries alone are encoded by the model that is evaluated
 
     def cache(self, model: SentenceTransformer) -> VectorCache | None:
         """Return the cache of a model's vectors; None without ``vectors_folder``."""
@@ -76,7 +78,10 @@ class RetrievalEvaluator:
         windows: bool = False,
         questions: bool = False,
     ) -> ChunkVectors:
-        """Encode all chunks by their beginnings or ``windows``, the ``questions`` written for them, and the queries."""
+        """Encode all chunks by their beginnings or ``windows``, the ``questions`` written for them, and the queries.
+
+        Where passages are `frozen`, only questions and queries are encoded.
+        """
         cache = cache or self.cache(model)
 
         def encoded(text_ids: TextIds) -> Vectors:
@@ -89,7 +94,7 @@ class RetrievalEvaluator:
             kept = np.isin(text_ids, self.window_ids)
             text_ids, chunk_of_window = TextIds(text_ids[kept]), chunk_of_window[kept]
         written = self.questions if questions else QuestionIds.none()
-        of_windows = encoded(text_ids)
+        of_windows = self.frozen.of(text_ids) if self.frozen else encoded(text_ids)
         of_questions = encoded(written.text) if len(written) else Vectors(of_windows[:0])
         return ChunkVectors(of_windows, chunk_of_window, of_questions, written.chunk, encoded(self.query_text_ids))
 
@@ -160,7 +165,7 @@ class RetrievalEvaluator:
     def closest_windows(self, model: SentenceTransformer) -> Closest:
         """Return which windows of passages a model finds closest to queries."""
         return lambda queries, passages: closest_windows(
-            model, self.store, queries, passages, self.precision, "evaluate: windows"
+            model, self.store, queries, passages, self.precision, "evaluate: windows", frozen=self.frozen
         )
 
     def text_of_chunk(self) -> dict[str, int]:
@@ -180,19 +185,21 @@ def similarities(
     precision: Precision,
     *profiles: Examples,
     cache: VectorCache | None = None,
+    frozen: FrozenPassages | None = None,
 ) -> list[Similarities]:
     """Encode the distinct texts of examples and their pools, and compare each anchor to its positive and negatives.
 
-    A positive or negative with several windows is compared by the one that is closest to the anchor.
+    A positive or negative with several windows is compared by the one that is closest to the anchor. ``frozen`` has
+    the vectors of passages where anchors alone are encoded by ``model``.
     """
     anchors = np.unique(np.concatenate([one.anchor for one in profiles]))
     passages = np.unique(
         np.concatenate([part for one in profiles for part in (one.positive, passage_ids[one.pool.chunk])])
     )
     window_ids, position = store.windows_of(passages)
-    text_ids = np.unique(np.concatenate([anchors, window_ids]))
+    text_ids = anchors if frozen else np.unique(np.concatenate([anchors, window_ids]))
     vectors = encode(model, store, text_ids, precision, "triplets", cache)
-    of_windows = Vectors(vectors[np.searchsorted(text_ids, window_ids)])
+    of_windows = frozen.of(window_ids) if frozen else Vectors(vectors[np.searchsorted(text_ids, window_ids)])
     windows = WindowVectors.of(of_windows, position, len(passages))
 
     def cosine(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -212,8 +219,10 @@ def held_out_triplet_metrics(
 ) -> list[dict[str, Any]]:
     """Return triplet metrics of a model: a row for each category and tier, and for all categories and all tiers."""
     pool = examples.pool
-    cache = evaluator.cache(model)
-    (cosines,) = similarities(model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples, cache=cache)
+    cache, frozen = evaluator.cache(model), evaluator.frozen
+    (cosines,) = similarities(
+        model, evaluator.store, evaluator.passage_ids, evaluator.precision, examples, cache=cache, frozen=frozen
+    )
     positive, negative = cosines.positive[pool.anchors], cosines.negative
     category, tier = np.array(examples.categories)[examples.category[pool.anchors]], np.array(TIERS)[pool.tier]
     rows: list[dict[str, Any]] = []

@@ -1,18 +1,19 @@
 """The systems that are compared: BM25, embedders, their hybrids with BM25, late interaction and the reranker."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.records import Qrels, Query, Run
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.evaluation.chosen_on_dev import FreeSystem
 from triptych.evaluation.comparison import NamedInterval, compare
 from triptych.evaluators.chunk_vectors import ChunkVectors
 from triptych.evaluators.dev_queries import DevQueries, queries_of
-from triptych.evaluators.rerank_runs import Scorer, late_interaction_scorer, rerank
+from triptych.evaluators.rerank_runs import PassageModel, Scorer, late_interaction_scorer, rerank
 from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator
 from triptych.params.sections import Evaluate
 from triptych.retrieval.fusion import PRIOR, PRIOR_WITH_QUESTIONS, Fusion
@@ -92,15 +93,19 @@ class Systems:
         self.chosen["base_hybrid_unasked"] = asdict(fusion)
         return asked
 
-    def add_tuned(self, model: SentenceTransformer) -> None:
+    def add_tuned(
+        self, model: SentenceTransformer, frozen: FrozenPassages | None = None, base: PassageModel | None = None
+    ) -> None:
         """Add the systems of the tuned embedder, which searches windows and questions where the base model does.
 
-        Where it searches questions, ``tuned_unasked`` is its vectors without them.
+        Where it searches questions, ``tuned_unasked`` is its vectors without them. Where queries alone are tuned,
+        passages have ``frozen`` vectors, and ``base`` the model that encodes their tokens.
         """
-        vectors = self._evaluator.vectors(model, "evaluate: tuned", windows=self.windows, questions=self.questions)
+        evaluator = replace(self._evaluator, frozen=frozen)
+        vectors = evaluator.vectors(model, "evaluate: tuned", windows=self.windows, questions=self.questions)
         if self.questions:
             self.runs["tuned_unasked"] = self._run_of(vectors.without_questions())
-        self._add("tuned", model, self._run_of(vectors))
+        self._add("tuned", model, self._run_of(vectors), base)
 
     def _run_of(self, vectors: ChunkVectors) -> Run:
         return self._evaluator.run_of(vectors, self._params.depth)
@@ -117,13 +122,15 @@ class Systems:
         fusion = self._dev.fusion(dense, bm25, candidates, self._prior)
         return fusion, fusion.fuse(dense, bm25, params.depth)
 
-    def _add(self, name: str, model: SentenceTransformer, dense: Run) -> None:
+    def _add(self, name: str, model: SentenceTransformer, dense: Run, of_passages: PassageModel | None = None) -> None:
         """Add an embedder, its hybrid with BM25, and the hybrid reranked by late interaction."""
         params, hybrid = self._params, f"{name}_hybrid"
         fusion, fused = self._hybrid(dense)
         self.runs[name], self.runs[hybrid] = dense, fused
         self.chosen[hybrid] = asdict(fusion)
-        scorer = late_interaction_scorer(model, self._evaluator, f"evaluate: {name}", windows=self.windows)
+        scorer = late_interaction_scorer(
+            model, self._evaluator, f"evaluate: {name}", windows=self.windows, of_passages=of_passages
+        )
         self._add_reranked(f"{name}_late", self.runs[hybrid], params.late_weights, scorer)
 
     def free(self, worthwhile: float) -> FreeSystem:

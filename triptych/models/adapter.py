@@ -1,6 +1,8 @@
 """Trainable weights: a LoRA adapter or the whole model; saved with stable bytes, and blended with the base."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -102,17 +104,28 @@ class Blend:
 
     def __init__(self, model: SentenceTransformer, change: Weights) -> None:
         self.model = model
+        self.strength = 0.0
         self._change = change
         state = model.state_dict()
         self._base = {name: state[name].detach().clone() for name in change}
 
     def at(self, strength: float) -> SentenceTransformer:
         """Set the strength and return the model."""
+        self.strength = strength
         state = self.model.state_dict()
         with torch.no_grad():
             for name, change in self._change.items():
                 state[name].copy_(self._base[name] + strength * change.to(state[name].device))
         return self.model
+
+    @contextmanager
+    def base(self) -> Iterator[SentenceTransformer]:
+        """Let the model be the base model inside the context."""
+        before = self.strength
+        try:
+            yield self.at(0.0)
+        finally:
+            self.at(before)
 
     def merged(self) -> SentenceTransformer:
         """Return the model at its strength as a plain one, to save; the blend cannot be used any more.
@@ -133,10 +146,12 @@ class AdapterBlend(Blend):
         """Attach the adapter in ``folder`` to the base ``model``."""
         model[0].model = PeftModel.from_pretrained(model[0].model, str(folder))
         self.model = model.requires_grad_(False).eval()
+        self.strength = 1.0
         self._up = {name: one.detach().clone() for name, one in model.named_parameters() if ".lora_B." in name}
 
     def at(self, strength: float) -> SentenceTransformer:
         """Set the strength and return the model."""
+        self.strength = strength
         weights = dict(self.model.named_parameters())
         for name, up in self._up.items():
             weights[name].copy_(strength * up)  # of the update B A, so 0 is the base exactly

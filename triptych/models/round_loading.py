@@ -55,6 +55,11 @@ def load_base_of(folder: Path, model: Model) -> Blend:
     return Blend(base, {})
 
 
+def load_passage_model(folder: Path, model: Model) -> SentenceTransformer:
+    """Load the model that encodes passages where a round tuned queries alone: the base model, as a plain one."""
+    return load_base_of(folder, model).merged()
+
+
 def load_merged(folder: Path, model: Model) -> SentenceTransformer:
     """Load the embedder of a round with its adapter merged, so that its weights have the names of the base model's."""
     return load_round(folder, model)[0].merged()

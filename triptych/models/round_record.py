@@ -3,12 +3,14 @@
 import shutil
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from triptych.artifacts import read_json, write_json
 from triptych.models.weight_form import FULL, WeightForm
 
 _SKIPPED = "end.json"
+
+Sides = Literal["both", "query"]  # what trained weights encode: queries and passages, or queries alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class RoundRecord:
     trained_in: str  # the round that trained these weights; an earlier one if this round was not better on dev
     dev: float | None  # `promote.measure` on dev at that strength; None if dev was not evaluated
     weights: WeightForm = FULL  # of the base that was trained beside, and on which the round is evaluated
+    sides: Sides = "both"  # with "query" passages are encoded by the base model
 
 
 def write_round_record(folder: Path, record: RoundRecord) -> None:
@@ -29,6 +32,8 @@ def write_round_record(folder: Path, record: RoundRecord) -> None:
     written = asdict(record)
     if record.weights == FULL:
         del written["weights"]
+    if record.sides == "both":
+        del written["sides"]
     write_json(folder / "round.json", written)
 
 

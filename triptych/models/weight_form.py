@@ -10,6 +10,7 @@ from transformers import BitsAndBytesConfig
 
 from triptych.artifacts import read_json
 from triptych.models.precision import resolve_precision
+from triptych.serving.numpy_encoder import query_folder
 
 LoadIn = Literal["full", "bf16", "fp16", "8bit", "4bit"]
 _HALF: dict[LoadIn, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -82,7 +83,7 @@ def form_of(model: Any) -> WeightForm:
 
 def saved_form(folder: Path) -> WeightForm:
     """Return the form in which an embedder was saved: half precision where its config names that, else float32."""
-    path = folder / "config.json"
+    path = query_folder(folder) / "config.json"
     config = read_json(path) if path.exists() else {}
     dtype = config.get("dtype") or config.get("torch_dtype")
     if dtype == "bfloat16":

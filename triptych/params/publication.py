@@ -14,6 +14,11 @@ class Index(Section):
         default="int8",
         description="Precision of the vectors; `binary` searches bits and rescores by int8 vectors on disk.",
     )
+    dimensions: Count | None = Field(
+        default=None,
+        description="Keep the first so many dimensions of each vector (null: all), in search too; the loss is in"
+        " `metrics/index.json`. Small with a model that was trained for it, such as by `train.matryoshka`.",
+    )
     clip_percentile: float = Field(
         default=99.99,
         gt=50.0,

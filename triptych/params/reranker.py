@@ -26,6 +26,10 @@ class TrainReranker(Section):
         ge=0,
         description="Optimizer steps; 0 trains no reranker. `make repro-full` takes 160: see `docs/recipes.md`.",
     )
+    ready: bool = Field(
+        default=False,
+        description="Judge the reranker that `base` names as it comes, with `steps: 0`.",
+    )
     learning_rate: Positive = Field(default=1.0e-4, description="Peak learning rate.")
     method: Literal["lora", "full"] = Field(
         default="full",
@@ -51,6 +55,12 @@ class TrainReranker(Section):
         ge=8,
         description="Tokens of a pair; texts are tokenized again if it is above `tokenize.max_length`.",
     )
+
+    @model_validator(mode="after")
+    def _ready_is_not_trained(self) -> Self:
+        if self.ready and (self.base is None or self.steps):
+            raise ValueError("ready: it takes a reranker as it comes; name it in base, and set steps: 0")
+        return self
 
     @model_validator(mode="after")
     def _hard_ones_among_the_negatives(self) -> Self:

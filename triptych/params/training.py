@@ -96,6 +96,11 @@ class Train(Section):
     seed: int = Field(default=13, description="Seed of the weights and of the draws.")
     method: Literal["lora", "full"] = Field(default="lora", description="Train an adapter, or all weights.")
     lora: Lora = Field(default_factory=Lora)
+    sides: Literal["both", "query"] = Field(
+        default="both",
+        description="What the trained weights encode: queries and passages (`both`), or queries alone (`query`):"
+        " passages then keep the vectors of the base model, in training too, and so does an index that you have.",
+    )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = Field(
         default="auto",
         description="Compute precision; `auto` is bf16 if the device supports it, else fp16 on CUDA, else fp32.",
@@ -166,6 +171,11 @@ class Train(Section):
         " left out of the loss; null leaves out none.",
     )
     distill: Distill = Field(default_factory=Distill)
+    matryoshka: list[Count] = Field(
+        default=[],
+        description="Sizes to which vectors may be cut (`index.dimensions`): the loss is the mean of that of whole"
+        " vectors and those of their first so many dimensions (Matryoshka, Kusupati et al. 2022).",
+    )
     resample_every: Count = Field(
         default=20,
         description="Steps between draws of new rows, with other negatives and the weights that tiers then have.",

@@ -91,6 +91,8 @@ def _or_dash(write: Callable[[float], str]) -> Callable[[float | None], str]:
 _NUMBER_FILTERS = {
     "count": _or_dash(lambda value: f"{value:,}"),
     "signed": _or_dash(lambda value: f"{value:+.3f}".replace("-", "\u2212")),
+    "whole": _or_dash(lambda value: f"{value:,.0f}"),
+    "one": _or_dash(lambda value: f"{value:.1f}"),
     "share": _or_dash(lambda value: f"{100 * value:.1f}\u00a0%"),
     "two": _or_dash(lambda value: f"{value:.2f}"),
     "three": _or_dash(lambda value: f"{value:.3f}"),

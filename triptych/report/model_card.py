@@ -13,7 +13,7 @@ from triptych.evaluation.verdict import Verdicts
 from triptych.models.loading import license_of, locate
 from triptych.models.round_record import RoundRecord
 from triptych.models.weight_form import FULL
-from triptych.params.sections import Model, Params
+from triptych.params.sections import Model, Params, TrainReranker
 from triptych.report.query_groups import against_free, query_groups
 from triptych.report.system_names import in_order, system_name
 
@@ -68,6 +68,8 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
             f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
             f" {record.strength:.0%} of the change is kept, as chosen on dev"
         )
+        if record.sides == "query":
+            trained += "; queries alone: passages are encoded by the base model, whose index stays as it is"
     form = record.weights
     if form != FULL:
         merged = f"{'dequantized and ' if form.quantized else ''}merged in {form.dtype}"
@@ -90,19 +92,23 @@ def reranker_card(run: RunFacts, base: Model, folder: Path) -> str:
     trained, reranker = run.params.train_reranker, run.verdicts.reranker
     after = "; late interaction reranks them before" if run.verdicts.late_interaction.used else ""
     content = CardContent(
-        title="Reranker tuned by Triptych",
+        title="Reranker chosen by Triptych" if trained.ready else "Reranker tuned by Triptych",
         task="text-ranking",
         system=reranker.system,
         base=base,
         usage=[
-            f"Trained: {trained.steps} steps, {trained.method}, {trained.loss} loss;"
-            f" pairs cut at {trained.max_length} tokens",
+            ("Not trained: as it comes" if trained.ready else _how_trained(trained))
+            + f"; pairs cut at {trained.max_length} tokens",
             f"Reranks {reranker.reranking} for its score, as chosen on dev{after}",
         ],
         reasons=reranker.reasons,
         load=_LOAD_RERANKER.format(folder=folder.as_posix()),
     )
     return model_card(content, license_of(base), run)
+
+
+def _how_trained(trained: TrainReranker) -> str:
+    return f"Trained: {trained.steps} steps, {trained.method}, {trained.loss} loss"
 
 
 def model_card(content: CardContent, license_of_base: str | None, run: RunFacts) -> str:

@@ -9,6 +9,7 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import NamedInterval, read_intervals
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.sections import Params
+from triptych.report.system_costs import SystemCosts
 
 CsvRow = dict[str, str]
 
@@ -44,6 +45,7 @@ class RunResults:
     heldout: list[CsvRow]
     chosen: ChosenOnDev
     verdicts: Verdicts
+    costs: SystemCosts | None  # of each system; with times where `triptych costs` was run
     transfer: dict[str, Any] | None  # what `benchmarks.transfer` wrote of this corpus; None where it was not run
 
 
@@ -66,6 +68,7 @@ def read_run_results(metrics: Path, tokens: Path, params: Params) -> RunResults:
         heldout=read_rows(metrics / "evaluate" / "heldout_triplets.csv"),
         chosen=ChosenOnDev.from_record(evaluation["chosen_on_dev"]),
         verdicts=Verdicts.read(metrics / "verdict.json"),
+        costs=SystemCosts.read(metrics, evaluation),
         transfer=_read_transfer(metrics / "transfer.json", evaluation["corpus"]),
     )
 

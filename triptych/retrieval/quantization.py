@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 
 from triptych.errors import UserError
+from triptych.ids import Vectors
 
 LEVELS = 127  # codes are in [-127, 127]: symmetric, with zero as a code
 _COLUMNS = 32  # dimensions calibrated at once; a percentile needs a copy
@@ -48,3 +49,15 @@ class Scales:
     def vectors(self, codes: np.ndarray) -> np.ndarray:
         """Return the vectors of codes: float32, of the same shape."""
         return codes * self.step
+
+
+def truncated(vectors: Vectors | np.ndarray, dimensions: int | None) -> np.ndarray:
+    """Return the first dimensions of vectors (texts, d) as rows of length 1; None: the vectors as they are.
+
+    >>> truncated(np.array([[3.0, 4.0, 1.0]]), 2).tolist()
+    [[0.6, 0.8]]
+    """
+    if dimensions is None:
+        return np.asarray(vectors)
+    first = vectors[:, :dimensions]
+    return np.asarray(first / np.linalg.norm(first, axis=1, keepdims=True))

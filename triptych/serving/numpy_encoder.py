@@ -14,7 +14,16 @@ from safetensors.numpy import load_file
 from scipy.special import erf
 from tokenizers import Tokenizer
 
+_ROUTER = "router_config.json"  # of a model with an encoder for each side
 _PADDED = {"bert": False, "roberta": True, "xlm-roberta": True}  # whether position ids start after the padding id
+
+
+def query_folder(folder: Path) -> Path:
+    """Return the folder of the transformer that encodes queries in a saved embedder; a part of it where it has two."""
+    if not (folder / _ROUTER).exists():
+        return folder
+    structure = json.loads((folder / _ROUTER).read_text(encoding="utf-8"))["structure"]
+    return folder / str(structure["query"][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class NumpyEncoder:
 
     def __init__(self, folder: Path, settings: NumpyEncoderSettings) -> None:
         """Read a saved model; raise ValueError or KeyError where its architecture is not supported."""
+        folder = query_folder(folder)
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind, activation = config["model_type"], config["hidden_act"]
         if kind not in _PADDED or activation != "gelu":

@@ -40,6 +40,7 @@ class IndexSettings:
     numpy_encoder: NumpyEncoderSettings | None  # None where queries need PyTorch
     tokens: bool  # whether the index has token vectors, for late interaction
     language: str = ENGLISH  # two-letter code: whose stop words BM25 leaves out
+    dimensions: int | None = None  # of the vectors that are kept, the first ones; None: all
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -118,7 +119,10 @@ def write_index(
         columns = {"chunk": pa.array(questions.chunk, pa.int32()), "text": pa.array(questions.texts, pa.string())}
         with writing_table(folder / _QUESTIONS, (table := pa.table(columns)).schema, _GROUP) as write:
             write(table)
-    write_json(folder / _SETTINGS, asdict(settings))
+    written = asdict(settings)
+    if settings.dimensions is None:
+        del written["dimensions"]
+    write_json(folder / _SETTINGS, written)
     token_bytes = {"tokens": save_tokens(folder, tokens)} if settings.tokens else {}
     lexical_bytes = sum(path.stat().st_size for path in (folder / _WORDS).iterdir())
     text_bytes = (folder / _CHUNKS).stat().st_size

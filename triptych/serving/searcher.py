@@ -16,6 +16,7 @@ from triptych.errors import ArtifactError, UserError
 from triptych.evaluation.verdict import RerankingVerdict, Verdicts
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.late_interaction import late_scores
+from triptych.retrieval.quantization import truncated
 from triptych.retrieval.rankings import drop_unmatched, to_run
 from triptych.retrieval.reranking import Reranking
 from triptych.serving.numpy_encoder import NumpyEncoder, TorchEncoder
@@ -109,7 +110,7 @@ class Searcher:
         questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
-        vectors = self._encoder.encode(questions)
+        vectors = truncated(self._encoder.encode(questions), self._settings.dimensions)
         rows, scores = self._vectors.search(vectors, depth, among)
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:

@@ -1,11 +1,12 @@
 """Losses over the unit vectors of a batch's distinct texts, in float32 whatever precision the model computes in."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, log_softmax
+from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 from triptych.training.data.batch import Rows
 from triptych.triplets.negatives import TIERS
@@ -15,9 +16,11 @@ class ContrastiveLoss(nn.Module):
     """A loss of a batch's vectors, which `triptych.training.fast.grad_cache` computes, each text's once.
 
     A row is active, it still has something to teach, if its loss is above ``active_above``; `activity` counts them.
+    With ``sizes`` the loss is the mean of that of the vectors and those of their first so many dimensions.
     """
 
     active_above = 0.0
+    sizes: Sequence[int] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,13 +30,16 @@ class ContrastiveLoss(nn.Module):
         """Return the scalar loss of unit vectors (texts, d); ``rows`` are those of the batch."""
         # Outside autocast: at a temperature of 0.05, half precision rounds away the differences between candidates.
         with torch.autocast(vectors.device.type, enabled=False):
-            losses = self.row_losses(vectors[rows["queries"]], vectors[rows["passages"]], rows)
+            passages = rows["frozen"] if "frozen" in rows else vectors[rows["passages"]]
+            queries = vectors[rows["queries"]]
+            losses = self.row_losses(queries, passages, rows)
+            cut = [self.row_losses(_first(size, queries), _first(size, passages), rows) for size in self.sizes]
         if "tier" in rows:
             of_tier = rows["tier"][:, None] == torch.arange(len(TIERS), device=losses.device)
             active = (losses.detach() > self.active_above)[:, None]
             counts = torch.stack([of_tier.sum(dim=0), (of_tier & active).sum(dim=0)])
             self._counts = counts if self._counts is None else self._counts + counts
-        return losses.mean()
+        return torch.stack([losses, *cut]).mean() if cut else losses.mean()
 
     def row_losses(self, queries: Tensor, passages: Tensor, rows: Rows) -> Tensor:
         """Return the loss of each row, shape (B,), from unit vectors (Q, d) and (P, d)."""
@@ -50,6 +56,11 @@ class ContrastiveLoss(nn.Module):
     def get_config_dict(self) -> dict[str, Any]:
         """Return nothing: the library's model card is not used."""
         return {}
+
+
+def _first(size: int, vectors: Tensor) -> Tensor:
+    """Return the first dimensions of vectors, as unit vectors."""
+    return normalize(vectors[:, :size], dim=-1)
 
 
 class TripletLoss(ContrastiveLoss):

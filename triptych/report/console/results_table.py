@@ -8,6 +8,7 @@ from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import NamedInterval
 from triptych.evaluation.verdict import Verdicts
 from triptych.report.query_groups import QueryGroup, against_free
+from triptych.report.system_costs import SystemCost, SystemCosts
 from triptych.report.system_names import SECOND_STAGES, SYSTEMS, in_order, system_name
 
 _SHOWN = ("recall@1", "recall@10", "mrr@10", "ndcg@10")
@@ -21,11 +22,14 @@ def show_results(
     triplets: list[dict[str, str]],
     verdicts: Verdicts,
     embedder: str,
+    costs: SystemCosts | None = None,
 ) -> None:
     """Print each system's metrics by category and kind with their differences, triplet metrics, and verdicts."""
     pseudo = verdicts.kinds == {"pseudo"}
     title = "Pseudo-queries, which nobody asked: no proof" if pseudo else "Test queries that people wrote"
-    show_measures(console, title, groups, intervals, verdicts.measure, verdicts.free.system)
+    show_measures(console, title, groups, intervals, verdicts.measure, verdicts.free.system, costs)
+    if costs is not None:
+        console.print(costs.note, soft_wrap=True)
     console.print(_triplet_table(triplets))
     fusions = ", ".join(f"{chosen.fusions[name]} for {SYSTEMS[name]}" for name in ("base_hybrid", "tuned_hybrid"))
     rerankings = "".join(
@@ -55,17 +59,20 @@ def show_measures(
     intervals: list[NamedInterval],
     measure: str,
     baseline: str,
+    costs: SystemCosts | None = None,
 ) -> None:
     """Print the metrics of each group of queries and system, and the difference to ``baseline`` in ``measure``.
 
-    The last column is its p-value with Holm's correction for the systems in the table.
+    Beside that is its p-value with Holm's correction for the systems in the table, and what the system costs, where
+    that is known.
     """
     against = against_free(intervals, measure)
     columns = dict.fromkeys([*_SHOWN, measure])
     table = Table(title=title, title_justify="left")
     table.add_column("queries")
     table.add_column("system")
-    for name in (*columns, f"{measure} against {system_name(baseline)}", "Holm's p"):
+    last = ["bytes a chunk", "ms a question"] if costs else []
+    for name in (*columns, f"{measure} against {system_name(baseline)}", "Holm's p", *last):
         table.add_column(name, justify="right")
     for group in groups:
         for number, (system, values) in enumerate(in_order(group.systems)):
@@ -73,9 +80,15 @@ def show_measures(
             cells = [f"{values[name]:.3f}" for name in columns]
             style = "bold" if system == "tuned" else None
             row = _against(against.get((group.category, group.kind, system)))
-            table.add_row(first, system_name(system), *cells, *row, style=style)
+            spent = _cost(costs.of(system)) if costs else ()
+            table.add_row(first, system_name(system), *cells, *row, *spent, style=style)
         table.add_section()
     console.print(table)
+
+
+def _cost(cost: SystemCost) -> tuple[str, str]:
+    size = "" if cost.bytes_per_chunk is None else f"{cost.bytes_per_chunk:,.0f}"
+    return size, "" if cost.milliseconds is None else f"{cost.milliseconds:.1f}"
 
 
 def _against(one: NamedInterval | None) -> tuple[str, str]:

@@ -19,6 +19,7 @@ class Rows(TypedDict, total=False):
 
     queries: Tensor  # int64 (Q,): position of each distinct query in the texts of the batch
     passages: Tensor  # int64 (P,): position of each distinct passage in the texts of the batch
+    frozen: Tensor  # float32 (P, d): in place of these positions where passages are not encoded, their vectors
     anchor: Tensor  # int64 (B,): position in queries
     positive: Tensor  # int64 (B,): position in passages
     negative: Tensor  # int64 (B,): position in passages; only with stored negatives

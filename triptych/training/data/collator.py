@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.ids import TextIds
 from triptych.tokens.token_counts import TokenOverlap
 from triptych.tokens.token_store import PAD_TO, TokenStore
@@ -23,13 +24,15 @@ class Collator:
         answers: PositivesByAnchor,
         fixed: bool,
         same_words: float | None = None,
+        frozen: FrozenPassages | None = None,
     ) -> None:
         """``same_words``: from which Jaccard similarity of tokens a window of another chunk is no negative.
 
-        None: texts are whole passages, of which ``relations`` knows the near-duplicates.
+        None: texts are whole passages, of which ``relations`` knows the near-duplicates. ``frozen`` has the vectors of
+        passages where queries alone are trained.
         """
         self._store, self._relations, self._answers, self._fixed = store, relations, answers, fixed
-        self._same_words = same_words
+        self._same_words, self._frozen = same_words, frozen
 
     def __call__(self, columns: Columns) -> Batch:
         """Return the batch of rows with columns ``anchor``, ``positive`` and ``positive_chunk``.
@@ -54,22 +57,35 @@ class Collator:
         rows["positive"] = torch.from_numpy(positions[0])
         if len(roles) > 1:
             rows["negative"], rows["tier"] = torch.from_numpy(positions[1]), torch.from_numpy(columns["tier"])
-        return assemble(self._store, TextIds(queries), TextIds(passages), self._fixed, rows)
+        return assemble(self._store, TextIds(queries), TextIds(passages), self._fixed, rows, self._frozen)
 
 
-def assemble(store: TokenStore, queries: TextIds, passages: TextIds, fixed: bool, rows: Rows) -> Batch:
+def assemble(
+    store: TokenStore,
+    queries: TextIds,
+    passages: TextIds,
+    fixed: bool,
+    rows: Rows,
+    frozen: FrozenPassages | None = None,
+) -> Batch:
     """Return a batch of distinct queries and distinct passages; ``rows`` gets their positions in the batch's texts.
 
-    A text that is both a query and a passage is encoded once.
+    A text that is both a query and a passage is encoded once. Passages that are ``frozen`` are not among the texts:
+    ``rows`` gets their vectors.
     """
-    texts, inverse = np.unique(np.concatenate([queries, passages]), return_inverse=True)
+    encoded = queries if frozen else np.concatenate([queries, passages])
+    texts, inverse = np.unique(encoded, return_inverse=True)
     groups = [np.arange(len(texts))] if fixed else like_length(store.lengths[texts])
     features = []
     for group in groups:
         input_ids, mask = store.pad(texts[group], fixed)
         features.append({"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(mask)})
     positions = positions_in_groups(groups)[torch.from_numpy(inverse)]
-    rows["queries"], rows["passages"] = positions[: len(queries)], positions[len(queries) :]
+    rows["queries"] = positions[: len(queries)]
+    if frozen:
+        rows["frozen"] = torch.from_numpy(frozen.of(passages))
+    else:
+        rows["passages"] = positions[len(queries) :]
     return Batch(features=features, rows=rows)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from scipy.sparse import csr_array
 
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.ids import TextIds, Vectors
 from triptych.params.sections import Distill
 from triptych.retrieval.lexical import bm25_weights
@@ -155,9 +156,11 @@ def _standardized(scores: np.ndarray) -> np.ndarray:
 class DistillationCollator:
     """Collates rows of `draw_distillation_batches`: each distinct text once, with the teacher's scores as a matrix."""
 
-    def __init__(self, store: TokenStore, window_ids: TextIds, fixed: bool) -> None:
-        """``window_ids`` has the text id of each window that the teacher ranks."""
-        self._store, self._window_ids, self._fixed = store, window_ids, fixed
+    def __init__(
+        self, store: TokenStore, window_ids: TextIds, fixed: bool, frozen: FrozenPassages | None = None
+    ) -> None:
+        """``window_ids`` has the text id of each window that the teacher ranks, ``frozen`` is as in `Collator`."""
+        self._store, self._window_ids, self._fixed, self._frozen = store, window_ids, fixed, frozen
 
     def __call__(self, columns: Columns) -> Batch:
         """Return a batch with what `DistillLoss` needs."""
@@ -171,4 +174,4 @@ class DistillationCollator:
             scale=torch.from_numpy(columns["scale"].astype(np.float32)),
         )
         passages = TextIds(self._window_ids[windows])
-        return assemble(self._store, TextIds(queries), passages, self._fixed, rows)
+        return assemble(self._store, TextIds(queries), passages, self._fixed, rows, self._frozen)

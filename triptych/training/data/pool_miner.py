@@ -8,6 +8,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 
 from triptych.corpus.records import Chunk
+from triptych.encoding.frozen_passages import FrozenPassages
 from triptych.encoding.mining_vectors import vectors_for_mining, window_overlap, windows_found
 from triptych.ids import ChunkRows, TextIds
 from triptych.models.precision import Precision
@@ -39,6 +40,7 @@ class PoolMiner:
     params: Mine
     size: int  # of a pool per tier
     precision: Precision
+    frozen: FrozenPassages | None = None  # where queries alone are trained
 
     @cached_property
     def _words(self) -> Words:
@@ -47,7 +49,9 @@ class PoolMiner:
     def mine(self, model: SentenceTransformer, examples: Examples) -> MinedPools:
         """Return the examples with the hard negatives that the model finds near their anchors."""
         rows = ChunkRows(np.array([row for row, chunk in enumerate(self.chunks) if chunk.split == "train"]))
-        vectors = vectors_for_mining(model, self.store, examples, self.passage_ids, rows, self.precision)
+        vectors = vectors_for_mining(
+            model, self.store, examples, self.passage_ids, rows, self.precision, frozen=self.frozen
+        )
         found = windows_found(vectors, self.store, self.passage_ids)
         candidate_filter = CandidateFilter(
             self.relations,

@@ -11,12 +11,13 @@ from sentence_transformers import SentenceTransformer
 from triptych.corpus.records import Chunk, read_chunks, read_links
 from triptych.encoding.encode_texts import encode
 from triptych.encoding.encode_windows import closest_windows, have_windows
+from triptych.encoding.frozen_passages import FrozenPassages, encode_frozen
 from triptych.encoding.vector_cache import VectorCache
 from triptych.errors import NothingToTrainOnError, UserError
 from triptych.ids import ChunkRows, TextIds, Vectors
 from triptych.models.loading import base_weights, device
 from triptych.models.precision import Precision, resolve_precision
-from triptych.models.round_loading import load_model
+from triptych.models.round_loading import load_round
 from triptych.params.sections import Params, TrainRound
 from triptych.params.training import Phase
 from triptych.params.triplets import Triplets
@@ -59,6 +60,7 @@ class TrainingData:
     loss: str
     steps: int
     miner: PoolMiner | None = None  # where ``train.mine_every`` is set, and negatives are stored
+    frozen: FrozenPassages | None = None  # the base model's vectors of all passages, with ``train.sides: query``
 
     def mix(self) -> dict[str, dict[str, float]]:
         """Return category → tier → share of the triplets drawn so far; empty for a fixed schedule."""
@@ -133,9 +135,25 @@ class _Builder:
     vectors: Path | None
 
     @cached_property
+    def _loaded(self) -> tuple[SentenceTransformer, FrozenPassages | None]:
+        """The model of the round before, and the base model's vectors of passages where queries alone are trained."""
+        train = self.params.train
+        blend, _ = load_round(self.previous, self.params.model, base_weights(train))
+        frozen = None
+        if train.sides == "query":
+            texts = np.concatenate([self.passage_ids, self.examples.positive])
+            with blend.base() as base:
+                frozen = encode_frozen(base, self.store, texts, self.precision, self.vectors)
+        return blend.model, frozen
+
+    @property
     def model(self) -> SentenceTransformer:
-        """The model of the round before."""
-        return load_model(self.previous, self.params.model, base_weights(self.params.train))
+        """The model of the round before; with ``train.sides: query`` that of queries."""
+        return self._loaded[0]
+
+    @property
+    def frozen(self) -> FrozenPassages | None:
+        return self._loaded[1] if self.params.train.sides == "query" else None
 
     @cached_property
     def precision(self) -> Precision:
@@ -148,7 +166,9 @@ class _Builder:
     def closest(self, anchors: TextIds | np.ndarray, passages: TextIds | np.ndarray) -> TextIds:
         """Return the window of each passage that the round before finds closest to its anchor."""
         label = "windows that answer"
-        return closest_windows(self.model, self.store, anchors, passages, self.precision, label, self.cache)
+        return closest_windows(
+            self.model, self.store, anchors, passages, self.precision, label, self.cache, self.frozen
+        )
 
     @cached_property
     def chunks(self) -> list[Chunk]:
@@ -190,8 +210,8 @@ class _Builder:
         relations = Relations(self.chunks, links, params.triplets.exclude_linked)
         answers = PositivesByAnchor(examples.anchor, examples.positive_chunk)
         same_words = params.mine.same_words if cut else None
-        collator = Collator(self.store, relations, answers, self.fixed, same_words)
-        return TrainingData(schedule, collator, loss, steps, self._miner(relations) if stored else None)
+        collator = Collator(self.store, relations, answers, self.fixed, same_words, self.frozen)
+        return TrainingData(schedule, collator, loss, steps, self._miner(relations) if stored else None, self.frozen)
 
     def _miner(self, relations: Relations) -> PoolMiner | None:
         params = self.params
@@ -203,7 +223,9 @@ class _Builder:
                 " train.mine_every: 0 or mine.guide: none"
             )
         size = params.triplets.negatives_per_anchor
-        return PoolMiner(self.store, self.chunks, relations, self.passage_ids, params.mine, size, self.precision)
+        return PoolMiner(
+            self.store, self.chunks, relations, self.passage_ids, params.mine, size, self.precision, self.frozen
+        )
 
     def distillation(self, steps: int) -> TrainingData:
         """Let the model of the round before, fused with BM25, rank the train chunks for the drawn anchors."""
@@ -229,15 +251,19 @@ class _Builder:
         anchors = DistillationAnchors(
             TextIds(examples.anchor),
             own,
-            Vectors(encode(model, store, examples.anchor, self.precision, "anchors", self.cache)),
+            self._encoded(TextIds(examples.anchor), "anchors"),
             anchor_tokens[visible],
             told[visible],
         )
-        window_vectors = Vectors(encode(model, store, window_ids, self.precision, "chunks", self.cache))
+        frozen = self.frozen
+        window_vectors = frozen.of(window_ids) if frozen else self._encoded(window_ids, "chunks")
         teacher = make_teacher(chunk_of_window, window_vectors, window_tokens)
         schedule = draw_distillation_batches(teacher, anchors, seeds, train.distill, train.seed)
-        collator = DistillationCollator(store, window_ids, self.fixed)
-        return TrainingData(schedule, collator, "distill", steps)
+        collator = DistillationCollator(store, window_ids, self.fixed, frozen)
+        return TrainingData(schedule, collator, "distill", steps, frozen=frozen)
+
+    def _encoded(self, text_ids: TextIds, label: str) -> Vectors:
+        return encode(self.model, self.store, text_ids, self.precision, label, self.cache)
 
     def _own_windows(self, window_ids: TextIds, chunk_of_window: np.ndarray, own: np.ndarray) -> np.ndarray:
         """Return for each example the index in ``window_ids`` of the window of its chunk that answers it.

@@ -141,7 +141,8 @@ class DevEvaluation(TrainerCallback):
         sizes = [sum(map(tokens, collator(schedule.rows(batch))["features"])) for batch in first]
         training = _FORWARD_BACKWARD_COST * float(np.mean(sizes)) * batches_per_step * training_data.steps
         windows, _ = self._evaluator.store.windows_of(self._evaluator.passage_ids)
-        texts = np.unique(np.concatenate([windows, self._evaluator.query_text_ids]))
+        queries = self._evaluator.query_text_ids
+        texts = np.unique(queries if self._evaluator.frozen else np.concatenate([windows, queries]))
         return int((-(-self._evaluator.store.lengths[texts] // PAD_TO) * PAD_TO).sum()) / training
 
     def _evaluate(self, state: Any, model: SentenceTransformer, cache: VectorCache | None = None) -> None:

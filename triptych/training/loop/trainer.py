@@ -250,11 +250,13 @@ def _curve(losses: list[float | None]) -> list[LossPoint]:
 
 def make_loss(params: Train, loss: str) -> ContrastiveLoss:
     """Return the loss with a name; raise KeyError if there is none."""
-    return {
+    made: ContrastiveLoss = {
         "softmax": lambda: SoftmaxLoss(params.temperature, params.mask_above),
         "triplet": lambda: TripletLoss(params.margin),
         "distill": lambda: DistillLoss(params.distill.temperature),
     }[loss]()
+    made.sizes = params.matryoshka
+    return made
 
 
 def _arguments(

@@ -1,0 +1,75 @@
+"""``triptych costs``: milliseconds of a question and bytes of a chunk, for each system."""
+
+import shutil
+
+import pytest
+from hand_made import INDEX
+from typer.testing import CliRunner
+from verdicts import make_verdicts
+
+from stages import index
+from triptych.artifacts import read_json, write_json
+from triptych.cli import app
+from triptych.report.system_costs import SystemCosts
+
+
+@pytest.fixture
+def project(indexed, tmp_path, monkeypatch):
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def evaluation(*systems):
+    return {"measures": {"all": {name: {"queries": 2} for name in systems}}}
+
+
+def test_each_system_costs_what_its_steps_cost(project):
+    index.main(INDEX.split())  # without token vectors, which the verdict does not use
+    before = SystemCosts.read(project / "metrics", evaluation("tuned_late"))
+    sizes = read_json(project / "metrics/index.json")["bytes_per_chunk"]
+    assert before.of("bm25").bytes_per_chunk == sizes["words"]
+    assert before.of("tuned_hybrid").bytes_per_chunk == pytest.approx(sizes["vectors"] + sizes["words"])
+    assert (before.of("base_late").bytes_per_chunk, before.of("base").milliseconds) == (None, None)
+    assert "triptych costs" in before.note
+
+    ran = CliRunner().invoke(app, ["costs"])
+    assert ran.exit_code == 0, ran.output
+    costs = SystemCosts.read(project / "metrics", evaluation("tuned_late"))
+    steps = costs.measured.milliseconds
+    assert steps.keys() == {"encode", "vectors", "words", "tokens"}
+    assert costs.of("bm25").milliseconds == steps["words"]
+    assert costs.of("tuned").milliseconds == steps["encode"] + steps["vectors"]
+    assert costs.of("base_late").milliseconds == pytest.approx(sum(steps.values()))
+    assert costs.of("reranked").milliseconds is None  # there is no reranker
+
+    make_verdicts(late=True).write(project / "metrics/verdict.json")
+    index.main(INDEX.split())  # with them: what was measured of the hits is near to what is stored
+    stored = read_json(project / "metrics/index.json")["bytes_per_chunk"]["tokens"]
+    assert costs.measured.bytes_per_chunk["tokens"] == pytest.approx(stored, rel=0.2)
+
+
+def test_times_of_another_index_are_not_shown(project):
+    assert CliRunner().invoke(app, ["costs"]).exit_code == 0
+    record = read_json(project / "metrics/index.json")
+    write_json(project / "metrics/index.json", record | {"chunks": record["chunks"] + 1})
+    assert SystemCosts.read(project / "metrics", evaluation("tuned")).measured is None
+
+
+def test_questions_and_windows_are_counted_for_the_systems_that_search_them(project):
+    write_json(
+        project / "metrics/index.json",
+        {
+            "bytes_per_chunk": {"vectors": 120.0, "words": 50.0},
+            "chunks": 10,
+            "windows": 20,
+            "questions": 40,
+            "share_of_float32": 0.25,
+        },
+    )
+    record = evaluation("base") | {"candidates": {"big": {"bytes_per_chunk": 400.0}}}
+    costs = SystemCosts.read(project / "metrics", record)
+    sizes = {
+        name: costs.of(name).bytes_per_chunk for name in ("base", "base_unasked", "base_cut", "candidate:big_hybrid")
+    }
+    assert sizes == {"base": 120.0, "base_unasked": 40.0, "base_cut": 20.0, "candidate:big_hybrid": 150.0}
