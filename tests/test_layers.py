@@ -44,6 +44,7 @@ ROOMS = [
     "report",
     "report/console",
     "reranker",
+    "server",
     "cli",
 ]
 LIGHT = ("corpus", "inspection", "evaluation", "retrieval", "triplets")

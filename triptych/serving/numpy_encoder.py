@@ -7,13 +7,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file
 from scipy.special import erf
 from tokenizers import Tokenizer
 
+Role = Literal["query", "document"]
 _PADDED = {"bert": False, "roberta": True, "xlm-roberta": True}  # whether position ids start after the padding id
 
 
@@ -36,6 +38,7 @@ class NumpyEncoder:
         if kind not in _PADDED or activation != "gelu":
             raise ValueError(f"{folder}: {kind} with {activation} is not supported")
         self._settings, self._heads = settings, config["num_attention_heads"]
+        self.prompts: dict[Role, str] = {"query": settings.prompt, "document": _passage_prompt(folder)}
         self._layers, self._epsilon = config["num_hidden_layers"], config["layer_norm_eps"]
         self._first = config["pad_token_id"] + 1 if _PADDED[kind] else 0
         self._weights = load_file(folder / "model.safetensors")
@@ -43,14 +46,18 @@ class NumpyEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings.max_length)
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encode queries, the prompt before each: float32 of shape (texts, dimensions), rows of length 1."""
-        return np.stack([self._vector(self._settings.prompt + text) for text in texts])
+    def encode(self, texts: Sequence[str], role: Role = "query") -> np.ndarray:
+        """Encode texts, the prompt of their role before each: float32 of shape (texts, dimensions), of length 1."""
+        return np.stack([self._vector(self.prompts[role] + text) for text in texts])
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Encode the tokens of queries, the prompt before each: float32 of shape (tokens, dimensions), of length 1."""
         token_states = [self._states(self._ids(self._settings.prompt + text)) for text in texts]
         return [states / np.linalg.norm(states, axis=1, keepdims=True) for states in token_states]
+
+    def token_counts(self, texts: Sequence[str], role: Role = "query") -> list[int]:
+        """Return how many tokens `encode` reads of each text: with its prompt, at most the model's maximum."""
+        return [len(self._ids(self.prompts[role] + text)) for text in texts]
 
     def _ids(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer.encode(text).ids)
@@ -95,22 +102,44 @@ class NumpyEncoder:
 
 
 class TorchEncoder:
-    """Any saved embedder, by sentence-transformers."""
+    """Any saved embedder, by sentence-transformers; one thread at a time, since its tokenizer has a state."""
 
     def __init__(self, folder: Path) -> None:
         """Load a saved model."""
         from sentence_transformers import SentenceTransformer  # imports PyTorch, which takes seconds
 
-        self._model = SentenceTransformer(str(folder))
+        self._model, self._lock = SentenceTransformer(str(folder)), Lock()
+        own = self._model.prompts or {}
+        self.prompts: dict[Role, str] = {"query": own.get("query") or "", "document": own.get("document") or ""}
 
-    def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Encode queries as `NumpyEncoder.encode` does."""
-        return self._model.encode_query(list(texts), normalize_embeddings=True, show_progress_bar=False)
+    def encode(self, texts: Sequence[str], role: Role = "query") -> np.ndarray:
+        """Encode texts as `NumpyEncoder.encode` does."""
+        return self._encode(texts, role, normalize_embeddings=True)
 
     def tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Encode the tokens of queries as `NumpyEncoder.tokens` does; one text per batch, without padding."""
-        token_vectors = self._model.encode_query(
-            list(texts), output_value="token_embeddings", batch_size=1, show_progress_bar=False
-        )
+        token_vectors = self._encode(texts, "query", output_value="token_embeddings", batch_size=1)
         states = [one.float().cpu().numpy() for one in token_vectors]
         return [one / np.linalg.norm(one, axis=1, keepdims=True) for one in states]
+
+    def token_counts(self, texts: Sequence[str], role: Role = "query") -> list[int]:
+        """Return how many tokens `encode` reads of each text, as `NumpyEncoder.token_counts` does."""
+        with self._lock:
+            rows = self._model.tokenizer(
+                [self.prompts[role] + text for text in texts],
+                truncation=self._model.max_seq_length is not None,
+                max_length=self._model.max_seq_length,
+            )
+        return [len(ids) for ids in rows["input_ids"]]
+
+    def _encode(self, texts: Sequence[str], role: Role, **options: Any) -> Any:
+        encode = self._model.encode_query if role == "query" else self._model.encode_document
+        with self._lock:
+            return encode(list(texts), show_progress_bar=False, **options)
+
+
+def _passage_prompt(folder: Path) -> str:
+    """Return the prompt that a saved embedder puts before passages; empty if it has none."""
+    path = folder / "config_sentence_transformers.json"
+    prompts = json.loads(path.read_text(encoding="utf-8")).get("prompts") if path.exists() else None
+    return (prompts or {}).get("document") or ""
