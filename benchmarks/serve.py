@@ -2,14 +2,14 @@
 
 ``python -m benchmarks.serve [--project .] [--quick]``, after ``dvc repro`` in the project.
 
-Two servers, both warm, in processes of their own: `triptych serve`, and an application of FastAPI and uvicorn that loads
-the published embedder with sentence-transformers and searches its float32 vectors, as its documentation shows. Clients
-are threads of a third process, each with a connection that stays open, and ask the dev questions one after the other.
-The sides alternate. ``/v1/embeddings`` is the same work on both sides, a question a request; ``/search`` is the hybrid
-with snippets here, vectors alone there. Then as many clients as overload the server, and one client again.
+Two servers, both warm, in processes of their own: `triptych serve`, and an application of FastAPI and uvicorn that
+loads the published embedder with sentence-transformers and searches its float32 vectors, as its documentation shows.
+Clients are threads of a third process, each with a connection that stays open, and ask the dev questions one after the
+other. The sides alternate. ``/v1/embeddings`` is the same work on both sides, a question a request; ``/search`` is the
+hybrid with snippets here, vectors alone there. Then as many clients as overload the server, and one client again.
 
-``--soak SECONDS`` searches with one `Searcher` in 32 threads instead, compares every answer with that of one thread, and
-prints the memory of the process.
+``--soak SECONDS`` searches with one `Searcher` in 32 threads instead, compares every answer with that of one thread,
+and prints the memory of the process.
 """
 
 import argparse

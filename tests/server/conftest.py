@@ -36,8 +36,11 @@ def _served(searcher, make_mcp=None, **settings):
     listener = socket.create_server(("127.0.0.1", 0))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with httpx2.Client(base_url=url, timeout=30) as client:
+            client.url = url
+            yield client
     finally:
         server.should_exit = True
         thread.join(20)
@@ -51,8 +54,7 @@ def serve():
     with ExitStack() as stack:
 
         def call(searcher, make_mcp=None, **settings):
-            url = stack.enter_context(_served(searcher, make_mcp, **settings))
-            return stack.enter_context(httpx2.Client(base_url=url, timeout=30))
+            return stack.enter_context(_served(searcher, make_mcp, **settings))
 
         yield call
 
@@ -60,5 +62,5 @@ def serve():
 @pytest.fixture(scope="module")
 def client(searcher):
     """An HTTP client of a server with the default limits."""
-    with _served(searcher) as url, httpx2.Client(base_url=url, timeout=30) as opened:
+    with _served(searcher) as opened:
         yield opened

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -12,18 +11,20 @@ import pytest
 pytest.importorskip("mcp", reason="triptych[mcp] is not installed")
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
+from typer.testing import CliRunner
 
+from triptych.cli import app
 from triptych.server.mcp_tools import make_mcp
 
 ASKED = {"question": "mask where a condition is met — naïve 表", "k": 4, "category": "ma"}
 
 
-def printed(folder):
+@pytest.fixture
+def printed(indexed, monkeypatch):
+    """What the command line prints."""
+    monkeypatch.chdir(indexed)
     command = ["search", "--json", "--k", "4", "--category", "ma", ASKED["question"]]
-    line = subprocess.run(
-        [sys.executable, "-m", "triptych.cli", *command], cwd=folder, capture_output=True, check=True
-    ).stdout
-    return json.loads(line)
+    return json.loads(CliRunner().invoke(app, command).stdout)
 
 
 async def talk(client, expected):
@@ -52,7 +53,7 @@ async def talk(client, expected):
         assert "Traceback" not in failed.content[0].text
 
 
-def test_over_standard_input_and_output(indexed):
+def test_over_standard_input_and_output(indexed, printed):
     inherited = {name: os.environ[name] for name in ("PYTHONPATH", "OMP_NUM_THREADS") if name in os.environ}
     command = StdioServerParameters(
         command=sys.executable, args=["-m", "triptych.cli", "serve", "--mcp"], cwd=indexed, env=inherited
@@ -60,17 +61,17 @@ def test_over_standard_input_and_output(indexed):
 
     async def run():
         async with Client(command) as client:
-            await talk(client, printed(indexed))
+            await talk(client, printed)
 
     asyncio.run(asyncio.wait_for(run(), 120))
 
 
-def test_over_http_beside_the_rest(indexed, serve, searcher):
+def test_over_http_beside_the_rest(printed, serve, searcher):
     http = serve(searcher, make_mcp)
 
     async def run():
-        async with Client(f"{http.base_url}mcp") as client:
-            await talk(client, printed(indexed))
+        async with Client(f"{http.url}/mcp") as client:
+            await talk(client, printed)
 
     asyncio.run(asyncio.wait_for(run(), 120))
     assert http.get("/health").status_code == 200
@@ -84,13 +85,13 @@ def test_over_http_the_token_is_needed(serve, searcher):
     assert http.post("/mcp", json=body, headers=wanted).status_code != 401
 
 
-def test_many_clients_at_once_get_the_answers_of_one(indexed, serve, searcher):
+def test_many_clients_at_once_get_the_answers_of_one(serve, searcher):
     http = serve(searcher, make_mcp)
     questions = ["mask", "fill_value", "discrete transform", "zebra"] * 4
 
     @asynccontextmanager
     async def opened():
-        async with Client(f"{http.base_url}mcp") as client:
+        async with Client(f"{http.url}/mcp") as client:
             yield client
 
     async def ask(question):
@@ -113,7 +114,7 @@ def test_an_error_of_the_server_tells_the_model_nothing(serve, searcher, monkeyp
     monkeypatch.setattr(searcher, "search_all", fail)
 
     async def run():
-        async with Client(f"{http.base_url}mcp") as client:
+        async with Client(f"{http.url}/mcp") as client:
             return await client.call_tool("search", {"question": "mask"})
 
     failed = asyncio.run(asyncio.wait_for(run(), 60))

@@ -30,7 +30,7 @@ def expected(model, role):
 @pytest.mark.parametrize("role", ROLES)
 def test_a_client_of_openai_gets_the_vectors_of_the_saved_model(client, model, role):
     openai = pytest.importorskip("openai")
-    embeddings = openai.OpenAI(base_url=f"{client.base_url}v1", api_key="none", max_retries=0).embeddings
+    embeddings = openai.OpenAI(base_url=f"{client.url}/v1", api_key="none", max_retries=0).embeddings
     by_name = embeddings.create(input=TEXTS, model=f"embedder-{role}")
     by_type = embeddings.create(input=TEXTS, model="embedder", extra_body={"input_type": role})
     for answer in (by_name, by_type):

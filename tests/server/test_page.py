@@ -24,7 +24,7 @@ def opened(chromium):
         page.on("console", lambda message: page.said.append(message.text))
         page.on("pageerror", lambda error: page.said.append(str(error)))
         page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(f"{client.base_url}{query}")
+        page.goto(f"{client.url}/{query}")
         return page
 
     yield call

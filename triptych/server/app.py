@@ -139,8 +139,7 @@ def _add_models(app: FastAPI, service: SearchService) -> None:
     @app.post("/v1/embeddings", response_model=EmbeddingsAnswer, tags=["models"])
     async def embeddings(body: EmbeddingsBody) -> JSONResponse:
         """Embed texts as OpenAI's API does, with the embedder's prompt for queries or for passages."""
-        texts = [body.input] if isinstance(body.input, str) else body.input
-        vectors, tokens = await service.embed(texts, _role(body, service))
+        vectors, tokens = await service.embed(body.input, _role(body, service))
         if body.dimensions not in (None, vectors.shape[1]):
             raise UserError(f"dimensions: the embedder has {vectors.shape[1]}, not {body.dimensions}")
         data = [

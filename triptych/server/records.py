@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from triptych.server.settings import MAX_AROUND, MAX_QUESTION, MAX_TEXT, MAX_TEXTS
 
@@ -91,7 +91,13 @@ Around = Annotated[int, Field(ge=0, le=MAX_AROUND, description="chunks before an
 class EmbeddingsBody(BaseModel):
     """OpenAI's request for embeddings, with the role of the texts."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS)]
+    input: Annotated[
+        list[Text],
+        Field(min_length=1, max_length=MAX_TEXTS),
+        BeforeValidator(
+            lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=str | list[str]
+        ),
+    ]
     model: str = Field("embedder", description="embedder, embedder-query or embedder-passage")
     input_type: Literal["query", "passage", "document"] | None = Field(
         None, description="which prompt of the embedder comes before the texts; the model's name may say it too"
