@@ -240,7 +240,7 @@ def main() -> None:
         if args.soak:
             result = soak(args.soak, questions)
         else:
-            result = compare(3.0, 1, questions) if args.quick else compare(10.0, 3, questions)
+            result = compare(3.0, 1, questions) if args.quick else compare(6.0, 3, questions)
             print("overload:", json.dumps(result["overload"]))
     print(json.dumps({"cores": len(os.sched_getaffinity(0)), "questions": len(questions)} | result))
 
