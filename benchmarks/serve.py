@@ -82,23 +82,47 @@ class Load:
     """What clients saw: seconds of each answer by its status, and how long all of it took."""
 
     seconds: float
+    processor: float = 0.0  # seconds of the server
     latencies: dict[int, list[float]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, float]:
         """Return requests answered with 200 a second, and percentiles of their latency in milliseconds."""
         good = np.array(self.latencies.get(200, [np.nan])) * 1000
         percentiles = {f"p{one}": float(np.percentile(good, one)) for one in (50, 95, 99)}
-        return {"per_second": len(self.latencies.get(200, [])) / self.seconds} | percentiles
+        answers = len(self.latencies.get(200, []))
+        return {
+            "per_second": answers / self.seconds,
+            "processor_ms": 1000 * self.processor / max(1, answers),
+        } | percentiles
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in a process of its own."""
+
+    port: int
+    process: Any  # of psutil
+
+    def load(self, path: str, bodies: list[bytes], clients: int, seconds: float) -> Load:
+        """Put it under load; see `load`. The processor time is that of the server alone."""
+        before = self.process.cpu_times()
+        result = load(self.port, path, bodies, clients, seconds)
+        after = self.process.cpu_times()
+        result.processor = after.user + after.system - before.user - before.system
+        return result
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[int]:
-    """Yield the port of a server once it prints its address; stop it at the end."""
+def started(command: list[str]) -> Iterator[Server]:
+    """Yield a server once it prints its address; stop it at the end."""
+    import psutil
+
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         line = process.stdout.readline()
-        yield int(re.search(r":(\d+)", line.replace("http:", ""))[1])  # type: ignore[index]
+        port = int(re.search(r":(\d+)", line.replace("http:", ""))[1])  # type: ignore[index]
+        yield Server(port, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(30)
@@ -134,11 +158,11 @@ def load(port: int, path: str, bodies: list[bytes], clients: int, seconds: float
     return result
 
 
-def overload(port: int, bodies: list[bytes], seconds: float) -> dict[str, Any]:
+def overload(server: Server, bodies: list[bytes], seconds: float) -> dict[str, Any]:
     """Return what one client sees before, during and after an overload, and the statuses of the many."""
-    before = load(port, "/search", bodies, 1, seconds).summary()
-    during = load(port, "/search", bodies, OVERLOAD, seconds)
-    after = load(port, "/search", bodies, 1, seconds).summary()
+    before = server.load("/search", bodies, 1, seconds).summary()
+    during = server.load("/search", bodies, OVERLOAD, seconds)
+    after = server.load("/search", bodies, 1, seconds).summary()
     refused = 1000 * np.array(during.latencies.get(503, [np.nan]))
     return {
         "before": before,
@@ -206,13 +230,13 @@ def compare(seconds: float, repeats: int, questions: list[str]) -> dict[str, Any
         np.save(saved := Path(scratch) / "vectors.npy", vectors)
         ours = [sys.executable, "-m", "triptych.cli", "serve", "--port", "0"]
         peer = [sys.executable, "-c", PEER, str(saved)]
-        with started(ours) as our_port, started(peer) as peer_port:
+        with started(ours) as our_server, started(peer) as peer_server:
             for path, of_path in bodies.items():
                 for clients in CLIENTS:
                     runs: dict[str, list[dict[str, float]]] = {"triptych": [], "peer": []}
                     for repeat in range(repeats + 1):  # the first warms up
-                        for side, port in (("triptych", our_port), ("peer", peer_port)):
-                            figures = load(port, path, of_path, clients, seconds)
+                        for side, server in (("triptych", our_server), ("peer", peer_server)):
+                            figures = server.load(path, of_path, clients, seconds)
                             assert figures.latencies.keys() == {200}, {n: len(t) for n, t in figures.latencies.items()}
                             if repeat:
                                 runs[side].append(figures.summary())
@@ -220,12 +244,13 @@ def compare(seconds: float, repeats: int, questions: list[str]) -> dict[str, Any
                         row = {name: median(run[name] for run in of_side) for name in of_side[0]}
                         table.setdefault(path, {}).setdefault(str(clients), {})[side] = row
                         print(f"{path:<15} {clients:>3} clients {side:<9}", _line(row), flush=True)
-            table["overload"] = overload(our_port, bodies["/search"], seconds)
+            table["overload"] = overload(our_server, bodies["/search"], seconds)
     return table
 
 
 def _line(row: dict[str, float]) -> str:
-    return f"{row['per_second']:6.1f} a second, p50 {row['p50']:.0f} p95 {row['p95']:.0f} p99 {row['p99']:.0f} ms"
+    percentiles = f"p50 {row['p50']:.0f} p95 {row['p95']:.0f} p99 {row['p99']:.0f} ms"
+    return f"{row['per_second']:6.1f} a second, {percentiles}, processor {row['processor_ms']:.1f} ms"
 
 
 def main() -> None:
