@@ -24,7 +24,7 @@ from triptych.corpus.splits.by_document import assign_queries, assign_splits, gr
 from triptych.params.load import load_params
 
 ROOT = Path(__file__).parents[1]
-pytest_plugins = ["short_runs"]
+pytest_plugins = ["short_runs", "browser"]
 windows_rules.install()
 
 

@@ -46,6 +46,7 @@ ROOMS = [
     "report",
     "report/console",
     "reranker",
+    "server",
     "cli",
 ]
 LIGHT = ("corpus", "inspection", "evaluation", "retrieval", "triplets")

@@ -1,6 +1,7 @@
 """The command line: ``triptych <command>``."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,42 @@ def search(
                 typer.echo(json.dumps(record, ensure_ascii=False))
             else:
                 show_hits(_console(), one, hits, explain=explain)
+
+
+@app.command()
+def serve(
+    mcp: Annotated[bool, typer.Option("--mcp", help="serve MCP over standard input and output, no HTTP")] = False,
+    host: Annotated[str, typer.Option(help="address; others than this machine's need TRIPTYCH_SERVE_TOKEN")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 8000,
+    source_url: Annotated[
+        str, typer.Option(help="address of a hit's page, such as https://docs.example.com/{filename}")
+    ] = "",
+    queue: Annotated[int, typer.Option(help="requests that may wait; further ones are answered 503")] = 64,
+    timeout: Annotated[float, typer.Option(help="seconds for a request")] = 30.0,
+    max_mib: Annotated[float, typer.Option(help="MiB for a request's body")] = 4.0,
+    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
+    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
+    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
+        "metrics/verdict.json"
+    ),
+) -> None:
+    """Serve search, embeddings and reranking over HTTP with a search page, or search as MCP tools."""
+    from triptych.server.run import serve_http, serve_stdio
+    from triptych.server.settings import TOKEN, ServerSettings
+    from triptych.serving.searcher import Searcher
+
+    with user_errors_as_messages():
+        token = os.environ.get(TOKEN, "").strip()
+        settings = ServerSettings(host, port, token, queue, timeout, int(max_mib * 2**20), source_url)
+        settings.check()
+        searcher = Searcher(index, embedder, reranker, verdict)
+        if mcp:
+            serve_stdio(searcher, settings)
+        else:
+            serve_http(searcher, settings, typer.echo)
 
 
 @app.command()

@@ -1,12 +1,10 @@
 """A small run from ingest to promote, its page, and a browser to open it in."""
 
-import os
 import shutil
 from dataclasses import dataclass, field
 
 import pytest
 from hand_made import EVALUATE, PROMOTE, TRAIN
-from playwright.sync_api import sync_playwright
 
 from stages import evaluate, mine, promote, rate, report, train
 
@@ -92,18 +90,6 @@ def reported(project):
         return project / "metrics/report.html"
 
     return call
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium")
-    if path is None:
-        say = pytest.fail if os.environ.get("TRIPTYCH_NEED_BROWSER") else pytest.skip
-        say("there is no chromium; `make browser` brings it")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 from typing import Self
 
 import numpy as np
@@ -61,7 +62,8 @@ class ChunkTexts:
         columns = self._file.read(columns=["chunk_id", "category"])
         self.chunk_ids: list[str] = columns["chunk_id"].to_pylist()
         self.category: pa.ChunkedArray = columns["category"]
-        self._group = lru_cache(64)(self._file.read_row_group)
+        self._reading = Lock()  # a Parquet file is read by one thread at a time
+        self._group = lru_cache(64)(self._read_group)
 
     def __len__(self) -> int:
         return len(self.chunk_ids)
@@ -77,6 +79,10 @@ class ChunkTexts:
                 chunks[row] = (Chunk(**values, header_path=path), passage)
         return chunks
 
+    def _read_group(self, group: int) -> pa.Table:
+        with self._reading:
+            return self._file.read_row_group(group)
+
 
 class QuestionTexts:
     """The written questions of an index, whose texts are read from the disk when they are shown; it may have none."""
@@ -85,12 +91,18 @@ class QuestionTexts:
         self._file = pq.ParquetFile(path, memory_map=True) if path.exists() else None
         columns = self._file.read(columns=["chunk"])["chunk"] if self._file else np.empty(0, np.int64)
         self.chunk = np.asarray(columns, np.int64)  # row of the chunk of each question, ascending
+        self._reading = Lock()  # a Parquet file is read by one thread at a time
+        self._group = lru_cache(64)(self._read_group)
 
     def text(self, question: int) -> str:
         """Return the text of a question, given its position."""
-        assert self._file is not None
-        text: str = self._file.read_row_group(question // _GROUP, ["text"])["text"][question % _GROUP].as_py()
+        text: str = self._group(question // _GROUP)[question % _GROUP].as_py()
         return text
+
+    def _read_group(self, group: int) -> pa.ChunkedArray:
+        assert self._file is not None
+        with self._reading:
+            return self._file.read_row_group(group, ["text"])["text"]
 
 
 def write_index(

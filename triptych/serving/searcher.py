@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from triptych.retrieval.late_interaction import late_scores
 from triptych.retrieval.quantization import truncated
 from triptych.retrieval.rankings import drop_unmatched, to_run
 from triptych.retrieval.reranking import Reranking
-from triptych.serving.numpy_encoder import NumpyEncoder, TorchEncoder
+from triptych.serving.numpy_encoder import NumpyEncoder, Role, TorchEncoder
 from triptych.serving.search_index import IndexSettings, open_index, open_tokens
 from triptych.serving.snippets import Snippet, snippet
 
@@ -55,7 +56,7 @@ class Hit:
 class Searcher:
     """Finds chunks for questions, with the published embedder and the index that was built with it.
 
-    Opening takes a second, a question a few milliseconds; a reranker takes longer.
+    Opening takes a second, a question a few milliseconds; a reranker takes longer. Several threads may use one.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Searcher:
     ) -> None:
         """Open index, models and verdicts; raise `UserError` where one is missing or they do not fit together."""
         self._embedder, self._reranker = Path(embedder), Path(reranker)
+        self._loading, self._scoring = Lock(), Lock()  # the reranker's tokenizer serves one thread at a time
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
-        verdicts = Verdicts.read(Path(verdict))
+        self._verdicts = verdicts = Verdicts.read(Path(verdict))
         fusion = verdicts.fusion
         self._fusion = Fusion(fusion.method, fusion.dense_weight) if fusion.dense_weight < 1.0 else None
         self._late, self._reranking = (_reranking(one) for one in (verdicts.late_interaction, verdicts.reranker))
@@ -84,33 +86,94 @@ class Searcher:
                 raise ArtifactError(Path(index), f"has no token vectors, which {verdict} requires")
             self._tokens = open_tokens(Path(index), len(self._texts))
 
-    @property
+    @cached_property
     def categories(self) -> list[str]:
         """The categories that a search can be restricted to, sorted."""
         return sorted(pc.unique(self._texts.category).to_pylist())
+
+    @property
+    def depth(self) -> int:
+        """The most hits that a search returns; the verdicts hold for these only."""
+        return self._settings.depth
+
+    @property
+    def prompts(self) -> dict[Role, str]:
+        """What the embedder puts before a text, by role."""
+        return self._loaded_encoder().prompts
+
+    @property
+    def no_reranker(self) -> str | None:
+        """Why searches use no reranker; None if they use one."""
+        return None if self._reranking.weight else self._verdicts.reranker.reason
+
+    def __len__(self) -> int:
+        """Return the number of chunks."""
+        return len(self._texts)
+
+    def warm(self) -> None:
+        """Load the models, so that the first question does not wait for them; raise `UserError` if one is missing."""
+        self.search("warm")
+
+    def encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
+        """Encode at least one text as the embedder does: float32 of shape (texts, dimensions), rows of length 1."""
+        return np.asarray(self._loaded_encoder().encode(texts, role), np.float32)
+
+    def token_counts(self, texts: Sequence[str], role: Role) -> list[int]:
+        """Return how many tokens `encode` reads of each text."""
+        return self._loaded_encoder().token_counts(texts, role)
+
+    def relevance(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Score pairs of question and passage with the reranker; raise `UserError` if none was promoted."""
+        if self.no_reranker is not None:
+            raise UserError(f"no reranker was promoted: {self.no_reranker}")
+        with self._scoring:
+            scores: list[float] = self._cross_encoder.predict(list(pairs), show_progress_bar=False).tolist()
+        return scores
+
+    def read(self, chunk_id: str, around: int = 0) -> list[Chunk]:
+        """Return a chunk with up to ``around`` chunks of its file before and after it, in the order of the file.
+
+        Raise `UserError` if there is no such chunk.
+        """
+        if chunk_id not in self._texts.chunk_ids:
+            raise UserError(f"no chunk has the id {chunk_id!r}; take a chunk_id from the hits of a search")
+        row = self._texts.chunk_ids.index(chunk_id)
+        rows = range(max(0, row - around), min(len(self._texts), row + around + 1))
+        chunks = {one: chunk for one, (chunk, _) in self._texts.rows(rows).items()}
+        first = last = row
+        while first - 1 in chunks and chunks[first - 1].filename == chunks[row].filename:
+            first -= 1
+        while last + 1 in chunks and chunks[last + 1].filename == chunks[row].filename:
+            last += 1
+        return [chunks[one] for one in range(first, last + 1)]
+
+    def check(self, questions: Sequence[str], k: int = 10, category: str | None = None) -> None:
+        """Raise `UserError` on an empty question, a category that no chunk has, and a k out of range.
+
+        A k is out of range above ``evaluate.depth``: the verdicts hold for so many hits only.
+        """
+        if not 1 <= k <= self.depth:
+            raise UserError(f"k must be 1 to {self.depth} (evaluate.depth), got {k}")
+        for number, question in enumerate(questions, start=1):
+            if not question.strip():
+                which = f"question {number} of {len(questions)}" if len(questions) > 1 else "the question"
+                raise UserError(f"{which} is empty; ask something")
+        if category is not None and category not in self.categories:
+            raise UserError(f"no chunk has the category {category!r}; known are {', '.join(self.categories)}")
 
     def search(self, question: str, k: int = 10, category: str | None = None) -> list[Hit]:
         """Return the ``k`` best chunks for a question, best first, from one category or from all."""
         return self.search_all([question], k, category)[0]
 
     def search_all(self, questions: Sequence[str], k: int = 10, category: str | None = None) -> list[list[Hit]]:
-        """Return the ``k`` best chunks for each question; see `search`.
-
-        Raise `UserError` on an empty question, a category that no chunk has, and a k out of range: the verdicts hold
-        for hits up to ``evaluate.depth`` only.
-        """
-        if not 1 <= k <= self._settings.depth:
-            raise UserError(f"k must be 1 to {self._settings.depth} (evaluate.depth), got {k}")
-        for number, question in enumerate(questions, start=1):
-            if not question.strip():
-                which = f"question {number} of {len(questions)}" if len(questions) > 1 else "the question"
-                raise UserError(f"{which} is empty; ask something")
+        """Return the ``k`` best chunks for each question; see `search` and `check`."""
+        self.check(questions, k, category)
         if not questions:
             return []
         questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
-        vectors = truncated(self._encoder.encode(questions), self._settings.dimensions)
+        vectors = truncated(self._loaded_encoder().encode(questions), self._settings.dimensions)
         rows, scores = self._vectors.search(vectors, depth, among)
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
@@ -165,7 +228,7 @@ class Searcher:
     def _late_interaction(self, queries: list[Query], steps: dict[str, Run], row_of: dict[str, int]) -> None:
         """Rerank the top hits of the last step by late interaction (MaxSim)."""
         *_, before = steps.values()
-        token_vectors = self._encoder.tokens([query.text for query in queries])
+        token_vectors = self._loaded_encoder().tokens([query.text for query in queries])
         questions = {query.query_id: tokens for query, tokens in zip(queries, token_vectors, strict=True)}
         steps["maxsim"] = late_scores(before, questions, self._tokens, row_of, self._late.depth)
         steps["late"] = self._late.rerank(before, steps["maxsim"])
@@ -182,7 +245,7 @@ class Searcher:
             for chunk in chunk_ids:
                 window = self._windows[window_of[chunk]] if self._windows is not None else None
                 pairs.append((query.text, texts[row_of[chunk]][1] if window is None else window.text))
-        scores = iter(self._cross_encoder.predict(pairs, show_progress_bar=False).tolist())
+        scores = iter(self.relevance(pairs))
         steps["reranker"] = {
             query.query_id: {chunk: next(scores) for chunk in top[query.query_id]} for query in queries
         }
@@ -191,10 +254,7 @@ class Searcher:
     def _rows(self, category: str | None) -> np.ndarray | None:
         if category is None:
             return None
-        rows = np.flatnonzero(pc.equal(self._texts.category, category).to_numpy())
-        if not len(rows):
-            raise UserError(f"no chunk has the category {category!r}; known are {', '.join(self.categories)}")
-        return rows
+        return np.flatnonzero(pc.equal(self._texts.category, category).to_numpy())
 
     def _check_embedder(self, index: Path) -> None:
         if not (self._embedder / "modules.json").exists():
@@ -206,6 +266,10 @@ class Searcher:
                 f"was built with another embedder (hash {self._settings.embedder[:12]}) than {self._embedder}"
                 f" (hash {actual[:12]})",
             )
+
+    def _loaded_encoder(self) -> NumpyEncoder | TorchEncoder:
+        with self._loading:  # once, whichever thread comes first
+            return self._encoder
 
     @cached_property
     def _encoder(self) -> NumpyEncoder | TorchEncoder:

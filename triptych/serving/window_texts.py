@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class WindowTexts:
         further = len(chunk_of_window) - int(chunk_of_window[-1]) - 1
         if self._file.metadata.num_rows != further:
             raise ValueError(f"{self._file.metadata.num_rows} texts for {further} windows")
+        self._reading = Lock()  # a Parquet file is read by one thread at a time
         self._group = lru_cache(64)(self._read_group)
 
     def __getitem__(self, window: int) -> FramedText | None:
@@ -52,7 +54,8 @@ class WindowTexts:
         return 0, end if end > 0 else len(content)
 
     def _read_group(self, group: int) -> list[dict[str, Any]]:
-        return list(self._file.read_row_group(group).to_pylist())
+        with self._reading:
+            return list(self._file.read_row_group(group).to_pylist())
 
 
 def write_window_texts(folder: Path, windows: Sequence[Sequence[FramedText]]) -> int:

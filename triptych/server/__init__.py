@@ -1,0 +1,1 @@
+"""`Searcher` over HTTP and as an MCP server: ``triptych serve``."""
