@@ -7,7 +7,6 @@
 import shutil
 from typing import Any
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import writing
 from triptych.corpus.embedded_text import FramedText
 from triptych.models.loading import describe, device, encoder_parameters, load_without_weights
@@ -21,6 +20,8 @@ from triptych.tokens.token_store import ExampleTexts, write_store
 from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.tokens.windows import WindowCutter
 from triptych.triplets.examples import read_examples, read_framed_texts, read_passage_ids, read_texts
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

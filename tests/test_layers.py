@@ -25,6 +25,7 @@ ROOMS = [
     "evaluation",
     "retrieval",
     "serving",
+    "publishing",
     "tokens",
     "models",
     "triplets",
@@ -44,6 +45,7 @@ ROOMS = [
     "report",
     "report/console",
     "reranker",
+    "project",
     "cli",
 ]
 LIGHT = ("corpus", "inspection", "evaluation", "retrieval", "triplets")

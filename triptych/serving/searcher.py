@@ -128,6 +128,10 @@ class Searcher:
             for query, vector in zip(queries, vectors, strict=True)
         ]
 
+    def encode(self, questions: Sequence[str]) -> np.ndarray:
+        """Encode questions for a search of passages: float32 of shape (questions, dimensions), rows of length 1."""
+        return self._encoder.encode([unicodedata.normalize("NFC", question) for question in questions])
+
     def _hits(
         self,
         query: Query,
