@@ -71,8 +71,8 @@ def test_params_are_the_defaults_with_other_sources_and_no_questions(project):
 def test_dvc_accepts_the_pipeline_and_no_stage_depends_on_a_file_of_the_program(project):
     from dvc.repo import Repo
 
-    stages = {stage.addressing: stage for stage in Repo(str(project)).index.stages if stage.cmd}
-    theirs = {stage.addressing for stage in Repo(str(ROOT)).index.stages if stage.cmd}
+    stages = {stage.name: stage for stage in Repo(str(project)).index.stages if stage.cmd}
+    theirs = {stage.name for stage in Repo(str(ROOT)).index.stages if stage.cmd}
     assert stages.keys() == theirs | {"code"}
     outs = {str(out.def_path) for stage in stages.values() for out in stage.outs}
     for name, stage in stages.items():
