@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, write_jsonl, writing
 from triptych.corpus.duplicates.query_overlap import written_overlap_metrics
 from triptych.corpus.embedded_text import passage
@@ -31,6 +30,8 @@ from triptych.questions.endpoint import Endpoint, api_key
 from triptych.questions.journal import Journal, Taken
 from triptych.questions.prompt import prompt_name, shown_text, text_key
 from triptych.questions.text_filters import TEXT_REASONS, TextFilter
+
+from .command import paths, print_line, print_warnings, run
 
 if TYPE_CHECKING:  # it imports PyTorch, which takes seconds that a run without questions does not need
     from triptych.questions.found_by_base import Finding

@@ -2,18 +2,33 @@
 
 Of each stage's ``deps`` the ``.py`` files are rewritten from the import graph; data paths stay as they are. The stage
 thus re-runs when a module that it uses changes, and only then. Package files (``__init__.py``) hold no code of a stage
-and are left out.
+and are left out. The templates of ``triptych new`` (``triptych/project/templates``) are written from the same files.
 """
 
-import ast
 import shlex
-from functools import cache
+import shutil
 from pathlib import Path
 
 import yaml
 
+from triptych.project.import_graph import ImportGraph
+from triptych.project.new_project import PARAMS, PIPELINE, PLOTS
+
 ROOT = Path(__file__).parents[1]
-_FIRST_PARTY = ("stages", "triptych")
+TEMPLATES = ROOT / "triptych/project/templates"
+_GRAPH = ImportGraph({"stages": ROOT / "stages", "triptych": ROOT / "triptych"})
+_CODE = "data/code"  # where a project keeps the digests of its stages' code
+_OF_REPOSITORY = ("triptych/", "examples")  # deps that only the repository has
+_FIRST = f"""# The pipeline, and the only place where paths are written. Stage = section of params.yaml.
+stages:
+  code:
+    desc: Digests of the installed code by stage; runs each time, so that an upgrade runs again what it changes.
+    cmd: python -m triptych.project.code_digests --code {_CODE}
+    always_changed: true
+    outs:
+      - {_CODE}
+
+"""
 
 
 def code_of(command: str) -> list[str]:
@@ -23,9 +38,8 @@ def code_of(command: str) -> list[str]:
     True
     """
     words = shlex.split(command)
-    seen: set[Path] = set()
-    _follow(_file_of(words[words.index("-m") + 1]), seen)
-    return sorted(path.relative_to(ROOT).as_posix() for path in seen if path.name != "__init__.py")
+    files = _GRAPH.modules_of(words[words.index("-m") + 1]).values()
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)
 
 
 def with_code_deps(pipeline: str, commands: dict[str, str]) -> str:
@@ -47,39 +61,22 @@ def with_code_deps(pipeline: str, commands: dict[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _file_of(module: str) -> Path:
-    file = _module_file(module)
-    if file is None:
-        raise FileNotFoundError(f"no module {module} in {ROOT}")
-    return file
-
-
-@cache
-def _module_file(name: str) -> Path | None:
-    path = ROOT.joinpath(*name.split("."))
-    return next((found for found in (path.with_suffix(".py"), path / "__init__.py") if found.exists()), None)
-
-
-@cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = list[str]()
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        files = (_module_file(name) for name in names if name.split(".")[0] in _FIRST_PARTY)
-        found += [file for file in files if file is not None]
-    return tuple(found)
-
-
-def _follow(path: Path, seen: set[Path]) -> None:
-    if path not in seen:
-        seen.add(path)
-        if path.name != "__init__.py":
-            for found in _imports(path):
-                _follow(found, seen)
+def project_pipeline(pipeline: str) -> str:
+    """Return the ``dvc.yaml`` of a project beside the installed package: digests in place of code deps and the lock."""
+    lines, stage = list[str](), ""
+    for line in pipeline.partition("stages:\n")[2].splitlines():
+        indent, text = len(line) - len(line.lstrip()), line.strip()
+        if indent == 2 and text.endswith(":"):
+            stage = text[:-1]
+        dep = text.removeprefix("- ") if text.startswith("- ") else ""
+        if dep.endswith(".py") or dep.startswith(_OF_REPOSITORY):
+            continue
+        line = line.replace("python -m stages.", "python -m triptych.stages.")
+        line = line.replace("--examples examples", "--examples data/journals")
+        lines.append(line.replace("- requirements.lock", f"- {_CODE}/libraries.txt"))
+        if text == "deps:":
+            lines.append(f"{' ' * (indent + 2)}- {_CODE}/{stage}.txt")
+    return _FIRST + "\n".join(lines) + "\n"
 
 
 def _commands(pipeline: str) -> dict[str, str]:
@@ -89,10 +86,14 @@ def _commands(pipeline: str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Rewrite the code deps in ``dvc.yaml``."""
-    path = ROOT / "dvc.yaml"
+    """Rewrite the code deps in ``dvc.yaml``, and what ``triptych new`` copies of the repository."""
+    path = ROOT / PIPELINE
     before = path.read_text(encoding="utf-8")
-    path.write_text(with_code_deps(before, _commands(before)), encoding="utf-8", newline="\n")
+    pipeline = with_code_deps(before, _commands(before))
+    path.write_text(pipeline, encoding="utf-8", newline="\n")
+    (TEMPLATES / PIPELINE).write_text(project_pipeline(pipeline), encoding="utf-8", newline="\n")
+    shutil.copyfile(ROOT / PARAMS, TEMPLATES / PARAMS)
+    shutil.copytree(ROOT / ".dvc/plots", TEMPLATES / PLOTS, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

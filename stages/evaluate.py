@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
@@ -37,6 +36,8 @@ from triptych.reranker.saved_reranker import has_reranker
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.taught_kinds import taught_kinds
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

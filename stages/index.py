@@ -13,7 +13,6 @@ from time import perf_counter
 
 import numpy as np
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
@@ -32,6 +31,8 @@ from triptych.serving.search_index import IndexSettings, write_index
 from triptych.serving.searcher import CARD
 from triptych.serving.window_texts import write_window_texts
 from triptych.tokens.token_store import read_max_windows
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

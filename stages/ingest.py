@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, writing, writing_jsonl
 from triptych.corpus.link_counts import link_counts
 from triptych.corpus.outcomes import SourceCounts
@@ -16,6 +15,8 @@ from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import write_chunks, write_links
 from triptych.params.load import load_params
 from triptych.progress import track
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

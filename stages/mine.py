@@ -13,7 +13,6 @@ import argparse
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.frozen_passages import FrozenPassages, encode_frozen
@@ -35,6 +34,8 @@ from triptych.triplets.mining.candidate_filter import CandidateFilter, PairScore
 from triptych.triplets.mining.hard_negatives import MiningVectors, mine_hard_negatives, neighbors
 from triptych.triplets.mining.mining_metrics import advice
 from triptych.triplets.sampling.shortfalls import cross_category_share
+
+from .command import paths, print_line, print_warnings, run
 
 
 def main(argv: list[str] | None = None) -> None:

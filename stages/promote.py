@@ -11,7 +11,6 @@ import shutil
 from dataclasses import replace
 from functools import partial
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import read_json, write_text, writing
 from triptych.evaluation.candidates import worth_more
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
@@ -23,6 +22,8 @@ from triptych.models.round_record import read_round_record
 from triptych.params.load import load_params
 from triptych.report.model_card import RunFacts, embedder_card, reranker_card
 from triptych.reranker.saved_reranker import has_reranker, model_of, no_reranker, reason_of_no_reranker
+
+from .command import paths, print_line, run
 
 _PATHS = ("intervals", "evaluation", "added", "model", "candidate", "verdict", "embedder", "reranker")
 

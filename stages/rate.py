@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_jsonl, write_text
 from triptych.encoding.vector_cache import VectorCache
 from triptych.evaluators.retrieval_evaluator import similarities
@@ -23,6 +22,8 @@ from triptych.params.triplets import PROFILES
 from triptych.tokens.token_store import open_store
 from triptych.triplets.difficulty import sample_with_texts, tier_difficulty, tier_sentences
 from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,7 +6,6 @@
 
 from pathlib import Path
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import write_text
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.run_files import read_hits
@@ -15,6 +14,8 @@ from triptych.report.html_page import render
 from triptych.report.provenance import hashes, versions
 from triptych.report.query_explorer import SHOWN, Explorer
 from triptych.report.run_results import read_run_results
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

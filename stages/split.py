@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import open_table, read_table, write_json, write_table, writing
 from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.duplicate_report import near_duplicate_table
@@ -19,6 +18,8 @@ from triptych.corpus.records import SPLITS, write_queries
 from triptych.corpus.splits.corpus_split import split_corpus, split_metrics
 from triptych.params.load import load_params
 from triptych.progress import progress
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import writing
 from triptych.corpus.embedded_text import FramedText
 from triptych.models.loading import describe, device, encoder_parameters, load_without_weights
@@ -24,6 +23,8 @@ from triptych.tokens.token_store import ExampleTexts, write_store
 from triptych.tokens.tokenizing import tokenize, truncate
 from triptych.tokens.windows import WindowCutter
 from triptych.triplets.examples import read_examples, read_framed_texts, read_passage_ids, read_texts
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

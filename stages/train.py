@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from typing import Any
 from zlib import crc32
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.errors import NothingToTrainOnError, UserError
 from triptych.evaluators.retrieval_evaluator import choose_strength, load_evaluator
@@ -40,6 +39,8 @@ from triptych.training.loop.trainer import train
 from triptych.training.loop.training_logs import dev_csv, steps_csv, strengths_csv
 from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
 from triptych.triplets.examples import read_examples
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 from accelerate import PartialState
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import write_json, write_text, writing
 from triptych.corpus.records import read_chunks, read_links
 from triptych.encoding.encode_windows import closest_windows, have_windows
@@ -41,6 +40,8 @@ from triptych.training.recovery.checkpoints import clear_checkpoints, run_key
 from triptych.triplets.examples import read_examples, read_passage_ids, read_texts
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.sampling.reranker_lists import draw_lists
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.command import paths, print_line, print_warnings, run
 from triptych.artifacts import write_json, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
@@ -26,6 +25,8 @@ from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
 from triptych.triplets.sampling.shortfalls import cross_category_share, shortfall_warnings
 from triptych.triplets.views import anchors, query_anchors, same_source_share
+
+from .command import paths, print_line, print_warnings, run
 
 _SAME_SOURCE_FROM = 0.01  # print where more than this is missing
 

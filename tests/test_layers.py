@@ -26,6 +26,7 @@ ROOMS = [
     "evaluation",
     "retrieval",
     "serving",
+    "publishing",
     "tokens",
     "models",
     "triplets",
@@ -47,6 +48,7 @@ ROOMS = [
     "report/console",
     "reranker",
     "server",
+    "project",
     "cli",
 ]
 LIGHT = ("corpus", "inspection", "evaluation", "retrieval", "triplets")

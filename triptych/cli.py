@@ -56,6 +56,27 @@ def inspect(
 
 
 @app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="a folder that is missing or empty", show_default=False)],
+    source: Annotated[list[Path], typer.Option(help="documentation: a folder of pages, or a file of chunks")],
+    model: Annotated[str | None, typer.Option(help="base model: a hub name, a folder or package:NAME")] = None,
+) -> None:
+    """Lay out a project for your own documentation beside the installed package; `dvc repro` there runs it."""
+    from triptych.project.new_project import new_project
+
+    with user_errors_as_messages():
+        made = new_project(folder, source, model, lambda line: typer.echo(f"new: {line}", err=True))
+    found = made.found
+    for warning in found.warnings:
+        typer.echo(f"warning: {warning}")
+    typer.echo(
+        f"new: {found.chunks:,} chunks in {found.documents:,} documents of {', '.join(made.sources)}; a run takes about"
+        f" {found.run_time.seconds / 60:.0f} minutes here with {made.model}\n"
+        f"new: next: cd {folder}, look at params.yaml, then `dvc repro` and `triptych results`"
+    )
+
+
+@app.command()
 def results(
     metrics: Annotated[Path, typer.Option(help="folder of the stages' metrics")] = Path("metrics"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
@@ -310,6 +331,44 @@ def costs(
     steps = ", ".join(f"{step} {value:.1f}" for step, value in measured.milliseconds.items())
     sizes = ", ".join(f"{part} {value:,.0f}" for part, value in measured.bytes_per_chunk.items())
     typer.echo(f"costs: ms a question on {measured.machine}: {steps}; bytes a chunk: {sizes}; {metrics / COSTS}")
+
+
+@app.command()
+def publish(
+    url: Annotated[str, typer.Argument(help="postgresql://..., lancedb:DIR, qdrant://..., parquet:DIR")],
+    name: Annotated[str, typer.Option(help="tables or collections are <name>_chunks and <name>_vectors")] = "docs",
+    as_json: Annotated[bool, typer.Option("--json", help="print counts and metrics as JSON")] = False,
+    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    corpus: Annotated[Path, typer.Option(help="data/corpus, for its dev queries")] = CORPUS,
+    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
+    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
+    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
+        "metrics/verdict.json"
+    ),
+) -> None:
+    """Write what changed in the index into a database, and compare the search there on the dev queries."""
+    from triptych.publishing.comparison import compare
+    from triptych.publishing.index_rows import IndexRows
+    from triptych.publishing.publish import publish as publish_rows
+    from triptych.publishing.targets import open_database
+    from triptych.report.console.publication import show_publication
+    from triptych.serving.searcher import Searcher
+
+    with user_errors_as_messages():
+        searcher = Searcher(index, embedder, reranker, verdict)
+        rows, database = IndexRows(index), open_database(url, name)
+        try:
+            published = publish_rows(rows, database)
+            comparison = compare(database, rows, searcher, corpus)
+        finally:
+            database.close()
+        if as_json:
+            measured = comparison.record() if comparison else None
+            typer.echo(json.dumps({"rows": published.record(), "dev": measured}, sort_keys=True))
+        else:
+            show_publication(_console(), database.shown, published, comparison, corpus)
+        if comparison:
+            comparison.check(database.shown)
 
 
 @app.command()

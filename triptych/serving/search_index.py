@@ -104,6 +104,14 @@ class QuestionTexts:
         with self._reading:
             return self._file.read_row_group(group, ["text"])["text"]
 
+    def texts(self) -> list[str]:
+        """Return the texts of all questions."""
+        if self._file is None:
+            return []
+        with self._reading:
+            texts: list[str] = self._file.read(columns=["text"])["text"].to_pylist()
+        return texts
+
 
 def write_index(
     folder: Path,
@@ -150,6 +158,19 @@ def open_tokens(folder: Path, number: int) -> TokenVectors:
         return tokens
 
 
+def open_vectors(folder: Path, settings: IndexSettings) -> tuple[VectorIndex, np.ndarray]:
+    """Open the vectors, memory-mapped, and the row of the chunk of each window, int of shape (windows,), ascending.
+
+    Raise `ArtifactError` where they are missing or damaged.
+    """
+    binary = settings.precision == "binary"
+    with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
+        vectors = VectorIndex.open(folder, settings.rescore)
+        if binary and not (folder / BITS).exists():  # it would open without them and search differently
+            raise FileNotFoundError(f"{BITS} is missing")
+        return vectors, np.load(folder / _WINDOWS)
+
+
 def open_index(
     folder: Path, settings: IndexSettings
 ) -> tuple[ChunkSearch, LexicalIndex, ChunkTexts, WindowTexts | None, QuestionTexts]:
@@ -161,15 +182,11 @@ def open_index(
         questions = QuestionTexts(folder / _QUESTIONS)
     with intact(folder / _CHUNKS):
         texts = ChunkTexts(folder / _CHUNKS)
-    binary = settings.precision == "binary"
-    with intact(folder / (f"{VECTORS} or {BITS}" if binary else VECTORS)):
-        vectors = VectorIndex.open(folder, settings.rescore)
-        chunk_of_window = np.load(folder / _WINDOWS)
+    vectors, chunk_of_window = open_vectors(folder, settings)
+    with intact(folder / VECTORS):
         chunks = int(chunk_of_window[-1]) + 1 if len(chunk_of_window) else 0
         if (len(vectors), chunks) != (len(chunk_of_window) + len(questions.chunk), len(texts)):
             raise ValueError(f"{len(vectors)} vectors of {chunks} chunks for {len(texts)} chunks")
-        if binary and not (folder / BITS).exists():  # it would open without them and search differently
-            raise FileNotFoundError(f"{BITS} is missing")
     with intact(folder / _WORDS):
         lexical = LexicalIndex.load(folder / _WORDS, texts.chunk_ids, settings.language)
     windows = None

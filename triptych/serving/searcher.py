@@ -173,7 +173,7 @@ class Searcher:
         questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
-        vectors = truncated(self._loaded_encoder().encode(questions), self._settings.dimensions)
+        vectors = self.query_vectors(questions)
         rows, scores = self._vectors.search(vectors, depth, among)
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
@@ -191,6 +191,11 @@ class Searcher:
             self._hits(query, vector, list(last[query.query_id])[:k], steps, row_of)
             for query, vector in zip(queries, vectors, strict=True)
         ]
+
+    def query_vectors(self, questions: Sequence[str]) -> np.ndarray:
+        """Encode questions as a search does: float32 of shape (questions, dimensions of the index), of length 1."""
+        texts = [unicodedata.normalize("NFC", question) for question in questions]  # as those of the index are
+        return truncated(self._loaded_encoder().encode(texts), self._settings.dimensions)
 
     def _hits(
         self,

@@ -1,0 +1,1 @@
+"""A finished index in the databases that people have: rows, what changed, the databases, and the comparison."""
