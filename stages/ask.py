@@ -228,4 +228,4 @@ def _summary(kept: int, number: int, questions: list[WrittenQuestion], settings:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "--journals", "--examples")

@@ -37,6 +37,7 @@ def publish(blend: Blend, strength: float, folder: Path, card: str) -> None:
     model.save_pretrained(str(folder), create_model_card=False)
     del blend, model
     release_memory()
+    without_environment(folder)
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)  # they are saved readable by their owner only
     write_text(folder / "README.md", card)
@@ -48,6 +49,14 @@ def publish(blend: Blend, strength: float, folder: Path, card: str) -> None:
         raise AssertionError(f"{folder}: the saved model does not give the vectors of the model in memory")
     if from_base is not None and float((from_base * from_disk).sum(axis=1).max()) > 0.99999:
         raise AssertionError(f"{folder}: the tuned model gives the base model's vectors")
+
+
+def without_environment(folder: Path) -> None:
+    """Remove from a saved tokenizer whether it was loaded with HF_HUB_OFFLINE set: equal models have equal bytes."""
+    path = folder / "tokenizer_config.json"
+    if path.exists():
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace('"local_files_only": true', '"local_files_only": false'), encoding="utf-8")
 
 
 def _vectors(model: SentenceTransformer) -> np.ndarray:

@@ -101,7 +101,7 @@ class TorchEncoder:
         """Load a saved model."""
         from sentence_transformers import SentenceTransformer  # imports PyTorch, which takes seconds
 
-        self._model = SentenceTransformer(str(folder))
+        self._model = SentenceTransformer(str(folder), model_kwargs={"use_safetensors": True})
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encode queries as `NumpyEncoder.encode` does."""
