@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-gpu test-extras deps params-doc fix lock picture
+.PHONY: help setup browser repro repro-full test lint types unit test-slow test-faults test-sharing test-gpu test-extras deps params-doc fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,13 @@ unit: setup
 
 test-slow: setup  ## the tests that take minutes
 	python -m pytest -q -m slow
+
+test-faults: setup  ## kill, starve and damage every stage; FAULTS=quick takes minutes
+	FAULTS=$${FAULTS:-full} OMP_NUM_THREADS=1 python -m pytest -q -m faults tests/faults
+
+test-sharing: setup  ## two machines over S3, ssh and a shared cache; needs openssh-server
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[sharing]'
+	python -m pytest -q -m slow tests/test_sharing.py
 
 test-gpu: setup  ## the tests that need a GPU; without one they are skipped
 	python -m pytest -q -m gpu

@@ -229,4 +229,4 @@ def _summary(kept: int, number: int, questions: list[WrittenQuestion], settings:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, "--journals", "--examples")

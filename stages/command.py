@@ -1,14 +1,17 @@
 """The command line that all stages share: path flags, printed lines, errors without a traceback."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
-from triptych.errors import UserError, out_of_memory_message
-from triptych.pipeline import with_remedy
+from triptych.pipeline import message_of
 from triptych.progress import quiet
+from triptych.stage_inputs import unchanged_inputs
 from triptych.streams import use_utf8
 
 
@@ -47,13 +50,23 @@ def print_warnings(warnings: Iterable[str], metrics: Path) -> None:
         print_line(f"warning: {first}{more}")
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage; a `UserError`, and that memory ran out, is printed as one message and exits with code 1."""
+def run(main: Callable[[], None], *appended: str) -> None:
+    """Run a stage; a `UserError`, and that memory or a disk ran out, is printed as one message and exits with code 1.
+
+    Under DVC its inputs must be those that are recorded, and must not change meanwhile (`triptych.stage_inputs`), but
+    for those ``appended`` to by the stage itself, which are named by their flags. Ctrl-C exits with code 130.
+    """
     use_utf8()
+    stage = os.environ.get("DVC_STAGE")  # set by `dvc repro`
+    given = [path for flag, path in pairwise(sys.argv[1:]) if flag in appended]
     try:
-        main()
+        with unchanged_inputs(stage, given) if stage else nullcontext():
+            main()
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped by Ctrl-C; nothing half-written is used, `dvc repro` goes on from here\n")
+        raise SystemExit(130) from None
     except Exception as error:
-        message = with_remedy(error) if isinstance(error, UserError) else out_of_memory_message(error)
+        message = message_of(error)
         if message is None:
             raise
         sys.stderr.write(f"error: {message}\n")

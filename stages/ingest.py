@@ -23,10 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     """Read the sources, cut long chunks, and write chunks, links and rejected records."""
     args = paths(__doc__, "chunks", "metrics", argv=argv)
     params = load_params().ingest
+    reader = SourceReader(params)
     for source in params.sources:
         if source.format != "package" and not Path(source.path).resolve().is_relative_to(Path("data/raw").resolve()):
             print_line(f"ingest: `dvc repro` does not notice changes in {source.path}, only under data/raw")
-    reader = SourceReader(params)
     with writing(args.chunks) as out, writing_jsonl(out / "rejected.jsonl") as write_rejected:
         chunks = reader.chunks(lambda path, rejected: write_rejected({"source": path} | asdict(rejected)))
         write_chunks(out / "chunks.parquet", track(chunks, "ingest", "chunks"))

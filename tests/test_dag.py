@@ -70,7 +70,11 @@ def set_params(folder: Path, **changes: object) -> None:
 @pytest.fixture(scope="module")
 def seed_project(tmp_path_factory, tiny_model) -> Path:
     """A fresh checkout with the slice's params, committed; nothing has run."""
-    project = tmp_path_factory.mktemp("dag") / "project"
+    return make_project(tmp_path_factory.mktemp("dag") / "project", tiny_model)
+
+
+def make_project(project: Path, model: Path, **changes: object) -> Path:
+    """Copy and commit this checkout with the slice's params, and others changed, dots written as ``__``."""
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -82,8 +86,8 @@ def seed_project(tmp_path_factory, tiny_model) -> Path:
         if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, project / name)
-    shutil.copytree(tiny_model, project / "data" / "raw" / "tiny")
-    set_params(project, **{key.replace(".", "__"): value for key, value in SLICE.items()})
+    shutil.copytree(model, project / "data" / "raw" / "tiny")
+    set_params(project, **({key.replace(".", "__"): value for key, value in SLICE.items()} | changes))
     for command in (["init", "-q"], ["config", "user.email", "a@b.c"], ["config", "user.name", "a"], ["add", "-A"]):
         run(project, "git", *command)
     run(project, "git", "commit", "-qm", "Start")

@@ -12,6 +12,7 @@ ROOMS = [
     "ids",
     "artifacts",
     "pipeline",
+    "stage_inputs",
     "progress",
     "streams",
     "engine",

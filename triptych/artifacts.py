@@ -15,11 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.errors import ArtifactError
+from triptych.errors import ArtifactError, disk_message
 
 ROW_GROUP = 65_536  # rows of a table that are compressed together, where nothing else is said
 # What the readers of JSON, Parquet, FAISS and others raise on a damaged file.
-_READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+_READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, csv.Error)
 
 
 @contextmanager
@@ -81,6 +81,8 @@ def intact(path: Path) -> Iterator[None]:
     try:
         yield
     except _READ_ERRORS as error:
+        if isinstance(error, OSError) and disk_message(error):
+            raise  # it may be whole: the disk or its permissions are the problem
         message = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
         reason = message.rpartition(" failed: ")[2]  # FAISS puts its source location before it
         raise ArtifactError(path, f"is damaged ({reason})") from error
@@ -111,8 +113,9 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read a CSV file that a stage writes as one dict per row; all values are strings."""
-    with _existing(path).open(encoding="utf-8", newline="") as lines:
+    """Read a CSV file that a stage writes as one dict per row; all values are strings. Errors as in `read_json`."""
+    _existing(path)
+    with intact(path), path.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -136,13 +139,17 @@ def writing_table(path: Path, schema: pa.Schema, group: int = ROW_GROUP) -> Iter
 
 
 def open_table(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file that a stage writes, to be read in batches."""
-    return pq.ParquetFile(_existing(path))
+    """Open a Parquet file that a stage writes, to be read in batches; errors as in `read_json`."""
+    _existing(path)
+    with intact(path):
+        return pq.ParquetFile(path)
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read all or some columns of a Parquet file that a stage writes."""
-    return pq.read_table(_existing(path), columns=columns)
+    """Read all or some columns of a Parquet file that a stage writes; errors as in `read_json`."""
+    _existing(path)
+    with intact(path):
+        return pq.read_table(path, columns=columns)
 
 
 def dvc_hash(path: Path, *excluded: str) -> str:

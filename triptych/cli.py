@@ -12,8 +12,8 @@ import typer
 from rich.console import Console
 
 from triptych import progress
-from triptych.errors import UserError, out_of_memory_message
-from triptych.pipeline import with_remedy
+from triptych.errors import UserError
+from triptych.pipeline import message_of
 from triptych.streams import use_utf8
 
 use_utf8()
@@ -256,7 +256,7 @@ def label(
             search = deployed_search(Searcher(index, embedder, reranker, verdict), chunks, LABEL_HITS)
         else:
             search = base_search(chunks, params, read_search_settings(metrics), VECTORS, WRITTEN, LABEL_HITS)
-    label_chunks(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
+        label_chunks(_console(), chunks, journal, answered_chunks(corpus), search, params.split.seed)
     answered = sum(1 for one in journal.labels if one.question)
     typer.echo(
         f"label: {answered} chunks with a question, {len(journal.labels) - answered} skipped; {out.as_posix()};"
@@ -452,11 +452,11 @@ def smoke(
 
 @contextmanager
 def user_errors_as_messages() -> Iterator[None]:
-    """End the command with one message where a `UserError` is raised, or where memory runs out."""
+    """End the command with one message where a `UserError` is raised, or where memory or a disk runs out."""
     try:
         yield
     except Exception as error:
-        message = with_remedy(error) if isinstance(error, UserError) else out_of_memory_message(error)
+        message = message_of(error)
         if message is None:
             raise
         typer.echo(f"error: {message}", err=True)

@@ -5,6 +5,9 @@ from pathlib import Path
 
 # What libraries write where they have no exception of their own: torch on a CPU, CUDA's libraries, FAISS, safetensors.
 _OUT_OF_MEMORY = ("out of memory", "allocate memory", "bad_alloc", "ALLOC_FAILED", "CUDNN_STATUS_NOT_SUPPORTED")
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+_FULL_TEXTS = ("No space left on device", "os error 28", "PytorchStreamWriter failed writing", " requested and ")
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class UserError(Exception):
@@ -52,6 +55,23 @@ def out_of_memory_message(error: Exception) -> str | None:
         " or 4bit, a lower tokenize.max_length or tokenize.max_windows, index.precision: int8 or binary, a smaller"
         " model.base; `triptych estimate` prints what training takes"
     )
+
+
+def disk_message(error: Exception) -> str | None:
+    """Return what to print instead of a traceback if a disk is full, broken, or may not be read or written; else None.
+
+    Libraries raise errors of their own around that of the system, which is then known by its words.
+    """
+    number, name = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
+    text = first_line(error)
+    where = f"{name}" if name is not None else f"a file in {Path.cwd().name}"
+    if number in _FULL or any(part in str(error) for part in _FULL_TEXTS):
+        return f"{where}: the disk is full ({text}); make room, then run again: nothing half-written is used"
+    if number in _FORBIDDEN or "Permission denied" in str(error):
+        return f"{where}: may not be read or written by this user ({text}); change its owner or mode, then run again"
+    if number == errno.EIO:
+        return f"{where}: the disk cannot read or write it ({text}); check the disk, then run again"
+    return None
 
 
 def first_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from triptych.errors import ArtifactError, UserError
+from triptych.errors import ArtifactError, UserError, disk_message, out_of_memory_message
 
 _REFERENCE = re.compile(r"\$\{([\w.@-]+)\}")
 _OUTPUT_KEYS = ("outs", "metrics", "plots")
@@ -25,6 +25,13 @@ def with_remedy(error: UserError, project: Path = Path()) -> str:
     return f"{error}; `dvc repro {stage}` makes it, `dvc pull {stage}` fetches it" if stage else str(error)
 
 
+def message_of(error: Exception, project: Path = Path()) -> str | None:
+    """Return what to print instead of a traceback: of a `UserError`, and where memory or a disk ran out; else None."""
+    if isinstance(error, UserError):
+        return with_remedy(error, project)
+    return out_of_memory_message(error) or disk_message(error)
+
+
 def stage_of(path: Path, project: Path = Path()) -> str | None:
     """Return the stage that writes ``path``, as DVC addresses it (``train@round0``), or None."""
     resolved = path.resolve()
@@ -35,8 +42,28 @@ def stage_of(path: Path, project: Path = Path()) -> str | None:
     return None
 
 
+def stage_entry(stage: str, project: Path = Path()) -> dict[str, list[str]]:
+    """Return the ``deps`` and ``params`` of a stage as ``dvc.yaml`` names them, with values in place of references.
+
+    Empty without such a stage.
+    """
+    for name, entry, values in _stages(project):
+        if name == stage:
+            kinds = (
+                (kind, [one for one in entry.get(kind, ()) if isinstance(one, str)]) for kind in ("deps", "params")
+            )
+            return {kind: [_filled(one, values) for one in paths] for kind, paths in kinds}
+    return {}
+
+
 def _outs(project: Path) -> Iterator[tuple[str, str]]:
     """Yield (stage, path) for every path that a stage writes."""
+    for name, entry, values in _stages(project):
+        yield from _outs_of(name, entry, values)
+
+
+def _stages(project: Path) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield each stage as DVC addresses it, its entry, and the values of its references."""
     try:
         stages = yaml.safe_load((project / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
         params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
@@ -44,9 +71,9 @@ def _outs(project: Path) -> Iterator[tuple[str, str]]:
             if "foreach" in stage:
                 items = _lookup(params, _REFERENCE.fullmatch(stage["foreach"])[1])  # type: ignore[index]
                 for key, item in items.items():
-                    yield from _outs_of(f"{name}@{key}", stage["do"], params | {"key": key, "item": item})
+                    yield f"{name}@{key}", stage["do"], params | {"key": key, "item": item}
             else:
-                yield from _outs_of(name, stage, params)
+                yield name, stage, params
     except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         return  # not a project, or one whose files are being edited: then the message names no command
 
@@ -55,7 +82,11 @@ def _outs_of(name: str, stage: dict[str, Any], values: dict[str, Any]) -> Iterat
     for kind in _OUTPUT_KEYS:
         for out in stage.get(kind, ()):
             path = next(iter(out)) if isinstance(out, dict) else out
-            yield name, _REFERENCE.sub(lambda match: str(_lookup(values, match[1])), path)
+            yield name, _filled(path, values)
+
+
+def _filled(text: str, values: dict[str, Any]) -> str:
+    return _REFERENCE.sub(lambda match: str(_lookup(values, match[1])), text)
 
 
 def _lookup(values: Any, key: str) -> Any:

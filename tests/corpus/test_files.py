@@ -7,7 +7,8 @@ import os
 import pytest
 from readings import read_from
 
-from triptych.corpus.files import BadFileError, files_under, open_text, read_text
+from triptych.corpus import files
+from triptych.corpus.files import BadFileError, files_under, open_text, read_bytes, read_text
 from triptych.corpus.pages.html import read_html
 from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
@@ -154,3 +155,27 @@ def test_front_matter_cannot_run_code(tmp_path):
 def test_deep_nesting_in_markdown_loses_no_text(tmp_path, text):
     (tmp_path / "a.md").write_text(text, encoding="utf-8")
     assert "text" in read_from(read_markdown, tmp_path, "docs").chunks[-1].content
+
+
+@pytest.mark.posix
+def test_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with pytest.raises(BadFileError, match="a pipe, socket or device"):
+        read_bytes(tmp_path / "a.jsonl")
+
+
+def test_gzip_that_gives_far_more_than_texts_do_is_refused(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(b"a" * 2**25))
+    with pytest.raises(BadFileError, match="made to fill memory"):
+        read_bytes(path)
+    path.write_bytes(gzip.compress(b"a" * 2**20))
+    assert len(read_bytes(path)) == 2**20
+
+
+def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_LONGEST_LINE", 100)
+    path = tmp_path / "a.jsonl"
+    path.write_text("short\n" + "long" * 100, encoding="utf-8")
+    with open_text(path) as text, pytest.raises(BadFileError, match=r"a\.jsonl:2: a line of more than 100 characters"):
+        list(files.bounded_lines(path, text))

@@ -138,3 +138,32 @@ def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
     assert [writer.exitcode for writer in writers] == [0] * 4
     (shard,) = (tmp_path / "another").iterdir()
     assert np.load(shard)["vector"].tobytes() == vectors.tobytes()
+
+
+def test_a_flipped_bit_is_computed_again_and_reported(tmp_path, caplog):
+    """In a vector, in a key and in the header."""
+    keys = np.array([b"a" * 16, b"b" * 16], "S16")
+    vectors = np.arange(8, dtype=np.float32).reshape(2, 4)
+    for position, cached in ((-3, [True, False]), (-70, [False, True]), (1, [False, False])):
+        cache = VectorCache.__new__(VectorCache)
+        cache._root, cache._folder, cache._limit = tmp_path, tmp_path / "model", 10**9
+        cache.write(keys, vectors)
+        (shard,) = (tmp_path / "model").glob("*.npy")
+        content = bytearray(shard.read_bytes())
+        content[position] ^= 4
+        shard.write_bytes(content)
+        found = np.zeros_like(vectors)
+        assert cache.read(keys, found).tolist() == cached
+        assert (found[cached] == vectors[cached]).all()
+        assert (
+            "damaged" in caplog.text or "cannot be read" in caplog.text
+        ) or position == -70  # a text that is not there
+        caplog.clear()
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog):
+    (tmp_path / "model").write_text("a file", encoding="utf-8")
+    cache = VectorCache.__new__(VectorCache)
+    cache._root, cache._folder, cache._limit = tmp_path, tmp_path / "model", 10**9
+    cache.write(np.array([b"a" * 16], "S16"), np.zeros((1, 4), np.float32))
+    assert "vectors are not cached" in caplog.text

@@ -108,3 +108,17 @@ def test_a_line_that_is_no_label_is_named(tmp_path, line):
     (tmp_path / "labels.jsonl").write_text(line + "\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"labels\.jsonl:1: is not a label"):
         Journal(tmp_path)
+
+
+def test_a_last_line_without_line_end_is_kept_and_a_cut_one_moved_aside(tmp_path):
+    one = Label("a", "how?", ("a",), "test")
+    Journal(tmp_path).add(one)
+    path = tmp_path / "labels.jsonl"
+    line = path.read_bytes()
+    path.write_bytes(line + line[:-1])
+    assert Journal(tmp_path).labels == [one, one]
+    assert path.read_bytes() == line + line
+    path.write_bytes(line + line[:-5])
+    assert Journal(tmp_path).labels == [one]
+    assert path.read_bytes() == line
+    assert (tmp_path / "labels.torn").read_bytes() == line[:-5] + b"\n"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TextIO, cast
+from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 from triptych.corpus.cleaning import one_line
 from triptych.errors import UserError
@@ -24,6 +24,10 @@ _BOMS = {  # UTF-32 first: its byte order mark starts with that of UTF-16
 _LANGUAGE = re.compile(r"(?<=\.html)\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?$")  # also with an encoding
 _GZIP = b"\x1f\x8b"
 _HEAD = 8192  # bytes that are inspected before a file is read
+_LONGEST_LINE = 64 * 2**20  # characters: no record is longer, but a file without line ends is
+_LARGEST_PAGE = 64 * 2**20  # bytes of a page, decompressed
+_MOST_EXPANDED = 50  # bytes that a byte of gzip may give: of texts it is 3 to 30, of a file made to fill memory 1000
+_ALWAYS_EXPANDED = 16 * 2**20  # bytes that any gzip file may give
 _MANY_NULS = 0.1  # share of the head: UTF-16 without a byte order mark, or not text at all
 
 
@@ -51,15 +55,36 @@ def open_text(path: Path, encoding: str | None = None, newline: str = "\n") -> I
             raise BadFileError(f"{path}: is not {name}, {error}; save it as UTF-8") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file, decompressed."""
+def bounded_lines(path: Path, text: TextIO) -> Iterator[str]:
+    """Yield the lines of a stream; raise `BadFileError` at one that would fill memory."""
+    number = 0
+    while line := text.readline(_LONGEST_LINE):
+        number += 1
+        if len(line) == _LONGEST_LINE:
+            raise BadFileError(
+                f"{path}:{number}: a line of more than {_LONGEST_LINE:,} characters; correct the format of the source"
+                " (format: json for an array of records), or divide the line"
+            )
+        yield line
+
+
+def read_bytes(path: Path, largest: int | None = None) -> bytes:
+    """Read a whole file, decompressed; raise `BadFileError` if it has more than ``largest`` bytes."""
     with _bytes_of(path) as stream:
-        return stream.read()
+        data = stream.read() if largest is None else stream.read(largest + 1)
+    if largest is not None and len(data) > largest:
+        raise BadFileError(f"{path}: is larger than a page may be ({largest:,} bytes); divide it or remove it")
+    return data
 
 
-def read_text(path: Path, encoding: str | None = None) -> str:
-    """Read a whole text file, encodings as in `open_text`; line ends are kept."""
-    data = read_bytes(path)
+def read_page(path: Path) -> bytes:
+    """Read a page of Markdown or HTML as `read_bytes` does, with a limit of 64 MiB."""
+    return read_bytes(path, _LARGEST_PAGE)
+
+
+def read_text(path: Path, encoding: str | None = None, page: bool = False) -> str:
+    """Read a whole text file, or a ``page``, encodings as in `open_text`; line ends are kept."""
+    data = read_page(path) if page else read_bytes(path)
     name = bom_encoding(data) or encoding
     if name is None:
         _refuse_binary(path, data[:_HEAD])
@@ -144,13 +169,53 @@ def links_outside(path: Path, folder: Path) -> bool:
     return not path.resolve().is_relative_to(folder.resolve())
 
 
+class _BoundedGzip(gzip.GzipFile):
+    """A gzip file that may not give far more bytes than texts do: one made to fill memory or a disk."""
+
+    def __init__(self, path: Path, raw: BinaryIO) -> None:
+        super().__init__(fileobj=raw)
+        self._most = max(_ALWAYS_EXPANDED, _MOST_EXPANDED * path.stat().st_size)
+        self._path, self._given = path, 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most ``size`` bytes, or the rest; raise `BadFileError` above the limit."""
+        if size is not None and size >= 0:
+            return self._counted(super().read(size))
+        parts = []
+        while part := self._counted(super().read(1 << 20)):
+            parts.append(part)
+        return b"".join(parts)
+
+    def read1(self, size: int = -1) -> bytes:
+        """Read at most ``size`` bytes with one call of the stream."""
+        return self._counted(super().read1(size))
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _counted(self, data: bytes) -> bytes:
+        self._given += len(data)
+        if self._given > self._most:
+            raise BadFileError(
+                f"{self._path}: gives more than {self._most:,} bytes, as only a file does that is made to fill memory;"
+                " decompress it yourself if you trust it"
+            )
+        return data
+
+
 @contextmanager
 def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+            kind = "a folder" if path.is_dir() else "a pipe, socket or device"
+            raise BadFileError(f"{path}: is {kind}, not a file; check ingest.sources in params.yaml")
         with path.open("rb") as raw:
             is_gzip = raw.read(len(_GZIP)) == _GZIP
             raw.seek(0)
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+            yield cast(BinaryIO, _BoundedGzip(path, raw)) if is_gzip else raw
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadFileError(f"{path}: gzip data is damaged ({error}); fetch the file again") from error
     except OSError as error:

@@ -1,9 +1,12 @@
 """What both vector caches share: keys of texts, the fingerprint of a model, and how a file is written."""
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -12,6 +15,9 @@ from sentence_transformers import SentenceTransformer
 from triptych.ids import TextIds
 from triptych.models.precision import Precision
 from triptych.tokens.token_store import TokenStore
+
+# What reading a shard raises that another process removed, that may not be read, or that a crash or a disk damaged.
+UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
 
 
 class DistinctTexts(NamedTuple):
@@ -51,6 +57,17 @@ def shard_name(keys: np.ndarray) -> str:
 def write_array(path: Path, array: np.ndarray) -> None:
     """Write an array and move it into place whole: a killed process leaves only a file that ends in ``.partial``."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        np.save(file, array)
-    os.replace(partial, path)  # noqa: PTH105
+    try:
+        with partial.open("wb") as file:
+            np.save(file, array)
+        os.replace(partial, path)  # noqa: PTH105
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def checksums(keys: np.ndarray, rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Return a CRC-32 of each key with its row, uint32 of shape (keys,), by which a damaged row is known."""
+    sums = (crc32(row.tobytes(), crc32(key)) for key, row in zip(keys.tolist(), rows, strict=True))
+    return np.fromiter(sums, np.uint32, count=len(keys))

@@ -3,18 +3,22 @@
 The cache only saves time: a text's vector does not depend on the texts beside it (`triptych.encoding.encode_texts`),
 so a run gives the same results with a full, a partial or an empty cache. Each model has a folder of shards, which are
 written once and never changed. A shard's name is a hash of its keys, so that two processes that write the same vectors
-write the same file. When all shards together exceed a limit, the least recently used are removed.
+write the same file. A row has a checksum: a damaged one is computed again, and a folder that cannot be read or written
+costs time, not the run. When all shards together exceed a limit, the least recently used are removed.
 """
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from triptych.encoding.cache_keys import model_fingerprint, shard_name, write_array
+from triptych.encoding.cache_keys import UNREADABLE, checksums, model_fingerprint, shard_name, write_array
+from triptych.errors import first_line
 from triptych.models.precision import Precision
 
+log = logging.getLogger(__name__)
 LIMIT = 4 * 2**30  # bytes, the vectors of all models together
 
 
@@ -34,20 +38,32 @@ class VectorCache:
         for path in sorted(self._folder.glob("*.npy")):
             try:
                 shard = np.load(path, mmap_mode="r")
-            except (FileNotFoundError, EOFError, ValueError):
-                continue  # removed by another process, or truncated when the machine went down: treat as missing
-            _, rows, shard_rows = np.intersect1d(keys, shard["key"], assume_unique=True, return_indices=True)
+                _, rows, shard_rows = np.intersect1d(keys, shard["key"], assume_unique=True, return_indices=True)
+                found, sums = shard["vector"][shard_rows], shard["check"][shard_rows]
+                whole = checksums(keys[rows], found) == sums
+                vectors[rows[whole]], cached[rows[whole]] = found[whole], True
+            except FileNotFoundError:
+                continue  # removed by another process
+            except UNREADABLE as error:
+                log.warning("%s cannot be read (%s); its vectors are computed again", path, first_line(error))
+                continue
+            if not whole.all():
+                log.warning("%s: %d damaged vectors are computed again", path, np.sum(~whole))
             if len(rows):
-                vectors[rows], cached[rows] = shard["vector"][shard_rows], True
-                path.touch()
+                with suppress(OSError):  # a cache that others own is used all the same
+                    path.touch() if whole.all() else path.unlink()
         return cached
 
     def write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
-        """Add vectors as one more shard."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        shard = np.empty(len(keys), [("key", keys.dtype), ("vector", np.float32, vectors.shape[1:])])
-        shard["key"], shard["vector"] = keys, vectors
-        write_array(self._folder / f"{shard_name(keys)}.npy", shard)
+        """Add vectors as one more shard; print a warning if that is not possible."""
+        row = [("key", keys.dtype), ("check", np.uint32), ("vector", np.float32, vectors.shape[1:])]
+        shard = np.empty(len(keys), row)
+        shard["key"], shard["check"], shard["vector"] = keys, checksums(keys, vectors), vectors
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_array(self._folder / f"{shard_name(keys)}.npy", shard)
+        except OSError as error:
+            log.warning("%s cannot be written (%s); vectors are not cached", self._folder, first_line(error))
         self._remove_least_recently_used()
 
     def _remove_least_recently_used(self) -> None:

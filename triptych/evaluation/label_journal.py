@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +20,7 @@ from triptych.corpus.texts import normalized
 from triptych.errors import UserError
 
 _JUDGED = SPLITS[1:]  # dev and test: labels are for evaluation, not for training
+_TORN = ".torn"  # the suffix of the file that gets lines of the journal which a kill or a full disk cut
 _WHOLE = "questions"  # the name of the qrels file while chunks have no split
 
 
@@ -80,6 +82,10 @@ class Journal:
         queries, qrels = _merged([label for label in self.labels if label.question])
         if not queries:
             return
+        with suppress(FileNotFoundError):  # another session of labeling replaces them at this moment
+            self._write(queries, qrels)
+
+    def _write(self, queries: dict[str, str], qrels: dict[str, Qrels]) -> None:
         write_jsonl(self._folder / "queries.jsonl", ({"_id": one, "text": text} for one, text in queries.items()))
         for name, judged in qrels.items():
             write_qrels(self._folder / "qrels" / f"{name}.tsv", judged)
@@ -90,11 +96,29 @@ class Journal:
     def _read(self) -> list[Label]:
         if not self._path.exists():
             return []
-        whole, _, torn = self._path.read_bytes().rpartition(b"\n")
-        if torn:  # a kill while the line was written
+        content = self._path.read_bytes()
+        whole, _, torn = content.rpartition(b"\n")
+        lines = whole.split(b"\n") if whole else []
+        if torn.strip():
+            lines += self._mended(torn, len(content), len(lines) + 1)
+        return [self._label(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+
+    def _mended(self, torn: bytes, size: int, number: int) -> list[bytes]:
+        """Return a last line without a line end, if it is a label; else move it to a file beside the journal.
+
+        It is what a kill or a full disk cut, or somebody's edit.
+        """
+        try:
+            self._label(number, torn)
+        except UserError:
+            with self._path.with_suffix(_TORN).open("ab") as kept:
+                kept.write(torn + b"\n")
             with self._path.open("rb+") as file:
-                file.truncate(len(whole) + 1 if whole else 0)
-        return [self._label(number, line) for number, line in enumerate(whole.splitlines(), start=1)]
+                file.truncate(size - len(torn))
+            return []
+        with self._path.open("ab") as file:
+            file.write(b"\n")
+        return [torn]
 
     def _label(self, number: int, line: bytes) -> Label:
         try:

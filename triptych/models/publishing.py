@@ -44,6 +44,7 @@ def publish(
     model.save_pretrained(str(folder), create_model_card=False)
     del blend, model
     release_memory()
+    without_environment(folder)
     for path in folder.rglob("*.safetensors"):
         path.chmod(0o644)  # they are saved readable by their owner only
     write_text(folder / "README.md", card)
@@ -63,6 +64,13 @@ def publish(
 
 def _least_cosine(left: np.ndarray, right: np.ndarray) -> float:
     return float((left * right).sum(axis=1).min())
+
+
+def without_environment(folder: Path) -> None:
+    """Remove from saved tokenizers whether HF_HUB_OFFLINE was set when they were loaded: equal models have equal bytes."""
+    for path in folder.rglob("tokenizer_config.json"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace('"local_files_only": true', '"local_files_only": false'), encoding="utf-8")
 
 
 def _vectors(model: SentenceTransformer) -> np.ndarray:

@@ -13,6 +13,7 @@ from triptych.models.precision import resolve_precision
 from triptych.serving.numpy_encoder import query_folder
 
 LoadIn = Literal["full", "bf16", "fp16", "8bit", "4bit"]
+SAFE = {"use_safetensors": True}  # a pickle of weights may run code
 _HALF: dict[LoadIn, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _COMPUTE = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}  # by precision
 
@@ -45,7 +46,7 @@ class WeightForm:
         on the device one by one (``device_map``), so that the whole model is never in memory unquantized.
         """
         if not self.quantized:
-            return {"dtype": self.torch_dtype}
+            return SAFE | {"dtype": self.torch_dtype}
         config = BitsAndBytesConfig(
             load_in_8bit=self.load_in == "8bit",
             load_in_4bit=self.load_in == "4bit",
@@ -53,7 +54,7 @@ class WeightForm:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=self.torch_dtype,
         )
-        return {"dtype": self.torch_dtype, "quantization_config": config, "device_map": {"": str(device)}}
+        return SAFE | {"dtype": self.torch_dtype, "quantization_config": config, "device_map": {"": str(device)}}
 
 
 FULL = WeightForm()

@@ -45,7 +45,8 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         """Read the file; raise `UserError` with the number of a line that is not a record.
 
-        A last line that was cut by a kill is ignored, and overwritten by the next record.
+        A last line that was cut by a kill or a full disk is ignored; when the journal is opened to append, it is moved
+        to a file beside it.
         """
         self.records = list[Record]()
         self._path = path
@@ -64,7 +65,11 @@ class Journal:
         if self._path is None:
             raise ValueError("a journal without a path cannot be written")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("ab")
+        self._file = self._path.open("ab+")
+        self._file.seek(self._whole)
+        if (torn := self._file.read()).strip():
+            with self._path.with_suffix(".torn").open("ab") as kept:
+                kept.write(torn + b"\n")
         self._file.truncate(self._whole)
         if not self._ends_with_newline:
             self._file.write(b"\n")

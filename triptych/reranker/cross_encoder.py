@@ -18,6 +18,8 @@ from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_m
 from triptych.models.loading import device, locate
 from triptych.models.padding import ensure_padding_token, padding_notice
 from triptych.models.precision import Precision
+from triptych.models.publishing import without_environment
+from triptych.models.weight_form import SAFE
 from triptych.params.sections import Model
 from triptych.tokens.pair_store import PairStore
 from triptych.triplets.examples import Examples
@@ -47,7 +49,7 @@ def load_reranker(
                 revision=params.revision,
                 device=str(device()),
                 num_labels=1,
-                model_kwargs={"dtype": torch.float32},
+                model_kwargs=SAFE | {"dtype": torch.float32},
             )
         except (OSError, ValueError, RuntimeError, MemoryError) as error:
             reason = first_line(error)
@@ -72,7 +74,7 @@ def load_reranker(
 
 def load_saved_reranker(folder: Path) -> CrossEncoder:
     """Load a reranker that a stage saved, as a plain cross-encoder."""
-    return _prepared(CrossEncoder(str(folder), device=str(device())))
+    return _prepared(CrossEncoder(str(folder), device=str(device()), model_kwargs=SAFE))
 
 
 def has_fresh_head(model: CrossEncoder) -> bool:
@@ -123,6 +125,7 @@ def save_reranker(
     model.requires_grad_(True)
     model.max_seq_length = store.max_length
     model.save_pretrained(str(folder), create_model_card=False)
+    without_environment(folder)
     write_text(folder / "README.md", card)
     in_memory = 1 / (1 + np.exp(-pair_scores(model, store, np.array(list(probes)), "fp32", "saved").astype(np.float64)))
     loaded = CrossEncoder(str(folder), device=str(model.device))

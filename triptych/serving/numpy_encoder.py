@@ -149,7 +149,7 @@ class TorchEncoder:
         """Load a saved model."""
         from sentence_transformers import SentenceTransformer  # imports PyTorch, which takes seconds
 
-        self._model, self._lock = SentenceTransformer(str(folder)), Lock()
+        self._model, self._lock = SentenceTransformer(str(folder), model_kwargs={"use_safetensors": True}), Lock()
         own = self._model.prompts or {}
         self.prompts: dict[Role, str] = {"query": own.get("query") or "", "document": own.get("document") or ""}
 

@@ -288,7 +288,7 @@ class Searcher:
 
         if not (self._reranker / "config.json").exists():
             raise ArtifactError(self._reranker, "is missing")
-        return CrossEncoder(str(self._reranker))
+        return CrossEncoder(str(self._reranker), model_kwargs={"use_safetensors": True})
 
 
 def _reranking(verdict: RerankingVerdict) -> Reranking:

@@ -5,7 +5,6 @@ each further window: ``input_ids``, ``length`` and ``text_id``, the row of the t
 names the rows that make each training example: ``anchor``, ``positive`` and ``negatives``.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +159,10 @@ def open_store(folder: Path, tokenizer: str) -> TokenStore:
     """
     if not (folder / _METADATA).exists():
         raise ArtifactError(folder, "contains no tokens")
-    metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-    if metadata["tokenizer_sha256"] != tokenizer:
+    metadata = read_json(folder / _METADATA)
+    with intact(folder / _METADATA):
+        other = metadata["tokenizer_sha256"] != tokenizer
+    if other:
         raise ArtifactError(
             folder,
             f"was made with the tokenizer of {metadata['tokenizer']}, not with that of the base model in params.yaml"

@@ -63,7 +63,10 @@ def redirect_of(values: dict[str, Any]) -> str:
     >>> redirect_of({"redirect_url": "../new.html"}), redirect_of({"template": "redirect.html", "location": "start/"})
     ('../new.html', 'start/')
     """
-    keys = [*_REDIRECTS, *(["location"] if "redirect" in str(values.get("template", values.get("layout"))) else [])]
+    template = values.get("template", values.get("layout"))
+    # A list may contain itself many times over by YAML's aliases: as text it would fill memory.
+    redirects = isinstance(template, str) and "redirect" in template
+    keys = [*_REDIRECTS, *(["location"] if redirects else [])]
     return next((text for key in keys for text in _texts(values.get(key))), "")
 
 

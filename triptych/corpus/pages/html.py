@@ -11,7 +11,7 @@ from typing import Any
 from lxml import etree
 
 from triptych.corpus.cleaning import cleaned
-from triptych.corpus.files import BadFileError, bom_encoding, decode, files_under, read_bytes
+from triptych.corpus.files import BadFileError, bom_encoding, decode, files_under, read_page
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.html_rules import MOSTLY, slug
 from triptych.corpus.pages.html_walker import HtmlWalker, SectionDraft
@@ -147,7 +147,7 @@ def _summary(tree: Any) -> str:
 
 def _text(path: Path, encoding: str | None) -> str:
     """Decode a file by its byte order mark, else ``encoding``, else its ``<meta charset>``, else as UTF-8."""
-    data = read_bytes(path)
+    data = read_page(path)
     encoding = bom_encoding(data) or encoding
     if not encoding and (match := _CHARSET.search(data, 0, 1024)):
         named = (match[1] or match[2]).decode().lower()

@@ -43,6 +43,7 @@ _REGION_MARK = re.compile(
 )
 _DEEPEST = 5
 _LONGEST = 200_000  # characters of an included file
+_MOST_INCLUDED = 2_000_000  # characters that a page may include: one that includes itself twice a line has no end
 _PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_partials")
 
 
@@ -52,6 +53,7 @@ class Includes:
     def __init__(self, folder: Path, encoding: str | None) -> None:
         self._folder, self._encoding = folder, encoding
         self._files: dict[str, list[str]] | None = None
+        self._left = 0  # characters that may still be included in a page
 
     def included(self, files: Mapping[str, Path]) -> dict[str, str]:
         """Return the Markdown files that others include, each with the first page that does."""
@@ -74,6 +76,7 @@ class Includes:
         """Return the lines of a page with its includes expanded; ``counts`` gets what was expanded and removed."""
         if not _MAY_INCLUDE.search(text):
             return [(line, number) for number, line in enumerate(text.split("\n"), 1)]
+        self._left = _MOST_INCLUDED
         return list(self._lines(name, text.split("\n"), None, _DEEPEST, counts))
 
     def _lines(
@@ -93,11 +96,12 @@ class Includes:
             if body is not None and path is not None and not has_suffix(path, _MARKDOWN):
                 body = _region(body, line)
             is_layout = path is not None and has_suffix(path, (".html", ".htm")) and not fenced  # a part of a theme
-            if path is None or body is None or is_layout:
+            if path is None or body is None or is_layout or len(body) > self._left:
                 counts["includes_removed"] += 1
                 yield "", origin
                 continue
             counts["includes_expanded"] += 1
+            self._left -= len(body) + 1
             inner = body.rstrip("\n").split("\n")
             if has_suffix(path, _MARKDOWN):
                 nested = self._lines(_name(path, self._folder), inner, origin, depth - 1, counts)
@@ -137,7 +141,7 @@ class Includes:
 
     def _text(self, path: Path) -> str | None:
         try:
-            text = read_text(path, self._encoding)
+            text = read_text(path, self._encoding, page=True)
         except BadFileError:
             return None
         text = text.replace("\r\n", "\n")

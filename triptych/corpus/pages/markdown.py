@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.corpus.cleaning import cleaned, one_line
-from triptych.corpus.files import read_text
+from triptych.corpus.files import BadFileError, read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes
@@ -25,6 +25,10 @@ from triptych.params.sections import Source
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
 SUFFIXES = (".md", ".mdx", ".markdown")
+_MOST_LINKS = 100_000  # the parser's time grows with their square
+# Longer indents and gaps mean nothing, and take a search for a mark the square of their length.
+_LONGEST_SPACE = 200  # characters
+_LONG_SPACE = re.compile(rf"[ \t]{{{_LONGEST_SPACE + 1},}}")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
@@ -52,7 +56,10 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     includes = Includes(root if root.is_dir() else root.parent, source.encoding)
 
     def page(name: str, path: Path, changes: Counter[str]) -> Page:
-        text = cleaned(read_text(path, source.encoding), changes)
+        text = cleaned(read_text(path, source.encoding, page=True), changes)
+        text = _LONG_SPACE.sub(" " * _LONGEST_SPACE, text)
+        if (number := text.count("](")) > _MOST_LINKS:
+            raise BadFileError(f"{path}: has {number:,} links, more than a page may have; divide it or remove it")
         return _page(name, text, changes, includes, dialect)
 
     return read_pages(source, counts, SUFFIXES, page, includes.included)

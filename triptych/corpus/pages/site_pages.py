@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from triptych.corpus.files import BadFileError, read_page
+
 _PARTS = frozenset(
     "_common _components _drafts _includes _layouts _partials _shared _snippets _templates".split()  # noqa: SIM905
 )
@@ -83,8 +85,8 @@ def is_part(name: str) -> bool:
 def _is_menu(path: Path) -> bool:
     """Return whether all lines of a file are links, as in the ``SUMMARY.md`` of mdBook and GitBook."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_page(path).decode(errors="replace").splitlines()
+    except BadFileError:
         return False
     return all(_MENU_LINE.fullmatch(line) for line in lines if line.strip())
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from triptych.corpus.files import BadFileError, open_text, read_text
+from triptych.corpus.files import BadFileError, bounded_lines, open_text, read_text
 from triptych.corpus.outcomes import Rejected, SourceCounts
 from triptych.corpus.readers.exported_records import ancestors, flattened, node_id
 from triptych.corpus.readers.field_names import KNOWN, has, relevant
@@ -29,6 +30,7 @@ _SAMPLE = 1 << 16  # characters of a CSV file that must contain its header
 _DOCSTORE = "docstore/data"  # the nodes in LlamaIndex' docstore.json
 _WRAPPERS = 8  # nested objects around the records
 _ESCAPED = re.compile(r"[\udc80-\udcff]")  # a byte that could not be decoded
+_LONGEST_CELL = 64 * 2**20  # characters; some chunks are longer than the default of csv
 _BATCH = 1024  # records of a Parquet file
 
 
@@ -111,7 +113,7 @@ def read_lines(
     """Yield the records of a JSON Lines file; a line that is not a JSON object is rejected."""
     with open_text(path, encoding) as lines:
         # Lines end only at LF: a JSON string may contain U+2028 and other separators.
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(bounded_lines(path, lines), start=1):
             if not line.strip():
                 continue
             if (byte := _undecoded(line)) is not None:
@@ -179,11 +181,11 @@ def _wrapped(value: Any, names: Fields, key: str, depth: int) -> Iterator[tuple[
 
 
 def _read_csv(path: Path, encoding: str | None, names: Fields) -> Iterator[SourceRecord | Rejected]:
-    csv.field_size_limit(2**31 - 1)  # some chunks are longer than its default
+    csv.field_size_limit(_LONGEST_CELL)
     with open_text(path, encoding, newline="") as sample:
         delimiter = _delimiter(sample.read(_SAMPLE), names)
     with open_text(path, encoding, newline="") as lines:
-        table = csv.reader(lines, delimiter=delimiter, strict=True)
+        table = csv.reader(bounded_lines(path, lines), delimiter=delimiter, strict=True)
         header: list[str] = []
         number = 0
         while True:
@@ -222,7 +224,8 @@ def _csv_record(file: str, number: int, header: list[str], cells: list[str]) -> 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
     header = [cell.strip() for cell in cells]
-    repeated = next((name for name in header if name and header.count(name) > 1), None)
+    counts = Counter(header)
+    repeated = next((name for name in header if name and counts[name] > 1), None)
     if repeated is not None:
         raise BadFileError(f"{path}:1: column {shortened(repeated)} appears twice; rename one")
     return header

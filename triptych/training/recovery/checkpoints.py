@@ -1,6 +1,10 @@
-"""Checkpoints of a run: written atomically, found again by a hash of the run's inputs, removed when it is done."""
+"""Checkpoints of a run: written atomically, found again by a hash of the run's inputs, removed when it is done.
+
+Each has the hashes of its files: one that a disk damaged would otherwise continue the run with other weights.
+"""
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,13 +17,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import TrainerCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 import triptych
 from triptych.errors import UserError
 from triptych.training.recovery.fault_log import FAULTS
 
+log = logging.getLogger(__name__)
 _KEPT = 2
+_HASHES = "sha256.json"
 _PARTIAL = "partial"
 _LIBRARIES = ("torch", "transformers", "sentence-transformers", "accelerate", "peft", "numpy", "bitsandbytes")
 
@@ -67,9 +72,17 @@ def run_key(name: str, settings: list[Any], data: list[Path]) -> str:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint to continue from, or None if there is none."""
-    path = get_last_checkpoint(folder) if folder.is_dir() else None
-    return Path(path) if path else None
+    """Return the last checkpoint that is whole, or None if there is none; a damaged one is left out with a warning."""
+    for path in sorted(_checkpoints(folder), key=step_of, reverse=True):
+        try:
+            hashes = json.loads((path / _HASHES).read_text(encoding="utf-8"))
+            damaged = [name for name, digest in hashes.items() if _sha256(path / name) != digest]
+        except (OSError, ValueError, AttributeError) as error:
+            damaged = [f"{_HASHES} ({error})"]
+        if not damaged:
+            return path
+        log.warning("train: %s is damaged (%s) and is not continued from", path, ", ".join(damaged))
+    return None
 
 
 @contextmanager
@@ -87,6 +100,8 @@ def atomic_checkpoint(folder: Path, name: str, main: bool) -> Iterator[Path]:
         shutil.rmtree(partial.parent, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial.parent
+        hashes = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+        (partial / _HASHES).write_text(json.dumps(hashes), encoding="utf-8")
         for path in partial.iterdir():
             _fsync(path)
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -96,7 +111,7 @@ def atomic_checkpoint(folder: Path, name: str, main: bool) -> Iterator[Path]:
     except (OSError, RuntimeError, SafetensorError) as error:
         raise _write_error(folder, partial, error) from error
     shutil.rmtree(partial.parent, ignore_errors=True)
-    for path in sorted(folder.glob("checkpoint-*"), key=step_of)[:-_KEPT]:
+    for path in sorted(_checkpoints(folder), key=step_of)[:-_KEPT]:
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -113,6 +128,15 @@ def clear_checkpoints(round_folder: Path) -> None:
     if round_folder.is_dir() and not (round_folder / FAULTS).exists():
         with suppress(OSError):  # it has files that are not ours
             round_folder.rmdir()
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _fsync(path: Path) -> None:
