@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -22,7 +22,7 @@ from triptych.exporting.runtimes import ExportedEncoder
 RECORD, CARD = "export.json", "README.md"
 _NEEDS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino", "nncf")}
 _MOST = 4000  # chunks that are compared, of a larger corpus the answers of dev and the first ones
-_SIDES = ("query", "document")
+_SIDES: tuple[Literal["query"], Literal["document"]] = ("query", "document")
 
 
 def export_embedder(

@@ -75,9 +75,12 @@ def compare(database: Database, rows: IndexRows, searcher: Searcher, corpus: Pat
         for chunk_id, score in hits.items()
         if chunk_id in through[query_id]
     ]
+    metrics = [{name: mean_metric(name, qrels, run) for name in METRICS} for run in (through, index, deployed)]
     return Comparison(
         len(queries),
-        *({name: mean_metric(name, qrels, run) for name in METRICS} for run in (through, index, deployed)),
+        database=metrics[0],
+        index=metrics[1],
+        search=metrics[2],
         found=sum(shares) / len(shares),
         score_difference=max(differences, default=0.0),
     )

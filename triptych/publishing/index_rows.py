@@ -117,7 +117,7 @@ class IndexRows:
         return pa.Table.from_pylist(records, schema=CHUNK_SCHEMA)
 
     def _vector_table(self, rows: Sequence[int]) -> pa.Table:
-        vectors = np.asarray(self._vectors.vectors(np.array(rows)), np.float32)
+        vectors: np.ndarray = np.asarray(self._vectors.vectors(np.array(rows)), np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors = vectors / np.where(lengths > 0, lengths, 1)
         chunks = self._texts.rows([int(self._chunk_of_row[row]) for row in rows])
