@@ -276,7 +276,7 @@ def export(
     dimensions: Annotated[int | None, typer.Option(help="keep the first so many; default: index.dimensions")] = None,
 ) -> None:
     """Write the embedder in ONNX or OpenVINO, compared with the published one; or triplets for any other trainer."""
-    if what == "onnx" or what == "openvino":  # noqa: PLR1714 - narrows the type
+    if what in ("onnx", "openvino"):
         _export_embedder(what, folder, embedder, corpus, dimensions)
         return
 

@@ -67,7 +67,7 @@ def _least_cosine(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def without_environment(folder: Path) -> None:
-    """Remove from saved tokenizers whether HF_HUB_OFFLINE was set when they were loaded: equal models have equal bytes."""
+    """Remove from saved tokenizers whether HF_HUB_OFFLINE was set at loading: equal models have equal bytes."""
     for path in folder.rglob("tokenizer_config.json"):
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace('"local_files_only": true', '"local_files_only": false'), encoding="utf-8")
