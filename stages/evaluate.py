@@ -76,8 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     systems.add_base(base)
     triplets += [{"system": "base"} | row for row in held_out_triplet_metrics(base, evaluator, heldout)]
     if record.sides == "query":
-        texts = np.concatenate([evaluator.passage_ids, heldout.positive])
-        of_tuned = replace(evaluator, frozen=encode_frozen(base, store, texts, evaluator.precision, args.vectors))
+        passages = np.concatenate([evaluator.passage_ids, heldout.positive])
+        of_tuned = replace(evaluator, frozen=encode_frozen(base, store, passages, evaluator.precision, args.vectors))
     tuned = blend.at(record.strength)
     systems.add_tuned(tuned, of_tuned.frozen, blend.base if of_tuned.frozen else None)
     triplets += [{"system": "tuned"} | row for row in held_out_triplet_metrics(tuned, of_tuned, heldout)]
