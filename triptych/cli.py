@@ -277,7 +277,7 @@ def export(
 ) -> None:
     """Write the embedder in ONNX or OpenVINO, compared with the published one; or triplets for any other trainer."""
     if what in ("onnx", "openvino"):
-        _export_embedder(what, folder, embedder, corpus, dimensions)
+        _export_embedder("onnx" if what == "onnx" else "openvino", folder, embedder, corpus, dimensions)
         return
 
     from triptych.triplets.exchange.import_export import export as write_flat

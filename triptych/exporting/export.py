@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from sentence_transformers import SentenceTransformer
@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from triptych.artifacts import dvc_hash, write_json, write_text, writing
 from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
-from triptych.encoding.text_encoder import TextEncoder, load_sides, prompt_of
+from triptych.encoding.text_encoder import Role, TextEncoder, load_sides, prompt_of
 from triptych.errors import UserError
 from triptych.exporting.graph import FILES, INPUTS, OUTPUT, Format, write_graph, write_int8
 from triptych.exporting.parity import Parity, Sample, compare
@@ -22,7 +22,7 @@ from triptych.exporting.runtimes import ExportedEncoder
 RECORD, CARD = "export.json", "README.md"
 _NEEDS = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "openvino": ("openvino", "nncf")}
 _MOST = 4000  # chunks that are compared, of a larger corpus the answers of dev and the first ones
-_SIDES: tuple[Literal["query"], Literal["document"]] = ("query", "document")
+_SIDES: tuple[Role, Role] = ("query", "document")
 
 
 def export_embedder(
@@ -47,7 +47,9 @@ def export_embedder(
     if dimensions is not None and not 1 <= dimensions <= size:
         raise UserError(f"--dimensions: {dimensions}, but the vectors of {embedder} have {size}")
     published = _published(queries, passages, sample, vectors)
-    models = {"": queries} if queries is passages else dict(zip(_SIDES, (queries, passages), strict=True))
+    models: dict[str, SentenceTransformer] = {"": queries}
+    if queries is not passages:
+        models = {"query": queries, "document": passages}
     with writing(folder) as out:
         files: dict[str, Path] = {}
         for side, model in models.items():
