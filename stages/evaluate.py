@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from stages.command import paths, print_line, run
 from triptych.artifacts import dvc_hash, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
@@ -37,6 +36,8 @@ from triptych.reranker.saved_reranker import has_reranker
 from triptych.tokens.token_store import open_store
 from triptych.triplets.examples import read_examples, read_texts
 from triptych.triplets.taught_kinds import taught_kinds
+
+from .command import paths, print_line, run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -76,8 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     systems.add_base(base)
     triplets += [{"system": "base"} | row for row in held_out_triplet_metrics(base, evaluator, heldout)]
     if record.sides == "query":
-        passages = np.concatenate([evaluator.passage_ids, heldout.positive])
-        of_tuned = replace(evaluator, frozen=encode_frozen(base, store, passages, evaluator.precision, args.vectors))
+        text_ids = np.concatenate([evaluator.passage_ids, heldout.positive])
+        of_tuned = replace(evaluator, frozen=encode_frozen(base, store, text_ids, evaluator.precision, args.vectors))
     tuned = blend.at(record.strength)
     systems.add_tuned(tuned, of_tuned.frozen, blend.base if of_tuned.frozen else None)
     triplets += [{"system": "tuned"} | row for row in held_out_triplet_metrics(tuned, of_tuned, heldout)]
