@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from triptych.project.import_graph import ImportGraph
-from triptych.project.new_project import PARAMS, PIPELINE, PLOTS
+from triptych.project.new_project import PARAMS, PIPELINE, PLOTS, TEMPLATE
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ROOT / "triptych/project/templates"
@@ -91,7 +91,7 @@ def main() -> None:
     before = path.read_text(encoding="utf-8")
     pipeline = with_code_deps(before, _commands(before))
     path.write_text(pipeline, encoding="utf-8", newline="\n")
-    (TEMPLATES / PIPELINE).write_text(project_pipeline(pipeline), encoding="utf-8", newline="\n")
+    (TEMPLATES / TEMPLATE).write_text(project_pipeline(pipeline), encoding="utf-8", newline="\n")
     shutil.copyfile(ROOT / PARAMS, TEMPLATES / PARAMS)
     shutil.copytree(ROOT / ".dvc/plots", TEMPLATES / PLOTS, dirs_exist_ok=True)
 

@@ -48,7 +48,7 @@ def project(laid_out, monkeypatch):
 
 def test_templates_are_those_of_the_repository():
     pipeline = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
-    assert (TEMPLATES / "dvc.yaml").read_text(encoding="utf-8") == project_pipeline(pipeline), "run `make deps`"
+    assert (TEMPLATES / "pipeline.yaml").read_text(encoding="utf-8") == project_pipeline(pipeline), "run `make deps`"
     assert filecmp.cmp(ROOT / "params.yaml", TEMPLATES / "params.yaml", shallow=False), "run `make deps`"
     names = sorted(path.name for path in (ROOT / ".dvc/plots").iterdir())
     assert sorted(path.name for path in (TEMPLATES / "plots").iterdir()) == names

