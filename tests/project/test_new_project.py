@@ -78,7 +78,9 @@ def test_dvc_accepts_the_pipeline_and_no_stage_depends_on_a_file_of_the_program(
     for name, stage in stages.items():
         deps = {str(dep.def_path) for dep in stage.deps if not hasattr(dep, "params")}
         assert not [one for one in deps if one.endswith(".py") or one.startswith(("triptych", "stages", "examples"))]
-        made = [one for one in deps if any(f"{one}/".startswith(f"{out}/") or out.startswith(f"{one}/") for out in outs)]
+        made = [
+            one for one in deps if any(f"{one}/".startswith(f"{out}/") or out.startswith(f"{one}/") for out in outs)
+        ]
         assert all((project / one).exists() for one in deps - set(made)), name
         if name != "code":
             assert f"data/code/{name.split('@')[0]}.txt" in deps

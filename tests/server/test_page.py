@@ -1,9 +1,11 @@
 """The search page as a person uses it: in a browser, by keyboard, on a phone, with scripts in every text."""
 
+import re
 from dataclasses import replace
 from urllib.parse import parse_qs, urlparse
 
 import pytest
+from playwright.sync_api import expect
 
 from triptych.serving.snippets import snippet
 
@@ -79,7 +81,7 @@ def test_it_opens_and_searches_without_console_messages_or_other_hosts(client, s
 
 def test_everything_is_done_by_keyboard(client, searcher, opened):
     page = opened(client)
-    page.wait_for_function("document.activeElement.id === 'question'")
+    expect(page.locator("#question")).to_be_focused()
     page.keyboard.type("mask an array")
     page.keyboard.press("Enter")
     assert titles(page) == expected(searcher, "mask an array")
@@ -131,15 +133,15 @@ def test_a_category_is_chosen_and_the_address_keeps_the_search(client, searcher,
     page.press("#question", "Enter")
     titles(page)
     page.select_option("#category", "fft")
-    page.wait_for_function("new URLSearchParams(location.search).get('category') === 'fft'")
-    page.wait_for_function("document.querySelector('#status').textContent.endsWith('hits')")
+    page.wait_for_url(lambda url: parse_qs(urlparse(url).query).get("category") == ["fft"])
+    expect(page.locator("#status")).to_have_text(re.compile("hits$"))
     assert titles(page) == expected(searcher, "mask", "fft")
     assert parse_qs(urlparse(page.url).query) == {"q": ["mask"], "category": ["fft"]}
     page.reload()
     assert titles(page) == expected(searcher, "mask", "fft")
     page.go_back()
-    page.wait_for_function("document.querySelector('#category').value === ''")
-    page.wait_for_function("document.querySelector('#status').textContent.endsWith('hits')")
+    expect(page.locator("#category")).to_have_value("")
+    expect(page.locator("#status")).to_have_text(re.compile("hits$"))
     assert titles(page) == expected(searcher, "mask")
 
 
