@@ -25,6 +25,11 @@ CORPUS, TEXTS, TOKENS = Path("data/corpus"), Path("data/triplets/texts"), Path("
 VECTORS, METRICS, WRITTEN = Path("data/vectors"), Path("metrics"), Path("data/questions")
 LABEL_HITS = 10  # hits shown for a question
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+# Options of the commands that search.
+Index = Annotated[Path, typer.Option(help="the index of stage index")]
+Embedder = Annotated[Path, typer.Option(help="the published embedder")]
+Reranker = Annotated[Path, typer.Option(help="the published reranker")]
+Verdict = Annotated[Path, typer.Option(help="the verdicts, which decide how to search")]
 
 
 @app.callback()
@@ -129,12 +134,10 @@ def search(
     category: Annotated[str | None, typer.Option(help="search this category only")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="show the score of each search step")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object per question")] = False,
-    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
-    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
-    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
-    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
-        "metrics/verdict.json"
-    ),
+    index: Index = Path("data/index"),
+    embedder: Embedder = Path("models/embedder"),
+    reranker: Reranker = Path("models/reranker"),
+    verdict: Verdict = Path("metrics/verdict.json"),
 ) -> None:
     """Search the documentation as the verdicts say: with BM25, late interaction and a reranker where they help."""
     from triptych.report.console.hit_list import show_hits
@@ -168,12 +171,10 @@ def serve(
     queue: Annotated[int, typer.Option(help="requests that may wait; further ones are answered 503")] = 64,
     timeout: Annotated[float, typer.Option(help="seconds for a request")] = 30.0,
     max_mib: Annotated[float, typer.Option(help="MiB for a request's body")] = 4.0,
-    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
-    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
-    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
-    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
-        "metrics/verdict.json"
-    ),
+    index: Index = Path("data/index"),
+    embedder: Embedder = Path("models/embedder"),
+    reranker: Reranker = Path("models/reranker"),
+    verdict: Verdict = Path("metrics/verdict.json"),
 ) -> None:
     """Serve search, embeddings and reranking over HTTP with a search page, or search as MCP tools."""
     from triptych.server.run import serve_http, serve_stdio
@@ -237,7 +238,7 @@ def label(
     corpus: Annotated[Path, typer.Option(help="data/corpus, or data/chunks before stage split")] = Path("data/corpus"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
     metrics: Annotated[Path, typer.Option(help="folder of verdict.json, which decides how to search")] = METRICS,
-    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    index: Index = Path("data/index"),
     reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
 ) -> None:
     """Write questions for the chunks shown, and mark other chunks that answer them; stop and resume at any time."""
@@ -273,7 +274,9 @@ def export(
     source: Annotated[Path, typer.Option(help="of triplets: the round or profile")] = Path("data/triplets/embedder"),
     embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
     corpus: Annotated[Path, typer.Option(help="whose dev queries compare the export")] = CORPUS,
-    dimensions: Annotated[int | None, typer.Option(help="keep the first so many; default: index.dimensions")] = None,
+    dimensions: Annotated[
+        int | None, typer.Option(help="dimensions to keep, from the first on; default: index.dimensions")
+    ] = None,
 ) -> None:
     """Write the embedder in ONNX or OpenVINO, compared with the published one; or triplets for any other trainer."""
     if what in ("onnx", "openvino"):
@@ -312,9 +315,9 @@ def _export_embedder(
 @app.command()
 def costs(
     metrics: Annotated[Path, typer.Option(help="folder of index.json; costs.json is written there")] = METRICS,
-    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
-    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
-    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
+    index: Index = Path("data/index"),
+    embedder: Embedder = Path("models/embedder"),
+    reranker: Reranker = Path("models/reranker"),
     corpus: Annotated[Path, typer.Option(help="whose dev queries are timed")] = CORPUS,
 ) -> None:
     """Measure what each system costs here: bytes for a chunk, milliseconds for a question; for `results` and page."""
@@ -338,13 +341,11 @@ def publish(
     url: Annotated[str, typer.Argument(help="postgresql://..., lancedb:DIR, qdrant://..., parquet:DIR")],
     name: Annotated[str, typer.Option(help="tables or collections are <name>_chunks and <name>_vectors")] = "docs",
     as_json: Annotated[bool, typer.Option("--json", help="print counts and metrics as JSON")] = False,
-    index: Annotated[Path, typer.Option(help="the index of stage index")] = Path("data/index"),
+    index: Index = Path("data/index"),
     corpus: Annotated[Path, typer.Option(help="data/corpus, for its dev queries")] = CORPUS,
-    embedder: Annotated[Path, typer.Option(help="the published embedder")] = Path("models/embedder"),
-    reranker: Annotated[Path, typer.Option(help="the published reranker")] = Path("models/reranker"),
-    verdict: Annotated[Path, typer.Option(help="the verdicts, which decide how to search")] = Path(
-        "metrics/verdict.json"
-    ),
+    embedder: Embedder = Path("models/embedder"),
+    reranker: Reranker = Path("models/reranker"),
+    verdict: Verdict = Path("metrics/verdict.json"),
 ) -> None:
     """Write what changed in the index into a database, and compare the search there on the dev queries."""
     from triptych.publishing.comparison import compare
