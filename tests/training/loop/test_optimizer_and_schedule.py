@@ -53,6 +53,17 @@ def test_eight_bit_optimizer_that_works_here_is_that_of_bitsandbytes(caplog):
     assert caplog.text == ""
 
 
+def test_an_earlier_training_in_the_process_leaves_no_weight_in_32_bits():
+    manager = bitsandbytes.optim.GlobalOptimManager.get_instance()
+    manager.index2config[0, 0] = {"optim_bits": 32}  # what a trained embedding layer leaves behind
+    assert resolve_optimizer("adamw_8bit", CPU) == "adamw_bnb_8bit"
+    weights = torch.nn.Parameter(torch.zeros(1 << 14))
+    weights.grad = torch.ones_like(weights)
+    optimizer = bitsandbytes.optim.AdamW8bit([weights])
+    optimizer.step()
+    assert optimizer.state[weights]["state1"].dtype == torch.uint8
+
+
 def test_plain_adamw_does_not_ask_for_bitsandbytes(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     assert resolve_optimizer("adamw", CPU) == "adamw_torch"

@@ -44,8 +44,10 @@ def resolve_optimizer(wanted: str, device: torch.device) -> str:
 
 def _check_eight_bit_adamw(device: torch.device) -> None:
     """Take one step with 8-bit AdamW; raise if it fails or if a weight does not move as it should."""
-    from bitsandbytes.optim import AdamW8bit
+    from bitsandbytes.optim import AdamW8bit, GlobalOptimManager
 
+    # It keeps, by position, which weights of an earlier training in this process had 32 bits, and that model with them.
+    GlobalOptimManager.get_instance().initialize()
     weights = torch.nn.Parameter(torch.zeros(1 << 14, device=device))  # smaller tensors keep their state in 32 bits
     weights.grad = torch.ones_like(weights)
     AdamW8bit([weights], lr=0.1, weight_decay=0.0).step()
