@@ -1,5 +1,6 @@
 """Shared fixtures: real documentation of a few dozen chunks, a tiny model, and edited copies of params.yaml."""
 
+import gc
 import json
 import logging
 import os
@@ -26,6 +27,12 @@ from triptych.params.load import load_params
 ROOT = Path(__file__).parents[1]
 pytest_plugins = ["short_runs", "browser"]
 windows_rules.install()
+
+
+def pytest_collection_finish(session):
+    """Exempt what the imports made from garbage collection: training collects often, half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item):
