@@ -16,7 +16,7 @@ class Index(Section):
     )
     dimensions: Count | None = Field(
         default=None,
-        description="Keep the first so many dimensions of each vector (null: all), in search too; the loss is in"
+        description="Number of dimensions to keep of each vector (null: all), in search too; what this costs is in"
         " `metrics/index.json`. Small with a model that was trained for it, such as by `train.matryoshka`.",
     )
     clip_percentile: float = Field(

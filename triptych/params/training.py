@@ -173,8 +173,8 @@ class Train(Section):
     distill: Distill = Field(default_factory=Distill)
     matryoshka: list[Count] = Field(
         default=[],
-        description="Sizes to which vectors may be cut (`index.dimensions`): the loss is the mean of that of whole"
-        " vectors and those of their first so many dimensions (Matryoshka, Kusupati et al. 2022).",
+        description="Sizes, in dimensions, to which vectors may be cut (`index.dimensions`): the loss is the mean over"
+        " the whole vectors and the vectors cut to each size (Matryoshka, Kusupati et al. 2022).",
     )
     resample_every: Count = Field(
         default=20,

@@ -16,7 +16,7 @@ class ContrastiveLoss(nn.Module):
     """A loss of a batch's vectors, which `triptych.training.fast.grad_cache` computes, each text's once.
 
     A row is active, it still has something to teach, if its loss is above ``active_above``; `activity` counts them.
-    With ``sizes`` the loss is the mean of that of the vectors and those of their first so many dimensions.
+    With ``sizes`` the loss is the mean over the whole vectors and the vectors cut to each size.
     """
 
     active_above = 0.0
