@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-slow test-faults test-sharing test-gpu test-extras deps params-doc fix lock picture
+.PHONY: help setup browser repro repro-full test lint types unit test-dag test-slow test-faults test-sharing test-gpu test-extras deps params-doc fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ types: setup
 
 unit: setup
 	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+test-dag: setup  ## the whole DAG by dvc, on a slice of real documentation
+	OMP_NUM_THREADS=1 python -m pytest -q -m 'dag and not slow'
 
 test-slow: setup  ## the tests that take minutes
 	python -m pytest -q -m slow

@@ -17,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 
 from triptych.artifacts import dvc_hash
 
+pytestmark = pytest.mark.dag
 ROOT = Path(__file__).parents[1]
 SLICE = {
     "ingest.sources": [
