@@ -4,7 +4,10 @@ import multiprocessing
 import os
 from functools import partial
 
-from triptych.engine.in_order import in_order
+import pytest
+
+from triptych.engine.in_order import in_order, on_ray
+from triptych.errors import UserError
 
 
 def power_and_process(exponent, number):
@@ -30,3 +33,9 @@ def test_several_processes_give_the_same_in_the_same_order(monkeypatch):
     results = list(in_order(partial(power_and_process, 2), range(20), processes=2))
     assert [number for number, _ in results] == [number**2 for number in range(20)]
     assert os.getpid() not in {process for _, process in results}
+
+
+def test_engine_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.setenv("TRIPTYCH_ENGINE", "spark")
+    with pytest.raises(UserError, match=r"TRIPTYCH_ENGINE is 'spark'; expected ray, or leave it out"):
+        on_ray()

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -12,15 +13,18 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from triptych.encoding.cache_keys import distinct_texts
 from triptych.encoding.vector_cache import VectorCache
+from triptych.engine.in_order import in_order, on_ray
 from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_memory
 from triptych.ids import TextIds, Vectors
 from triptych.models.loading import release_memory
 from triptych.models.precision import Precision, autocast
 from triptych.progress import progress
-from triptych.tokens.token_store import PAD_TO, TokenStore
+from triptych.tokens.token_rows import TokenRows
+from triptych.tokens.token_store import PAD_TO, TokenStore, pack
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
+_BLOCK = 4096  # texts of a piece of work on Ray
 TOKENS_PER_BATCH = {"cpu": 1_024, "cuda": 32_768}  # on a CPU larger batches are not faster
 _REMEDY = {
     "texts": "lower tokenize.max_length, set train.load_in: bf16, 8bit or 4bit, or take a smaller model.base",
@@ -113,6 +117,34 @@ def forward_in_batches(
 
 def _sentence_vectors(
     model: SentenceTransformer, store: TokenStore, text_ids: TextIds, precision: Precision, label: str
+) -> np.ndarray:
+    """Return the vectors of texts, encoded here, or on Ray in blocks: a vector is the same in any block."""
+    if not on_ray():
+        return _encoded(model, precision, label, store, text_ids)
+    vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
+    order = np.argsort(-store.lengths[text_ids], kind="stable")  # texts of a block have few lengths, to fill batches
+    blocks = [order[start : start + _BLOCK] for start in range(0, len(order), _BLOCK)]
+    pieces = (_excerpt(store, text_ids[block]) for block in blocks)
+    work = partial(_encode_excerpt, model, precision, label, torch.get_num_threads())
+    for block, of_block in zip(blocks, in_order(work, pieces, gpu=model.device.type == "cuda"), strict=True):
+        vectors[block] = of_block
+    return vectors
+
+
+def _excerpt(store: TokenStore, text_ids: np.ndarray) -> TokenStore:
+    """Return a store of some texts, without windows."""
+    return pack(TokenRows.of(store[text_id] for text_id in text_ids.tolist()), store.metadata)
+
+
+def _encode_excerpt(
+    model: SentenceTransformer, precision: Precision, label: str, threads: int, store: TokenStore
+) -> np.ndarray:
+    torch.set_num_threads(threads)  # as the process that asks: sums over more threads may differ in the last bit
+    return _encoded(model, precision, label, store, TextIds(np.arange(len(store.lengths))))
+
+
+def _encoded(
+    model: SentenceTransformer, precision: Precision, label: str, store: TokenStore, text_ids: TextIds
 ) -> np.ndarray:
     vectors = np.empty((len(text_ids), model.get_embedding_dimension()), dtype=np.float32)
     lengths, features = store.lengths[text_ids], text_features(store, text_ids)

@@ -1,1 +1,1 @@
-"""Where work in equal pieces runs: in this process or in several. It changes no result."""
+"""Where work in equal pieces runs: in this process, in several, or on a Ray cluster. It changes no result."""
