@@ -4,7 +4,7 @@ BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup browser repro repro-full test lint types unit test-dag test-slow test-faults test-sharing test-gpu test-extras deps params-doc fix lock picture
+.PHONY: help setup browser repro repro-full test lint types unit test-dag test-slow test-faults test-sharing test-gpu test-ray test-extras deps params-doc fix lock picture
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +62,10 @@ test-sharing: setup  ## two machines over S3, ssh and a shared cache; needs open
 
 test-gpu: setup  ## the tests that need a GPU; without one they are skipped
 	python -m pytest -q -m gpu
+
+test-ray: setup  ## the stages on a Ray cluster of two nodes
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[ray]'
+	OMP_NUM_THREADS=1 python -m pytest -q -m slow tests/engine/test_ray.py
 
 test-extras: setup  ## the retrievers of LangChain and LlamaIndex, in the real packages
 	.venv/bin/python -m pip install --quiet --constraint requirements.lock --editable '.[langchain,llamaindex]'
