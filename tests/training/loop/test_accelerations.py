@@ -48,7 +48,8 @@ def ready(settings):
 
 
 def forward(model):
-    return model(model.preprocess(TEXTS))["sentence_embedding"]
+    features = model.preprocess(TEXTS)
+    return model({name: features[name] for name in ("input_ids", "attention_mask")})["sentence_embedding"]
 
 
 def gradients(model):
@@ -195,7 +196,7 @@ def test_compiled_model_gives_the_same_gradients(ready, backend, caplog):
     frames = counter.frame_count
     assert frames >= 1
     assert close(gradients(compiled), gradients(ready()))
-    assert counter.frame_count <= frames + 1  # another width compiles once more, no others do
+    assert counter.frame_count <= frames + 1  # another width may compile once more
 
 
 @pytest.mark.slow
@@ -204,7 +205,7 @@ def test_a_run_is_compiled_once_and_trains_the_same_weights(short_run, backend, 
     backend(counter)
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True):
         compiled = short_run(steps=12, torch_compile=True)
-    assert 1 <= counter.frame_count <= 4  # other widths compile again, until they are dynamic
+    assert 1 <= counter.frame_count <= 4  # what the probe compiled is used; a batch of a single text compiles again
     assert "train.torch_compile: compiled; the layers of train.fused are off" in caplog.text
     assert "forward" not in vars(compiled.model[0].model)
     plain = short_run(steps=12)
@@ -235,7 +236,7 @@ def test_compiler_that_fails_is_not_used_with_a_warning(ready, monkeypatch, capl
 @pytest.mark.slow
 def test_compiler_that_changes_the_vectors_is_not_used_with_a_warning(ready, backend, caplog):
     def wrong(graph, _inputs):
-        return lambda *inputs: [out.flip(1) if out.dim() == 3 else out for out in graph(*inputs)]
+        return lambda *inputs: [out.roll(1, dims=2) if out.dim() == 3 else out for out in graph(*inputs)]
 
     backend(wrong)
     model = ready(torch_compile=True)

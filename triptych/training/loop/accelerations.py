@@ -138,7 +138,9 @@ def _probe(model: SentenceTransformer | CrossEncoder, train: Train, targets: lis
     training = model.training
     reranks = isinstance(model, CrossEncoder)
     inputs = model.preprocess(_PAIRS if reranks else _PROBES)
-    features = {key: value.to(model.device) for key, value in inputs.items() if hasattr(value, "to")}
+    # What training does not pass would be compiled once for nothing: types of tokens differ only in a reranker's pairs.
+    names = {"input_ids", "attention_mask", *(["token_type_ids"] if reranks else [])}
+    features = {name: value.to(model.device) for name, value in inputs.items() if name in names}
     with torch.random.fork_rng(), autocast(resolve_precision(train.precision, model.device), model.device):
         torch.manual_seed(train.seed)
         outputs = model.train()(features)
