@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -253,3 +254,31 @@ def test_the_description_of_the_api_is_whole_and_its_page_asks_no_other_host(cli
 def test_info_has_what_can_be_asked(client, searcher):
     info = {"chunks": len(searcher), "categories": ["fft", "ma"], "max_k": 100, "reranker": False}
     assert client.get("/info").json() == info
+
+
+def test_memory_that_ran_out_is_503(serve, searcher, monkeypatch):
+    client = serve(searcher)
+
+    def fail(*_):
+        raise MemoryError("Unable to allocate 7 GiB")
+
+    monkeypatch.setattr(searcher, "search_all", fail)
+    answer = client.post("/search", json={"question": "mask"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["message"] == "memory ran out; ask for less at a time"
+
+
+@pytest.mark.parametrize(
+    ("filename", "source", "source_url", "page"),
+    [
+        ("a b/c?.md", "", "https://x.example/{filename}#{chunk_id}", "https://x.example/a%20b/c%3F.md#one"),
+        ("https://x.example/a", "", "", "https://x.example/a"),
+        ("a.md", "http://x.example/a", "", "http://x.example/a"),
+        ("a.md", "b", "", None),
+    ],
+)
+def test_a_page_of_a_chunk_is_its_own_address_or_made_of_its_fields(searcher, filename, source, source_url, page):
+    from triptych.server.settings import ServerSettings
+
+    chunk = replace(searcher.search("mask", k=1)[0].chunk, chunk_id="one", filename=filename, source=source)
+    assert ServerSettings(source_url=source_url).page_of(chunk) == page
