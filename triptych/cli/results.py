@@ -74,4 +74,7 @@ def costs(
         measured.write(metrics / COSTS)
     steps = ", ".join(f"{step} {value:.1f}" for step, value in measured.milliseconds.items())
     sizes = ", ".join(f"{part} {value:,.0f}" for part, value in measured.bytes_per_chunk.items())
-    typer.echo(f"costs: ms a question on {measured.machine}: {steps}; bytes a chunk: {sizes}; {metrics / COSTS}")
+    typer.echo(
+        f"costs: ms a question on {measured.machine}: {steps}; bytes a chunk: {sizes}; {metrics / COSTS}; `triptych"
+        " results` has them, and so has the page after `dvc repro --force --single-item report`"
+    )
