@@ -33,7 +33,6 @@ PLAIN = {
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {},
     "other": {
-        "tokenize.padding": "fixed",
         "train.weight_decay": 0.5,
         "train_reranker.seed": 14,
         "train_reranker.base": "./bert",
@@ -49,7 +48,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "train_reranker.positive_weight": 2.5,
         "train_reranker.max_length": 40,
     },
-    "untuned": {"train_reranker.start": "base", "train_reranker.steps": 1, "train_reranker.batch_size": 2},
+    "untuned": {"tokenize.padding": "fixed", "train_reranker.start": "base", "train_reranker.steps": 1},
 }
 
 
@@ -146,7 +145,7 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
     ("loss", "other", lambda seen: type(loss(seen)).__name__, "ListwiseLoss", "PointwiseLoss"),
     ("positive_weight", "other", lambda seen: getattr(loss(seen), "positive_weight", None), None, 2.5),
     ("max_length", "other", lambda seen: max(max(step["widths"]) for step in seen.steps), 64, 40),
-    ("tokenize.padding", "other", lambda seen: {len(step["widths"]) for step in seen.steps} == {1}, False, True),
+    ("tokenize.padding", "untuned", lambda seen: {len(step["widths"]) for step in seen.steps} == {1}, False, True),
     ("train.weight_decay", "other", weight_decay, 0.01, 0.5),
 ]
 PROVED_ELSEWHERE = {"ready": "tests/test_reranker_stages.py, where nothing is trained"}
