@@ -79,6 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     indexes: dict[str, _Index]
     scrolls: dict[str, list]
+    authorization: str | None  # the header that is asked for
 
     def log_message(self, *_):
         """Print nothing."""
@@ -100,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         parts = address.path.strip("/").split("/")
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        if self.authorization not in (None, self.headers.get("Authorization")):
+            self._answer(401, {"error": {"type": "security_exception", "reason": "who are you"}, "status": 401})
+            return
         try:
             self._answer(*self._respond(parts, parse_qs(address.query), body))
         except RefusedError as error:
@@ -161,9 +165,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def scripted_elastic():
-    """Run the server in a thread; yield its host and port."""
-    handler = type("Handler", (_Handler,), {"indexes": {}, "scrolls": {}})
+def scripted_elastic(authorization=None):
+    """Run the server in a thread, which may ask for a header ``Authorization``; yield its host and port."""
+    handler = type("Handler", (_Handler,), {"indexes": {}, "scrolls": {}, "authorization": authorization})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 from verdicts import make_verdicts
 
-from triptych.artifacts import write_jsonl, write_rows
+from triptych.artifacts import write_json, write_jsonl, write_rows
 from triptych.cli import app
 from triptych.corpus.records import ALL, Query
 from triptych.evaluation.chosen_on_dev import FusionChoice
 from triptych.evaluation.comparison import compare, write_intervals
+from triptych.serving.costs import Costs
 
 SYSTEMS = {
     "bm25": "BM25",
@@ -283,3 +284,24 @@ def test_inspect_refuses_what_cannot_be_read_with_one_message(tmp_path, name, me
 def test_inspect_refuses_a_path_that_is_given_twice(site):
     found = inspected(site, site)
     assert (found.exit_code, found.stderr) == (1, "error: a path is given twice; give each once\n")
+
+
+def test_each_system_has_its_bytes_and_what_was_measured_its_milliseconds(written):
+    folder = written()
+    assert len(rows(run(folder).output)[0]) == 8
+    sizes = {"vectors": 120.0, "words": 50.0}
+    index = {"bytes_per_chunk": sizes, "chunks": 10, "windows": 20, "questions": 0, "share_of_float32": 0.25}
+    write_json(folder / "index.json", index)
+
+    def shown():
+        return {row[1]: tuple(row[-2:]) for row in rows(run(folder).output)}  # of a long name the first line
+
+    before = shown()
+    assert (before["BM25"], before["tuned"], before["tuned + BM25"]) == (("50", ""), ("120", ""), ("170", ""))
+    assert before["tuned + BM25 +"] == ("", "")  # the index has no token vectors
+    times = {"encode": 2.0, "vectors": 0.5, "words": 0.3, "tokens": 4.0}
+    Costs("8 CPU cores", 10, times, sizes | {"tokens": 9000.0}).write(folder / "costs.json")
+    after = shown()
+    assert (after["BM25"], after["tuned"], after["tuned + BM25"]) == (("50", "0.3"), ("120", "2.5"), ("170", "2.8"))
+    assert after["tuned + BM25 +"] == ("9,170", "6.8")
+    assert "Milliseconds are the median of a question by itself (8 CPU cores)." in run(folder).output

@@ -18,6 +18,8 @@ from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.text_encoder import load_saved
 from triptych.errors import UserError
+from triptych.exporting.export import export_embedder, read_sample
+from triptych.exporting.runtimes import ExportedEncoder
 from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
 from triptych.retrieval.vector_index import VectorIndex
@@ -174,3 +176,16 @@ def test_a_batch_encodes_anchors_alone(short_run, loss):
     assert alone < 0.7 * both
     assert all(np.isfinite(ran.trained.losses))
     assert any(bool(one.any()) for name, one in ran.weights.items() if "lora_B" in name)
+
+
+def test_an_export_has_a_model_for_each_side(project, tmp_path):
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(name)
+    sample = read_sample(project / "data/corpus", load_params().triplets.text_template)
+    out, words = tmp_path / "out", ["discrete transform", "mask where a condition is met"]
+    record = export_embedder(project / "models/embedder", "onnx", out, sample, tmp_path / "v", None, print)
+    assert record["sides"] == ["query", "document"]
+    for side, strength in (("query", 1.0), ("document", 0.0)):
+        found = ExportedEncoder("onnx", out / side / "model.onnx", record["prompts"][side], threads=1).encode(words)
+        assert found == pytest.approx(expected(words, strength), abs=1e-4)
+    assert "in `query` and `document`" in (out / "README.md").read_text(encoding="utf-8")

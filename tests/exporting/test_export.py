@@ -4,16 +4,21 @@ import json
 import re
 import subprocess
 import sys
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
+from typer.testing import CliRunner
 
+from triptych.cli import app
 from triptych.corpus.records import read_qrels, read_queries
 from triptych.errors import UserError
 from triptych.evaluation.metrics import mean_metric
+from triptych.exporting import export, parity
 from triptych.exporting.export import export_embedder, read_sample
+from triptych.exporting.graph import write_graph
 from triptych.exporting.parity import compare
 from triptych.exporting.runtimes import ExportedEncoder
 from triptych.params.load import load_params
@@ -85,18 +90,64 @@ def test_the_readme_runs_without_pytorch_and_triptych(exported, tmp_path):
     assert ran.stdout.split("\n")[-2] == f"(1, {record['dimensions']}) 1.0 True", ran.stderr
 
 
-def test_truncated_vectors_are_exported(indexed, tmp_path):
+def test_truncated_vectors_are_exported_and_int8_is_left_out_where_it_loses_too_much(indexed, tmp_path, monkeypatch):
     for name in NEEDS["onnx"]:
         pytest.importorskip(name)
     sample, lines = read_sample(indexed / "data/corpus", "{content}"), []
     arguments = (indexed / "models/embedder", "onnx", tmp_path / "cut", sample, tmp_path / "v")
+    monkeypatch.setitem(parity._LEAST_COSINE, "int8", 1.1)
     record = export_embedder(*arguments, 8, lines.append)
     found = ExportedEncoder("onnx", tmp_path / "cut/model.onnx").encode(["sort an array"])
     whole = SentenceTransformer(str(indexed / "models/embedder"), device="cpu").encode(["sort an array"])
     assert found == pytest.approx(whole[:, :8] / np.linalg.norm(whole[:, :8]), abs=1e-5)
     assert (record["dimensions"], len(lines)) == (8, 2)
+    assert "less than 1.1" in record["files"]["int8"]["left_out"]
+    assert "left out: a text's vector has cosine" in lines[1]
+    assert sorted(one.name for one in (tmp_path / "cut").glob("model*")) == ["model.onnx"]
+    assert "int8 weights" not in (tmp_path / "cut/README.md").read_text(encoding="utf-8")
     with pytest.raises(UserError, match="--dimensions: 99"):
         export_embedder(*arguments, 99, lines.append)
+
+
+def test_a_float32_file_that_is_not_the_published_embedder_is_an_error_and_nothing_is_written(
+    indexed, tmp_path, monkeypatch
+):
+    for name in NEEDS["onnx"]:
+        pytest.importorskip(name)
+
+    def harmed(model, *arguments):
+        other = deepcopy(model)
+        other[0].model.embeddings.word_embeddings.weight.data.neg_()
+        return write_graph(other, *arguments)
+
+    monkeypatch.setattr(export, "write_graph", harmed)
+    sample = read_sample(indexed / "data/corpus", "{content}")
+    arguments = (indexed / "models/embedder", "onnx", tmp_path / "out", sample, tmp_path / "v", None, print)
+    with pytest.raises(UserError, match="the exported model is not the published one: a text's vector has cosine"):
+        export_embedder(*arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_of_many_chunks_those_that_answer_are_compared(indexed, monkeypatch):
+    monkeypatch.setattr(export, "_MOST", 20)
+    sample = read_sample(indexed / "data/corpus", "{content}")
+    assert len(sample.passages) == len(sample.chunk_ids) == 20
+    assert {one for judged in sample.qrels.values() for one in judged} <= set(sample.chunk_ids)
+
+
+@pytest.mark.parametrize(("more", "dimensions"), [([], 8), (["--dimensions", "4"], 4)])
+def test_the_command_keeps_as_many_dimensions_as_the_index(
+    indexed, tmp_path, monkeypatch, write_params, more, dimensions
+):
+    asked = []
+    monkeypatch.setattr(export, "export_embedder", lambda *arguments: asked.append(arguments))
+    write_params(tmp_path, **{"index.dimensions": 8})
+    monkeypatch.chdir(tmp_path)
+    places = ["--embedder", str(indexed / "models/embedder"), "--corpus", str(indexed / "data/corpus")]
+    done = CliRunner().invoke(app, ["export", "onnx", "out", *places, *more])
+    assert done.exit_code == 0, done.output
+    ((_, kind, folder, _, _, size, _),) = asked
+    assert (kind, folder.name, size) == ("onnx", "out", dimensions)
 
 
 def test_a_damaged_export_is_refused(indexed):

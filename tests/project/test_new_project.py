@@ -2,6 +2,8 @@
 
 import filecmp
 import shutil
+import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,11 @@ def test_params_are_the_defaults_with_other_sources_and_no_questions(project):
     changed = {"ingest", "split", "ask", "model"}
     assert params.model_dump(exclude=changed) == ours.model_dump(exclude=changed)
     assert (project / "data/raw/handbook/page3.md").exists()
+    assert (project / "requirements.txt").read_text(encoding="utf-8") == f"triptych[pipeline]=={version('triptych')}\n"
+    for name, template in ((".gitignore", "gitignore"), (".dvcignore", "dvcignore")):
+        assert filecmp.cmp(project / name, TEMPLATES / template, shallow=False)
+    assert not filecmp.dircmp(project / ".dvc/plots", TEMPLATES / "plots").left_only
+    assert not filecmp.dircmp(project / ".dvc/plots", TEMPLATES / "plots").right_only
     shown = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     assert shown.keys() == yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")).keys()
 
@@ -98,6 +105,7 @@ def test_a_digest_changes_for_the_stages_that_import_what_changed(project, tmp_p
         return {path.stem: path.read_text(encoding="utf-8") for path in Path("data/code").iterdir()}
 
     before = digests()
+    assert f"numpy {version('numpy')}\n" in (project / "data/code/libraries.txt").read_text(encoding="utf-8")
     names = {name.split("@")[0] for name in yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]}
     assert before.keys() == names - {"code"} | {"libraries"}
     assert digests() == before
@@ -115,6 +123,8 @@ def test_a_digest_changes_for_the_stages_that_import_what_changed(project, tmp_p
         after = digests()
         assert {name for name in after if after[name] != before[name]} == changed, edited
         before = after
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))  # as Git may check it out on Windows
+    assert digests() == before
 
 
 @pytest.mark.parametrize(
@@ -141,3 +151,37 @@ def test_what_cannot_be_laid_out_is_one_message_and_leaves_nothing(tmp_path, mon
     assert f"error: {message}" in done.stderr
     assert not (tmp_path / "mine").exists()
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["a.png"]
+
+
+def test_a_folder_that_was_there_stays_and_is_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/a.png").write_bytes(b"")
+    assert run("mine", "--source", "full").exit_code == 1
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("git", ["around", "none"])
+def test_a_project_is_one_of_dvc_inside_a_git_repository_and_without_git(tmp_path, monkeypatch, git):
+    from dvc.repo import Repo
+
+    write_docs(tmp_path / "handbook")
+    if git == "around":
+        subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    else:
+        which = shutil.which
+        monkeypatch.setattr(shutil, "which", lambda name, *more: None if name == "git" else which(name, *more))
+    monkeypatch.chdir(tmp_path)
+    done = run("mine", "--source", "handbook")
+    assert done.exit_code == 0, done.output
+    assert not (tmp_path / "mine/.git").exists()
+    assert Repo(str(tmp_path / "mine")).index.stages
+
+
+def test_without_dvc_it_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setattr("triptych.project.new_project.find_spec", lambda name: None)
+    done = run(tmp_path / "mine", "--source", write_docs(tmp_path / "handbook"))
+    assert done.exit_code == 1
+    assert 'pip install "triptych[pipeline]"' in done.stderr
+    assert not (tmp_path / "mine").exists()

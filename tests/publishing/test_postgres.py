@@ -53,6 +53,8 @@ def test_an_approximate_index_finds_nearly_the_same(postgres_url, name, rows, co
     for vector in Searcher().query_vectors(["discrete transform", "fill_value", "the inverse of rfft"]):
         wanted = exact.search(vector, 10)
         assert len(wanted.keys() & approximate.search(vector, 10).keys()) >= 9
+        of_category = f"SELECT category FROM {name}_search(%s::vector, 5, 'fft')"
+        assert connect.execute(of_category, [str(vector.tolist())]).fetchall() == [("fft",)] * 5
     exact.close()
     approximate.close()
 

@@ -1,17 +1,23 @@
 """Publishing into each database: the same hits, only what changed, again after an interruption."""
 
 import json
+import re
 import sys
+import warnings
+from base64 import b64encode
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scripted_elastic import scripted_elastic
 from typer.testing import CliRunner
 
 from triptych.cli import app
 from triptych.corpus.records import read_chunks
 from triptych.errors import UserError
-from triptych.publishing.comparison import compare
+from triptych.publishing.comparison import Comparison, compare
 from triptych.publishing.index_rows import IndexRows
+from triptych.publishing.parquet import Parquet
 from triptych.publishing.publish import publish
 from triptych.publishing.targets import open_database
 from triptych.serving.searcher import Searcher
@@ -168,3 +174,95 @@ def test_parquet_is_a_table_that_any_loader_takes(rows, tmp_path):
     table = pd.read_parquet(tmp_path / "docs_vectors.parquet")
     assert len(table) == len(rows.vectors)
     assert np.stack(table["vector"]).shape == (len(rows.vectors), rows.dimensions)
+
+
+def test_the_command_fails_where_the_search_there_is_worse(project, tmp_path, monkeypatch):
+    search, closed = Parquet.search, []
+
+    def lossy(self, query, depth):
+        return dict(list(search(self, query, depth).items())[depth // 2 :])
+
+    monkeypatch.setattr(Parquet, "search", lossy)
+    monkeypatch.setattr(Parquet, "close", lambda self: closed.append(self))
+    done = run(f"parquet:{tmp_path}")
+    assert done.exit_code == 1
+    assert "vectors there recall@10 " in done.stdout
+    assert re.match(r"error: .* finds \d+\.\d% of what the index finds, recall@10", done.stderr)
+    assert len(closed) == 1
+
+
+def test_few_hits_lost_are_enough_where_a_metric_falls():
+    metrics = {"recall@10": 0.5, "mrr@10": 0.5}
+    same = Comparison(9, metrics, metrics, metrics, found=0.95, score_difference=0.0)
+    same.check("there")
+    with pytest.raises(UserError, match=r"mrr@10 0\.480 instead of 0\.500"):
+        replace(same, database=metrics | {"mrr@10": 0.48}).check("there")
+    with pytest.raises(UserError, match=r"finds 94\.0% of what"):
+        replace(same, found=0.94).check("there")
+
+
+@pytest.mark.parametrize(
+    ("kind", "user", "key"),
+    [("elasticsearch", "me:secret@", None), ("opensearch", "me:secret@", None), ("elasticsearch", "", "a-key")],
+)
+def test_a_server_gets_user_and_password_or_the_key(rows, kind, user, key, monkeypatch):
+    pytest.importorskip({"opensearch": "opensearchpy"}.get(kind, kind), reason=f"needs extra {kind}")
+    if key:
+        monkeypatch.setenv("ELASTICSEARCH_API_KEY", key)
+    wanted = f"ApiKey {key}" if key else f"Basic {b64encode(b'me:secret').decode()}"
+    with scripted_elastic(wanted) as host:
+        database = open_database(f"{kind}://{user}{host}", "docs")
+        database.prepare(rows)
+        database.close()
+        stranger = open_database(f"{kind}://you:secret@{host}", "docs")
+        with pytest.raises(UserError, match="check the URL, user and password") as told:
+            stranger.prepare(rows)
+        stranger.close()
+    assert "secret" not in f"{told.value}{database.shown}"
+
+
+@pytest.mark.parametrize("kind", ["elasticsearch", "opensearch"])
+def test_an_approximate_search_of_elasticsearch_finds_the_same_scores(rows, kind, elastic_host):
+    pytest.importorskip({"opensearch": "opensearchpy"}.get(kind, kind), reason=f"needs extra {kind}")
+    from triptych.publishing.elastic import Elastic
+
+    address, server = f"http://{elastic_host}", {"opensearch": kind == "opensearch"}
+    exact, approximate = Elastic(address, "docs", **server), Elastic(address, "docs", **server, exact_up_to=10)
+    publish(rows, exact)
+    approximate.prepare(rows)
+    (vector,) = Searcher().query_vectors(["discrete transform"])
+    near, wanted = approximate._nearest(vector, 20, None), exact._nearest(vector, 20, None)
+    assert [one.score for one in near] == pytest.approx([one.score for one in wanted], abs=1e-5)
+    assert approximate.search(vector, 10) == pytest.approx(exact.search(vector, 10), abs=1e-5)
+    exact.close()
+    approximate.close()
+
+
+@pytest.mark.parametrize("kind", ["elasticsearch", "opensearch", "qdrant"])
+def test_tls_is_in_the_scheme_and_the_key_of_qdrant_in_the_environment(kind, monkeypatch):
+    pytest.importorskip({"opensearch": "opensearchpy", "qdrant": "qdrant_client"}.get(kind, kind))
+    monkeypatch.setenv("QDRANT_API_KEY", "a-key")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a server that is not there, and a key without TLS
+        plain, secure = (open_database(f"{kind}{tls}://127.0.0.1:1", "docs") for tls in ("", "+https"))
+    assert "http://127.0.0.1:1" in plain.shown
+    assert "https://127.0.0.1:1" in secure.shown
+    if kind == "qdrant":
+        assert secure._client.init_options["api_key"] == "a-key"
+    plain.close()
+    secure.close()
+
+
+def test_an_approximate_index_of_lancedb_finds_nearly_the_same(rows, tmp_path):
+    pytest.importorskip("lancedb", reason="needs extra lancedb")
+    from triptych.publishing.lance import Lance
+
+    exact, approximate = Lance(str(tmp_path / "a"), "docs"), Lance(str(tmp_path / "b"), "docs", exact_up_to=10)
+    publish(rows, exact)
+    publish(rows, approximate)
+    assert (len(exact._vectors.list_indices()), len(approximate._vectors.list_indices())) == (0, 1)
+    for vector in Searcher().query_vectors(["discrete transform", "fill_value"]):
+        wanted = exact.search(vector, 10)
+        found = approximate.search(vector, 10)
+        assert len(wanted.keys() & found.keys()) >= 5  # of vectors that are hardly apart, in one byte a dimension
+        assert all(found[one] == pytest.approx(wanted[one], abs=1e-5) for one in wanted.keys() & found.keys())

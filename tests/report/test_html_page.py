@@ -6,13 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import lxml.html
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
+from hand_made import INDEX
+from typer.testing import CliRunner
 
-from triptych.artifacts import read_table, write_table
+from stages import index
+from triptych.artifacts import read_json, read_table, write_table
+from triptych.cli import app
 from triptych.corpus.records import Chunk, Query, read_chunks, write_chunks
 from triptych.evaluation.run_files import SystemHits
 from triptych.params.load import load_params
@@ -21,6 +26,8 @@ from triptych.report.html_page import render
 from triptych.report.passage_text import readable
 from triptych.report.query_explorer import Explorer
 from triptych.report.run_results import read_run_results
+from triptych.report.system_costs import SystemCosts
+from triptych.report.system_names import SYSTEMS
 
 EVIL = "</script><script>window.broken = true</script><img src=x onerror='window.broken = true'>"
 STYLE = (Path(page_module.__file__).parent / "templates/page.css").read_text(encoding="utf-8")
@@ -455,3 +462,26 @@ def test_it_says_that_pull_needs_a_remote(plain_page, opened):
 )
 def test_marks_of_rst_are_taken_off(raw, said):
     assert readable(raw) == said
+
+
+def test_each_system_has_its_bytes_and_after_triptych_costs_its_milliseconds(reported, project):
+    def table():
+        found = lxml.html.parse(reported()).xpath("//section[@id='systems']//table")[0]
+        heads = [one.text_content() for one in found.xpath(".//thead//th")]
+        return [
+            dict(zip(heads, (one.text_content() for one in row), strict=True)) for row in found.xpath(".//tbody/tr")
+        ]
+
+    assert not {"bytes a chunk", "ms a question"} & table()[0].keys()  # stage index has not run
+    index.main(INDEX.split())
+    before = {row["system"]: row["bytes a chunk"] for row in table()}
+    assert re.fullmatch(r"[\d,]+", before["BM25"])
+    assert re.fullmatch(r"[\d,]+", before["tuned + BM25"])
+    assert "ms a question" not in table()[0]
+    assert CliRunner().invoke(app, ["costs"]).exit_code == 0
+    costs = SystemCosts.read(project / "metrics", read_json(project / "metrics/evaluate.json"))
+    for row in table():
+        (system,) = [name for name, shown in SYSTEMS.items() if shown == row["system"]]
+        cost = costs.of(system)
+        assert row["bytes a chunk"] == f"{cost.bytes_per_chunk:,.0f}"
+        assert row["ms a question"] == f"{cost.milliseconds:.1f}"

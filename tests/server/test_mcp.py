@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
@@ -120,3 +121,64 @@ def test_an_error_of_the_server_tells_the_model_nothing(serve, searcher, monkeyp
     failed = asyncio.run(asyncio.wait_for(run(), 60))
     assert failed.is_error
     assert "secret" not in failed.content[0].text
+
+
+class Slow:
+    """A searcher whose searches wait until they are let go."""
+
+    def __init__(self, searcher):
+        self._searcher, self.go = searcher, threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._searcher, name)
+
+    def search_all(self, questions, k, category):
+        assert self.go.wait(20)
+        return self._searcher.search_all(questions, k, category)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [({"waiting": 1}, "too many requests wait; try again"), ({"seconds": 0.4}, "took too long; ask for less")],
+)
+def test_too_many_and_too_late_are_messages_that_the_model_reads(serve, searcher, limits, said):
+    slow = Slow(searcher)
+    http = serve(slow, make_mcp, **limits)
+
+    async def ask():
+        async with Client(f"{http.url}/mcp") as client:
+            return await client.call_tool("search", {"question": "mask"})
+
+    async def run():
+        asked = [asyncio.create_task(ask()) for _ in range(12)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)  # the first one that is refused
+        slow.go.set()
+        return await asyncio.gather(*asked)
+
+    answers = asyncio.run(asyncio.wait_for(run(), 60))
+    refused = [one.content[0].text for one in answers if one.is_error]
+    assert refused
+    assert all(said in one for one in refused)
+
+
+def test_hits_and_chunks_have_the_address_of_their_page(serve, searcher):
+    http = serve(searcher, make_mcp, source_url="https://docs.example.com/{filename}")
+
+    async def run():
+        async with Client(f"{http.url}/mcp") as client:
+            hits = (await client.call_tool("search", {"question": "mask"})).structured_content["hits"]
+            read = await client.call_tool("read", {"chunk_id": hits[0]["chunk_id"]})
+            return hits, read.structured_content["chunks"]
+
+    for records in asyncio.run(asyncio.wait_for(run(), 60)):
+        assert all(one["url"] == f"https://docs.example.com/{one['filename']}" for one in records)
+
+
+def test_other_machines_reach_it_by_any_name_where_the_address_is_open(serve, searcher):
+    http = serve(searcher, make_mcp, host="0.0.0.0", token="sesame")
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    headers = {"Authorization": "Bearer sesame", "Accept": "application/json, text/event-stream"}
+    by_address, by_name = (
+        http.post("/mcp", json=body, headers=headers | more) for more in ({}, {"Host": "docs.example.com"})
+    )
+    assert (by_name.status_code, by_name.text) == (by_address.status_code, by_address.text)

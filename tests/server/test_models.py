@@ -74,6 +74,7 @@ def test_more_texts_than_are_computed_at_a_time_keep_their_order(client):
         ({"input": []}, 422, "at least 1 item"),
         ({"input": [[1, 2, 3]]}, 422, "valid string"),
         ({"input": ["x"] * 2049}, 422, "at most 2048 items"),
+        ({"input": "x" * 100_001}, 422, "at most 100000 characters"),
         ({"dimensions": 8}, 400, "dimensions: the embedder has 32, not 8"),
         ({"input_type": "passage"}, 400, "contradict each other"),
         ({"input_type": "song"}, 422, "'query', 'passage' or 'document'"),
@@ -140,6 +141,7 @@ def test_the_promoted_reranker_scores(reranked, serve):
     assert ordered == sorted(ordered, reverse=True)
     assert all(one["document"]["text"] == PASSAGES[one["index"]] for one in answer["results"])
     assert "reranker" in {one["id"] for one in client.get("/v1/models").json()["data"]}
+    assert client.get("/info").json()["reranker"]
     hits = client.post("/search", json={"question": "mask"}).json()["hits"]
     assert list(hits[0]["scores"])[-2:] == ["reranker", "reranked"]
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ def records(hits):
 
 
 class Slow:
-    """A searcher whose searches wait until they are let go."""
+    """A searcher whose searches wait until they are let go, as do its vectors and scores."""
 
     def __init__(self, searcher):
         self._searcher, self.go, self.started, self.batches = searcher, threading.Event(), 0, []
@@ -32,6 +33,23 @@ class Slow:
         if "fail" in questions:
             raise RuntimeError("a secret of the server")
         return self._searcher.search_all(questions, k, category)
+
+    def encode(self, texts, role):
+        self.started += 1
+        assert self.go.wait(20)
+        return self._searcher.encode(texts, role)
+
+    def relevance(self, pairs):
+        self.started += 1
+        assert self.go.wait(20)
+        return [0.0] * len(pairs)
+
+
+ASKED = {
+    "/search": {"question": "mask"},
+    "/v1/embeddings": {"input": "mask", "model": "embedder-query"},
+    "/v1/rerank": {"query": "mask", "documents": ["an array"], "model": "reranker"},
+}
 
 
 def until(met):
@@ -122,11 +140,12 @@ def test_an_error_of_the_server_tells_the_client_nothing_and_hits_nobody_else(se
     assert "secret" not in failed.text
 
 
-def test_overload_is_503_at_once_and_passes(serve, searcher):
+@pytest.mark.parametrize("path", ASKED)
+def test_overload_is_503_at_once_and_passes(serve, searcher, path):
     slow = Slow(searcher)
     client = serve(slow, waiting=2)
     with ThreadPoolExecutor(40) as pool:
-        asked = [pool.submit(client.post, "/search", json={"question": "mask"}) for _ in range(40)]
+        asked = [pool.submit(client.post, path, json=ASKED[path]) for _ in range(40)]
         until(lambda: sum(one.done() for one in asked) >= 40 - 2 - 4)  # what waits, and what four threads work on
         refused = [one.result() for one in asked if one.done()]
         assert {one.status_code for one in refused} == {503}
@@ -137,19 +156,20 @@ def test_overload_is_503_at_once_and_passes(serve, searcher):
         answers = [one.result().status_code for one in asked]
     assert 3 <= answers.count(200) <= 40 - len(refused)  # those that waited, and one a thread
     assert answers.count(200) + answers.count(503) == 40
-    assert client.post("/search", json={"question": "mask"}).status_code == 200
+    assert client.post(path, json=ASKED[path]).status_code == 200
 
 
-def test_a_request_that_takes_too_long_is_504_and_is_not_worked_on(serve, searcher):
+@pytest.mark.parametrize("path", ASKED)
+def test_a_request_that_takes_too_long_is_504_and_is_not_worked_on(serve, searcher, path):
     slow = Slow(searcher)
     client = serve(slow, seconds=0.4)
     with ThreadPoolExecutor(12) as pool:
-        answers = list(pool.map(lambda _: client.post("/search", json={"question": "mask"}), range(12)))
+        answers = list(pool.map(lambda _: client.post(path, json=ASKED[path]), range(12)))
     assert {one.status_code for one in answers} == {504}
     assert answers[0].json()["error"]["message"] == "took longer than 0.4 s; ask for less at a time"
     started = slow.started
     slow.go.set()
-    assert client.post("/search", json={"question": "mask"}).status_code == 200
+    assert client.post(path, json=ASKED[path]).status_code == 200
     assert slow.started == started + 1  # those that waited are gone
 
 
@@ -165,12 +185,16 @@ def test_a_large_body_is_413_whether_or_not_its_size_is_declared(serve, searcher
     assert client.post("/search", json={"question": "mask"}).status_code == 200
 
 
-def test_a_slow_body_is_408(serve, searcher):
-    client = serve(searcher, seconds=0.3)
+@pytest.mark.parametrize(("declared", "status"), [(100, 408), (1001, 413)])
+def test_a_body_that_does_not_come_is_408_or_413_at_once_and_ends_the_connection(serve, searcher, declared, status):
+    client = serve(searcher, max_bytes=1000, seconds=0.3 if status == 408 else 30)
     with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
         slow.settimeout(10)
-        slow.sendall(b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
-        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+        slow.sendall(f"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {declared}\r\n\r\n{{".encode())
+        answer = b""
+        while part := slow.recv(4096):  # until the server closes
+            answer += part
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_without_the_token_nothing_of_the_data_is_given(serve, searcher):
@@ -230,3 +254,31 @@ def test_the_description_of_the_api_is_whole_and_its_page_asks_no_other_host(cli
 def test_info_has_what_can_be_asked(client, searcher):
     info = {"chunks": len(searcher), "categories": ["fft", "ma"], "max_k": 100, "reranker": False}
     assert client.get("/info").json() == info
+
+
+def test_memory_that_ran_out_is_503(serve, searcher, monkeypatch):
+    client = serve(searcher)
+
+    def fail(*_):
+        raise MemoryError("Unable to allocate 7 GiB")
+
+    monkeypatch.setattr(searcher, "search_all", fail)
+    answer = client.post("/search", json={"question": "mask"})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.json()["error"]["message"] == "memory ran out; ask for less at a time"
+
+
+@pytest.mark.parametrize(
+    ("filename", "source", "source_url", "page"),
+    [
+        ("a b/c?.md", "", "https://x.example/{filename}#{chunk_id}", "https://x.example/a%20b/c%3F.md#one"),
+        ("https://x.example/a", "", "", "https://x.example/a"),
+        ("a.md", "http://x.example/a", "", "http://x.example/a"),
+        ("a.md", "b", "", None),
+    ],
+)
+def test_a_page_of_a_chunk_is_its_own_address_or_made_of_its_fields(searcher, filename, source, source_url, page):
+    from triptych.server.settings import ServerSettings
+
+    chunk = replace(searcher.search("mask", k=1)[0].chunk, chunk_id="one", filename=filename, source=source)
+    assert ServerSettings(source_url=source_url).page_of(chunk) == page

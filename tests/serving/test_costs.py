@@ -12,6 +12,7 @@ from stages import index
 from triptych.artifacts import read_json, write_json
 from triptych.cli import app
 from triptych.report.system_costs import SystemCosts
+from triptych.serving.costs import Costs
 
 
 @pytest.fixture
@@ -75,3 +76,20 @@ def test_questions_and_windows_are_counted_for_the_systems_that_search_them(proj
         name: costs.of(name).bytes_per_chunk for name in ("base", "base_unasked", "base_cut", "candidate:big_hybrid")
     }
     assert sizes == {"base": 120.0, "base_unasked": 40.0, "base_cut": 20.0, "candidate:big_hybrid": 150.0}
+
+
+def test_a_reranker_costs_its_own_step_after_those_of_the_search_before_it():
+    index = {"bytes_per_chunk": {"vectors": 120.0, "words": 50.0}, "chunks": 10, "windows": 20, "questions": 0}
+    times = {"encode": 2.0, "vectors": 0.5, "words": 0.25, "tokens": 4.0, "reranker": 100.0}
+    measured = Costs("here", 10, times, index["bytes_per_chunk"] | {"tokens": 9000.0})
+    alone, late = (SystemCosts(index, measured, late, {}).of("reranked") for late in (False, True))
+    assert (alone.bytes_per_chunk, alone.milliseconds) == (170.0, 102.75)
+    assert (late.bytes_per_chunk, late.milliseconds) == (9170.0, 106.75)
+
+
+def test_cut_vectors_are_timed_as_they_are_searched(project, write_params):
+    write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.dimensions": 8})
+    index.main(INDEX.split())
+    assert CliRunner().invoke(app, ["costs"]).exit_code == 0
+    costs = SystemCosts.read(project / "metrics", evaluation("tuned"))
+    assert costs.of("tuned").milliseconds > 0

@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hand_made import INDEX, ask
+from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 from verdicts import make_verdicts, reranking_verdict
@@ -394,3 +397,43 @@ def test_the_first_hits_are_the_same_however_many_are_asked_for(project):
     assert ids(searcher.search("mask where a condition is met", k=100))[:5] == ids(
         searcher.search("mask where a condition is met", k=5)
     )
+
+
+def test_a_question_is_composed_as_the_texts_are(project, monkeypatch):
+    searcher, composed, decomposed = Searcher(), "résumé", unicodedata.normalize("NFD", "résumé")
+    assert composed != decomposed
+    encoder, read = searcher._loaded_encoder(), []
+    for place, name in ((encoder, "encode"), (searcher._lexical, "search")):
+        own = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda texts, *more, own=own: read.extend(texts) or own(texts, *more))
+    searcher.search(decomposed)
+    searcher.query_vectors([decomposed])
+    assert read == [composed] * 3
+
+
+def test_a_reranker_reads_the_window_that_was_found(project, reranker, monkeypatch):
+    store_windows(project, 8)
+    decide(windows=True, reranked=(5, 1.0))
+    index.main(INDEX.split())
+    searcher, read = Searcher(), []
+    own = searcher.relevance
+    monkeypatch.setattr(searcher, "relevance", lambda pairs: read.extend(pairs) or own(pairs))
+    hits = searcher.search("mask where a condition is met", k=5)
+    template, model = load_params().triplets.text_template, SentenceTransformer("models/embedder", device="cpu")
+    asked = model.encode_query("mask where a condition is met", normalize_embeddings=True)
+    passages = {passage(hit.chunk, template) for hit in hits}
+    windows = [text for _, text in read if text not in passages]
+    assert windows  # of a chunk whose beginning is not what was found
+    for text in windows:
+        (whole,) = [one for one in passages if text.split()[-1] in one and text.splitlines()[0] == one.splitlines()[0]]
+        near, far = model.encode_document([text, whole], normalize_embeddings=True) @ asked
+        assert near > far
+
+
+def test_a_reranker_is_read_from_safetensors_alone(project, reranker):
+    state = load_file("models/reranker/model.safetensors")
+    Path("models/reranker/model.safetensors").unlink()
+    torch.save(state, "models/reranker/pytorch_model.bin")  # a pickle, which may run code
+    decide(reranked=(5, 1.0))
+    with pytest.raises(OSError, match="safetensors"):
+        Searcher().search("mask")

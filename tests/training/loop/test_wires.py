@@ -14,6 +14,7 @@ import bitsandbytes
 import pytest
 import torch
 from hand_made import TRAIN
+from transformers import PreTrainedModel
 
 from stages import train as stage
 from triptych.params.sections import Train
@@ -93,13 +94,14 @@ class Seen(NamedTuple):
     steps: list[dict[str, Any]]  # of each call of `training_step`
     moves: list[dict[str, Any]]  # keyword arguments with which batches were moved to the device
     folder: Path
+    placed: list[Any]  # ``device_map`` of each model that was loaded
 
 
 def observe(patch: pytest.MonkeyPatch, folder: Path) -> Seen:
     """Run the stage in a folder, with a trainer that takes notes."""
-    seen = Seen(None, [], [], folder)  # type: ignore[arg-type]
+    seen = Seen(None, [], [], folder, [])  # type: ignore[arg-type]
     trainers: list[Trainer] = []
-    move = trainer_module.send_to_device
+    move, load = trainer_module.send_to_device, PreTrainedModel.from_pretrained.__func__
 
     class Noting(Trainer):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -138,6 +140,11 @@ def observe(patch: pytest.MonkeyPatch, folder: Path) -> Seen:
         seen.moves.append(kwargs)
         return move(batch, *args, **kwargs)
 
+    def loaded(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.placed.append(kwargs.get("device_map"))
+        return load(cls, *args, **kwargs)
+
+    patch.setattr(PreTrainedModel, "from_pretrained", classmethod(loaded))
     patch.setattr(trainer_module, "Trainer", Noting)
     patch.setattr(trainer_module, "send_to_device", moved)
     patch.chdir(folder)
@@ -222,6 +229,8 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
     ("micro_batch_tokens", "adapter", lambda seen: seen.trainer.grad_cache.token_budget, 65536, 500),
     ("gradient_accumulation_steps", "adapter", lambda seen: len(seen.steps) / STEPS, 1, 3),
     ("load_in", "adapter", lambda seen: seen.steps[0]["quantized"] > 0, False, True),
+    ("load_in", "adapter", lambda seen: seen.placed[0], None, {"": "cpu"}),  # quantized weights one by one
+    ("load_in", "adapter", lambda seen: all(one == seen.placed[0] for one in seen.placed), True, True),
     ("attention", "adapter", of_steps("attention"), "eager", "sdpa"),
     ("gradient_checkpointing", "adapter", of_steps("checkpointing"), False, True),
     ("torch_compile", "full", of_steps("compiled"), False, True),
