@@ -109,7 +109,5 @@ def test_the_exams_are_compared_apart():
     assert measures[LAST_EXAM]["previous_hybrid"]["mrr@10"] == 1.0
     assert measures[NEW_QUESTIONS].keys() == {"base_hybrid", "previous_hybrid", "tuned_hybrid"}
     del runs["previous_hybrid"]  # the base model was published
-    assert {one.baseline for one in compare_exams(runs, qrels, queries, documents, settings, last)[0]} == {
-        "base_hybrid"
-    }
-    assert np.isfinite([one.interval.low for one in intervals]).all()
+    intervals, _ = compare_exams(runs, qrels, queries, documents, settings, last)
+    assert {one.baseline for one in intervals} == {"base_hybrid"}

@@ -31,8 +31,8 @@ class Kept:
 def keep(folder: Path, params: Params) -> Kept:
     """Copy the publication of the run in the working directory into ``folder``, which must not exist.
 
-    The weights are those of the judged round, or those that the last publication had where these stayed published. Raise
-    `UserError` where the run is not finished, or where its files are of different runs.
+    The weights are those of the judged round, or those that the last publication had where these stayed published.
+    Raise `UserError` where the run is not finished, or where its files are of different runs.
     """
     if folder.exists():
         raise UserError(f"{folder} exists; keep each publication in a folder of its own")

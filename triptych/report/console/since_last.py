@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from triptych.corpus.records import ALL
 from triptych.evaluation.verdict import Verdicts
 from triptych.report.system_names import in_order, system_name
 
@@ -16,16 +17,14 @@ def lines_since_last(split: Mapping[str, Any], evaluation: Mapping[str, Any], ve
     if not since or not before or verdicts.previous is None:
         return []
     measure, pages, chunks = verdicts.measure, since["pages"], since["chunks"]
-    then = before["then"]["measures"]
-    system = "base_hybrid" if before["published"] == "base" else "tuned_hybrid"
-    was = then[f"{before['then']['published']}_hybrid"] if before["published"] == "tuned" else then[system]
-    now = evaluation["measures"]["all"][f"{verdicts.published}_hybrid"]
+    then = before["then"]["published"]
+    was, now = before["then"]["measures"][f"{then}_hybrid"], evaluation["measures"][ALL][f"{verdicts.published}_hybrid"]
     lines = [
         f"Since {before['folder']}:",
-        f"  pages: {pages['added']:,} added, {pages['changed']:,} changed, {pages['gone']:,} gone, {pages['same']:,} the"
-        f" same; chunks: {chunks['added']:,} added, {chunks['gone']:,} gone",
-        f"  published with BM25, each on its own test: {measure} {was[measure]:.3f} over {was['queries']:.0f} queries"
-        f" ({before['then']['published']}) -> {now[measure]:.3f} over {now['queries']:.0f} ({verdicts.published})",
+        f"  pages: {pages['added']:,} added, {pages['changed']:,} changed, {pages['gone']:,} gone, {pages['same']:,} as"
+        f" they were; chunks: {chunks['added']:,} added, {chunks['gone']:,} gone",
+        f"  published, with BM25, each on its own test: {measure} {was[measure]:.3f} over {was['queries']:.0f} queries"
+        f" ({then}) -> {now[measure]:.3f} over {now['queries']:.0f} ({verdicts.published})",
     ]
     for exam, systems in before["exams"].items():
         values = ", ".join(f"{system_name(name)} {one[measure]:.3f}" for name, one in in_order(systems))
