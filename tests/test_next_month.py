@@ -252,7 +252,7 @@ def test_a_month_later_training_starts_from_what_was_published_and_is_judged_aga
     assert read_round_record(second / "models/round0").trained_in == "previous"  # as good on dev: it is kept
     shown = CliRunner().invoke(app, ["results"])
     assert shown.exit_code == 0, shown.output
-    assert "Since previous/first:" in shown.output
+    assert "Since previous/first: what was won is kept:" in shown.output
     assert "last exam" in shown.output
     again = CliRunner().invoke(app, ["keep", "previous/second"])
     assert again.exit_code == 0, again.output

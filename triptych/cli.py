@@ -92,8 +92,8 @@ def results(
     from triptych.evaluation.comparison import read_intervals
     from triptych.evaluation.verdict import Verdicts
     from triptych.report.console.results_table import show_results
-    from triptych.report.console.since_last import lines_since_last
     from triptych.report.query_groups import query_groups
+    from triptych.report.since_last import lines_since_last
     from triptych.report.system_costs import SystemCosts
 
     with user_errors_as_messages():
@@ -106,8 +106,8 @@ def results(
         split = read_json(metrics / "split.json") if verdicts.previous else {}
     groups = query_groups(evaluation["measures"], evaluation["by_kind"], verdicts.taught)
     show_results(_console(), groups, chosen, intervals, held_out, verdicts, embedder.as_posix(), costs)
-    for line in lines_since_last(split, evaluation, verdicts):
-        typer.echo(line)
+    for number, line in enumerate(lines_since_last(split, evaluation, verdicts)):
+        typer.echo(f"  {line}" if number else f"{line}:")
 
 
 @app.command()

@@ -31,8 +31,8 @@ def starting_round(last: LastPublication | None, base: RoundRecord, train: Train
         for key in sorted(record.base.keys() | base.base.keys())
         if record.base.get(key) != base.base.get(key)
     ][:1]
-    then = {"method": record.method, "sides": record.sides, "load_in": record.weights.load_in}
-    now = {"method": train.method, "sides": train.sides, "load_in": train.load_in}
+    then: dict[str, object] = {"method": record.method, "sides": record.sides, "load_in": record.weights.load_in}
+    now: dict[str, object] = {"method": train.method, "sides": train.sides, "load_in": train.load_in}
     if record.method == train.method == "lora":
         adapter = read_json(last.round / "adapter_config.json")
         then |= {"lora.r": adapter["r"], "lora.alpha": adapter["lora_alpha"]}
