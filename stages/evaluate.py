@@ -13,22 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from triptych.artifacts import dvc_hash, write_json, write_rows, writing
+from triptych.artifacts import dvc_hash, read_json, write_json, write_rows, writing
 from triptych.corpus.chunk_questions import ChunkQuestions
 from triptych.corpus.embedded_text import framed_passage
+from triptych.corpus.last_publication import LastPublication, read_last
 from triptych.corpus.records import ALL, SMALL_CATEGORIES, read_qrels, read_queries
 from triptych.encoding.frozen_passages import encode_frozen
+from triptych.evaluation.against_previous import compare_exams
 from triptych.evaluation.candidates import against_tuned
 from triptych.evaluation.comparison import compare, missing_from_top, write_intervals
 from triptych.evaluation.held_out_triplets import against_base
 from triptych.evaluation.run_files import write_runs
 from triptych.evaluators.candidates import CandidateSearch
 from triptych.evaluators.dev_queries import DevQueries, queries_of
-from triptych.evaluators.retrieval_evaluator import held_out_triplet_metrics, load_evaluator
+from triptych.evaluators.retrieval_evaluator import RetrievalEvaluator, held_out_triplet_metrics, load_evaluator
 from triptych.evaluators.systems import Systems, ablation_intervals
-from triptych.models.loading import base_weights, tokenizer_fingerprint
+from triptych.models.loading import base_weights, release_memory, tokenizer_fingerprint
 from triptych.models.round_loading import load_round
+from triptych.models.round_record import RoundRecord, read_round_record
 from triptych.params.load import load_params
+from triptych.params.sections import Params
 from triptych.reranker.cross_encoder import load_saved_reranker
 from triptych.reranker.pair_format import pair_store
 from triptych.reranker.run_scorer import cross_encoder_scorer
@@ -93,6 +97,11 @@ def main(argv: list[str] | None = None) -> None:
     search = CandidateSearch(evaluator, framed, settings, max_windows, searched, args.vectors)
     candidates = search.add_to(systems, blend.at(0.0), print_line)
 
+    last = read_last(args.corpus)
+    if last is not None:
+        del blend, base, tuned, of_tuned
+        _add_previous(systems, evaluator, last, record, params)
+
     free = systems.free(params.promote.worthwhile)
     on_test = {name: queries_of(one, test) for name, one in systems.runs.items()}
     queries = {query.query_id: query for query in evaluator.queries}
@@ -101,6 +110,7 @@ def main(argv: list[str] | None = None) -> None:
     train, learned = read_qrels(args.corpus / "qrels/train.tsv"), read_examples(args.embedder / "examples.parquet")
     taught = taught_kinds(learned, read_queries(args.corpus), train)
     compared = compare(on_test, test, queries, document_of_query, free.system, settings, taught)
+    of_exams = compare_exams(on_test, test, queries, document_of_query, settings, last.exam) if last else ([], {})
     deepest = max(settings.rerank_depths)
     write_json(
         args.metrics,
@@ -122,12 +132,14 @@ def main(argv: list[str] | None = None) -> None:
             "corpus": dvc_hash(args.corpus),
             f"missing_from_top_{deepest}": missing_from_top(on_test["tuned_hybrid"], test, queries, deepest),
         }
-        | ({"candidates": candidates} if settings.candidates else {}),
+        | ({"candidates": candidates} if settings.candidates else {})
+        | ({"previous": _before(last) | {"exams": of_exams[1]}} if last else {}),
     )
     with writing(args.runs) as out:
         write_runs(out / "runs.parquet", on_test)
     added = ablation_intervals(on_test, test, queries, document_of_query, settings, taught)
     write_intervals(args.tables / "intervals.csv", compared.intervals)
+    added += of_exams[0]
     added += against_tuned(on_test, test, queries, document_of_query, settings)
     write_intervals(args.tables / "added.csv", added)
     write_rows(args.tables / "heldout_triplets.csv", _with_kinds(against_base(triplets), compared.kinds))
@@ -137,6 +149,43 @@ def main(argv: list[str] | None = None) -> None:
         f"evaluate: {len(test)} test {'query' if len(test) == 1 else 'queries'} ({compared.kinds[ALL]}); mrr@10:"
         f" {metrics}; compared with {free.system}; {args.metrics}"
     )
+
+
+def _add_previous(
+    systems: Systems, evaluator: RetrievalEvaluator, last: LastPublication, record: RoundRecord, params: Params
+) -> None:
+    """Add the systems of the last publication, if a tuned embedder was published from the base model of today."""
+    release_memory()  # the model that was judged has done its part
+    if last.round is None:
+        print_line(f"evaluate: {last.folder} published the base model, which the new embedder is compared with")
+        return
+    before = read_round_record(last.round)
+    if before.base != record.base:
+        print_line(
+            f"warning: {last.folder} was tuned from {before.base['base']}, not from {params.model.base} as it is now:"
+            " its embedder is not compared, its questions are judged"
+        )
+        return
+    blend, _ = load_round(last.round, params.model)
+    frozen = None
+    if before.sides == "query":
+        with blend.base() as base:
+            frozen = encode_frozen(
+                base, evaluator.store, evaluator.passage_ids, evaluator.precision, evaluator.vectors_folder
+            )
+    systems.add_previous(blend.at(before.strength), frozen)
+
+
+def _before(last: LastPublication) -> dict[str, Any]:
+    """Return which publication was before, and what was measured of it then."""
+    measures = read_json(last.metrics / "evaluate.json")["measures"][ALL]
+    verdict = read_json(last.metrics / "verdict.json")
+    return {
+        "folder": last.folder,
+        "kept": last.kept,
+        "published": last.published,
+        "then": {"published": verdict["published"], "measures": measures},
+    }
 
 
 def _recall_curves(metrics: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, Any]]:

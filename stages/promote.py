@@ -10,8 +10,10 @@ A reranker is published only if it adds to the search without it; else the READM
 import shutil
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from triptych.artifacts import read_json, write_text, writing
+from triptych.corpus.last_publication import open_unchanged
 from triptych.evaluation.candidates import worth_more
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
@@ -19,6 +21,7 @@ from triptych.evaluation.promotion_rule import decide
 from triptych.models.publishing import publish
 from triptych.models.round_loading import load_base_of, load_passage_model, load_round
 from triptych.models.round_record import read_round_record
+from triptych.models.starting_round import started
 from triptych.params.load import load_params
 from triptych.report.model_card import RunFacts, embedder_card, reranker_card
 from triptych.reranker.saved_reranker import has_reranker, model_of, no_reranker, reason_of_no_reranker
@@ -42,7 +45,12 @@ def main(argv: list[str] | None = None) -> None:
     if other_bases := worth_more(added, params.promote.measure, confidence):
         embedder = replace(verdicts.embedder, reasons=[*verdicts.embedder.reasons, *other_bases])
         verdicts = replace(verdicts, embedder=embedder)
-    record = read_round_record(args.model)
+    record, published = read_round_record(args.model), args.model
+    if verdicts.published == "previous":
+        last = open_unchanged(Path(evaluation["previous"]["folder"]), evaluation["previous"]["kept"])
+        published = last.round or args.model
+        record = started(published, record.max_length, None)
+        verdicts = replace(verdicts, sides=record.sides)
     run_facts = RunFacts(
         params, record, verdicts, evaluation["measures"], evaluation["by_kind"], intervals, evaluation["corpus"]
     )
@@ -54,17 +62,19 @@ def main(argv: list[str] | None = None) -> None:
         else:
             no_reranker(out, verdicts.reranker.reason)
     with writing(args.embedder) as out:
-        tuned = verdicts.embedder.used
+        tuned = verdicts.published != "base"
         card = embedder_card(run_facts, args.embedder)
         if tuned:
-            passages = partial(load_passage_model, args.model, params.model) if record.sides == "query" else None
-            publish(load_round(args.model, params.model)[0], record.strength, out, card, passages)
+            passages = partial(load_passage_model, published, params.model) if record.sides == "query" else None
+            publish(load_round(published, params.model)[0], record.strength, out, card, passages)
         else:
             publish(load_base_of(args.model, params.model), 0.0, out, card)
     verdicts.write(args.verdict)
 
     late, reranker = verdicts.late_interaction, verdicts.reranker
     print_line(f"promote: {verdicts.sentence}; {'; '.join(verdicts.embedder.reasons)}; {args.embedder}")
+    if verdicts.previous:
+        print_line(f"promote: {'; '.join(verdicts.previous.reasons)}")
     print_line(f"promote: compared with {verdicts.free.system}, {verdicts.free.reason}")
     print_line(f"promote: {'use' if late.used else 'no'} late interaction; {late.reason}")
     print_line(f"promote: {'use the' if reranker.used else 'no'} reranker; {reranker.reason}; {args.reranker}")

@@ -233,6 +233,27 @@ def test_kinds_are_rows_beside_categories_and_tell_whether_they_were_taught(repo
     assert "Measured on the kind of question it was taught with." in page.inner_text("header .note")
 
 
+def test_what_changed_since_the_last_publication_is_told_where_there_was_one(reported, opened, project):
+    assert opened(reported()).page.locator("#since").count() == 0
+    for name, change in (
+        ("split", {"pages": {"added": 7, "changed": 1, "gone": 2, "same": 9}, "chunks": {"added": 8, "gone": 3}}),
+        ("evaluate", {"folder": "previous/first", "exams": {}}),
+        ("verdict", {"kept": True, "published": False, "reasons": ["it stays"]}),
+    ):
+        path = project / f"metrics/{name}.json"
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if name == "evaluate":
+            change |= {"then": {"published": "base", "measures": found["measures"]["all"]}}
+        if name == "verdict":
+            change |= {"last_exam": None, "new_questions": None}
+        path.write_text(json.dumps(found | {"previous": change}), encoding="utf-8")
+    page = opened(reported()).page
+    assert page.inner_text("#since summary") == "Since previous/first: what was won is kept"
+    page.click("#since summary")
+    assert "pages: 7 added, 1 changed, 2 gone" in page.inner_text("#since")
+    assert "it stays" in page.inner_text("#since")
+
+
 def test_what_carries_over_is_shown_for_the_corpus_of_the_run_only(reported, opened, project):
     corpus = json.loads((project / "metrics/evaluate.json").read_text(encoding="utf-8"))["corpus"]
     cell = {"queries": 25, "base": 0.5, "value": 0.623, "difference": 0.123, "low": 0.1, "high": 0.2}

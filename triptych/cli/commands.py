@@ -9,7 +9,7 @@ from triptych import progress
 from triptych.cli.diagnosis import diagnose, estimate, smoke
 from triptych.cli.exports import export
 from triptych.cli.questions import evaluate, label
-from triptych.cli.results import costs, results, triplets
+from triptych.cli.results import costs, keep, results, triplets
 from triptych.cli.searching import publish, search, serve
 from triptych.cli.start import inspect, new
 from triptych.streams import use_utf8
@@ -23,6 +23,7 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     inspect,
     new,
     results,
+    keep,
     triplets,
     search,
     serve,

@@ -1,4 +1,4 @@
-"""What a run gave: verdicts, triplets, costs."""
+"""What a run gave: verdicts, triplets, costs; and what is kept of it for the next."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +21,7 @@ def results(
     from triptych.evaluation.verdict import Verdicts
     from triptych.report.console.results_table import show_results
     from triptych.report.query_groups import query_groups
+    from triptych.report.since_last import lines_since_last
     from triptych.report.system_costs import SystemCosts
 
     with user_errors_as_messages():
@@ -30,8 +31,28 @@ def results(
         intervals = read_intervals(metrics / "evaluate" / "intervals.csv")
         held_out = read_rows(metrics / "evaluate" / "heldout_triplets.csv")
         costs = SystemCosts.read(metrics, evaluation)
+        split = read_json(metrics / "split.json") if verdicts.previous else {}
     groups = query_groups(evaluation["measures"], evaluation["by_kind"], verdicts.taught)
     show_results(console(), groups, chosen, intervals, held_out, verdicts, embedder.as_posix(), costs)
+    for number, line in enumerate(lines_since_last(split, evaluation, verdicts)):
+        typer.echo(f"  {line}" if number else f"{line}:")
+
+
+def keep(
+    folder: Annotated[Path, typer.Argument(help="a new folder, such as previous/2026-11", show_default=False)],
+) -> None:
+    """Keep what this run published, with its split and its figures, for a run on the documentation of next month."""
+    from triptych.params.load import load_params
+    from triptych.project.keep import keep as keep_publication
+
+    with user_errors_as_messages():
+        kept = keep_publication(folder, load_params())
+    typer.echo(
+        f"keep: the {kept.published} embedder, {kept.megabytes:.1f} MB, in {folder.as_posix()}; next month set"
+        f" split.previous: {folder.as_posix()}"
+        + (" and train.start_from: previous" if kept.published == "tuned" else "")
+        + " in params.yaml, then `dvc repro`"
+    )
 
 
 def triplets(

@@ -26,6 +26,7 @@ SHOWN_ONLY = (
     "base_hybrid_unasked",
     "tuned",
     "tuned_unasked",
+    "previous",
 )
 UNTAUGHT = "(not taught)"  # the kinds of query that training did not learn, together
 _FIELDS = get_type_hints(Interval)  # float or int by name

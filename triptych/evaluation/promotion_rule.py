@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from triptych.corpus.records import ALL, FEWEST_DOCUMENTS, MADE_KINDS, SMALL_CATEGORIES
+from triptych.evaluation.against_previous import LAST_EXAM, NEW_QUESTIONS, PREVIOUS_HYBRID, of_exam
 from triptych.evaluation.chosen_on_dev import ChosenOnDev, RerankingChoice
 from triptych.evaluation.comparison import UNTAUGHT, NamedInterval
 from triptych.evaluation.significance import ROUNDING, Interval, queries_needed
@@ -16,6 +17,7 @@ from triptych.evaluation.verdict import (
     Basis,
     Difference,
     FreeBaseline,
+    PreviousVerdict,
     RerankingVerdict,
     SystemVerdict,
     Verdict,
@@ -58,10 +60,13 @@ def decide(
     results = _Results(intervals, added, chosen, params, confidence)
     late_is_free = chosen.free.system == "base_late"
     embedder = results.embedder("tuned_late" if late_is_free and chosen.rerankings["tuned_late"].weight else None)
-    published = "tuned" if embedder.used else "base"
+    embedder, previous = results.against_previous(embedder)
+    published = "tuned" if embedder.used else "previous" if previous and previous.published else "base"
     fusion = chosen.fusions[f"{published}_hybrid"]
     late_system = f"{published}_late"
-    if late_system in (chosen.free.system, embedder.system):
+    if published == "previous":
+        late = _not_compared(late_system, "it was not measured with the embedder that was published before", None)
+    elif late_system in (chosen.free.system, embedder.system):
         late = results.part_of_baseline(late_system)
     else:
         late = results.second_stage(late_system, f"{published}_hybrid", None)
@@ -89,6 +94,7 @@ def decide(
         taught=sorted(taught),
         basis=basis,
         sides=chosen.sides,
+        previous=previous,
     )
 
 
@@ -137,6 +143,45 @@ class _Results:
             reasons=reasons,
             used=used,
             against_free=against_free,
+        )
+
+    def against_previous(self, embedder: SystemVerdict) -> tuple[SystemVerdict, PreviousVerdict | None]:
+        """Judge what the last publication had won; None where none was before.
+
+        The new embedder is not published where it surely falls on the last exam, over all, in a category or for a kind
+        of question. Where it is not, the embedder of the last publication is, if it is surely better than what is free
+        on the documentation of today, by the same rule.
+        """
+        params = self.params
+        exams = {exam: of_exam(self.added, exam, params.measure) for exam in (LAST_EXAM, NEW_QUESTIONS)}
+        if not any(exams.values()):
+            return embedder, None
+        falling = [one for one in exams[LAST_EXAM] if _alone(one, params) and one.interval.high < -ROUNDING]
+        reasons = [_exam_reason(one) for of in exams.values() for one in of if one.kind in exams]
+        if falling:
+            reason = f"what was won is not kept: {_exam_reason(falling[0])}, which is a sure fall"
+            reasons += [f"{_exam_reason(one)}, which is a sure fall" for one in falling if one.kind not in exams]
+            if embedder.used:
+                embedder = replace(
+                    embedder, decision="kept", used=False, reason=reason, reasons=[reason, *embedder.reasons]
+                )
+        published = False
+        if not embedder.used and PREVIOUS_HYBRID in self.chosen.fusions:
+            before, _ = self._against_free(PREVIOUS_HYBRID)
+            published = before.decision == "promoted"
+            reasons.append(
+                f"the embedder that was published before, against the best search without training: {before.reason}"
+            )
+        differences = {
+            exam: next((_difference(one.interval) for one in of if (one.category, one.kind) == (ALL, exam)), None)
+            for exam, of in exams.items()
+        }
+        return embedder, PreviousVerdict(
+            kept=not falling,
+            published=published,
+            reasons=reasons,
+            last_exam=differences[LAST_EXAM],
+            new_questions=differences[NEW_QUESTIONS],
         )
 
     def part_of_baseline(self, system: str) -> RerankingVerdict:
@@ -327,6 +372,13 @@ def _open_reason(one: NamedInterval, tolerance: float) -> str:
 def _falling_reason(one: NamedInterval) -> str:
     name = f"kind {one.kind}" if one.category == ALL else f"{one.category}, {one.kinds.replace('+', ', ')}"
     return f"{name}: {one.measure} {_change(one.interval)}, which is a sure fall"
+
+
+def _exam_reason(one: NamedInterval) -> str:
+    exam = LAST_EXAM if one.kind.startswith(LAST_EXAM) else NEW_QUESTIONS
+    where = [name for name in (one.category, one.kind.removeprefix(exam).strip()) if name not in (ALL, "")]
+    part = f", {', '.join(where)}" if where else ""
+    return f"{exam.strip('()')}{part}: {one.measure} {_change(one.interval)} against what was published before"
 
 
 def _weakest_reason(categories: list[NamedInterval], tolerance: float) -> str:

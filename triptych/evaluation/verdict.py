@@ -72,6 +72,17 @@ class FreeBaseline:
     added: Difference | None  # what the hybrid adds to the base model's vectors alone
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousVerdict:
+    """Whether what the last publication had won is kept, and whether its embedder stays published."""
+
+    kept: bool  # whether the new embedder surely falls nowhere on the last exam
+    published: bool  # the embedder of the last publication is published again
+    reasons: list[str]
+    last_exam: Difference | None  # of the new embedder to the last publication; None without such queries
+    new_questions: Difference | None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """All verdicts of a run."""
@@ -88,10 +99,13 @@ class Verdicts:
     taught: list[str] = field(default_factory=list)  # kinds of query that training learned
     basis: Basis = "untaught"  # whether kinds that were not taught decided, or all, which may be taught
     sides: Literal["both", "query"] = "both"  # what was tuned: queries and passages, or queries alone
+    previous: PreviousVerdict | None = None  # where a publication was before (`split.previous`)
 
     @property
-    def published(self) -> Literal["tuned", "base"]:
+    def published(self) -> Literal["tuned", "previous", "base"]:
         """The embedder that is published."""
+        if self.previous is not None and self.previous.published:
+            return "previous"
         return "tuned" if self.embedder.used else "base"
 
     @property
@@ -108,6 +122,8 @@ class Verdicts:
     @property
     def advice(self) -> str:
         """What to do about the embedder."""
+        if self.published == "previous":
+            return "keep the embedder that was published before"
         if not self.embedder.used:
             return "keep your base model"
         return "use the tuned embedder" + (_QUERIES_ALONE if self.sides == "query" else "")
@@ -172,7 +188,8 @@ class Verdicts:
             "reranker": _reranking_record(self.reranker),
         }
         sides = {"sides": self.sides} if self.sides != "both" else {}
-        write_json(path, embedder | run | sides | parts)
+        previous = {"previous": asdict(self.previous)} if self.previous else {}
+        write_json(path, embedder | run | sides | parts | previous)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -195,6 +212,7 @@ class Verdicts:
                 taught=record["taught"],
                 basis=record["basis"],
                 sides=record.get("sides", "both"),
+                previous=_previous(record.get("previous")),
             )
 
 
@@ -225,6 +243,13 @@ def _verdict(record: Mapping[str, Any]) -> dict[str, Any]:
 def _reranking_verdict(record: Mapping[str, Any]) -> RerankingVerdict:
     reranking = RerankingChoice(**record["way"]) if "way" in record or record["used"] else None
     return RerankingVerdict(**_verdict(record), reranking=reranking, added=_difference(record))
+
+
+def _previous(record: Mapping[str, Any] | None) -> PreviousVerdict | None:
+    if record is None:
+        return None
+    exams = {name: Difference(**record[name]) if record[name] else None for name in ("last_exam", "new_questions")}
+    return PreviousVerdict(**{**record, **exams})
 
 
 def _difference(record: Mapping[str, Any]) -> Difference | None:

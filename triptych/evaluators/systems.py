@@ -107,6 +107,14 @@ class Systems:
             self.runs["tuned_unasked"] = self._run_of(vectors.without_questions())
         self._add("tuned", model, self._run_of(vectors), base)
 
+    def add_previous(self, model: SentenceTransformer, frozen: FrozenPassages | None = None) -> None:
+        """Add the embedder of the last publication and its hybrid; it searches windows and questions likewise."""
+        evaluator = replace(self._evaluator, frozen=frozen)
+        vectors = evaluator.vectors(model, "evaluate: previous", windows=self.windows, questions=self.questions)
+        fusion, fused = self._hybrid(dense := self._run_of(vectors))
+        self.runs |= {"previous": dense, "previous_hybrid": fused}
+        self.chosen["previous_hybrid"] = asdict(fusion)
+
     def _run_of(self, vectors: ChunkVectors) -> Run:
         return self._evaluator.run_of(vectors, self._params.depth)
 

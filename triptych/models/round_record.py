@@ -43,12 +43,20 @@ def read_round_record(folder: Path) -> RoundRecord:
     return RoundRecord(**record | {"weights": WeightForm(**record.get("weights", {}))})
 
 
-def write_better_round(folder: Path, record: RoundRecord, previous_folder: Path) -> RoundRecord:
-    """Write a round's record beside its weights, or replace both by the previous round if it is as good on dev."""
-    previous = read_round_record(previous_folder)
-    if previous.dev is not None and record.dev is not None and previous.dev >= record.dev:
+def write_better_round(
+    folder: Path, record: RoundRecord, previous_folder: Path, previous: RoundRecord | None = None
+) -> RoundRecord:
+    """Write a round's record beside its weights, or replace both by the previous round if it is as good on dev.
+
+    ``previous`` is the record of the previous round where the one in its folder is not about the dev set of today.
+    """
+    before = previous or read_round_record(previous_folder)
+    if before.dev is not None and record.dev is not None and before.dev >= record.dev:
         shutil.rmtree(folder)
-        return copy_round(folder, previous_folder)
+        copy_round(folder, previous_folder)
+        if previous is not None:
+            write_round_record(folder, previous)
+        return before
     write_round_record(folder, record)
     return record
 

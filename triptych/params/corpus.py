@@ -160,6 +160,13 @@ class Split(Section):
         " `qrels/train.tsv` they only judge, beside what authors judged, and move no document. A corpus-id is the id of"
         " a chunk, or the file name or title of a page.",
     )
+    previous: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The last publication, a folder that `triptych keep` wrote: its documents and questions keep their"
+        " split, its embedder is compared with the new one, and its test queries are judged by themselves too."
+        " `train.start_from` says what training starts from.",
+    )
     min_train_queries: Count = Field(
         default=300,
         description="With fewer questions and usable links than this, all of them go to dev and test, where they judge;"

@@ -96,6 +96,16 @@ class Train(Section):
     seed: int = Field(default=13, description="Seed of the weights and of the draws.")
     method: Literal["lora", "full"] = Field(default="lora", description="Train an adapter, or all weights.")
     lora: Lora = Field(default_factory=Lora)
+    start_from: Literal["base", "previous"] = Field(
+        default="base",
+        description="What the first round starts from: the base model, or the adapter of the last publication"
+        " (`split.previous`), which must have the same `model.base`, `method`, `lora` and `sides`.",
+    )
+    old_examples: Share | None = Field(
+        default=None,
+        description="With `split.previous`: the most of the examples, as a share, that may be about chunks which the"
+        " last publication had; of these some are drawn. Null takes all.",
+    )
     sides: Literal["both", "query"] = Field(
         default="both",
         description="What the trained weights encode: queries and passages (`both`), or queries alone (`query`):"

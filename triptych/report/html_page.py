@@ -13,6 +13,7 @@ from triptych.report.charts import categories, chart_data, charted, drawn_catego
 from triptych.report.query_explorer import Explorer, embeddable
 from triptych.report.query_groups import against_free, query_groups
 from triptych.report.run_results import RunResults
+from triptych.report.since_last import lines_since_last
 from triptych.report.system_names import in_order, system_name
 from triptych.report.verdict_cards import decision_cards, decisive_values
 from triptych.triplets.difficulty import rate_triplet
@@ -60,6 +61,7 @@ def render(results: RunResults, explorer: Explorer, provenance: dict[str, Any], 
             headline=results.verdicts.headline,
             free=system_name(results.verdicts.free.system),
             pseudo="pseudo" in results.verdicts.kinds,
+            since=lines_since_last(results.split, results.evaluation, results.verdicts),
             data={"charts": chart_data(results), "explorer": explored},
             explored=explored,
             provenance=provenance,

@@ -17,6 +17,7 @@ from triptych.params.sections import Model, Params, TrainReranker
 from triptych.report.query_groups import against_free, query_groups
 from triptych.report.system_names import in_order, system_name
 
+_TITLES = {"tuned": "tuned", "previous": "tuned before and kept", "base": "left unchanged"}
 _LOAD_EMBEDDER = """from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("{folder}")  # texts are cut at {max_length} tokens
@@ -63,7 +64,7 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
     verdicts, record = run.verdicts, run.record
     late = verdicts.late_interaction
     trained = "Trained: not; these are the base model's weights"
-    if verdicts.embedder.used:
+    if verdicts.published != "base":
         trained = (
             f"Trained: {record.method}, up to {record.trained_in}; texts cut at {record.max_length} tokens;"
             f" {record.strength:.0%} of the change is kept, as chosen on dev"
@@ -76,12 +77,12 @@ def embedder_card(run: RunFacts, folder: Path) -> str:
         trained += f"; evaluated with the base in {form.load_in} (train.load_in), saved {merged}"
     reranking = f"; late interaction reranks {late.reranking}" if late.used else ""
     content = CardContent(
-        title=f"Embedder {'tuned' if verdicts.embedder.used else 'left unchanged'} by Triptych",
+        title=f"Embedder {_TITLES[verdicts.published]} by Triptych",
         task="sentence-similarity",
         system=verdicts.published,
         base=run.params.model,
         usage=[trained, f"Search with {verdicts.search}{reranking}"],
-        reasons=verdicts.embedder.reasons,
+        reasons=[*verdicts.embedder.reasons, *(verdicts.previous.reasons if verdicts.previous else [])],
         load=_LOAD_EMBEDDER.format(folder=folder.as_posix(), max_length=record.max_length),
     )
     return model_card(content, license_of(content.base), run)

@@ -13,6 +13,8 @@ SYSTEMS = {
     "base": "base",
     "base_hybrid": "base + BM25",
     "base_late": "base + BM25 + MaxSim",
+    "previous": "published before",
+    "previous_hybrid": "published before + BM25",
     "tuned_unasked": "tuned, no questions",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",

@@ -13,30 +13,40 @@ _ORDERS = 20  # orders of the documents that are tried where the shares are not 
 
 
 def assigned(
-    columns: CorpusColumns, clusters: np.ndarray, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+    columns: CorpusColumns,
+    clusters: np.ndarray,
+    document_ids: np.ndarray,
+    queries: list[LabeledQuery],
+    params: Split,
+    kept: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return document and split of each chunk. Queries with a split fix the documents of their answers.
 
-    If the shares suffer, only the answers themselves are fixed, as documents of their own.
+    If the shares suffer, only the answers themselves are fixed, as documents of their own. ``kept`` as in
+    `assign_splits`.
     """
-    codes = balanced(columns, document_ids, queries, params)
+    codes = balanced(columns, document_ids, queries, params, kept)
     given = [one for one in queries if one.split is not None]
     if given and _distance(codes, params) > MAX_DIFFERENCE:
         alone = answers_alone(given, columns, clusters, document_ids)
-        of_answers = balanced(columns, alone, queries, params)
+        of_answers = balanced(columns, alone, queries, params, kept)
         if _distance(of_answers, params) < _distance(codes, params):
             return alone, of_answers
     return document_ids, codes
 
 
 def balanced(
-    columns: CorpusColumns, document_ids: np.ndarray, queries: list[LabeledQuery], params: Split
+    columns: CorpusColumns,
+    document_ids: np.ndarray,
+    queries: list[LabeledQuery],
+    params: Split,
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the splits of the first order of the documents that gives the shares, or else of the best order."""
     best: np.ndarray | None = None
     for attempt in range(_ORDERS):
         seed = params.seed + attempt * 1_000_003
-        codes = assign_splits(columns, document_ids, queries, params.fractions, seed)
+        codes = assign_splits(columns, document_ids, queries, params.fractions, seed, kept)
         if best is None or _distance(codes, params) < _distance(best, params):
             best = codes
         if _distance(best, params) <= MAX_DIFFERENCE:

@@ -39,7 +39,12 @@ def group_documents(
 
 
 def assign_splits(
-    columns: CorpusColumns, document_ids: np.ndarray, queries: list[LabeledQuery], fractions: Fractions, seed: int
+    columns: CorpusColumns,
+    document_ids: np.ndarray,
+    queries: list[LabeledQuery],
+    fractions: Fractions,
+    seed: int,
+    kept: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the split of each chunk as its index in `SPLITS`: int8 of shape (chunks,).
 
@@ -47,7 +52,8 @@ def assign_splits(
     contain the look-alikes, and a split with most of them would be harder than the others. Each goes to the split
     in which the chunks and queries of its categories are furthest below their fraction; small categories count as one.
     Splits that the user set for queries have priority: a document that answers a test query goes to test, else dev,
-    else train; the other documents fill up what is missing.
+    else train; the other documents fill up what is missing. ``kept`` has the split that each chunk keeps, int8 with -1
+    for none, which comes before all that; the chunks of a document keep the same one.
     """
     names = columns.categories
     group = _balanced_groups(columns, document_ids)
@@ -61,6 +67,8 @@ def assign_splits(
     for query, rows in zip(queries, answers, strict=True):
         for document in document_ids[rows].tolist() if query.split is not None else []:
             fixed[document] = max(SPLITS.index(query.split or "train"), fixed.get(document, 0))
+    if kept is not None:
+        fixed |= dict(zip(document_ids[kept >= 0].tolist(), kept[kept >= 0].tolist(), strict=True))
     totals = np.maximum(content.sum(axis=0), 1)
     targets = np.array([[getattr(fractions, split)] for split in SPLITS]) * totals
     assigned = np.zeros_like(targets)

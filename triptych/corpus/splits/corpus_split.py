@@ -19,6 +19,7 @@ from triptych.corpus.splits.balance import assigned, balanced
 from triptych.corpus.splits.bounded import Cuts, bounded_documents
 from triptych.corpus.splits.by_document import assign_queries, count_leaks, rows_of_answers
 from triptych.corpus.splits.held_out import hold_out_answers, judge_only
+from triptych.corpus.splits.last_split import LastSplit
 from triptych.corpus.splits.query_counts import Counts, count_by_category, count_warnings, pooled, small_categories
 from triptych.corpus.splits.shares import chunk_shares, cut_metrics, cut_warnings, share_warnings
 from triptych.corpus.splits.titles import joining_titles
@@ -99,13 +100,15 @@ def split_corpus(
     clusters: NearDuplicateClusters,
     params: Split,
     min_words: int,
+    last: LastSplit | None = None,
 ) -> CorpusSplit:
     """Split a corpus by documents; build its queries, and assign them to the splits.
 
-    Link texts with fewer than ``min_words`` words are not queries. Raises `UserError` if the splits leak.
+    Link texts with fewer than ``min_words`` words are not queries. ``last`` is the split of the publication before,
+    which is respected. Raises `UserError` if the splits leak.
     """
     judgments = read_judgments(corpus, columns, links, clusters.cluster, params.queries, min_words)
-    chunks = split_chunks(corpus, columns, clusters.cluster, judgments, params)
+    chunks = split_chunks(corpus, columns, clusters.cluster, judgments, params, last)
     few = chunks.judge_only
     queries, dropped = assign_queries(chunks.queries, columns, chunks.codes, anywhere=few)
     judging, dropped_judging = assign_queries(chunks.held_out, columns, chunks.codes, anywhere=True)
@@ -124,7 +127,7 @@ def split_corpus(
         raise UserError(f"the splits leak: {leaks}; this is a bug in Triptych, please report it with your params.yaml")
     counts = count_by_category(columns, chunks.codes, queries)
     small = small_categories(counts, queries["test"], columns, chunks.document_ids, params.min_queries)
-    given = not few and any(one.split is not None for one in chunks.queries)
+    given = not few and last is None and any(one.split is not None for one in chunks.queries)
     warnings += count_warnings(counts, params, small)
     warnings += cut_warnings(corpus, columns, chunks.cuts, chunks.common_titles, chunks.moved)
     warnings += share_warnings(chunk_shares(chunks.codes), params.fractions, columns, chunks.document_ids, given)
@@ -135,24 +138,36 @@ def split_corpus(
 
 
 def split_chunks(
-    corpus: ChunkTable, columns: CorpusColumns, clusters: np.ndarray, judgments: Judgments, params: Split
+    corpus: ChunkTable,
+    columns: CorpusColumns,
+    clusters: np.ndarray,
+    judgments: Judgments,
+    params: Split,
+    last: LastSplit | None = None,
 ) -> SplitChunks:
     """Return documents and splits of the chunks. Few judgments judge and do not teach: none of them is learned.
 
     Questions that only judge move no document: what they are about is learned from everything but their words.
+    ``last`` is the split of the publication before: its documents and its questions keep theirs.
     """
-    queries = judgments.queries
+    queries = last.marked(judgments.queries, columns) if last else judgments.queries
     held_out = [one for one in queries if one.held_out]
     queries = [one for one in queries if not one.held_out]
-    few = judgments.teaching < params.min_train_queries and not any(one.split == "train" for one in queries)
+    teaching = sum(one.split in (None, "train") for one in queries)
+    few = teaching < params.min_train_queries and not any(one.split == "train" for one in queries)
+    few = few and not (last and last.taught)
     titles, common_titles = joining_titles(corpus, columns, params.group_titles)
     document_ids, cuts = bounded_documents(columns, clusters, [] if few else queries, titles)
+    if last:
+        document_ids, last = last.divided(document_ids)
+    kept = last.codes if last else None
     if few:  # all documents may answer them
-        codes = balanced(columns, document_ids, [], params)
+        codes = balanced(columns, document_ids, [], params, kept)
         moved = 0
         queries = judge_only(queries, columns, document_ids, params.fractions, params.seed)
     else:
-        document_ids, codes = assigned(columns, clusters, document_ids, queries, params)
+        document_ids, codes = assigned(columns, clusters, document_ids, queries, params, kept)
+        queries = last.learned(queries, columns) if last else queries
         queries, codes, document_ids, moved = hold_out_answers(queries, columns, clusters, document_ids, codes)
         document_ids = renumber(document_ids)
     held_out = judge_only(held_out, columns, document_ids, params.fractions, params.seed)
