@@ -1,11 +1,18 @@
-"""Bits flipped and bytes cut in what stages read and in cached vectors: found, and the run ends with the same bytes."""
+"""Bits flipped and bytes cut in every kind of file that a run keeps: found, and the run ends with the same bytes."""
 
+import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 from random import Random
 
 import pytest
-from forked_stages import FLIPS, count, stages_of
+from forked_stages import FLIPS, FULL, count, stages_of
+from test_dag import _environment, ran, run
+
+from triptych.artifacts import dvc_hash
+from triptych.errors import UserError
 
 pytestmark = [pytest.mark.faults, pytest.mark.posix]
 READERS = {  # a stage that reads each kind of output
@@ -70,7 +77,7 @@ def test_a_damaged_input_ends_the_stage_with_its_name(name, copied):
             file.write_bytes(whole)
 
 
-@pytest.mark.parametrize("cached", ["vectors"])
+@pytest.mark.parametrize("cached", ["vectors", "token vectors"])
 def test_a_damaged_cache_is_computed_again(cached, copied):
     random = Random(f"cache {cached}")
     stage = stages_of(copied())["evaluate"]
@@ -91,3 +98,184 @@ def test_a_damaged_cache_is_computed_again(cached, copied):
                 f"cache of {cached} {how}", "evaluate", "reported, same bytes" if reported else "not used, same bytes"
             )
             shard.write_bytes(whole)
+
+
+def test_a_damaged_checkpoint_is_not_continued_from(copied):
+    random = Random("checkpoint")
+    stage = stages_of(copied())["train@round0"]
+    stage.remove_outs()
+    kept = _killed_after_two_checkpoints(stage)
+    newest = max(kept.glob("checkpoint-*"), key=lambda one: int(one.name.rpartition("-")[2]))
+    copy = stage.project.with_name(f"{stage.project.name}-checkpoints")
+    shutil.copytree(kept, copy)
+    for file in files_in(newest):
+        for _ in range(FLIPS if FULL else 1):
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(copy, kept)
+            how = damage(kept / newest.name / file.name, random)
+            stage.remove_outs()
+            done = stage.run()
+            assert done.code == 0, done.output
+            assert f"{newest.name} is damaged" in done.output
+            assert "continuing from" in done.output  # the one before it
+            assert not stage.half_written()
+            count(f"checkpoint {how}", file.name, "reported, the one before it used, same bytes")
+
+
+def _killed_after_two_checkpoints(stage) -> Path:
+    """Kill a training run once it has written two checkpoints; return the folder with them."""
+    import signal
+
+    for tries in range(200):
+        shutil.rmtree(stage.project / ".checkpoints", ignore_errors=True)
+        stage.remove_outs()
+        stage.run(kill=(0.3 + 0.02 * tries, signal.SIGKILL))
+        folders = list((stage.project / ".checkpoints/round0").glob("*/checkpoint-4"))
+        if folders:
+            return folders[0].parent
+    raise AssertionError("no kill left two checkpoints")
+
+
+@pytest.mark.parametrize("place", ["workspace", "workspace and cache", "silently"])
+def test_repro_after_damage_ends_with_the_same_bytes(place, cloned):
+    """In the workspace; in the object of DVC's cache that it is a hard link to; and where no time has changed."""
+    stages = stages_of(cloned)
+    file = cloned / "data/corpus/chunks.parquet"
+    if place == "workspace":
+        whole = file.read_bytes()
+        file.unlink()  # else it may be the file in the cache
+        file.write_bytes(whole)
+        damage(file, Random(place))
+    else:
+        damage(file, Random(place), silently=place == "silently")
+        md5 = _recorded_md5(stages, cloned, "data/corpus", "chunks.parquet")
+        cached = cloned / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+        if not cached.samefile(file):
+            damage(cached, Random(place), silently=place == "silently")
+    (cloned / "metrics/triplets.json").unlink()  # something to do
+    shutil.rmtree(cloned / ".dvc/cache/runs")
+    done = subprocess.run(["dvc", "repro"], cwd=cloned, env=_environment(), capture_output=True, text=True, check=False)
+    output = done.stdout + done.stderr
+    if done.returncode:
+        assert "data/corpus/chunks.parquet is damaged" in output, output
+        for name in output.split("else delete ")[1].split(", then run")[0].split(" and "):
+            path = Path(name) if Path(name).is_absolute() else cloned / name
+            path.chmod(0o755)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        output = run(cloned, "dvc", "repro")
+    wrong = {name: one.half_written() for name, one in stages.items() if one.half_written()}
+    assert not wrong, output
+    assert not {name: one.missing() for name, one in stages.items() if one.missing()}
+    again = f"{len(ran(output))} stages run again, same bytes"
+    how = "one message, same bytes after what it says" if done.returncode else again
+    count("output damaged before `dvc repro`", place, how)
+
+
+def _recorded_md5(stages, project: Path, folder: str, name: str) -> str:
+    recorded = next(one.outs[folder] for one in stages.values() if folder in one.outs)
+    listing = json.loads((project / ".dvc/cache/files/md5" / recorded[:2] / recorded[2:]).read_text())
+    return next(one["md5"] for one in listing if one["relpath"] == name)
+
+
+def test_a_damaged_index_or_embedder_of_a_search(copied):
+    """Search runs without DVC: what it finds by itself, and how many flips change no answer."""
+    from triptych.serving.searcher import Searcher
+
+    random = Random("search")
+    project = copied()
+    paths = [
+        project / "data/index",
+        project / "models/embedder",
+        project / "models/reranker",
+        project / "metrics/verdict.json",
+    ]
+    questions = ["inverse transform", "masked array", "real input"]
+
+    def answers():
+        searcher = Searcher(*paths)
+        return [
+            [(hit.chunk.chunk_id, hit.score, hit.chunk.content) for hit in found]
+            for found in searcher.search_all(questions)
+        ]
+
+    before = answers()
+    for file in [one for path in paths for one in files_in(path)]:
+        whole = file.read_bytes()
+        for _ in range(FLIPS):
+            how = damage(file, random)
+            try:
+                after = answers()
+            except UserError:
+                count(f"search: file {how}", file.name, "one message")
+            else:
+                count(f"search: file {how}", file.name, "same answers" if after == before else "other answers")
+            file.write_bytes(whole)
+
+
+def test_journals_lose_nothing_of_a_person(tmp_path):
+    from triptych.evaluation.label_journal import Journal, Label
+
+    random = Random("labels")
+    labels = [Label(f"c{n}", f"wie geht das, Nummer {n}?", (f"c{n}",), "test") for n in range(8)]
+    for number in range(20 * FLIPS):
+        folder = tmp_path / str(number)
+        journal = Journal(folder)
+        for one in labels:
+            journal.add(one)
+        path = folder / "labels.jsonl"
+        lines = path.read_bytes().splitlines()
+        how = damage(path, random)
+        damaged = path.read_bytes()
+        try:
+            read = Journal(folder).labels
+        except UserError as error:
+            assert "labels.jsonl:" in str(error)  # noqa: PT017
+            assert path.read_bytes() == damaged, "the file is as it was, for the person to mend"
+            count(f"journal of labels {how}", "labels.jsonl", "one message with the line, file untouched")
+            continue
+        kept = path.read_bytes() + (
+            path.with_suffix(".torn").read_bytes() if path.with_suffix(".torn").exists() else b""
+        )
+        assert all(line in kept for line in lines[: damaged.count(b"\n")] if line in damaged)
+        assert len(kept.strip()) >= len(damaged.strip()), "no byte is thrown away"
+        whole = [one for one in read if one in labels]
+        undetected = len(read) - len(whole)
+        count(
+            f"journal of labels {how}",
+            "labels.jsonl",
+            "a letter of a question changed unseen" if undetected else "read on",
+        )
+        Journal(folder).add(labels[0])
+        assert Journal(folder).labels[-1] == labels[0]
+
+
+def test_the_journal_of_questions_is_appended_to_after_a_cut(tmp_path):
+    from triptych.questions.journal import Journal, Record
+
+    random = Random("questions")
+    records = [Record(f"c{n}", ((f"how {n}?", "short"),), "ab" * 32, "p", "m", None, 10) for n in range(6)]
+    for number in range(20 * FLIPS):
+        path = tmp_path / f"{number}.jsonl"
+        with Journal(path) as journal:
+            for one in records:
+                journal.add(one)
+        how = damage(path, random)
+        damaged = path.read_bytes()
+        try:
+            with Journal(path) as journal:
+                journal.add(records[-1])
+        except UserError as error:
+            assert f"{path.name}:" in str(error)  # noqa: PT017
+            assert path.read_bytes() == damaged
+            count(f"journal of questions {how}", "questions.jsonl", "one message with the line, file untouched")
+            continue
+        assert Journal(path).records[-1] == records[-1]
+        torn = path.with_suffix(".torn")
+        assert len(path.read_bytes()) + (len(torn.read_bytes()) if torn.exists() else 0) > len(damaged.rstrip())
+        count(f"journal of questions {how}", "questions.jsonl", "read on")
+
+
+def test_the_hash_of_an_output_is_that_of_the_lock(finished):
+    assert all(
+        dvc_hash(finished / name) == md5 for stage in stages_of(finished).values() for name, md5 in stage.outs.items()
+    )
