@@ -104,7 +104,7 @@ class Stage:
 
         Under DVC the stage compares its inputs with ``dvc.lock``.
         """
-        log = self.project / "fault.log"
+        log = self.project.with_name(f"{self.project.name}.log")  # not in the project, whose disk may be full
         log.touch()
         log.chmod(0o666)
         started = time.monotonic()

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from forked_stages import FLIPS, FULL, count, stages_of
 from test_dag import _environment, ran, run
@@ -77,12 +78,10 @@ def test_a_damaged_input_ends_the_stage_with_its_name(name, copied):
             file.write_bytes(whole)
 
 
-@pytest.mark.parametrize("cached", ["vectors", "token vectors"])
-def test_a_damaged_cache_is_computed_again(cached, copied):
-    random = Random(f"cache {cached}")
+def test_a_damaged_cache_is_computed_again(copied):
+    random = Random("cache")
     stage = stages_of(copied())["evaluate"]
-    folder = stage.project / "data/vectors"
-    shards = [one for one in files_in(folder) if ("tokens" in one.parts) == (cached == "token vectors")]
+    shards = files_in(stage.project / "data/vectors")
     assert shards
     for shard in random.sample(shards, min(len(shards), 4 * FLIPS)):
         whole = shard.read_bytes()
@@ -94,10 +93,53 @@ def test_a_damaged_cache_is_computed_again(cached, copied):
             assert not stage.missing()
             assert not stage.half_written()
             reported = "damaged" in done.output or "cannot be read" in done.output
-            count(
-                f"cache of {cached} {how}", "evaluate", "reported, same bytes" if reported else "not used, same bytes"
-            )
+            count(f"cached vectors {how}", "evaluate", "reported, same bytes" if reported else "not used, same bytes")
             shard.write_bytes(whole)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "token vectors"])
+def test_no_bit_of_a_cached_vector_is_read_otherwise(kind, tiny_model, tmp_path):
+    """Each bit of the head of a file, and some of the rest: what is read is what was written, or nothing."""
+    from triptych.encoding.text_encoder import load_saved
+    from triptych.encoding.token_vector_cache import TokenVectorCache
+    from triptych.encoding.vector_cache import VectorCache
+    from triptych.retrieval.late_interaction import TokenVectors
+
+    model, draw, random = load_saved(tiny_model), np.random.default_rng(3), Random(f"bits of {kind}")
+    keys = np.sort(np.frombuffer(draw.bytes(16 * 7), "S16"))
+    vectors = draw.standard_normal((7, 8)).astype(np.float32)
+    tokens = TokenVectors.of([draw.integers(-127, 128, (3 + row, 8), np.int8) for row in range(7)])
+
+    def cache():
+        return (TokenVectorCache if kind == "token vectors" else VectorCache)(tmp_path, model, "fp32")
+
+    def write():
+        cache().write(keys, tokens if kind == "token vectors" else vectors)
+
+    def rows() -> list[np.ndarray | None]:
+        if kind == "token vectors":
+            return [None if one is None else np.array(one) for one in cache().read(keys)]
+        found = np.zeros_like(vectors)
+        return [row if there else None for row, there in zip(found, cache().read(keys, found), strict=True)]
+
+    write()
+    undamaged = rows()
+    files = {path: path.read_bytes() for path in files_in(tmp_path)}
+    for path, whole in files.items():
+        head = whole.index(b"\n") + 1
+        places = list(range(head)) if FULL else random.sample(range(head), 40)
+        for place in [*places, *(random.randrange(head, len(whole)) for _ in range(head))]:
+            for bit in range(8) if FULL else random.sample(range(8), 2):
+                damaged = bytearray(whole)
+                damaged[place] ^= 1 << bit
+                path.write_bytes(damaged)
+                read = rows()
+                for one, other in zip(read, undamaged, strict=True):
+                    assert one is None or (one.dtype == other.dtype and one.tobytes() == other.tobytes()), (place, bit)
+                ended = "not all read" if any(one is None for one in read) else "all read, unchanged"
+                count(f"a bit of cached {kind} flipped", path.name, ended)
+                for one, content in files.items():
+                    one.write_bytes(content)
 
 
 def test_a_damaged_checkpoint_is_not_continued_from(copied):
