@@ -3,7 +3,9 @@
 A fork starts a stage in milliseconds, so that it can be killed at many moments.
 """
 
+import logging
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -141,6 +143,7 @@ class Stage:
                 os.dup2(handle, number)
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+            logging.getLogger().handlers.clear()  # those of pytest, which keep warnings to themselves
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ.update({"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment)
             os.chdir(self.project)
@@ -196,6 +199,15 @@ def stages_of(project: Path) -> dict[str, Stage]:
     return {name: found[name] for name in _ordered(found)}
 
 
+def unrecord(project: Path, names: list[str]) -> None:
+    """Remove stages from ``dvc.lock``, and what DVC cached of their runs: they are run, not restored."""
+    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+    lock = (project / "dvc.lock").read_text(encoding="utf-8")
+    for name in names:
+        lock = re.sub(rf"^  {re.escape(name)}:\n(?:    .*\n|  - .*\n)*", "", lock, flags=re.MULTILINE)
+    (project / "dvc.lock").write_text(lock, encoding="utf-8")
+
+
 def _ordered(stages: dict[str, Stage]) -> list[str]:
     """Return the names so that a stage comes after those whose outputs it reads."""
     writers = {out: stage.name for stage in stages.values() for out in stage.outs}
@@ -219,8 +231,14 @@ TALLY: Counter[tuple[str, str, str]] = Counter()  # (fault, stage or file, how i
 
 
 def count(fault: str, where: str, outcome: str) -> None:
-    """Count a tried fault, for the table that ``make test-faults`` prints."""
+    """Count a tried fault, for the table that ``make test-faults`` prints.
+
+    It is appended to the file ``FAULTS_LOG`` too, so that a run that is stopped has counted.
+    """
     TALLY[fault, where, outcome] += 1
+    if path := os.environ.get("FAULTS_LOG"):
+        with open(path, "a", encoding="utf-8") as log:
+            log.write(f"{fault}\t{where}\t{outcome}\n")
 
 
 def table() -> list[str]:

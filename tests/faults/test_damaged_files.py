@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from forked_stages import FLIPS, FULL, count, stages_of
+from forked_stages import FLIPS, FULL, count, stages_of, unrecord
 from test_dag import _environment, ran, run
 
 from triptych.artifacts import dvc_hash
@@ -81,7 +81,11 @@ def test_a_damaged_input_ends_the_stage_with_its_name(name, copied):
 def test_a_damaged_cache_is_computed_again(copied):
     random = Random("cache")
     stage = stages_of(copied())["evaluate"]
-    shards = files_in(stage.project / "data/vectors")
+    for shard in files_in(stage.project / "data/vectors"):
+        os.utime(shard, (0, 0))
+    stage.remove_outs()
+    stage.run()
+    shards = [one for one in files_in(stage.project / "data/vectors") if one.stat().st_mtime]  # that it reads
     assert shards
     for shard in random.sample(shards, min(len(shards), 4 * FLIPS)):
         whole = shard.read_bytes()
@@ -93,7 +97,8 @@ def test_a_damaged_cache_is_computed_again(copied):
             assert not stage.missing()
             assert not stage.half_written()
             reported = "damaged" in done.output or "cannot be read" in done.output
-            count(f"cached vectors {how}", "evaluate", "reported, same bytes" if reported else "not used, same bytes")
+            # A flip may be in the key of a text, which then is not there.
+            count(f"cached vectors {how}", "evaluate", "reported, same bytes" if reported else "unseen, same bytes")
             shard.write_bytes(whole)
 
 
@@ -194,8 +199,7 @@ def test_repro_after_damage_ends_with_the_same_bytes(place, cloned):
         cached = cloned / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
         if not cached.samefile(file):
             damage(cached, Random(place), silently=place == "silently")
-    (cloned / "metrics/triplets.json").unlink()  # something to do
-    shutil.rmtree(cloned / ".dvc/cache/runs")
+    unrecord(cloned, ["triplets"])  # a stage that reads it runs: where none does, nothing is looked at
     done = subprocess.run(["dvc", "repro"], cwd=cloned, env=_environment(), capture_output=True, text=True, check=False)
     output = done.stdout + done.stderr
     if done.returncode:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
 import time
@@ -11,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from forked_stages import FULL, count, stages_of
+from forked_stages import FULL, count, stages_of, unrecord
 from test_dag import _environment, ran, run, set_params
 
 pytestmark = [pytest.mark.faults, pytest.mark.posix]
@@ -35,13 +33,8 @@ def forget(project: Path, first: str) -> list[str]:
     names = list(stages)[list(stages).index(first) :]
     for name in names:
         stages[name].remove_outs()
-    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
     run(project, "git", "checkout", "-q", "HEAD", "--", "dvc.lock")
-    lock = (project / "dvc.lock").read_text(encoding="utf-8")
-    # Without their entries in the lock they are run, not restored.
-    for name in names:
-        lock = re.sub(rf"^  {re.escape(name)}:\n(?:    .*\n|  - .*\n)*", "", lock, flags=re.MULTILINE)
-    (project / "dvc.lock").write_text(lock)
+    unrecord(project, names)
     return names
 
 
