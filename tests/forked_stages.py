@@ -48,6 +48,7 @@ for line in sys.stdin.read().splitlines():
     sys.argv = shlex.split(line)[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 LIMIT = 120.0  # seconds that no stage of the small project takes
 
 
@@ -168,13 +169,16 @@ class Stage:
 
 
 def run_in_one_process(project: Path, commands: list[str], **environment: str) -> None:
-    """Run the commands of stages one after another in one process with a plain environment."""
+    """Run the commands of stages one after another in one process with a plain environment and one thread.
+
+    The forks of the tests have one thread too: several add the products of a matrix in another order.
+    """
     own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "OMP_", "MKL_", "TZ"))}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input="\n".join(commands),
         cwd=project,
-        env=own | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment,
+        env=own | ONE_THREAD | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -237,7 +241,7 @@ def count(fault: str, where: str, outcome: str) -> None:
     """
     TALLY[fault, where, outcome] += 1
     if path := os.environ.get("FAULTS_LOG"):
-        with open(path, "a", encoding="utf-8") as log:
+        with Path(path).open("a", encoding="utf-8") as log:
             log.write(f"{fault}\t{where}\t{outcome}\n")
 
 
