@@ -156,7 +156,13 @@ def test_two_users_and_one_who_may_only_read_share_a_cache(origin, tmp_path):
 
     def do(name: str, *command: str) -> str:
         user = users[name]
-        home = {"HOME": str(work[name]), "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory"}
+        home = {
+            "HOME": str(work[name]),
+            "USER": name,
+            "LOGNAME": name,
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+        }
         done = subprocess.run(
             command,
             cwd=work[name] / "project" if (work[name] / "project").exists() else work[name],
