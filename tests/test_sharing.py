@@ -152,21 +152,16 @@ def test_two_users_and_one_who_may_only_read_share_a_cache(origin, tmp_path):
     for name, user in users.items():
         work[name] = tmp_path / name
         work[name].mkdir()
+        (work[name] / ".gitconfig").write_text("[safe]\n\tdirectory = *\n", encoding="utf-8")
         _give(work[name], user, group)
 
     def do(name: str, *command: str) -> str:
         user = users[name]
-        home = {
-            "HOME": str(work[name]),
-            "USER": name,
-            "LOGNAME": name,
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-        }
+        home = {"HOME": str(work[name]), "USER": name, "LOGNAME": name}
         done = subprocess.run(
             command,
             cwd=work[name] / "project" if (work[name] / "project").exists() else work[name],
-            env=_environment(**home, GIT_CONFIG_VALUE_0="*"),
+            env=_environment(**home),
             capture_output=True,
             text=True,
             user=user,

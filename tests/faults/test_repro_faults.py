@@ -88,7 +88,11 @@ def test_params_that_change_while_a_stage_runs(cloned, finished):
     before = (cloned / "params.yaml").read_text(encoding="utf-8")
     process = start(cloned, "dvc", "repro", "--single-item", "train@round0")
     _wait_for(process, "Running stage")
-    time.sleep(3.0)  # the stage has begun, PyTorch is not imported yet
+    deadline = time.monotonic() + 300
+    while not list((cloned / ".checkpoints").glob("round0/*/checkpoint-*")):  # it has read its params and trains
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
     set_params(cloned, train__batch_size=6)
     output = process.communicate()[0]
     assert process.returncode
