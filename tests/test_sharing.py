@@ -182,7 +182,7 @@ def test_two_users_and_one_who_may_only_read_share_a_cache(origin, tmp_path):
     for command in (("add", "-A"), ("commit", "-qm", "Tokenize"), ("push", "-q")):
         do("one", "git", *command)
     do("two", "git", "clone", "-q", str(origin), "project")
-    assert ran(do("two", "dvc", "repro", "--allow-missing", "train@round0")) == ["train@round0"]
+    assert ran(do("two", "dvc", "repro", "--pull", "--allow-missing", "train@round0")) == ["train@round0"]
     do("reader", "git", "clone", "-q", str(origin), "project")
     do("reader", "dvc", "checkout", "tokenize")
     tokens = "project/data/tokens/texts/data-00000-of-00001.arrow"
