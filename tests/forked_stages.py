@@ -3,7 +3,9 @@
 A fork starts a stage in milliseconds, so that it can be killed at many moments.
 """
 
+import logging
 import os
+import re
 import runpy
 import shlex
 import shutil
@@ -46,6 +48,7 @@ for line in sys.stdin.read().splitlines():
     sys.argv = shlex.split(line)[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 LIMIT = 120.0  # seconds that no stage of the small project takes
 
 
@@ -104,7 +107,7 @@ class Stage:
 
         Under DVC the stage compares its inputs with ``dvc.lock``.
         """
-        log = self.project / "fault.log"
+        log = self.project.with_name(f"{self.project.name}.log")  # not in the project, whose disk may be full
         log.touch()
         log.chmod(0o666)
         started = time.monotonic()
@@ -141,6 +144,9 @@ class Stage:
                 os.dup2(handle, number)
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
+            if torch := sys.modules.get("torch"):
+                torch.set_num_threads(1)  # makes its thread pool anew, of which two threads at once would find none
+            logging.getLogger().handlers.clear()  # those of pytest, which keep warnings to themselves
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ.update({"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment)
             os.chdir(self.project)
@@ -165,13 +171,16 @@ class Stage:
 
 
 def run_in_one_process(project: Path, commands: list[str], **environment: str) -> None:
-    """Run the commands of stages one after another in one process with a plain environment."""
+    """Run the commands of stages one after another in one process with a plain environment and one thread.
+
+    The forks of the tests have one thread too: several add the products of a matrix in another order.
+    """
     own = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "OMP_", "MKL_", "TZ"))}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input="\n".join(commands),
         cwd=project,
-        env=own | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment,
+        env=own | ONE_THREAD | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -194,6 +203,15 @@ def stages_of(project: Path) -> dict[str, Stage]:
         for name, entry in lock.items()
     }
     return {name: found[name] for name in _ordered(found)}
+
+
+def unrecord(project: Path, names: list[str]) -> None:
+    """Remove stages from ``dvc.lock``, and what DVC cached of their runs: they are run, not restored."""
+    shutil.rmtree(project / ".dvc/cache/runs", ignore_errors=True)
+    lock = (project / "dvc.lock").read_text(encoding="utf-8")
+    for name in names:
+        lock = re.sub(rf"^  {re.escape(name)}:\n(?:    .*\n|  - .*\n)*", "", lock, flags=re.MULTILINE)
+    (project / "dvc.lock").write_text(lock, encoding="utf-8")
 
 
 def _ordered(stages: dict[str, Stage]) -> list[str]:
@@ -219,8 +237,14 @@ TALLY: Counter[tuple[str, str, str]] = Counter()  # (fault, stage or file, how i
 
 
 def count(fault: str, where: str, outcome: str) -> None:
-    """Count a tried fault, for the table that ``make test-faults`` prints."""
+    """Count a tried fault, for the table that ``make test-faults`` prints.
+
+    It is appended to the file ``FAULTS_LOG`` too, so that a run that is stopped has counted.
+    """
     TALLY[fault, where, outcome] += 1
+    if path := os.environ.get("FAULTS_LOG"):
+        with Path(path).open("a", encoding="utf-8") as log:
+            log.write(f"{fault}\t{where}\t{outcome}\n")
 
 
 def table() -> list[str]:

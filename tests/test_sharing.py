@@ -1,4 +1,4 @@
-"""Tokens of one machine are trained on by another: over S3 and over ssh.
+"""Tokens of one machine are trained on by another: over S3, over ssh, and through a cache folder that users share.
 
 The servers are real and listen on this machine alone: rclone's S3 server, and OpenSSH's.
 """
@@ -14,11 +14,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_dag import make_project, ran, run
+from test_dag import _environment, make_project, ran, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.posix]
 SSHD = next((one for one in map(Path, ("/usr/sbin/sshd", "/usr/local/sbin/sshd")) if one.exists()), None)
 RCLONE = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+NOBODY = 65534
+
+
+def _open_to_all(folder: Path) -> bool:
+    return all(one.stat().st_mode & 0o005 == 0o005 for one in [folder, *folder.parents])
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +133,68 @@ def test_over_ssh(origin, tmp_path):
             ("remote", "modify", "shared", "keyfile", str(keys / "user")),
         )
     assert len([one for one in (tmp_path / "remote").rglob("*") if one.is_file()]) > 10
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root becomes two users")
+@pytest.mark.skipif(not _open_to_all(Path(sys.base_prefix)), reason="other users cannot run this Python")
+def test_two_users_and_one_who_may_only_read_share_a_cache(origin, tmp_path):
+    """One tokenizes; another checks the tokens out of the shared cache and trains; a third may only read the cache."""
+    group, users = 60_000, {"one": 60_001, "two": 60_002, "reader": 60_003}
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    os.chown(cache, 0, group)
+    cache.chmod(0o2775)
+    for folder in [tmp_path, *tmp_path.parents]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    _give(origin, users["one"], group)
+    _open(origin)
+    work = {}
+    for name, user in users.items():
+        work[name] = tmp_path / name
+        work[name].mkdir()
+        (work[name] / ".gitconfig").write_text("[safe]\n\tdirectory = *\n", encoding="utf-8")
+        _give(work[name], user, group)
+
+    def do(name: str, *command: str) -> str:
+        user = users[name]
+        home = {"HOME": str(work[name]), "USER": name, "LOGNAME": name}
+        done = subprocess.run(
+            command,
+            cwd=work[name] / "project" if (work[name] / "project").exists() else work[name],
+            env=_environment(**home),
+            capture_output=True,
+            text=True,
+            user=user,
+            group=group if name != "reader" else user,
+            extra_groups=[],
+            umask=0o002,
+            check=False,
+        )
+        assert done.returncode == 0, f"{name}: {' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    do("one", "git", "clone", "-q", str(origin), "project")
+    for key, value in (("user.email", "a@b.c"), ("user.name", "a")):
+        do("one", "git", "config", key, value)
+    do("one", "dvc", "cache", "dir", str(cache))
+    do("one", "dvc", "config", "cache.shared", "group")
+    do("one", "dvc", "repro", "tokenize")
+    for command in (("add", "-A"), ("commit", "-qm", "Tokenize"), ("push", "-q")):
+        do("one", "git", *command)
+    do("two", "git", "clone", "-q", str(origin), "project")
+    assert ran(do("two", "dvc", "repro", "--pull", "--allow-missing", "train@round0")) == ["train@round0"]
+    do("reader", "git", "clone", "-q", str(origin), "project")
+    do("reader", "dvc", "checkout", "tokenize")
+    tokens = "project/data/tokens/texts/data-00000-of-00001.arrow"
+    assert len({(work[name] / tokens).read_bytes() for name in users}) == 1
+    assert os.access(work["reader"] / tokens, os.R_OK)
+
+
+def _give(folder: Path, user: int, group: int) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, user, group, follow_symlinks=False)
+
+
+def _open(folder: Path) -> None:
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(path.stat().st_mode | (0o070 if path.is_dir() else 0o060))

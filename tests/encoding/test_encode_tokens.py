@@ -63,6 +63,29 @@ def test_a_part_of_the_cache_saves_its_part_and_changes_no_byte(folder, encoded,
         np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("harm", ["flip", "cut", "head"])
+@pytest.mark.parametrize("file", ["codes", "texts"])
+def test_a_damaged_cache_is_reported_and_encoded_again_once(file, harm, tiny_model, encoded, tmp_path, caplog):
+    model = load_saved(tiny_model)
+    first, _ = encoded(model, TEXTS)
+    (path,) = tmp_path.glob(f"vectors/tokens/*/*.{file}.npy")
+    content = bytearray(path.read_bytes())
+    if harm == "cut":
+        del content[-9:]
+    else:
+        content[1 if harm == "head" else -3] ^= 4
+    path.write_bytes(content)
+    windows = [[FramedText("", text)] for text in TEXTS]
+    (again,) = TextEncoder(model, "fp32", "test").passage_tokens(windows, tmp_path / "vectors")
+    assert "computed again" in caplog.text
+    encoded(model, TEXTS)  # those of the shard that were whole
+    last, count = encoded(model, TEXTS)
+    assert count == 0
+    for one, two, three in zip(first, again.each(), last, strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, three)
+
+
 def test_a_vector_that_is_not_finite_is_one_message(folder, encoded):
     model = load_saved(folder)
     with_nan = next(weight for name, weight in model.named_parameters() if name.endswith("weight"))
@@ -75,7 +98,8 @@ def test_a_vector_that_is_not_finite_is_one_message(folder, encoded):
 def test_shards_of_other_runs_make_room_and_those_this_run_used_stay(tmp_path, tiny_model):
     model = load_saved(tiny_model)
     block = TokenVectors.of([np.ones((10, 8), np.int8)])
-    shard = 8 * 10 + 128  # bytes, with the head of the file
+    TokenVectorCache(tmp_path, model, "fp32").write(np.array([b"a"], "S16"), block)
+    shard = sum(path.stat().st_size for path in tmp_path.glob("tokens/*/*"))
     first = TokenVectorCache(tmp_path, model, "fp32", 2 * shard)
     for key in (b"a", b"b", b"c"):
         first.write(np.array([key], "S16"), block)

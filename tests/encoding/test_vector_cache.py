@@ -1,5 +1,6 @@
 """Vectors cached on disk: the same bytes with any part of the cache, nothing half-written, a limit to its size."""
 
+import io
 import multiprocessing
 import os
 from pathlib import Path
@@ -125,6 +126,13 @@ def _write(root: Path, keys, vectors, times: int, limit: int = 2**30) -> None:
         cache.write(keys, vectors)
 
 
+def _head(keys, vectors) -> bytes:
+    """Return the head of a shard."""
+    file = io.BytesIO()
+    np.save(file, np.empty(len(keys), [("key", "S16"), ("check", "u4"), ("vector", "f4", vectors.shape[1:])]))
+    return file.getvalue().partition(b"\n")[0]
+
+
 @pytest.mark.posix
 def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
     keys = text_keys(store, TEXTS)
@@ -141,16 +149,18 @@ def test_writers_at_the_same_time_leave_whole_shards(store, tmp_path):
 
 
 def test_a_flipped_bit_is_computed_again_and_reported(tmp_path, caplog):
-    """In a vector, in a key and in the header."""
+    """In a vector, in a key, in the head, and there in the order of a vector's bytes, which no checksum sees."""
     keys = np.array([b"a" * 16, b"b" * 16], "S16")
     vectors = np.arange(8, dtype=np.float32).reshape(2, 4)
-    for position, cached in ((-3, [True, False]), (-70, [False, True]), (1, [False, False])):
+    order = len(_head(keys, vectors).partition(b"('vector', '")[0]) + len(b"('vector', '")
+    flips = ((-3, 4, [True, False]), (-70, 4, [False, True]), (1, 4, [False, False]), (order, 2, [False, False]))
+    for position, bit, cached in flips:
         cache = VectorCache.__new__(VectorCache)
         cache._root, cache._folder, cache._limit = tmp_path, tmp_path / "model", 10**9
         cache.write(keys, vectors)
         (shard,) = (tmp_path / "model").glob("*.npy")
         content = bytearray(shard.read_bytes())
-        content[position] ^= 4
+        content[position] ^= bit
         shard.write_bytes(content)
         found = np.zeros_like(vectors)
         assert cache.read(keys, found).tolist() == cached

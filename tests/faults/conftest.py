@@ -1,5 +1,6 @@
 """A small project that `dvc repro` has finished, copies of it, and the table of the faults that were tried."""
 
+import codecs
 import os
 import shutil
 import subprocess
@@ -50,6 +51,7 @@ def warm(finished):
     torch.set_num_threads(1)
     for name in stages_of(finished):
         __import__(f"stages.{_module(name)}")
+    codecs.lookup("cp437")  # of ZIP files; another user may not be able to read Python's folder
     import datasets
     import peft
     import sentence_transformers  # noqa: F401

@@ -174,6 +174,29 @@ def test_text_of_documents_is_shown_as_text(reported, opened, project):
     assert len(found.asked) == 1
 
 
+def test_a_script_in_any_name_is_shown_as_text(reported, opened, project):
+    """The names of categories, files and systems, the params, and the sentences of the verdict."""
+    evil = "<img src=x onerror=window.broken=true>"
+    path = project / "data/corpus/chunks.parquet"
+    chunks = [replace(one, category=one.category.replace("fft", evil), filename=evil) for one in read_chunks(path)]
+    write_chunks(path, chunks)
+    texts = [*project.rglob("metrics/**/*.json*"), *project.rglob("metrics/**/*.csv"), project / "params.yaml"]
+    for file in [*texts, project / "data/corpus/queries.jsonl"]:
+        file.write_text(re.sub(r"\bfft\b", evil, file.read_text(encoding="utf-8")), encoding="utf-8")
+    verdict = project / "metrics/verdict.json"
+    verdict.write_text(verdict.read_text(encoding="utf-8").replace(" the ", f" {evil} "), encoding="utf-8")
+    found = opened(reported())
+    page = found.page
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.click("#explorer-table td.question button >> nth=0")
+    for where in ("main", ".detail", "#explorer-table"):
+        assert evil in page.locator(where).first.inner_text()
+    assert page.locator("img").count() == 0
+    assert page.evaluate("window.broken") is None
+    assert found.said == []
+    assert len(found.asked) == 1
+
+
 def test_a_system_that_nobody_knew_of_stands_beside_the_others(reported, opened, project):
     path = project / "data/runs/runs.parquet"
     runs = read_table(path)

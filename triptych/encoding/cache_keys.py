@@ -1,10 +1,12 @@
 """What both vector caches share: keys of texts, the fingerprint of a model, and how a file is written."""
 
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b, sha256
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
 from zlib import crc32
 
@@ -12,12 +14,27 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
+from triptych.errors import first_line
 from triptych.ids import TextIds
 from triptych.models.precision import Precision
 from triptych.tokens.token_store import TokenStore
 
+log = logging.getLogger(__name__)
+
 # What reading a shard raises that another process removed, that may not be read, or that a crash or a disk damaged.
-UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, OverflowError, MemoryError)
+# NumPy evaluates the head of a file as Python, whose errors are among them.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+)
 
 
 class DistinctTexts(NamedTuple):
@@ -65,6 +82,28 @@ def write_array(path: Path, array: np.ndarray) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def open_array(path: Path, dtype: np.dtype, ndim: int = 1) -> np.ndarray:
+    """Return an array that `write_array` wrote, memory-mapped.
+
+    Raise one of `UNREADABLE` if it is damaged. That its type and number of dimensions are those that were written is
+    checked, because checksums of rows do not see that the head of the file tells another order of bytes.
+    """
+    array: np.ndarray = np.load(path, mmap_mode="r")
+    if array.dtype != dtype or array.ndim != ndim:
+        raise ValueError(f"{array.ndim} dimensions of {array.dtype}, not {ndim} of {dtype}")
+    return array
+
+
+def remove_damaged(path: Path, error: BaseException) -> None:
+    """Print a warning that a shard cannot be read, and remove it where it is damaged."""
+    if isinstance(error, FileNotFoundError):
+        return  # another process removed it
+    log.warning("%s cannot be read (%s); its vectors are computed again", path, first_line(error))
+    if not isinstance(error, OSError | MemoryError):  # what may not be read by this user may be whole
+        with suppress(OSError):
+            path.unlink()
 
 
 def checksums(keys: np.ndarray, rows: Iterable[np.ndarray]) -> np.ndarray:

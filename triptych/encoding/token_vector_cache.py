@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from triptych.encoding.cache_keys import UNREADABLE, checksums, model_fingerprint, shard_name, write_array
+from triptych.encoding.cache_keys import (
+    UNREADABLE,
+    checksums,
+    model_fingerprint,
+    open_array,
+    remove_damaged,
+    shard_name,
+    write_array,
+)
 from triptych.errors import first_line
 from triptych.models.precision import Precision
 from triptych.retrieval.late_interaction import TokenVectors
@@ -24,6 +32,7 @@ from triptych.retrieval.late_interaction import TokenVectors
 log = logging.getLogger(__name__)
 LIMIT = 8 * 2**30  # bytes, the token vectors of all models together
 _CODES, _INDEX = ".codes.npy", ".texts.npy"
+_ROW = np.dtype([("key", "S16"), ("first", np.int64), ("last", np.int64), ("check", np.int64)])  # a text in an index
 
 
 class TokenVectorCache:
@@ -32,7 +41,7 @@ class TokenVectorCache:
     def __init__(self, root: Path, model: SentenceTransformer, precision: Precision, limit: int = LIMIT) -> None:
         self._root, self._limit = root / "tokens", limit
         self._folder = self._root / model_fingerprint(model, precision)
-        self._open_codes: dict[Path, np.ndarray] = {}  # by the path of the shard's index; those that this run has used
+        self._open_codes: dict[Path, np.ndarray | None] = {}  # by the path of the index, of shards that this run uses
 
     def read(self, keys: np.ndarray) -> Iterator[np.ndarray | None]:
         """Yield the codes of each text, int8 of shape (tokens, dimensions), memory-mapped; None if it is not cached."""
@@ -41,20 +50,22 @@ class TokenVectorCache:
             codes = self._codes(index) if index else None
             if codes is not None and _checksum(key, codes[first:last]) != check:
                 log.warning("%s: damaged token vectors are computed again", index)
+                with suppress(OSError):  # else they would be computed in each run; this one goes on with the rest
+                    index.unlink()
                 codes = None
             yield None if codes is None else codes[first:last]
 
     def write(self, keys: np.ndarray, tokens: TokenVectors) -> None:
         """Add the token vectors of some texts, one key for each, as one more shard; do nothing if there is no room."""
-        if not self._make_room(tokens.codes.nbytes):
+        if not self._make_room(tokens.codes.nbytes + len(keys) * _ROW.itemsize):
             return
         index = self._folder / f"{shard_name(keys)}{_INDEX}"
-        names = ("first", "last", "check")
-        texts = np.empty(len(keys), [("key", keys.dtype), *((name, np.int64) for name in names)])
+        texts = np.empty(len(keys), _ROW)
         texts["key"], texts["first"], texts["last"] = keys, tokens.offsets[:-1], tokens.offsets[1:]
         texts["check"] = checksums(keys, (tokens.codes[first:last] for first, last in pairwise(tokens.offsets)))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            self._open_codes.pop(index, None)  # damaged ones, which these replace
             write_array(_codes_path(index), tokens.codes)
             write_array(index, texts)
         except OSError as error:
@@ -67,30 +78,38 @@ class TokenVectorCache:
         """Return by key the path of the shard's index, the text's first row in the codes, the one after, its CRC."""
         rows: dict[bytes, tuple[Path, int, int, int]] = {}
         for index in sorted(self._folder.glob(f"*{_INDEX}")):
-            with suppress(*UNREADABLE):
-                rows |= {key: (index, *of_text) for key, *of_text in np.load(index, mmap_mode="r").tolist()}
+            try:
+                rows |= {key: (index, *of_text) for key, *of_text in open_array(index, _ROW).tolist()}
+            except UNREADABLE as error:
+                remove_damaged(index, error)
         return rows
 
     def _codes(self, index: Path) -> np.ndarray | None:
         if index not in self._open_codes:
-            with suppress(*UNREADABLE):
-                self._open_codes[index] = np.load(_codes_path(index), mmap_mode="r")
+            try:
+                self._open_codes[index] = open_array(_codes_path(index), np.dtype(np.int8), 2)
+            except UNREADABLE as error:
+                remove_damaged(_codes_path(index), error)
+                self._open_codes[index] = None  # one warning is enough
+            else:
                 with suppress(OSError):
                     index.touch()
-        return self._open_codes.get(index)
+        return self._open_codes[index]
 
     def _make_room(self, new_bytes: int) -> bool:
         """Remove least recently used shards until ``new_bytes`` more fit into the limit; return whether they do."""
-        shards = {}
-        for index in self._root.glob(f"*/*{_INDEX}"):
+        shards: dict[Path, tuple[int, int, list[Path]]] = {}  # last use, bytes and files, by the path of the index
+        for path in sorted(self._root.glob("*/*")):  # codes first; files that a killed process left are of a shard too
+            index = path.with_name(path.name.partition(".")[0] + _INDEX)
             with suppress(OSError):
-                shards[index] = (index.stat().st_mtime_ns, _codes_path(index).stat().st_size)
-        total = new_bytes + sum(size for _, size in shards.values())
-        for index, (_, size) in sorted(shards.items(), key=lambda item: item[1]):
-            if total > self._limit and index not in self._open_codes:
+                status, (used, size, files) = path.stat(), shards.get(index, (0, 0, []))
+                shards[index] = max(used, status.st_mtime_ns), size + status.st_size, [*files, path]
+        total = new_bytes + sum(size for _, size, _ in shards.values())
+        for index, (_, size, files) in sorted(shards.items(), key=lambda item: item[1]):
+            if total > self._limit and self._open_codes.get(index) is None:
                 with suppress(OSError):
-                    _codes_path(index).unlink()  # first: on Windows it fails while another process reads them
-                    index.unlink()
+                    for path in files:
+                        path.unlink()  # the codes first: on Windows it fails while another process reads them
                     total -= size
         return total <= self._limit
 

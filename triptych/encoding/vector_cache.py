@@ -14,7 +14,15 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-from triptych.encoding.cache_keys import UNREADABLE, checksums, model_fingerprint, shard_name, write_array
+from triptych.encoding.cache_keys import (
+    UNREADABLE,
+    checksums,
+    model_fingerprint,
+    open_array,
+    remove_damaged,
+    shard_name,
+    write_array,
+)
 from triptych.errors import first_line
 from triptych.models.precision import Precision
 
@@ -35,17 +43,16 @@ class VectorCache:
         ``keys`` are distinct, as `distinct_texts` returns them; ``vectors`` are float32 of shape (keys, dimensions).
         """
         cached = np.zeros(len(keys), bool)
+        row = _row(keys, vectors)
         for path in sorted(self._folder.glob("*.npy")):
             try:
-                shard = np.load(path, mmap_mode="r")
+                shard = open_array(path, row)
                 _, rows, shard_rows = np.intersect1d(keys, shard["key"], assume_unique=True, return_indices=True)
                 found, sums = shard["vector"][shard_rows], shard["check"][shard_rows]
                 whole = checksums(keys[rows], found) == sums
                 vectors[rows[whole]], cached[rows[whole]] = found[whole], True
-            except FileNotFoundError:
-                continue  # removed by another process
             except UNREADABLE as error:
-                log.warning("%s cannot be read (%s); its vectors are computed again", path, first_line(error))
+                remove_damaged(path, error)
                 continue
             if not whole.all():
                 log.warning("%s: %d damaged vectors are computed again", path, np.sum(~whole))
@@ -56,8 +63,7 @@ class VectorCache:
 
     def write(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         """Add vectors as one more shard; print a warning if that is not possible."""
-        row = [("key", keys.dtype), ("check", np.uint32), ("vector", np.float32, vectors.shape[1:])]
-        shard = np.empty(len(keys), row)
+        shard = np.empty(len(keys), _row(keys, vectors))
         shard["key"], shard["check"], shard["vector"] = keys, checksums(keys, vectors), vectors
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -74,6 +80,10 @@ class VectorCache:
                 total += path.stat().st_size
                 if total > self._limit:
                     path.unlink()
+
+
+def _row(keys: np.ndarray, vectors: np.ndarray) -> np.dtype:
+    return np.dtype([("key", keys.dtype), ("check", np.uint32), ("vector", np.float32, vectors.shape[1:])])
 
 
 def _last_used(path: Path) -> int:
