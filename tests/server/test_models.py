@@ -75,7 +75,8 @@ def test_more_texts_than_are_computed_at_a_time_keep_their_order(client):
         ({"input": [[1, 2, 3]]}, 422, "valid string"),
         ({"input": ["x"] * 2049}, 422, "at most 2048 items"),
         ({"input": "x" * 100_001}, 422, "at most 100000 characters"),
-        ({"dimensions": 8}, 400, "dimensions: the embedder has 32, not 8"),
+        ({"dimensions": 33}, 400, "dimensions: the embedder has 32, fewer than 33"),
+        ({"dimensions": 0}, 422, "greater than or equal to 1"),
         ({"input_type": "passage"}, 400, "contradict each other"),
         ({"input_type": "song"}, 422, "'query', 'passage' or 'document'"),
     ],
@@ -84,6 +85,22 @@ def test_what_cannot_be_embedded_is_one_message(client, change, status, said):
     answer = client.post("/v1/embeddings", json={"input": "mask", "model": "embedder-query"} | change)
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
+
+
+def test_vectors_are_cut_to_what_is_asked_for_and_else_to_those_of_the_index(indexed, tmp_path, serve, client):
+    def vector(server, **more):
+        body = {"input": "mask", "model": "embedder-query"} | more
+        return np.array(server.post("/v1/embeddings", json=body).json()["data"][0]["embedding"])
+
+    whole = vector(client)
+    first = whole[:8] / np.linalg.norm(whole[:8])
+    assert vector(client, dimensions=8) == pytest.approx(first, abs=1e-6)
+    shutil.copytree(indexed, tmp_path, dirs_exist_ok=True)
+    settings = tmp_path / "data/index/index.json"
+    write_json(settings, read_json(settings) | {"dimensions": 8})
+    cut = serve(opened(tmp_path))
+    assert vector(cut) == pytest.approx(first, abs=1e-6)
+    assert vector(cut, dimensions=32) == pytest.approx(whole, abs=1e-6)
 
 
 def test_without_prompts_the_role_may_be_left_out(indexed, tmp_path, serve):

@@ -103,7 +103,9 @@ class EmbeddingsBody(BaseModel):
         None, description="which prompt of the embedder comes before the texts; the model's name may say it too"
     )
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(None, description="only the embedder's own")
+    dimensions: int | None = Field(
+        None, ge=1, description="of the vectors, the first ones; without it those that the index keeps"
+    )
     user: Any = None
 
 

@@ -97,6 +97,11 @@ class Searcher:
         return self._settings.depth
 
     @property
+    def dimensions(self) -> int | None:
+        """The number of a vector's first dimensions that the index keeps; None: all."""
+        return self._settings.dimensions
+
+    @property
     def prompts(self) -> dict[Role, str]:
         """What the embedder puts before a text, by role."""
         return self._loaded_encoder().prompts
