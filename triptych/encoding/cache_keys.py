@@ -92,7 +92,9 @@ def open_array(path: Path, dtype: np.dtype, ndim: int = 1) -> np.ndarray:
     """
     array: np.ndarray = np.load(path, mmap_mode="r")
     if array.dtype != dtype or array.ndim != ndim:
-        raise ValueError(f"{array.ndim} dimensions of {array.dtype}, not {ndim} of {dtype}")
+        message = f"{array.ndim} dimensions of {array.dtype}, not {ndim} of {dtype}"
+        del array  # else the error would keep the file mapped, and Windows would not let it be removed
+        raise ValueError(message)
     return array
 
 

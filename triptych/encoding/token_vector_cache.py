@@ -46,8 +46,11 @@ class TokenVectorCache:
     def read(self, keys: np.ndarray) -> Iterator[np.ndarray | None]:
         """Yield the codes of each text, int8 of shape (tokens, dimensions), memory-mapped; None if it is not cached."""
         for key in keys.tolist():
-            index, first, last, check = self._rows_of_key.get(key, (None, 0, 0, 0))
-            codes = self._codes(index) if index else None
+            if key not in self._rows_of_key:
+                yield None
+                continue
+            index, first, last, check = self._rows_of_key[key]
+            codes = self._codes(index)
             if codes is not None and _checksum(key, codes[first:last]) != check:
                 log.warning("%s: damaged token vectors are computed again", index)
                 with suppress(OSError):  # else they would be computed in each run; this one goes on with the rest
