@@ -16,7 +16,7 @@ from triptych.engine.in_order import in_order
 from triptych.errors import UserError
 
 ray = pytest.importorskip("ray")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.posix]
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/round0"
     " --model models/base --mined data/triplets/round1 --metrics metrics/mine.json --vectors data/vectors"

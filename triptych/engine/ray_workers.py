@@ -96,7 +96,6 @@ def _connected() -> Any:
                     " leave RAY_ADDRESS out for one of this machine"
                 ) from error
         else:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-            here = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}  # Ray counts the cores
             ray.init(address="local", object_store_memory=_STORE, **here, **quiet)
     return ray

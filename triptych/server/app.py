@@ -17,6 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from triptych import __version__
 from triptych.errors import UserError, out_of_memory_message
+from triptych.retrieval.quantization import truncated
 from triptych.server.batching import OverloadedError
 from triptych.server.chunk_records import chunk_record, hit_record
 from triptych.server.guards import OPEN_FOLDER, LimitBody, RequireToken, problem
@@ -140,8 +141,9 @@ def _add_models(app: FastAPI, service: SearchService) -> None:
     async def embeddings(body: EmbeddingsBody) -> JSONResponse:
         """Embed texts as OpenAI's API does, with the embedder's prompt for queries or for passages."""
         vectors, tokens = await service.embed(body.input, _role(body, service))
-        if body.dimensions not in (None, vectors.shape[1]):
-            raise UserError(f"dimensions: the embedder has {vectors.shape[1]}, not {body.dimensions}")
+        if body.dimensions is not None and body.dimensions > vectors.shape[1]:
+            raise UserError(f"dimensions: the embedder has {vectors.shape[1]}, fewer than {body.dimensions}")
+        vectors = truncated(vectors, body.dimensions or service.searcher.dimensions)
         data = [
             {"object": "embedding", "index": index, "embedding": _encoded(vector, body.encoding_format)}
             for index, vector in enumerate(vectors)

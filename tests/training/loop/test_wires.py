@@ -274,6 +274,8 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
     ("rounds.phases", "full", lambda seen: seen.steps[0]["tiers"], [0, 1, 2], [0]),
 ]
 PROVED_ELSEWHERE = {
+    "start_from": "test_next_month.py, where something was published before",
+    "old_examples": "test_next_month.py, where something was published before",
     "eval_share": "test_early_stopping.py, whose evaluations cost something",
     "sides": "test_query_side.py, where passages keep the base model's vectors",
 }
