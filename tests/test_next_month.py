@@ -300,3 +300,20 @@ def test_only_a_finished_run_is_kept_and_nothing_is_overwritten(second):
     write_json(Path("metrics/evaluate.json"), evaluation)
     write_json(Path("models/round0/round.json"), read_json(Path("models/round0/round.json")) | {"strength": 0.5})
     assert "is not the round that was judged" in said("previous/second")
+
+
+def test_examples_that_were_learned_from_are_limited(second, write_params, monkeypatch):
+    class SeenError(Exception):
+        """Ends the stage with what it would train on."""
+
+    def seen(_corpus, _texts, _store, examples, *_):
+        raise SeenError(examples)
+
+    monkeypatch.setattr(train, "prepare_training_data", seen)
+    known = read_known(second / "data/corpus")
+    for limit, old in (({}, True), ({"train.old_examples": 0.0}, False)):
+        settings(write_params, second, "fft", "ma", "polynomial", **PREVIOUS, **limit)
+        with pytest.raises(SeenError) as raised:
+            train.main(TRAIN.split())
+        trained = known[raised.value.args[0].positive_chunk]
+        assert (bool(trained.any()), bool((~trained).any())) == (old, True)

@@ -275,7 +275,7 @@ WIRES: list[tuple[str, str, Callable[[Seen], Any], Any, Any]] = [
 ]
 PROVED_ELSEWHERE = {
     "start_from": "test_next_month.py, where something was published before",
-    "old_examples": "test_next_month.py, where something was published before",
+    "old_examples": "test_next_month.py, where some examples were learned from before",
     "eval_share": "test_early_stopping.py, whose evaluations cost something",
     "sides": "test_query_side.py, where passages keep the base model's vectors",
 }
