@@ -47,8 +47,8 @@ types: setup
 unit: setup
 	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-test-dag: setup  ## the whole DAG by dvc, on a slice of real documentation
-	OMP_NUM_THREADS=1 python -m pytest -q -m 'dag and not slow'
+test-dag: setup  ## whole pipelines, by dvc or stage by stage, on little documentation
+	OMP_NUM_THREADS=1 python -m pytest -q -n 2 --dist loadfile -m 'dag and not slow'
 
 test-slow: setup  ## the tests that take minutes
 	python -m pytest -q -m slow

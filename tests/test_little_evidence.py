@@ -7,6 +7,8 @@ from hand_made import EVALUATE, INDEX, PROMOTE, TRAIN
 
 from triptych.corpus.records import read_qrels, read_queries
 
+pytestmark = pytest.mark.dag
+
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
     " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"

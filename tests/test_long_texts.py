@@ -31,6 +31,8 @@ from triptych.triplets.examples import read_examples, read_passage_ids
 from triptych.triplets.mining.mining_metrics import REASONS
 from triptych.triplets.views import VIEWS
 
+pytestmark = pytest.mark.dag
+
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
     " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"

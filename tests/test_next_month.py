@@ -21,6 +21,8 @@ from triptych.models.round_record import read_round_record
 from triptych.models.starting_round import starting_round
 from triptych.params.load import load_params
 
+pytestmark = pytest.mark.dag
+
 WORDS = [a + b + c for a in "bdgkmnprst" for b in "aeiou" for c in "lnrsx"]
 SPLIT = "--chunks data/chunks --corpus data/corpus --metrics metrics/split.json"
 TRIPLETS = (

@@ -13,6 +13,8 @@ from sentence_transformers import SentenceTransformer
 from stages import evaluate, index, mine, promote, rate, train
 from triptych.models.weight_form import form_of
 
+pytestmark = pytest.mark.dag
+
 RATE = (
     "--texts data/triplets/texts --tokens data/tokens --base models/base --embedder data/triplets/embedder"
     " --reranker data/triplets/reranker0 --metrics metrics/rate.json --tables metrics/rate --vectors data/vectors"
