@@ -14,6 +14,8 @@ from triptych.cli import app
 from triptych.corpus.readers.sources import SourceReader
 from triptych.retrieval.fusion import PRIOR
 
+pytestmark = pytest.mark.dag
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, prepare, params_with):

@@ -24,6 +24,8 @@ from triptych.models.round_loading import load_round
 from triptych.params.load import load_params
 from triptych.retrieval.vector_index import VectorIndex
 
+pytestmark = pytest.mark.dag
+
 MINE = (
     "--corpus data/corpus --texts data/triplets/texts --tokens data/tokens --round data/triplets/round0"
     " --model models/round0 --mined data/triplets/round1 --metrics metrics/mine/round1.json --vectors data/vectors"
