@@ -145,7 +145,7 @@ class Stage:
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False, buffering=1)  # noqa: SIM115
             if torch := sys.modules.get("torch"):
-                torch.set_num_threads(1)  # makes its thread pool anew, of which two threads at once would find none
+                torch.set_num_threads(1)  # makes a new thread pool; two threads at once would find none
             logging.getLogger().handlers.clear()  # those of pytest, which keep warnings to themselves
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ.update({"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"} | environment)
