@@ -17,7 +17,7 @@ from triptych.corpus.last_publication import open_unchanged
 from triptych.evaluation.candidates import worth_more
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
-from triptych.evaluation.promotion_rule import decide
+from triptych.evaluation.decisions import decide
 from triptych.models.publishing import publish
 from triptych.models.round_loading import load_base_of, load_passage_model, load_round
 from triptych.models.round_record import read_round_record

@@ -10,7 +10,7 @@ from triptych.corpus.records import ALL, Query
 from triptych.evaluation.against_previous import LAST_EXAM, NEW_QUESTIONS, compare_exams
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import NamedInterval, read_intervals
-from triptych.evaluation.promotion_rule import decide
+from triptych.evaluation.decisions import decide
 from triptych.evaluation.significance import Interval
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params

@@ -10,7 +10,7 @@ from triptych.artifacts import read_json
 from triptych.errors import ArtifactError
 from triptych.evaluation.chosen_on_dev import ChosenOnDev
 from triptych.evaluation.comparison import read_intervals
-from triptych.evaluation.promotion_rule import decide
+from triptych.evaluation.decisions import decide
 from triptych.evaluation.verdict import Verdicts
 from triptych.params.load import load_params
 
