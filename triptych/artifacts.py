@@ -14,12 +14,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
 from triptych.errors import ArtifactError, disk_message
 
 ROW_GROUP = 65_536  # rows of a table that are compressed together, where nothing else is said
 # What the readers of JSON, Parquet, FAISS and others raise on a damaged file.
-_READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError, csv.Error)
+_READ_ERRORS = (
+    *(OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError),
+    *(csv.Error, SafetensorError),
+)
 
 
 @contextmanager
@@ -81,8 +85,8 @@ def intact(path: Path) -> Iterator[None]:
     try:
         yield
     except _READ_ERRORS as error:
-        if isinstance(error, OSError) and disk_message(error):
-            raise  # it may be whole: the disk or its permissions are the problem
+        if type(error).__name__ == "OutOfMemoryError" or (isinstance(error, OSError) and disk_message(error)):
+            raise  # it may be whole: the GPU's memory, the disk or its permissions are the problem
         message = f"no {error}" if isinstance(error, KeyError) else (str(error).splitlines() or ["empty"])[0]
         reason = message.rpartition(" failed: ")[2]  # FAISS puts its source location before it
         raise ArtifactError(path, f"is damaged ({reason})") from error

@@ -12,7 +12,7 @@ from accelerate.utils import extract_model_from_parallel
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 
-from triptych.artifacts import write_text
+from triptych.artifacts import intact, write_text
 from triptych.encoding.encode_texts import forward_in_batches
 from triptych.errors import OutOfMemoryError, UserError, first_line, is_out_of_memory
 from triptych.models.loading import device, locate
@@ -73,8 +73,9 @@ def load_reranker(
 
 
 def load_saved_reranker(folder: Path) -> CrossEncoder:
-    """Load a reranker that a stage saved, as a plain cross-encoder."""
-    return _prepared(CrossEncoder(str(folder), device=str(device()), model_kwargs=SAFE))
+    """Load a reranker that a stage saved, as a plain cross-encoder; raise `ArtifactError` where it is damaged."""
+    with intact(folder):
+        return _prepared(CrossEncoder(str(folder), device=str(device()), model_kwargs=SAFE))
 
 
 def has_fresh_head(model: CrossEncoder) -> bool:
