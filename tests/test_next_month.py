@@ -6,9 +6,11 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import pandas as pd
 import pytest
 from hand_made import EVALUATE, PROMOTE, TOKENIZE, TRAIN, ask
 from safetensors.torch import load_file
+from sentence_transformers import SentenceTransformer
 from typer.testing import CliRunner
 
 from stages import command, evaluate, ingest, promote, split, tokenize_texts, train, triplets
@@ -17,6 +19,8 @@ from triptych.cli import app
 from triptych.corpus.last_publication import LastPublication, read_known, read_last
 from triptych.corpus.records import Chunk, Link, read_chunks, read_qrels, read_queries, write_chunks, write_links
 from triptych.errors import UserError
+from triptych.models.loading import load_base
+from triptych.models.round_loading import load_round
 from triptych.models.round_record import read_round_record
 from triptych.models.starting_round import starting_round
 from triptych.params.load import load_params
@@ -259,6 +263,33 @@ def test_a_month_later_training_starts_from_what_was_published_and_is_judged_aga
     again = CliRunner().invoke(app, ["keep", "previous/second"])
     assert again.exit_code == 0, again.output
     assert LastPublication.open(second / "previous/second").published == verdict["published"]
+
+
+def test_where_what_was_won_would_be_lost_the_last_publication_stays_published(second, write_params):
+    """The intervals are written by hand: over so few questions none would be sure."""
+    settings(write_params, second, "fft", "ma", "polynomial", **PREVIOUS)
+    run_rest()
+    settings(write_params, second, "fft", "ma", "polynomial", **PREVIOUS, **{"promote.min_queries": 1})
+    for name, falls in (("intervals", "tuned_hybrid"), ("added", "tuned_hybrid")):
+        path = second / f"metrics/evaluate/{name}.csv"
+        table = pd.read_csv(path)
+        bounds = table["system"].map(lambda system, falls=falls: -1.0 if system == falls else 1.0)
+        table = table.assign(difference=0.2 * bounds, low=0.2 * bounds - 0.1, high=0.2 * bounds + 0.1, p=0.0)
+        table.assign(p_holm=0.0, clusters=99).to_csv(path, index=False)
+    promote.main([*PROMOTE.split(), "models/embedder"])
+    verdict = read_json(second / "metrics/verdict.json")
+    assert verdict["published"] == "previous"
+    assert verdict["previous"]["kept"] is False
+
+    text = "the mask of an array"
+    published = SentenceTransformer(str(second / "models/embedder"), device="cpu").encode(text)
+    trained, _ = load_round(second / "previous/first/round", load_params().model)
+    assert np.abs(published - trained.model.encode(text)).max() < 1e-6
+    assert np.abs(published - load_base(load_params().model).encode(text)).max() > 1e-4
+    kept_again = CliRunner().invoke(app, ["keep", "previous/second"])
+    assert kept_again.exit_code == 0, kept_again.output
+    first, again = (second / "previous" / one / "round/adapter_model.safetensors" for one in ("first", "second"))
+    assert first.read_bytes() == again.read_bytes()
 
 
 def test_without_the_param_training_starts_from_the_base_model(second, write_params):
