@@ -13,7 +13,8 @@ import time
 SETTINGS: dict[str, dict[str, str]] = {
     "as PyTorch comes": {},
     "passive waits": {"OMP_WAIT_POLICY": "passive"},
-    "no spinning (GNU)": {"GOMP_SPINCOUNT": "0"},
+    "1,000 spins (GNU)": {"GOMP_SPINCOUNT": "1000"},
+    "10,000 spins (GNU)": {"GOMP_SPINCOUNT": "10000"},
     "one thread": {"OMP_NUM_THREADS": "1"},
 }
 _BUSY = "while True: sum(range(1000))"
@@ -26,21 +27,23 @@ def measure(seconds: float) -> None:
     from triptych.corpus.readers.sources import SourceReader
     from triptych.encoding.encode_texts import encode
     from triptych.encoding.text_encoder import tokenized
-    from triptych.models.loading import load_base
+    from triptych.models.loading import device, load_base
+    from triptych.models.precision import resolve_precision
     from triptych.params.load import load_params
     from triptych.params.sections import Ingest
 
     reader = SourceReader(Ingest(sources=[{"path": "numpy.ma", "format": "package"}]))
     contents = [chunk.content for chunk in reader.chunks(lambda path, rejected: None) if len(chunk.content) > 600]
-    model = load_base(load_params().model)
+    params = load_params()
+    model, precision = load_base(params.model), resolve_precision(params.train.precision, device())
     model.max_seq_length = 128
     store = tokenized(model, contents, "document")
     texts = np.arange(len(contents))
-    encode(model, store, texts[:32], "fp32", "warm up")
+    encode(model, store, texts[:32], precision, "warm up")
     done, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
         block = texts[done % len(texts) :][:64]
-        encode(model, store, block, "fp32", "contention")
+        encode(model, store, block, precision, "contention")
         done += len(block)
     print(done / (time.perf_counter() - started))
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from threadpoolctl import ThreadpoolController
 
 QUESTIONS = ["discrete transform", "mask where a condition is met", "fill_value", "the inverse of rfft", "zebra"]
 
@@ -282,3 +283,28 @@ def test_a_page_of_a_chunk_is_its_own_address_or_made_of_its_fields(searcher, fi
 
     chunk = replace(searcher.search("mask", k=1)[0].chunk, chunk_id="one", filename=filename, source=source)
     assert ServerSettings(source_url=source_url).page_of(chunk) == page
+
+
+def test_products_have_one_thread_while_the_server_runs(serve, searcher, monkeypatch):
+    """Also after the first of several requests that overlap has ended."""
+    seen, search_all, products = [], searcher.search_all, ThreadpoolController().select(threading_layer="pthreads")
+
+    def searched(*args):
+        seen.extend(one["num_threads"] for one in products.info())
+        return search_all(*args)
+
+    def limit(number):
+        thread = threading.Thread(
+            target=products.limit, kwargs={"limits": number}
+        )  # only the thread that set it may change it
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(searcher, "search_all", searched)
+    before = products.info()[0]["num_threads"]
+    limit(3)
+    try:
+        assert serve(searcher).post("/search", json={"question": "mask"}).status_code == 200
+    finally:
+        limit(before)
+    assert set(seen) == {1}

@@ -14,6 +14,7 @@ import torch
 from hand_made import INDEX, ask
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder, SentenceTransformer
+from threadpoolctl import ThreadpoolController
 from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 from verdicts import make_verdicts, reranking_verdict
 
@@ -27,6 +28,7 @@ from triptych.encoding.text_encoder import Retriever, load_saved
 from triptych.errors import UserError
 from triptych.evaluation.chosen_on_dev import FusionChoice
 from triptych.params.load import load_params
+from triptych.reranker.cross_encoder import load_saved_reranker
 from triptych.retrieval.fusion import Fusion
 from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import lexical_run
@@ -435,5 +437,26 @@ def test_a_reranker_is_read_from_safetensors_alone(project, reranker):
     Path("models/reranker/model.safetensors").unlink()
     torch.save(state, "models/reranker/pytorch_model.bin")  # a pickle, which may run code
     decide(reranked=(5, 1.0))
-    with pytest.raises(OSError, match="safetensors"):
+    with pytest.raises(UserError, match=r"models/reranker is damaged .*safetensors"):
         Searcher().search("mask")
+    with pytest.raises(UserError, match=r"models/reranker is damaged .*safetensors"):
+        load_saved_reranker(Path("models/reranker"))
+    Path("models/reranker/model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match="models/reranker is damaged"):
+        Searcher().search("mask")
+
+
+def test_a_question_is_computed_in_one_thread(project, monkeypatch):
+    """A second thread costs more than it saves where the cores have other work."""
+    searcher, products = Searcher(), ThreadpoolController().select(threading_layer="pthreads")
+    encoder, seen = searcher._loaded_encoder(), []
+
+    def encode(*args):
+        seen.append({one["num_threads"] for one in products.info()})
+        return type(encoder).encode(encoder, *args)
+
+    monkeypatch.setattr(encoder, "encode", encode)
+    with products.limit(limits=3):
+        searcher.search("mask")
+        searcher.encode(["mask"], "query")
+    assert seen == [{1}, {1}]

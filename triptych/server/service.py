@@ -15,6 +15,7 @@ from triptych.server.batching import Batcher
 from triptych.server.settings import ServerSettings
 from triptych.serving.numpy_encoder import Role
 from triptych.serving.searcher import Hit, Searcher
+from triptych.threads import one_thread
 
 _SLICE = 16  # texts or pairs of a request that are computed at a time, so that others come in between
 _BATCH = 16  # items that a thread takes at most
@@ -64,6 +65,7 @@ class SearchService:
         self._scores = Batcher(self._score_all, threads, number, _BATCH, waiting)
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(one_thread())  # the whole time: requests that overlap would set it back
                 for batcher in (self._searches, self._vectors, self._scores):
                     await stack.enter_async_context(batcher)
                 yield

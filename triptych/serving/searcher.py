@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from triptych.artifacts import dvc_hash
+from triptych.artifacts import dvc_hash, intact
 from triptych.corpus.records import Chunk, Query, Run, best
 from triptych.errors import ArtifactError, UserError
 from triptych.evaluation.verdict import RerankingVerdict, Verdicts
@@ -23,6 +23,7 @@ from triptych.retrieval.reranking import Reranking
 from triptych.serving.numpy_encoder import NumpyEncoder, Role, TorchEncoder
 from triptych.serving.search_index import IndexSettings, open_index, open_tokens
 from triptych.serving.snippets import Snippet, snippet
+from triptych.threads import one_thread
 
 CARD = "README.md"  # of a saved model; no vector depends on it
 
@@ -121,7 +122,8 @@ class Searcher:
 
     def encode(self, texts: Sequence[str], role: Role) -> np.ndarray:
         """Encode at least one text as the embedder does: float32 of shape (texts, dimensions), rows of length 1."""
-        return np.asarray(self._loaded_encoder().encode(texts, role), np.float32)
+        with one_thread():
+            return np.asarray(self._loaded_encoder().encode(texts, role), np.float32)
 
     def token_counts(self, texts: Sequence[str], role: Role) -> list[int]:
         """Return how many tokens `encode` reads of each text."""
@@ -176,6 +178,10 @@ class Searcher:
         if not questions:
             return []
         questions = [unicodedata.normalize("NFC", question) for question in questions]  # as the texts are
+        with one_thread():
+            return self._found(questions, k, category)
+
+    def _found(self, questions: list[str], k: int, category: str | None) -> list[list[Hit]]:
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
         vectors = self.query_vectors(questions)
@@ -293,7 +299,8 @@ class Searcher:
 
         if not (self._reranker / "config.json").exists():
             raise ArtifactError(self._reranker, "is missing")
-        return CrossEncoder(str(self._reranker), model_kwargs={"use_safetensors": True})
+        with intact(self._reranker):
+            return CrossEncoder(str(self._reranker), model_kwargs={"use_safetensors": True})
 
 
 def _reranking(verdict: RerankingVerdict) -> Reranking:
