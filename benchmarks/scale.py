@@ -24,6 +24,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -210,7 +212,9 @@ def measure(folder: Path, size: int, stages: list[str]) -> dict[str, dict[str, f
     """Run the stages that were not measured in this folder yet; return the figures of all."""
     figures_path, by_name = folder / "figures.json", commands()
     if not (folder / "params.yaml").exists():
-        write_project(folder, size)
+        # In a process of its own: a child's peak begins with what its parent holds, and this needs PyTorch.
+        with ProcessPoolExecutor(1, get_context("spawn")) as writer:
+            writer.submit(write_project, folder, size).result()
     figures = json.loads(figures_path.read_text(encoding="utf-8")) if figures_path.exists() else {}
     for stage in (one for one in stages if one not in figures):
         command = [sys.executable, *by_name[stage].split()[1:]]
