@@ -75,6 +75,17 @@ def test_params_are_the_defaults_with_other_sources_and_no_questions(project):
     assert shown.keys() == yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")).keys()
 
 
+def test_git_changes_no_line_ends(project, tmp_path):
+    """As Git for Windows is set up: ``core.autocrlf``. The hashes in ``dvc.lock`` are of files as they are."""
+    (project / "data/raw/handbook/dos.md").write_bytes(b"# Written\r\n\r\non Windows\r\n")
+    git = ["git", "-c", "core.autocrlf=true", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "add", "-A"], cwd=project, check=True, capture_output=True)
+    subprocess.run([*git, "commit", "-qm", "Begin"], cwd=project, check=True, capture_output=True)
+    subprocess.run([*git, "clone", "-q", str(project), str(tmp_path / "clone")], check=True)
+    for path in ("data/raw/handbook/dos.md", "data/raw/handbook/page3.md", "params.yaml", "dvc.yaml"):
+        assert (tmp_path / "clone" / path).read_bytes() == (project / path).read_bytes()
+
+
 def test_dvc_accepts_the_pipeline_and_no_stage_depends_on_a_file_of_the_program(project):
     from dvc.repo import Repo
 

@@ -31,6 +31,8 @@ _CONFIG = """[cache]
     autostage = true
 """
 _OWN = {
+    # Not "text=auto", which would rewrite documentation.
+    ".gitattributes": "# Git must not change line ends: dvc.lock has hashes of the files as they are.\n* -text\n",
     "data/raw/README.md": "Documentation that is read: a folder or file for each entry of `ingest.sources`.\n",
     "data/journals/README.md": "Answers of a language model (`ask.journal`). Keep them in Git or in a backup.\n",
 }
