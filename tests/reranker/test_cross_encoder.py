@@ -150,3 +150,19 @@ def test_attention_and_checkpointing_of_section_train_hold_for_a_reranker_too(sh
     assert model[0].model.config._attn_implementation == "sdpa"
     assert not [line for line in caplog.messages if "does not work here" in line]
     assert None not in trained.losses
+
+
+def test_a_reranker_trains_compiled_and_is_saved_as_it_was(short_lists, caplog, monkeypatch):
+    compiler, compiled, runs = torch.compile, [], []
+    monkeypatch.setattr(torch, "compile", lambda *args, **kwargs: compiler(*args, **kwargs, backend="eager"))
+
+    def touch(model):
+        model.register_forward_pre_hook(lambda *_: compiled.append("forward" in vars(model[0].model)))
+
+    for compiling in (False, True):
+        model, _, trained, _, _ = short_lists("fresh", touch=touch, **{"train.torch_compile": compiling})
+        runs.append(trained.losses)
+        assert "forward" not in vars(model[0].model)
+    assert any(compiled)
+    assert not [line for line in caplog.messages if "does not work here" in line]
+    assert runs[1] == pytest.approx(runs[0], rel=1e-5)

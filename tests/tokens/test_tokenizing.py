@@ -30,6 +30,16 @@ def test_ids_are_those_of_the_tokenizer_in_order(tokenizer, params_with, batch_s
     assert lists(tokenize(tokenizer, TEXTS, settings)) == [tokenizer(text)["input_ids"] for text in TEXTS]
 
 
+def test_a_batch_is_one_call_of_the_tokenizer(tokenizer, params_with, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "triptych.tokens.tokenizing.token_ids",
+        lambda tokenizer, texts, special: calls.append(len(texts)) or tokenizer(texts)["input_ids"],
+    )
+    tokenize(tokenizer, TEXTS, params_with(**{"tokenize.batch_size": 3}).tokenize)
+    assert calls == [3, 1]
+
+
 def test_long_texts_are_not_cut_before_they_are_measured(tokenizer, params_with):
     (row,) = tokenize(tokenizer, ["matrix " * 300], params_with().tokenize)
     assert len(row) == 302
