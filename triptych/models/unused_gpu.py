@@ -18,7 +18,7 @@ def warn_of_unused_gpu() -> None:
     if gpu := _first_gpu():
         log.warning(
             "PyTorch %s is built without CUDA, and does not use %s; computing on the CPU. How to install the build with"
-            " CUDA: docs/guide.md, Install without make",
+            " CUDA: https://pytorch.org/get-started/locally, and in the guide, Install without make",
             torch.__version__,
             gpu,
         )

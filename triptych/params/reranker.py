@@ -8,7 +8,11 @@ from triptych.params.types import Count, Positive, Section
 
 
 class TrainReranker(Section):
-    """Train a cross-encoder that reranks the top hits; other settings, but `load_in`, are those of section `train`."""
+    """Train a cross-encoder that reranks the top hits.
+
+    Precision, optimizer, adapter, memory, prefetching and checkpoints are those of section `train`; its loss,
+    evaluations on dev, `strengths`, `sides`, `load_in` and mining within a round are the embedder's alone.
+    """
 
     seed: int = Field(default=13, description="Seed of the head and of the draws.")
     base: str | None = Field(

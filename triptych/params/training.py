@@ -99,7 +99,7 @@ class Train(Section):
     start_from: Literal["base", "previous"] = Field(
         default="base",
         description="What the first round starts from: the base model, or the adapter of the last publication"
-        " (`split.previous`), which must have the same `model.base`, `method`, `lora` and `sides`.",
+        " (`split.previous`), which must have the same `model.base`, `method`, `lora`, `sides` and `load_in`.",
     )
     old_examples: Share | None = Field(
         default=None,
