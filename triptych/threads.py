@@ -7,7 +7,7 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-_SPINS = "3000"  # about 10 microseconds; docs/benchmarks.md compares
+_SPINS = "3000"  # docs/benchmarks.md compares
 
 
 def wait_briefly() -> None:
