@@ -1,6 +1,8 @@
 """``triptych smoke``: the table of a few steps."""
 
+import re
 import shutil
+import statistics
 
 import pytest
 from typer.testing import CliRunner
@@ -22,7 +24,11 @@ def test_smoke_shows_each_step_with_time_memory_vectors_and_queue_and_keeps_noth
     rows = [line.strip("│ ").split() for line in done.output.splitlines() if line.startswith("│")]
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert all("0 of" in " ".join(row) and float(row[2]) > 0 for row in (line for line in rows))
-    assert "per step, deviation" in done.output
+    seconds = [float(row[2]) for row in rows][1:]
+    line = " ".join(done.output.split())
+    said = re.search(r"smoke: ([\d.]+) s per step, deviation ([\d.]+) \(without the first\)", line)
+    assert float(said[1]) == pytest.approx(statistics.mean(seconds), abs=2e-3)
+    assert float(said[2]) == pytest.approx(statistics.stdev(seconds), abs=2e-3)
     assert "MB resident" in done.output
     assert "batches were not ready" in done.output
     assert "faults: none" in done.output
