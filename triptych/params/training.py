@@ -196,7 +196,7 @@ class Train(Section):
         description="Steps between minings of hard negatives with the model as it then is, within a round, by the rules"
         " of `mine`; 0 is never. Rounded up to a multiple of `resample_every`. It needs stored negatives"
         " (`rounds.train`) and `mine.guide: none`; each mining encodes all train chunks and"
-        " anchors; what it gains over mining before the round was not measured.",
+        " anchors. Measured once: no better than mining before the round (`docs/experiments.md`).",
     )
     curriculum: float = Field(
         default=0.8,
