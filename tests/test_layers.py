@@ -15,6 +15,7 @@ ROOMS = [
     "stage_inputs",
     "progress",
     "streams",
+    "threads",
     "engine",
     "params",
     "corpus",

@@ -312,7 +312,7 @@ def test_texts_are_not_held_all_at_once(params_with, write, tmp_path, name, size
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert number == size
-    assert peak < size * 4000 * 0.6
+    assert peak < size * 4000 * 0.66  # Python's own objects are larger from 3.12 on
 
 
 FIELDS = st.fixed_dictionaries(
