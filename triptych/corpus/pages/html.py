@@ -1,8 +1,9 @@
 """HTML files: one chunk per section, and the links between sections."""
 
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from triptych.corpus.files import BadFileError, bom_encoding, decode, files_unde
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.html_rules import MOSTLY, slug
 from triptych.corpus.pages.html_walker import HtmlWalker, SectionDraft
-from triptych.corpus.pages.judgments import Block, folded, is_index, references
+from triptych.corpus.pages.judgments import Block, Reference, folded, is_index, references
 from triptych.corpus.pages.linked_pages import Page, PageSection, load_pages, read_pages
 from triptych.params.sections import Source
 
@@ -106,6 +107,9 @@ def _page(
         walker.walk(tree)
     if title and not walker.has_top_heading and len(walker.drafts) > 1:
         _put_below(titles.shortened(title) if titles else title, walker.drafts[1:])
+    elif titles and (short := titles.shortened(title)) and short != title:  # Confluence repeats it in the heading
+        for draft in walker.drafts:
+            draft.path = (short, *draft.path[1:]) if draft.path[0] == title else draft.path
     page = Page(title=title, summary=_summary(tree), entries=walker.entries)
     section_of, fragments = dict[SectionDraft, int](), set[str]()
     for number, draft in enumerate(walker.drafts):
@@ -116,8 +120,29 @@ def _page(
     page.headed = next((section_of[draft] for draft in walker.drafts[1:]), 0)
     page.anchors = {anchor: section_of.get(draft, 0) for anchor, draft in walker.anchors.items()}
     blocks = (Block(section_of[draft], text, links, item) for draft, text, links, item in walker.blocks)
-    page.references = list(references(blocks, name))
+    page.references = _from_base(tree, name, references(blocks, name))
     return page
+
+
+def _from_base(tree: Any, name: str, found: Iterable[Reference]) -> list[Reference]:
+    """Return references whose destinations are relative to their page, not to the address in ``<base>``."""
+    base = None if tree is None else tree.find(".//base[@href]")
+    href = "" if base is None else base.get("href")
+    if not href or ":" in href or href in (".", "./"):
+        return list(found)
+    return [one._replace(destination=_moved(one.destination, name, href)) for one in found]
+
+
+def _moved(destination: str, name: str, base: str) -> str:
+    """Return a destination relative to a base as an address from the root of the folder.
+
+    >>> _moved("de/text/b.html#x", "text/a.html", "../../"), _moved("b.html", "text/a.html", "../help/")
+    ('/de/text/b.html#x', '/help/b.html')
+    """
+    if destination.startswith(("#", "/", "?")) or re.match(r"[\w+.-]+:", destination):
+        return destination
+    folder = posixpath.join("/", posixpath.dirname(name), posixpath.dirname(base))  # above the root is the root
+    return posixpath.normpath(posixpath.join(folder, destination))
 
 
 def _title(tree: Any) -> str:

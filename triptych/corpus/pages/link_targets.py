@@ -13,7 +13,7 @@ from triptych.corpus.cleaning import cleaned
 from triptych.corpus.pages.inline_syntax import ELSEWHERE
 
 _PAGE_SUFFIX = re.compile(
-    r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?)?(?:\.gz)?$",
+    r"\.(?:mdx?|markdown|mdown|mkd|qmd|rmd|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?)?(?:\.gz)?$",
     re.IGNORECASE,
 )
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
@@ -129,7 +129,10 @@ class LinkTargets:
                 parts = folder.lower().split("/")
                 yield from (_trimmed(posixpath.join(*parts[: cut + 1], at)) for cut in range(len(parts)))
         yield key.lower()
-        yield _NUMBER.sub("", key).lower()
+        plain = _NUMBER.sub("", key).lower()
+        yield plain
+        if posixpath.basename(plain) in _INDEX:  # Nuxt: 1.index.md
+            yield posixpath.dirname(plain)
         yield key.replace("/_", "/").removeprefix("_").lower()
         if posixpath.basename(folder).lower() == posixpath.basename(key).lower() or key.endswith("/page"):
             yield folder.lower()  # Docusaurus: guide/guide.md is the page of guide/; Next.js: guide/page.mdx
@@ -233,8 +236,8 @@ class LinkTargets:
 
     def page_of(self, name: str, path: str) -> str | None:
         """Return the page at a path as written in the page ``name``."""
-        if path.startswith(("/", "@site/", "~/")):
-            return self._from_root(re.sub(r"^(?:@site|~)?/+", "", path))
+        if path.startswith(("/", "@site/", "@/", "~/")):
+            return self._from_root(re.sub(r"^(?:@site|[@~])?/+", "", path))
         key = _key(name)
         folder = posixpath.dirname(name)
         exact = _joined(folder, path)
@@ -249,7 +252,11 @@ class LinkTargets:
                 continue
         # Sources that are served one level higher or lower, and paths from the root without a slash.
         bare = _joined("", path)
-        return self._from_root(bare) if bare else None
+        if bare and (found := self._from_root(bare)):
+            return found
+        # Writerside: a name of a file is that of its only page, in any folder.
+        named = self._by_stem.get(_wiki_key(_PAGE_SUFFIX.sub("", path)), []) if _PAGE_SUFFIX.search(path) else []
+        return named[0] if "/" not in path and len(set(named)) == 1 else None
 
     def _from_root(self, path: str) -> str | None:
         trimmed = _trimmed(path)

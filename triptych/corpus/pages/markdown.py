@@ -12,10 +12,11 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.corpus.cleaning import cleaned, one_line
+from triptych.corpus.files import MARKDOWN as SUFFIXES
 from triptych.corpus.files import BadFileError, read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
-from triptych.corpus.pages.includes import Includes
+from triptych.corpus.pages.includes import Includes, site_variables, with_values
 from triptych.corpus.pages.inline_syntax import ELSEWHERE, Dialect
 from triptych.corpus.pages.judgments import Block, LinkSpan, folded, references
 from triptych.corpus.pages.linked_pages import Page, PageSection, read_pages
@@ -24,7 +25,6 @@ from triptych.params.sections import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
-SUFFIXES = (".md", ".mdx", ".markdown")
 _MOST_LINKS = 100_000  # the parser's time grows with their square
 # Longer indents and gaps mean nothing, and take a search for a mark the square of their length.
 _LONGEST_SPACE = 200  # characters
@@ -53,10 +53,11 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     """
     root = Path(source.path)
     dialect = _dialect(root)
-    includes = Includes(root if root.is_dir() else root.parent, source.encoding)
+    folder = root if root.is_dir() else root.parent
+    includes, variables = Includes(folder, source.encoding), site_variables(folder)
 
     def page(name: str, path: Path, changes: Counter[str]) -> Page:
-        text = cleaned(read_text(path, source.encoding, page=True), changes)
+        text = cleaned(with_values(read_text(path, source.encoding, page=True), variables), changes)
         text = _LONG_SPACE.sub(" " * _LONGEST_SPACE, text)
         if (number := text.count("](")) > _MOST_LINKS:
             raise BadFileError(f"{path}: has {number:,} links, more than a page may have; divide it or remove it")
