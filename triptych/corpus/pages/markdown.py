@@ -107,8 +107,9 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
         page.headed = int(bool(cuts) and not title)
     above: list[tuple[int, str]] = []
     is_repeated = bool(cuts) and cuts[0].title.casefold() == title.casefold()
-    if title and not is_repeated and not any(heading.token.tag == "h1" for heading in cuts):
-        above = [(0, title)]
+    if cuts and not is_repeated and not any(heading.token.tag == "h1" for heading in cuts):
+        root = title or _name_of(name)
+        above = [(0, root)] if root and root.casefold() != cuts[0].title.casefold() else []
     for heading, end in zip(cuts, ends[1:], strict=True):
         start, level = _span(heading.token), int(heading.token.tag[1:])
         above = [one for one in above if one[0] < level] + [(level, folded(heading.title))]
@@ -119,6 +120,17 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     page.references = list(references(blocks, name))
     _locate_anchors(page, plain, cuts)
     return page
+
+
+def _name_of(name: str) -> str:
+    """Return the words of a file name, of which generators make the title of a page that has none.
+
+    >>> _name_of("guide/first_steps.md"), _name_of("release-notes/README.md"), _name_of("index.md")
+    ('first steps', 'release notes', '')
+    """
+    path = PurePosixPath(name)
+    stem = path.parent.name if path.stem.lower() in ("index", "_index", "readme") else path.stem
+    return re.sub(r"[-_\s]+", " ", re.sub(r"^\d+[-_.]\s*(?=\D)", "", stem)).strip()
 
 
 def _headings(tokens: list[Token], ids: dict[int, str]) -> list[_Heading]:

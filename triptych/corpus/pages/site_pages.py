@@ -91,6 +91,11 @@ def site_pages(files: Mapping[str, Path], included: Mapping[str, str], every_edi
     version, and the most complete language, preferably English, are taken, unless ``every_edition`` is set.
     """
     site = SitePages(dict(files))
+    hidden = [
+        name for name in site.pages if any(one.startswith(".") or one == "node_modules" for one in name.split("/")[:-1])
+    ]
+    if len(hidden) < len(site.pages):
+        site.leave_out(hidden, "hidden folders")
     _leave_out_links(site)
     _leave_out_listings(site)
     rendered = {name: f"{name[:-4]}.md" for name in site.pages if name.lower().endswith(_SOURCES)}
