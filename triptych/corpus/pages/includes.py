@@ -30,6 +30,7 @@ _INCLUDES = tuple(
         rf"\{{\{{[<%]\s*(?:include|readfile|include-md)\s+(?:file=)?{_QUOTED}\s*/?[%>]\}}\}}",  # Hugo
         rf"<<<\s+{_QUOTED}(?:\s*\{{[^}}]*\}})?",  # VitePress code
         rf"<!--\s*@include:\s*{_QUOTED}\s*-->",  # VitePress
+        r"\[[^\]]*\]\(([^)\s]+)\s+['\"][^'\"]*:include[^'\"]*['\"]\)",  # Docsify
         r"\[!INCLUDE\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX
         r"\[!code(?:-[\w-]*)?\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX code
         r"\.\. (?:literalinclude|include)::\s*(\S+)",
@@ -226,7 +227,7 @@ def _name(path: Path, folder: Path) -> str:
 
 def _included(line: str, partials: dict[str, str]) -> tuple[str | None, str]:
     """Return the file that a line includes and the indent of the line; None for any other line."""
-    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ")):
+    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ", ":include")):
         return None, ""
     if partials and (match := _COMPONENT.match(line)) and match[1] in partials:
         return partials[match[1]], ""

@@ -35,13 +35,14 @@ SYNTAX = re.compile(
     r"|(?P<mark>:(?:material|octicons|fontawesome|simple)-[\w-]+:(?:\{[^}\n]*\})?|\[!Video\s[^\]\n]*\])"
     r"|(?P<strong>(?<![=\w])==(?=\S)(?P<marked>[^=\n]+)(?<=\S)==(?![=\w]))"
     r"|(?P<wiki>!?\[\[(?P<page>(?:#\s?)?[^\W\d_][^\[\]|\n]*)(?:\\?\|(?P<words>[^\[\]\n]+))?\]\](?![(\[]))"
-    r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^}\n]*\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
+    r"|(?P<attributes>(?<=[)`\]*_])\{:?\s*[.#][^{}]{0,300}\}|(?<=[)`\]*_])\{:?\s*[\w-]+=[^}\n]*\})"
     r"|(?P<space>\{\s*['\"] *['\"]\s*\})"
     r"|(?P<entity>&(?:#\d{1,7}|#[xX][\da-fA-F]{1,6}|[A-Za-z][A-Za-z\d]{1,31});)"
     rf"|(?P<tag>(?<!\\)<(?P<close>/?)(?P<name>[A-Za-z][\w.-]*)(?P<attrs>(?=[\s/>])(?:[^<>\"'{{}}]|\"[^\"]*\"|'[^']*'|{_BRACES})*)>)"
     r"|(?P<fragment></?>))"
 )
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|\{\s*["'`]([^"'`]*)["'`]\s*\})""")
+_ENTITY = re.compile(r"&#?\w{1,31};")
 _IMAGE = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|avif|bmp|mp4|pdf)(?:[?#].*)?$", re.IGNORECASE)
 _BASE = re.compile(r"base|root|\burl\b|path|siteurl", re.IGNORECASE)
 # A tab, a panel or a note with its title in quotes; of any other block the title is an attribute.
@@ -198,7 +199,8 @@ def attributes(text: str) -> dict[str, str]:
     >>> attributes("note title='Two words' open")
     {'title': 'Two words'}
     """
-    return {key: one or two or three for key, one, two, three in _ATTRIBUTE.findall(text)}
+    pairs = ((key, one or two or three) for key, one, two, three in _ATTRIBUTE.findall(text))
+    return {key: _ENTITY.sub(lambda match: _character(match[0]), value) for key, value in pairs}
 
 
 def titled_link(values: dict[str, str]) -> str:

@@ -201,7 +201,7 @@ class LinkTargets:
         parts = _split(destination)
         if parts is None:
             return Resolution(None, "not an address")
-        path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+        path, anchor = _path_and_anchor(parts)
         if parts.scheme in _OWN_SCHEMES and not parts.netloc:
             return self._own(name, parts.scheme, path, anchor)
         if "{{" in path or "{{" in destination:
@@ -215,7 +215,7 @@ class LinkTargets:
             return at if at.chunk_id else Resolution(None, EXTERNAL)
         if parts.scheme == ELSEWHERE and (found := self._from_root(path.lstrip("/"))):
             return self._at(found, anchor)
-        if parts.scheme or parts.netloc:
+        if parts.scheme or parts.netloc or path.startswith("`"):  # also code, which ExDoc looks up in a reference
             return Resolution(None, EXTERNAL)
         if not path and not anchor:
             return Resolution(None, EMPTY)
@@ -289,6 +289,8 @@ class LinkTargets:
     def _own(self, name: str, scheme: str, path: str, anchor: str) -> Resolution:
         """Resolve an address of a generator, such as ``ref:`` of Hugo."""
         found: str | None
+        if scheme == "xref" and not self._by_uid:
+            return Resolution(None, EXTERNAL)  # into another project, as in MyST
         if scheme == "xref":
             found = self._by_uid.get(path.lower())
         elif scheme == "label":
@@ -353,6 +355,20 @@ def _split(destination: str) -> SplitResult | None:
         return urlsplit(destination.strip())
     except ValueError:  # "//[::g]"
         return None
+
+
+def _path_and_anchor(parts: SplitResult) -> tuple[str, str]:
+    """Return the path of an address and the anchor in it.
+
+    >>> _path_and_anchor(urlsplit("a.md#b")), _path_and_anchor(urlsplit("#/a?id=b")), _path_and_anchor(urlsplit("a?id=b"))
+    (('a.md', 'b'), ('/a', 'b'), ('a', 'b'))
+    """
+    path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+    if not path and anchor.startswith("/"):  # of Docsify
+        path, _, anchor = anchor.partition("?id=")
+    elif not anchor and parts.query.startswith("id="):
+        anchor = cleaned(unquote(parts.query[3:]))
+    return path, anchor
 
 
 def _joined(folder: str, path: str) -> str | None:

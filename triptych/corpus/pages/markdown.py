@@ -31,6 +31,9 @@ _LONGEST_SPACE = 200  # characters
 _LONG_SPACE = re.compile(rf"[ \t]{{{_LONGEST_SPACE + 1},}}")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
+_DEFINITION = re.compile(
+    r" {0,3}\[(?!\^)[^\]]+\]:[ \t]+(?:<[^<>]*>|\S+)(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?[ \t]*"
+)  # of a link
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
 _ITEMS, _ITEM_ENDS = ("list_item_open", "tr_open"), ("list_item_close", "tr_close")
@@ -236,6 +239,8 @@ def _body(plain: Plain, start: int, end: int) -> str:
     """Return lines as a text; where removed syntax left several blank lines, one stays."""
     kept: list[str] = []
     for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
+        if not is_code and line.lstrip().startswith("[") and _DEFINITION.fullmatch(line):
+            continue  # no text
         if is_code or line.strip() or (kept and kept[-1].strip()):
             kept.append(line)
     text = _BLANK_EDGES.sub("", "\n".join(_without_empty_code(kept)).replace(f"]({ELSEWHERE}:", "]("))
