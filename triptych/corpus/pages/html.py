@@ -27,9 +27,13 @@ _LONG = 2000  # characters
 _LONGEST_NAME = 80  # characters of all terms of an entry; above that its title is the first term
 # In page titles, between the title and the name of the site; a name that most pages of a sample have is the site's.
 _TITLE_SEPARATOR = re.compile(r"\s+[-–—|·•»«›‹]+\s+|:\s+")  # noqa: RUF001
+_IN_BRACKETS = re.compile(r"\s+(\([^()]+\))$")
 _SAMPLE, _FEWEST, _MOST = 100, 3, 0.5  # pages sampled, pages needed, share of the pages with the name
 
-_LISTING = re.compile(r"(?:^|/)(?:genindex(?:-\w+)?|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$", re.I)
+_LISTING = re.compile(
+    r"(?:^|/)(?:genindex(?:-\w+)?|doc-index(?:-\w+)?|index-all|index-files/index-\d+|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$",
+    re.I,
+)
 
 _CHARSET = re.compile(rb"""<meta[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]*?encoding=["']([\w.:-]+)""", re.I)
 _ACTUAL = dict.fromkeys(("ascii", "iso-8859-1", "latin-1", "latin1", "us-ascii"), "cp1252")  # as in browsers
@@ -71,6 +75,8 @@ class _SiteTitles:
                 title = title[first.end() :]
             else:
                 break
+        if (match := _IN_BRACKETS.search(title)) and match[1] in self._names:  # of Javadoc
+            title = title[: match.start()]
         return "" if title in self._names else title
 
     @cached_property
@@ -152,6 +158,8 @@ def _title(tree: Any) -> str:
 def _ends(title: str) -> set[str]:
     """Return what is before and after each separator of a title; the title itself if it has none."""
     parts = list(_TITLE_SEPARATOR.finditer(title))
+    if match := _IN_BRACKETS.search(title):
+        return _ends(title[: match.start()]) | {match[1]}
     return {title[: one.start()] for one in parts} | {title[one.end() :] for one in parts} or {title}
 
 

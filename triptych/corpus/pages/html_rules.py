@@ -25,22 +25,22 @@ _SKIPPED_ROLES = {
 _SKIPPED_NAMES = {
     "anchor-link", "anchorjs-link", "banner", "bd-sidebar", "bottomlang", "breadcrumb", "breadcrumb-section",
     "breadcrumbs", "catlinks", "contentSub", "cookie-banner", "cookie-consent", "cookie-notice", "cookieconsent",
-    "copybtn", "docnav", "edit-link", "edit-on-github", "edit-page", "edit-this-page", "editsection", "feedback",
-    "fn-backref", "footer", "footer-text", "footnote-backref", "footnote-ref", "footnote-reference", "gutter",
-    "hash-link", "header-anchor", "headerlink", "headertitle", "hideme", "hljs-ln-numbers", "jump-to-nav",
-    "lang-switcher", "language-selector", "lineno", "linenos", "localtoc", "md-content__button", "md-footer",
-    "md-sidebar", "md-source-file", "menu-bar", "method-click-advice", "method-source-code", "method-source-toggle",
-    "mw-cite-backlink", "mw-editsection", "mw-head", "mw-jump-link", "mw-navigation", "mw-panel", "nav",
-    "nav-chapters", "nav-path", "nav-wide-wrapper", "navbar", "navbox", "navfooter", "navheader", "navigation",
-    "navigationbar", "navpath", "noprint", "on-this-page", "out-of-band", "package-header", "page-header",
-    "page-metadata", "page-nav", "page-toc", "pageSection", "pagination", "pagination-nav", "permalink", "prev-next",
-    "prev-next-area", "prev-next-footer", "printfooter", "quickview", "rightside", "rouge-gutter",
-    "rst-footer-buttons", "rst-versions", "screen-reader-text", "section-number", "selflink", "sidebar",
-    "site-header", "siteSub", "skip-link", "skip-to-content", "sourceLineNo", "sphinxsidebar", "sr-only", "srclink",
-    "table-of-contents", "theme-doc-breadcrumbs", "theme-doc-footer", "theme-doc-toc-desktop", "theme-doc-toc-mobile",
-    "theme-doc-version-badge", "theme-doc-version-banner", "theme-edit-this-page", "titlearea", "toc",
-    "toctree-wrapper", "toplang", "version-switcher", "viewcode-link", "visually-hidden", "vp-doc-footer",
-    "wy-breadcrumbs",
+    "copiable-anchor", "copiable-link", "copybtn", "docnav", "edit-link", "edit-on-github", "edit-page",
+    "edit-this-page", "editsection", "feedback", "fn-backref", "footer", "footer-text", "footnote-backref",
+    "footnote-ref", "footnote-reference", "gutter", "hash-link", "header-anchor", "headerlink", "headertitle",
+    "hideme", "hljs-ln-numbers", "jump-to-nav", "lang-switcher", "language-selector", "lineno", "linenos", "localtoc",
+    "md-content__button", "md-footer", "md-sidebar", "md-source-file", "menu-bar", "method-click-advice",
+    "method-source-code", "method-source-toggle", "mw-cite-backlink", "mw-editsection", "mw-head", "mw-jump-link",
+    "mw-navigation", "mw-panel", "nav", "nav-chapters", "nav-path", "nav-wide-wrapper", "navbar", "navbox",
+    "navfooter", "navheader", "navigation", "navigationbar", "navpath", "noprint", "on-this-page", "out-of-band",
+    "package-header", "page-header", "page-metadata", "page-nav", "page-toc", "pageSection", "pagination",
+    "pagination-nav", "permalink", "prev-next", "prev-next-area", "prev-next-footer", "printfooter", "quickview",
+    "rightside", "rouge-gutter", "rst-footer-buttons", "rst-versions", "screen-reader-text", "section-number",
+    "selflink", "sidebar", "site-header", "siteSub", "skip-link", "skip-to-content", "sourceLineNo", "sphinxsidebar",
+    "sr-only", "srclink", "table-of-contents", "theme-doc-breadcrumbs", "theme-doc-footer", "theme-doc-toc-desktop",
+    "theme-doc-toc-mobile", "theme-doc-version-badge", "theme-doc-version-banner", "theme-edit-this-page",
+    "titlearea", "toc", "toctree-wrapper", "toplang", "version-switcher", "viewcode-link", "visually-hidden",
+    "vp-doc-footer", "wy-breadcrumbs",
 }
 _PANELS = {  # shown when a tab or a heading is clicked
     "accordion-body", "accordion-collapse", "collapse", "content-tab", "panel", "sd-tab-content", "tab-content",
@@ -80,6 +80,7 @@ _DIVISIONS = {
 }
 _BARS = re.compile(r"[\s|·•»«›‹→←↑<>\[\]]*")  # noqa: RUF001
 _LISTS = ("ul", "ol")
+_LAYOUTS = ("ul", "li")
 _FEW_CHARACTERS = 80  # beside the links of a way through the pages
 _CONTENTS = {"table-of-contents", "toc"}  # classes of a table of contents; a list without links is none
 _WAY_BACK = re.compile(r"\s*(?:<<|[«‹←])\s*(?:go\s+)?(?:back|return)\b.*", re.IGNORECASE)  # noqa: RUF001
@@ -91,6 +92,12 @@ def is_mostly_links(element: Any) -> bool:
     """Return whether a list is a table of contents or an index."""
     links = [len(folded("".join(link.itertext()))) for link in element.iter("a") if link.get("href")]
     return len(links) > 2 and sum(links) > MOSTLY * len(folded("".join(element.itertext())))
+
+
+def tag_of(element: Any) -> str:
+    """Return the tag of an element; a list that only lays out a page, as those of Javadoc up to 15, is a ``div``."""
+    is_layout = element.tag in _LAYOUTS and any(one.startswith("blockList") for one in class_names(element))
+    return "div" if is_layout else str(element.tag)
 
 
 def slug(text: str) -> str:
@@ -161,7 +168,7 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
 def starts_section(heading: Any) -> bool:
     """Return whether a heading is not in a list item, a quote or an admonition."""
     for element in heading.iterancestors(*ITEMS, "div", "aside"):
-        if element.tag in ITEMS or not class_names(element).isdisjoint(_NOTES):
+        if tag_of(element) in ITEMS or not class_names(element).isdisjoint(_NOTES):
             return False
     return True
 

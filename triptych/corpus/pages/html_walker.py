@@ -25,6 +25,7 @@ from triptych.corpus.pages.html_rules import (
     signature_name,
     slug,
     starts_section,
+    tag_of,
 )
 from triptych.corpus.pages.judgments import LinkSpan, folded
 
@@ -141,7 +142,7 @@ class HtmlWalker:
         return is_way
 
     def _start(self, element: Any) -> None:
-        tag = element.tag
+        tag = tag_of(element)
         if tag in BLOCKS:
             self._break()
             if tag in _ITEMS:
@@ -204,14 +205,14 @@ class HtmlWalker:
         self._put(" " if self._rows or self._in_heading else "\n")
 
     def _end(self, element: Any) -> None:
-        tag = element.tag
+        tag = tag_of(element)
         if tag == "a" and self._link:
             self._block_links.append((*self._link, self._length))
             self._link = None
         elif tag in HEADINGS and self._in_heading:
             self._start_section(element)
         elif tag == "dt" and (entry := self._entry_of(element)):
-            entry.terms.append(signature_name(element) or folded("".join(self._pieces)))
+            entry.terms.append(signature_name(element) or folded("".join(self._pieces)).strip(_TITLE_EDGES))
         elif tag == "tr":
             self._rows -= is_data_row(element)
         if tag in BLOCKS:

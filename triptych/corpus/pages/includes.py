@@ -28,6 +28,7 @@ _INCLUDES = tuple(
         rf"\{{\{{\s*#(?:rustdoc_)?include\s+{_QUOTED}(?:\s[^}}]*)?\}}\}}",  # mdBook
         r"(?:`{3,}|:{3,})\{include\}\s+(\S+)",  # MyST; its options and its end follow
         rf"\{{\{{[<%]\s*(?:include|readfile|include-md)\s+(?:file=)?{_QUOTED}\s*/?[%>]\}}\}}",  # Hugo
+        rf"@include\s+{_QUOTED}",  # of remark
         rf"<<<\s+{_QUOTED}(?:\s*\{{[^}}]*\}})?",  # VitePress code
         rf"<!--\s*@include:\s*{_QUOTED}\s*-->",  # VitePress
         r"\[[^\]]*\]\(([^)\s]+)\s+['\"][^'\"]*:include[^'\"]*['\"]\)",  # Docsify
@@ -227,7 +228,7 @@ def _name(path: Path, folder: Path) -> str:
 
 def _included(line: str, partials: dict[str, str]) -> tuple[str | None, str]:
     """Return the file that a line includes and the indent of the line; None for any other line."""
-    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ", ":include")):
+    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ", ":include", "@include")):
         return None, ""
     if partials and (match := _COMPONENT.match(line)) and match[1] in partials:
         return partials[match[1]], ""

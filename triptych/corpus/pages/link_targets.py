@@ -110,7 +110,8 @@ class LinkTargets:
         for name in sorted(pages, key=lambda one: (_is_index(one), one)):
             key = _key(name)
             self._by_key.setdefault(key, name)
-            for stem in {_wiki_key(posixpath.basename(one)) for one in (key, _PAGE_SUFFIX.sub("", name))}:
+            bases = {posixpath.basename(one) for one in (key, _PAGE_SUFFIX.sub("", name))}
+            for stem in {_wiki_key(one) for base in bases for one in (base, _NUMBER.sub("", base))}:
                 self._by_stem[stem].append(name)
         for name, page in pages.items():
             for key in self._other_keys(name, page):
@@ -254,9 +255,9 @@ class LinkTargets:
         bare = _joined("", path)
         if bare and (found := self._from_root(bare)):
             return found
-        # Writerside: a name of a file is that of its only page, in any folder.
-        named = self._by_stem.get(_wiki_key(_PAGE_SUFFIX.sub("", path)), []) if _PAGE_SUFFIX.search(path) else []
-        return named[0] if "/" not in path and len(set(named)) == 1 else None
+        # Writerside and Svelte: a name without a folder is that of its only page, in any folder.
+        named = set(self._by_stem.get(_wiki_key(_PAGE_SUFFIX.sub("", path)), ())) if "/" not in path else set()
+        return named.pop() if len(named) == 1 and bare not in self._files else None
 
     def _from_root(self, path: str) -> str | None:
         trimmed = _trimmed(path)
@@ -360,8 +361,8 @@ def _split(destination: str) -> SplitResult | None:
 def _path_and_anchor(parts: SplitResult) -> tuple[str, str]:
     """Return the path of an address and the anchor in it.
 
-    >>> _path_and_anchor(urlsplit("a.md#b")), _path_and_anchor(urlsplit("#/a?id=b")), _path_and_anchor(urlsplit("a?id=b"))
-    (('a.md', 'b'), ('/a', 'b'), ('a', 'b'))
+    >>> _path_and_anchor(urlsplit("#/a?id=b")), _path_and_anchor(urlsplit("a?id=b"))
+    (('/a', 'b'), ('a', 'b'))
     """
     path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
     if not path and anchor.startswith("/"):  # of Docsify

@@ -40,6 +40,7 @@ _SLOT = re.compile(
 )
 _PROPERTY = re.compile(r"^\s*([\w-]+):\s+[\"']?(.*?)[\"']?\s*$")
 _PAIRS = re.compile(r"(?:[\w-]+=(?:\"[^\"]*\"|'[^']*'|[^\s\"':]+)(?:\s+|$))+")  # attributes, not a title
+_TAB = re.compile(r"^(\s*)==\s+(\S.*?)\s*$")  # of a plugin of VitePress
 _SLASH_BLOCK = re.compile(r"^(\s*)/{3,}\s*(?:[\w-]+)?(?:\s*\|\s*(.*?))?\s*$")
 _ALERT = re.compile(r"^(\s*(?:>\s?)+)\[!(?:[\w-]+)(?:\s[^\]]*)?\][+-]?\s*(.*)$")
 _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
@@ -279,6 +280,8 @@ def _marker(line: str, indent: int, frames: list[int]) -> str:
     if start in "!?=" and (match := _INDENTED_BLOCK.match(line)):
         frames.append(indent + 4)
         return match[1] + strong(match[3] or "")
+    if start == "=" and (match := _TAB.match(line)):
+        return match[1] + strong(match[2])
     if start == ":" and (match := _COMPONENT.match(line)):
         return match[1] + (titled_link(attributes(match[4] or "")) or strong(match[3] or ""))
     if start == ":" and (match := _CONTAINER.match(line)):
