@@ -209,3 +209,9 @@ def test_category_is_a_folder_that_divides_the_pages(tmp_path):
         ("docs/en/make/b.md", "make"),
         ("docs/en/mend/a.md", "mend"),
     ]
+
+
+def test_summary_of_words_is_a_page(tmp_path):
+    (tmp_path / "SUMMARY.md").write_text("# Summary\n\n- Oil it\n- Turn it\n", encoding="utf-8")
+    (tmp_path / "a.md").write_text("words", encoding="utf-8")
+    assert len(read_from(read_markdown, tmp_path, "docs").chunks) == 2

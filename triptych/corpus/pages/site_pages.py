@@ -35,9 +35,8 @@ _MENU = re.compile(
     r"(?:_?side_?bar|_?nav_?bar|contents?|menu|nav|navigation|summary|toc)(?:[-_.][\w.-]*)?\.md", re.IGNORECASE
 )
 _MENU_LINE = re.compile(r"\s*(?:(?:[-*+]|\d+\.)\s+)?(?:\*\*|__)?!?\[.*\]\(.*\)(?:\*\*|__)?\s*")
-_MENU_GROUP = re.compile(
-    r"\s*(?:#.*|-{3,}|={3,}|<!--.*-->|[-*+]\s+[^.!?。]{1,60})\s*"
-)  # what may stand between its links
+_MENU_GROUP = re.compile(r"\s*(?:#.*|-{3,}|={3,}|<!--.*-->)\s*")  # what may stand between its links
+_MENU_ITEM = re.compile(r"\s*[-*+]\s+[^.!?。]{1,60}")  # without a link, over those below it
 _FEWEST_LINKS = 3  # of a menu; SUMMARY.md is one with any number
 _FEWEST_TRANSLATED = 5  # pages of an edition whose names are translated too
 _SOURCES = (".qmd", ".rmd")  # of pages that may be beside them
@@ -133,9 +132,10 @@ def _is_menu(path: Path) -> bool:
         return False
     lines = [line for line in split_front_matter(text, Counter())[0].splitlines() if line.strip()]
     links = sum(bool(_MENU_LINE.fullmatch(line)) for line in lines)
-    others = [line for line in lines if not _MENU_LINE.fullmatch(line)]
-    is_summary = path.name == "SUMMARY.md"
-    return (links >= _FEWEST_LINKS or is_summary) and all(_MENU_GROUP.fullmatch(line) for line in others)
+    others = [line for line in lines if not _MENU_LINE.fullmatch(line) and not _MENU_GROUP.fullmatch(line)]
+    if links < _FEWEST_LINKS:
+        return path.name == "SUMMARY.md" and not others
+    return all(_MENU_ITEM.fullmatch(line) for line in others)
 
 
 def _leave_out_links(site: SitePages) -> None:
