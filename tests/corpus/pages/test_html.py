@@ -391,7 +391,8 @@ def test_code_in_lines_that_are_elements_keeps_its_lines(tmp_path):
 
 
 def test_links_are_relative_to_the_base_of_the_page(tmp_path):
-    linking = '<html><head><base href="../../"></head><h1>A</h1><p><a href="text/b.html#x">the stone</a></p></html>'
+    words = 'Lift <a href="text/b.html#x">the stone</a> with both hands and a bar.'
+    linking = f'<html><head><base href="../../"></head><h1>A</h1><p>{words}</p></html>'
     files = {"text/deep/a.html": linking, "text/b.html": "<h1>B</h1><p>One.</p><h2 id='x'>X</h2><p>Two.</p>"}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
