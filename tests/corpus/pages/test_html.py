@@ -391,14 +391,15 @@ def test_code_in_lines_that_are_elements_keeps_its_lines(tmp_path):
 
 
 def test_links_are_relative_to_the_base_of_the_page(tmp_path):
-    words = 'Lift <a href="text/b.html#x">the stone</a> with both hands and a bar.'
-    linking = f'<html><head><base href="../../"></head><h1>A</h1><p>{words}</p></html>'
-    files = {"text/deep/a.html": linking, "text/b.html": "<h1>B</h1><p>One.</p><h2 id='x'>X</h2><p>Two.</p>"}
+    words = 'Lift <a href="b.html#x">the stone</a> with both hands and a bar.'
+    linking = f'<html><head><base href="../../mill/"></head><h1>A</h1><p>{words}</p></html>'
+    stone = "<h1>B</h1><p>One of {}.</p><h2 id='x'>X</h2><p>Two of {}.</p>"
+    files = {"text/deep/a.html": linking} | {f"{one}/b.html": stone.format(one, one) for one in ("mill", "text")}
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     (link,) = (one for one in read_from(read_html, tmp_path, "docs").links if one.text)
-    assert link.to_chunk_id == "text/b.html#x"
+    assert link.to_chunk_id == "mill/b.html#x"
 
 
 def test_headings_in_lists_of_javadoc_start_sections(tmp_path):
