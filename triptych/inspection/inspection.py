@@ -13,12 +13,11 @@ import yaml
 from triptych.artifacts import open_table
 from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.near_duplicates import cluster
-from triptych.corpus.files import has_suffix
+from triptych.corpus.files import MARKDOWN, has_suffix
 from triptych.corpus.language import language_of
 from triptych.corpus.link_counts import link_counts
 from triptych.corpus.outcomes import NOTHING_TO_READ, SourceCounts
 from triptych.corpus.pages.html import SUFFIXES as HTML
-from triptych.corpus.pages.markdown import SUFFIXES as MARKDOWN
 from triptych.corpus.readers.other_formats import SUFFIXES as UNREAD
 from triptych.corpus.readers.other_formats import unread_pages
 from triptych.corpus.readers.sources import SourceReader

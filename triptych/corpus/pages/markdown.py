@@ -12,8 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.corpus.cleaning import cleaned, one_line
-from triptych.corpus.files import MARKDOWN as SUFFIXES
-from triptych.corpus.files import BadFileError, read_text
+from triptych.corpus.files import MARKDOWN, BadFileError, read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
 from triptych.corpus.pages.includes import Includes, site_variables, with_values
@@ -66,7 +65,7 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
             raise BadFileError(f"{path}: has {number:,} links, more than a page may have; divide it or remove it")
         return _page(name, text, changes, includes, dialect)
 
-    return read_pages(source, counts, SUFFIXES, page, includes.included)
+    return read_pages(source, counts, MARKDOWN, page, includes.included)
 
 
 def _dialect(root: Path) -> Dialect:

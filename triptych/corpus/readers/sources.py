@@ -7,11 +7,10 @@ from hashlib import blake2b
 from pathlib import Path
 
 from triptych.corpus.chunking import cut, join_short
-from triptych.corpus.files import BadFileError, has_suffix
+from triptych.corpus.files import MARKDOWN, BadFileError, has_suffix
 from triptych.corpus.outcomes import Outcome, Rejected, SourceCounts
 from triptych.corpus.pages.html import SUFFIXES as HTML
 from triptych.corpus.pages.html import read_html
-from triptych.corpus.pages.markdown import SUFFIXES as MARKDOWN
 from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
 from triptych.corpus.readers.docstrings import read_package
