@@ -11,6 +11,7 @@ from typing import Any
 from triptych.artifacts import write_json, writing, writing_jsonl
 from triptych.corpus.link_counts import link_counts
 from triptych.corpus.outcomes import SourceCounts
+from triptych.corpus.readers.other_formats import unread_pages
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import write_chunks, write_links
 from triptych.params.load import load_params
@@ -73,6 +74,7 @@ def _print_changes(counts: SourceCounts) -> None:
         "fields taken": [f"{theirs} as {ours}" for ours, theirs in sorted(counts.fields) if ours != theirs],
         "normalized": [f"{number} {kind}" for kind, number in sorted(counts.normalized.items()) if number],
         "not read": [f"{number} {kind}" for kind, number in sorted(counts.left_out.items()) if number],
+        "warning": [warning] if (warning := unread_pages(counts.left_out, counts.pages)) else [],
         "skipped": counts.bad_files,
         "one of several editions": counts.editions,
     }

@@ -21,6 +21,7 @@ _BOMS = {  # UTF-32 first: its byte order mark starts with that of UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+MARKDOWN = (".md", ".mdx", ".markdown", ".mdown", ".mkd", ".qmd", ".rmd")
 _LANGUAGE = re.compile(r"(?<=\.html)\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?$")  # also with an encoding
 _GZIP = b"\x1f\x8b"
 _HEAD = 8192  # bytes that are inspected before a file is read

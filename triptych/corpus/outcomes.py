@@ -60,6 +60,7 @@ class SourceCounts:
     references: Counter[str] = field(default_factory=Counter)  # links of pages by what became of them, apart from below
     unknown_targets: Counter[str] = field(default_factory=Counter)  # links of pages by the reason
     unknown_examples: dict[str, list[str]] = field(default_factory=dict)  # distinct ones by the reason
+    pages: int = 0  # files that are read, of a folder
     left_out: Counter[str] = field(default_factory=Counter)  # files of other kinds by suffix, and linked folders
     editions: list[str] = field(default_factory=list)  # which versions and languages were taken, as sentences
     examples: dict[str, Rejected] = field(default_factory=dict)  # the first rejected record by reason

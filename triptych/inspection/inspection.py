@@ -13,12 +13,13 @@ import yaml
 from triptych.artifacts import open_table
 from triptych.corpus.chunk_table import ChunkTable, read_columns
 from triptych.corpus.duplicates.near_duplicates import cluster
-from triptych.corpus.files import has_suffix
+from triptych.corpus.files import MARKDOWN, has_suffix
 from triptych.corpus.language import language_of
 from triptych.corpus.link_counts import link_counts
 from triptych.corpus.outcomes import NOTHING_TO_READ, SourceCounts
 from triptych.corpus.pages.html import SUFFIXES as HTML
-from triptych.corpus.pages.markdown import SUFFIXES as MARKDOWN
+from triptych.corpus.readers.other_formats import SUFFIXES as UNREAD
+from triptych.corpus.readers.other_formats import unread_pages
 from triptych.corpus.readers.sources import SourceReader
 from triptych.corpus.records import SPLITS, Chunk, link_table, write_chunks
 from triptych.corpus.splits.corpus_split import CorpusSplit, split_corpus
@@ -159,7 +160,7 @@ def _files(path: Path) -> dict[str, int]:
     if not path.exists():
         raise UserError(f"{path} does not exist")
     if path.is_file():
-        if not has_suffix(path, (*_SUFFIXES, *_RECORDS, ".rst")):
+        if not has_suffix(path, (*_SUFFIXES, *_RECORDS, *UNREAD)):
             raise UserError(
                 f"{path} is neither a page ({_listed(_SUFFIXES)}) nor a file of chunks ({_listed(_RECORDS)})"
             )
@@ -168,7 +169,7 @@ def _files(path: Path) -> dict[str, int]:
     files = {one.relative_to(path).as_posix(): one.lstat().st_size for one in sorted(path.rglob("*")) if one.is_file()}
     if not files:
         raise UserError(f"{path} contains no files")
-    readable = any(has_suffix(Path(name), (*_SUFFIXES, ".rst")) for name in files) or "corpus.jsonl" in files
+    readable = any(has_suffix(Path(name), (*_SUFFIXES, *UNREAD)) for name in files) or "corpus.jsonl" in files
     if not readable:
         suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in files)
         found = ", ".join(f"{number} {suffix}" for suffix, number in suffixes.most_common(5))
@@ -293,6 +294,8 @@ def _warnings(sources: list[SourceInspection], counts: list[SourceCounts]) -> li
             warnings.append(
                 f"{source.path}: {missing} links to files that do not exist; DVC stops at them in data/raw: remove them"
             )
+        if unknown := unread_pages(of_source.left_out, source.pages):
+            warnings.append(f"{source.path}: {unknown}")
         faulty = {reason: n for reason, n in of_source.rejected.items() if reason not in NOTHING_TO_READ}
         readable = of_source.accepted + of_source.merged + sum(faulty.values())
         most = Ingest.model_fields["max_rejected_share"].default

@@ -374,3 +374,42 @@ def test_a_link_back_is_no_text(tmp_path):
     assert content(tmp_path, back.format('<a href="b">&lt;&lt; Back to the index</a>')) == "Words."
     kept = content(tmp_path, back.format('<a href="b">&lt;&lt; Back to the index</a> for more'))
     assert kept == "<< Back to the index for more\n\nWords."
+
+
+def test_navigation_between_neighbors_is_no_text(tmp_path):
+    way = '<p>Next: <a href="b.html" rel="next" accesskey="n">Grinding</a>, Up: <a href="a.html" rel="up">Mill</a></p>'
+    assert content(tmp_path, f"<h1>A</h1>{way}<p>Words.</p>") == "Words."
+    said = '<p>The next chapter, <a href="b.html">Grinding</a>, has more.</p>'
+    assert content(tmp_path, f"<h1>A</h1>{said}") == "The next chapter, Grinding, has more."
+
+
+def test_code_in_lines_that_are_elements_keeps_its_lines(tmp_path):
+    lines = '<div class="line">if (dry) {</div>\n<div class="line">  oil();</div>\n<div class="line">}</div>\n'
+    assert content(tmp_path, f'<h1>A</h1><div class="fragment">{lines}</div><p>Words.</p>') == (
+        "if (dry) {\n  oil();\n}\n\nWords."
+    )
+
+
+def test_links_are_relative_to_the_base_of_the_page(tmp_path):
+    words = 'Lift <a href="b.html#x">the stone</a> with both hands and a bar.'
+    linking = f'<html><head><base href="../../mill/"></head><h1>A</h1><p>{words}</p></html>'
+    stone = "<h1>B</h1><p>One of {}.</p><h2 id='x'>X</h2><p>Two of {}.</p>"
+    files = {"text/deep/a.html": linking} | {f"{one}/b.html": stone.format(one, one) for one in ("mill", "text")}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (link,) = (one for one in read_from(read_html, tmp_path, "docs").links if one.text)
+    assert link.to_chunk_id == "mill/b.html#x"
+
+
+def test_headings_in_lists_of_javadoc_start_sections(tmp_path):
+    body = (
+        '<h2>Class Mill</h2><ul class="blockList"><li class="blockList"><p>It grinds.</p>'
+        '<ul class="blockListLast"><li class="blockList"><h4>turn</h4><p>Turns once.</p></li></ul></li></ul>'
+    )
+    others = {name: page(f"{name} (Mill API)", f"<h2>{name}</h2><p>{name}.</p>") for name in ("b", "c", "d")}
+    chunks = read(tmp_path, a=page("Mill (Mill API)", body), **others).chunks
+    assert [(one.header_path, one.content) for one in chunks[:2]] == [
+        (("Class Mill",), "It grinds."),
+        (("Class Mill", "turn"), "Turns once."),
+    ]

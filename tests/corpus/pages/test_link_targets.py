@@ -4,6 +4,7 @@ import pytest
 from readings import read_from
 
 from triptych.corpus.pages.html import read_html
+from triptych.corpus.pages.link_targets import LinkTargets, PageAnchors
 from triptych.corpus.pages.markdown import read_markdown
 
 
@@ -175,3 +176,10 @@ def test_hidden_panels_notes_and_questions_in_buttons_are_content(tmp_path):
         ("Why?", "two\n\nS\n\nthree"),
         ("Tools", "four"),
     ]
+
+
+def test_a_name_without_a_folder_is_that_of_the_only_page_with_it():
+    pages = {name: PageAnchors(chunk_ids=[name]) for name in ("01-a/02-$state.md", "b/flow.md", "c/flow.md", "c/x.md")}
+    targets = LinkTargets(pages, files=["c/notes"])
+    found = [targets.resolve("c/x.md", one).chunk_id for one in ("$state", "$state.md", "flow", "b/x", "notes")]
+    assert found == ["01-a/02-$state.md", "01-a/02-$state.md", "c/flow.md", None, None]

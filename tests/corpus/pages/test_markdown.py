@@ -243,3 +243,26 @@ def test_file_that_is_not_utf8_is_refused_with_its_line(tmp_path):
     (tmp_path / "a.md").write_bytes(b"fine\n\xe9t\xe9\n")
     with pytest.raises(UserError, match=r"a\.md:2: byte 0xe9 is not UTF-8"):
         read_from(read_markdown, tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ("collect() {.method}", "collect()"),
+        ("Warm {: .warning}", "Warm"),
+        ("Notes {-}", "Notes"),
+        ("{:else}", "{:else}"),
+        ("git {--version}", "git {--version}"),
+    ],
+)
+def test_attributes_of_a_heading_are_not_its_title(tmp_path, heading, title):
+    assert read(tmp_path, a=f"# {heading}\n\ntext\n").chunks[0].title == title
+
+
+def test_page_without_a_title_is_named_by_its_file(tmp_path):
+    files = {"02-first_steps": "## Buy\n\ntext\n", "buy": "## Buy\n\nmore\n", "top": "# T\n\n## Buy\n\nother\n"}
+    assert [one.header_path for one in read(tmp_path, **files).chunks] == [
+        ("first steps", "Buy"),
+        ("Buy",),
+        ("T", "Buy"),
+    ]

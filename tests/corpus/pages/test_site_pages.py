@@ -144,3 +144,74 @@ def test_included_file_is_no_page_and_links_to_it_lead_to_the_page_that_shows_it
 def test_folder_of_parts_only_is_read(tmp_path):
     (tmp_path / "_one.md").write_text("# One\n\nword\n", encoding="utf-8")
     assert len(read_from(read_markdown, tmp_path, "docs").chunks) == 1
+
+
+def test_translations_with_translated_names_are_left_out():
+    names = [
+        f"{language}/{word}{number}.md"
+        for language, word in (("en", "bed"), ("de", "beet"), ("ru", "сад"))
+        for number in range(5)
+    ]
+    assert taken(*names, "notes/a.md") == [*sorted(name for name in names if name.startswith("en")), "notes/a.md"]
+    assert taken(*(name for name in names if not name.startswith("ru"))) == sorted(names)[:10]  # two may be topics
+
+
+@pytest.mark.parametrize(
+    ("pages", "listings"),
+    [
+        (("allclasses-index.html", "lib/A.html"), ("lib/class-use/A.html", "src-html/lib/A.html", "help-doc.html")),
+        (("classA.html", "functions.md.html"), ("annotated.html", "a_8h_source.html", "functions_a.html")),
+        (("a/struct.A.html",), ("src/a/lib.rs.html", "all.html")),
+        (("doc-index.html", "A.html"), ("src/A.html",)),
+        (("genindex.html", "a.html"), ("_modules/a.html",)),
+    ],
+)
+def test_pages_that_list_code_or_names_are_left_out(pages, listings):
+    assert set(taken(*pages, *listings)) == set(pages) - {"allclasses-index.html"}
+
+
+def test_pages_with_such_names_stay_where_no_reference_is():
+    names = ("all.html", "functions.html", "search/help.html", "src/a.html")
+    assert taken(*names) == sorted(names)
+
+
+def test_hidden_folders_and_menus_are_no_pages(tmp_path):
+    for name, text in {
+        "a.md": "# A\n\nwords\n",
+        ".github/b.md": "# B\n\nwords\n",
+        "TOC-all.md": "<!-- markdownlint-disable -->\n\n# All\n\n- Parts\n" + "  - [A](a.md)\n" * 3,
+        "nav.md": "# Nav\n\nThis is how [A](a.md) is found.\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    reading = read_from(read_markdown, tmp_path, "docs")
+    assert [chunk.chunk_id for chunk in reading.chunks] == ["a.md#a", "nav.md#nav"]
+    assert reading.counts.left_out == {"parts of other pages": 1, "hidden folders": 1}
+
+
+def test_category_is_a_folder_that_divides_the_pages(tmp_path):
+    for name in (
+        "docs/en/make/a.md",
+        "docs/en/make/b.md",
+        "docs/en/mend/a.md",
+        "docs/en/c.md",
+        "docs/de/make/a.md",
+        "docs/de/make/b.md",
+        "docs/de/mend/a.md",
+        "docs/de/c.md",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"words of {name}", encoding="utf-8")
+    reading = read_from(read_markdown, tmp_path, None)
+    assert [(chunk.filename, chunk.category) for chunk in reading.chunks] == [
+        ("docs/en/c.md", "en"),
+        ("docs/en/make/a.md", "make"),
+        ("docs/en/make/b.md", "make"),
+        ("docs/en/mend/a.md", "mend"),
+    ]
+
+
+def test_summary_of_words_is_a_page(tmp_path):
+    (tmp_path / "SUMMARY.md").write_text("# Summary\n\n- Oil it\n- Turn it\n", encoding="utf-8")
+    (tmp_path / "a.md").write_text("words", encoding="utf-8")
+    assert len(read_from(read_markdown, tmp_path, "docs").chunks) == 2

@@ -138,6 +138,21 @@ def test_restructured_text_is_refused_with_the_remedy(read, write, tmp_path, nam
         read(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("a.adoc", "Antora"), ("a.ipynb", "nbconvert"), ("a.mediawiki", "pandoc"), ("a.dita", "dita")]
+)
+def test_formats_that_others_convert_are_refused_with_the_remedy(read, write, tmp_path, name, remedy):
+    write(f"docs/{name}", "words\n")
+    write("docs/x.png", "")
+    with pytest.raises(UserError, match=remedy):
+        read(tmp_path / "docs")
+
+
+def test_question_and_answer_are_title_and_text(read, write):
+    found = read(write("faq.csv", "question,answer\nHow is it oiled?,With linseed.\n"))
+    assert [(chunk.title, chunk.content) for chunk in found.chunks] == [("How is it oiled?", "With linseed.")]
+
+
 def test_sources_are_read_in_order_with_counts_for_each(read, write):
     one = write("one.jsonl", record("a"), "{", record("b"))
     two = write("two.jsonl", record("c"), record("c"), record("c"))

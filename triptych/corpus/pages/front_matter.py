@@ -14,6 +14,9 @@ _YAML = re.compile(r"---[ \t]*\n(.*?\n??)---[ \t]*(?:\n|\Z)", re.DOTALL)
 _TOML = re.compile(r"\+\+\+[ \t]*\n(.*?\n??)\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL)
 _YAML_LINE = re.compile(r"^(\w+):[ \t]+(.*\S)", re.MULTILINE)
 _TOML_LINE = re.compile(r"^(\w+)[ \t]*=[ \t]*(.*\S)", re.MULTILINE)
+# Comments in Markdown, with which Writerside writes the title of a page.
+_COMMENTS = re.compile(r"(?:\[//\]:[ \t]*#[ \t]*\(.*\)[ \t]*\n+)+")
+_COMMENT_VALUE = re.compile(r"\((\w+):[ \t]*(.*\S)[ \t]*\)[ \t]*$", re.MULTILINE)
 _TITLES = ("title", "sidebar_label", "sidebarTitle", "linkTitle", "linktitle", "nav_title")
 _REDIRECTS = ("redirect_url", "redirect_to", "redirect")
 _ADDRESSES = ("slug", "permalink", "url", "id", "aliases", "alias", "redirect_from")
@@ -24,8 +27,10 @@ def split_front_matter(text: str, changes: Counter[str]) -> tuple[str, dict[str,
 
     Two rulers around prose look the same: it is front matter only if YAML parses a mapping. Lines that are not YAML,
     such as ``title: Numbers: an overview``, are read as ``key: value`` each, and counted. TOML stands between lines of
-    ``+++`` and is read likewise.
+    ``+++`` and is read likewise; that of Writerside in comments.
     """
+    if comments := _COMMENTS.match(text):
+        return text[comments.end() :], dict(_COMMENT_VALUE.findall(comments[0])), comments[0].count("\n")
     is_toml = text.startswith("+++")
     match = (_TOML if is_toml else _YAML).match(text)
     if not match:

@@ -1,8 +1,9 @@
 """HTML files: one chunk per section, and the links between sections."""
 
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from triptych.corpus.files import BadFileError, bom_encoding, decode, files_unde
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.html_rules import MOSTLY, slug
 from triptych.corpus.pages.html_walker import HtmlWalker, SectionDraft
-from triptych.corpus.pages.judgments import Block, folded, is_index, references
+from triptych.corpus.pages.judgments import Block, Reference, folded, is_index, references
 from triptych.corpus.pages.linked_pages import Page, PageSection, load_pages, read_pages
 from triptych.params.sections import Source
 
@@ -26,9 +27,13 @@ _LONG = 2000  # characters
 _LONGEST_NAME = 80  # characters of all terms of an entry; above that its title is the first term
 # In page titles, between the title and the name of the site; a name that most pages of a sample have is the site's.
 _TITLE_SEPARATOR = re.compile(r"\s+[-–—|·•»«›‹]+\s+|:\s+")  # noqa: RUF001
+_IN_BRACKETS = re.compile(r"\s+(\([^()]+\))$")
 _SAMPLE, _FEWEST, _MOST = 100, 3, 0.5  # pages sampled, pages needed, share of the pages with the name
 
-_LISTING = re.compile(r"(?:^|/)(?:genindex(?:-\w+)?|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$", re.I)
+_LISTING = re.compile(
+    r"(?:^|/)(?:genindex(?:-\w+)?|doc-index(?:-\w+)?|index-all|index-files/index-\d+|(?:py|np|c|cpp)-modindex|modindex|search)(?:/index)?\.html?$",
+    re.I,
+)
 
 _CHARSET = re.compile(rb"""<meta[^>]*?charset\s*=\s*["']?\s*([\w.:-]+)|<\?xml[^>]*?encoding=["']([\w.:-]+)""", re.I)
 _ACTUAL = dict.fromkeys(("ascii", "iso-8859-1", "latin-1", "latin1", "us-ascii"), "cp1252")  # as in browsers
@@ -70,6 +75,8 @@ class _SiteTitles:
                 title = title[first.end() :]
             else:
                 break
+        if (match := _IN_BRACKETS.search(title)) and match[1] in self._names:  # of Javadoc
+            title = title[: match.start()]
         return "" if title in self._names else title
 
     @cached_property
@@ -106,6 +113,9 @@ def _page(
         walker.walk(tree)
     if title and not walker.has_top_heading and len(walker.drafts) > 1:
         _put_below(titles.shortened(title) if titles else title, walker.drafts[1:])
+    elif titles and (short := titles.shortened(title)) and short != title:  # Confluence repeats it in the heading
+        for draft in walker.drafts:
+            draft.path = (short, *draft.path[1:]) if draft.path[0] == title else draft.path
     page = Page(title=title, summary=_summary(tree), entries=walker.entries)
     section_of, fragments = dict[SectionDraft, int](), set[str]()
     for number, draft in enumerate(walker.drafts):
@@ -116,8 +126,29 @@ def _page(
     page.headed = next((section_of[draft] for draft in walker.drafts[1:]), 0)
     page.anchors = {anchor: section_of.get(draft, 0) for anchor, draft in walker.anchors.items()}
     blocks = (Block(section_of[draft], text, links, item) for draft, text, links, item in walker.blocks)
-    page.references = list(references(blocks, name))
+    page.references = _from_base(tree, name, references(blocks, name))
     return page
+
+
+def _from_base(tree: Any, name: str, found: Iterable[Reference]) -> list[Reference]:
+    """Return references whose destinations are relative to their page, not to the address in ``<base>``."""
+    base = None if tree is None else tree.find(".//base[@href]")
+    href = "" if base is None else base.get("href")
+    if not href or ":" in href or href in (".", "./"):
+        return list(found)
+    return [one._replace(destination=_moved(one.destination, name, href)) for one in found]
+
+
+def _moved(destination: str, name: str, base: str) -> str:
+    """Return a destination relative to a base as an address from the root of the folder.
+
+    >>> _moved("de/text/b.html#x", "text/a.html", "../../"), _moved("b.html", "text/a.html", "../help/")
+    ('/de/text/b.html#x', '/help/b.html')
+    """
+    if destination.startswith(("#", "/", "?")) or re.match(r"[\w+.-]+:", destination):
+        return destination
+    folder = posixpath.join("/", posixpath.dirname(name), posixpath.dirname(base))  # above the root is the root
+    return posixpath.normpath(posixpath.join(folder, destination))
 
 
 def _title(tree: Any) -> str:
@@ -127,6 +158,8 @@ def _title(tree: Any) -> str:
 def _ends(title: str) -> set[str]:
     """Return what is before and after each separator of a title; the title itself if it has none."""
     parts = list(_TITLE_SEPARATOR.finditer(title))
+    if match := _IN_BRACKETS.search(title):
+        return _ends(title[: match.start()]) | {match[1]}
     return {title[: one.start()] for one in parts} | {title[one.end() :] for one in parts} or {title}
 
 

@@ -23,18 +23,24 @@ _SKIPPED_ROLES = {
     "banner", "complementary", "contentinfo", "doc-backlink", "doc-noteref", "doc-toc", "navigation", "search",
 }
 _SKIPPED_NAMES = {
-    "anchor-link", "anchorjs-link", "bottomlang", "breadcrumb", "breadcrumbs", "bd-sidebar", "copybtn", "edit-link",
-    "edit-on-github", "edit-page", "edit-this-page", "fn-backref", "footer", "footnote-backref", "footnote-ref",
-    "footnote-reference", "footer-text", "hash-link", "header-anchor",
-    "headerlink", "language-selector", "lang-switcher", "linenos", "localtoc", "md-content__button", "md-footer",
-    "md-sidebar", "md-source-file", "menu-bar", "nav", "nav-chapters", "nav-wide-wrapper",
-    "navbar", "navfooter", "navheader", "on-this-page", "page-header", "page-metadata", "page-nav",
-    "page-toc", "pagination", "pagination-nav", "permalink", "prev-next",
-    "prev-next-area", "prev-next-footer", "quickview", "rst-footer-buttons", "rst-versions", "section-number",
-    "sidebar", "site-header", "skip-link", "skip-to-content", "sphinxsidebar", "table-of-contents",
-    "theme-doc-breadcrumbs", "theme-doc-footer", "theme-doc-toc-desktop", "theme-doc-toc-mobile",
-    "theme-doc-version-badge", "theme-doc-version-banner", "theme-edit-this-page", "toc", "toctree-wrapper", "toplang",
-    "version-switcher", "viewcode-link", "vp-doc-footer", "wy-breadcrumbs",
+    "anchor-link", "anchorjs-link", "banner", "bd-sidebar", "bottomlang", "breadcrumb", "breadcrumb-section",
+    "breadcrumbs", "catlinks", "contentSub", "cookie-banner", "cookie-consent", "cookie-notice", "cookieconsent",
+    "copiable-anchor", "copiable-link", "copybtn", "docnav", "edit-link", "edit-on-github", "edit-page",
+    "edit-this-page", "editsection", "feedback", "fn-backref", "footer", "footer-text", "footnote-backref",
+    "footnote-ref", "footnote-reference", "gutter", "hash-link", "header-anchor", "headerlink", "headertitle",
+    "hideme", "hljs-ln-numbers", "jump-to-nav", "lang-switcher", "language-selector", "lineno", "linenos", "localtoc",
+    "md-content__button", "md-footer", "md-sidebar", "md-source-file", "menu-bar", "method-click-advice",
+    "method-source-code", "method-source-toggle", "mw-cite-backlink", "mw-editsection", "mw-head", "mw-jump-link",
+    "mw-navigation", "mw-panel", "nav", "nav-chapters", "nav-path", "nav-wide-wrapper", "navbar", "navbox",
+    "navfooter", "navheader", "navigation", "navigationbar", "navpath", "noprint", "on-this-page", "out-of-band",
+    "package-header", "page-header", "page-metadata", "page-nav", "page-toc", "pageSection", "pagination",
+    "pagination-nav", "permalink", "prev-next", "prev-next-area", "prev-next-footer", "printfooter", "quickview",
+    "rightside", "rouge-gutter", "rst-footer-buttons", "rst-versions", "screen-reader-text", "section-number",
+    "selflink", "sidebar", "site-header", "siteSub", "skip-link", "skip-to-content", "sourceLineNo", "sphinxsidebar",
+    "sr-only", "srclink", "table-of-contents", "theme-doc-breadcrumbs", "theme-doc-footer", "theme-doc-toc-desktop",
+    "theme-doc-toc-mobile", "theme-doc-version-badge", "theme-doc-version-banner", "theme-edit-this-page",
+    "titlearea", "toc", "toctree-wrapper", "toplang", "version-switcher", "viewcode-link", "visually-hidden",
+    "vp-doc-footer", "wy-breadcrumbs",
 }
 _PANELS = {  # shown when a tab or a heading is clicked
     "accordion-body", "accordion-collapse", "collapse", "content-tab", "panel", "sd-tab-content", "tab-content",
@@ -74,6 +80,8 @@ _DIVISIONS = {
 }
 _BARS = re.compile(r"[\s|·•»«›‹→←↑<>\[\]]*")  # noqa: RUF001
 _LISTS = ("ul", "ol")
+_LAYOUTS = ("ul", "li")
+_FEW_CHARACTERS = 80  # beside the links of a way through the pages
 _CONTENTS = {"table-of-contents", "toc"}  # classes of a table of contents; a list without links is none
 _WAY_BACK = re.compile(r"\s*(?:<<|[«‹←])\s*(?:go\s+)?(?:back|return)\b.*", re.IGNORECASE)  # noqa: RUF001
 ITEMS = ("li", "blockquote", "dd", "dt")  # headings in them do not start a section
@@ -84,6 +92,12 @@ def is_mostly_links(element: Any) -> bool:
     """Return whether a list is a table of contents or an index."""
     links = [len(folded("".join(link.itertext()))) for link in element.iter("a") if link.get("href")]
     return len(links) > 2 and sum(links) > MOSTLY * len(folded("".join(element.itertext())))
+
+
+def tag_of(element: Any) -> str:
+    """Return the tag of an element; a list that only lays out a page, as those of Javadoc up to 15, is a ``div``."""
+    is_layout = element.tag in _LAYOUTS and any(one.startswith("blockList") for one in class_names(element))
+    return "div" if is_layout else str(element.tag)
 
 
 def slug(text: str) -> str:
@@ -133,7 +147,11 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
         return False
     if element.tag in ("a", "sup", "span") and not names.isdisjoint(("footnote", "label", "para")):
         return element.tag != "span" or _is_footnote(element.getparent())  # the number of a footnote
-    if element.tag in ("div", "ul") and "section" not in names:  # the ids of other elements are made from headings
+    if element.tag == "sup" and "reference" in names:
+        return True
+    if (
+        element.tag in ("div", "ol", "ul") and "section" not in names
+    ):  # the ids of other elements are made from headings
         names.add(element.get("id") or "")
     is_hidden = element.get("hidden") is not None or element.get("aria-hidden") == "true"
     return (
@@ -150,7 +168,7 @@ def is_skipped(element: Any, whole: bool, started: bool) -> bool:
 def starts_section(heading: Any) -> bool:
     """Return whether a heading is not in a list item, a quote or an admonition."""
     for element in heading.iterancestors(*ITEMS, "div", "aside"):
-        if element.tag in ITEMS or not class_names(element).isdisjoint(_NOTES):
+        if tag_of(element) in ITEMS or not class_names(element).isdisjoint(_NOTES):
             return False
     return True
 
@@ -160,6 +178,36 @@ def heading_level(heading: Any) -> int:
     if next((one for one in heading.iterancestors("div") if "titlepage" in class_names(one)), None) is None:
         return int(heading.tag[1])
     return sum(not class_names(one).isdisjoint(_DIVISIONS) for one in heading.iterancestors("div"))
+
+
+_WAYS = frozenset("contents home index next prev previous start top up".split())  # noqa: SIM905 - rel of links
+
+
+def is_way_through(element: Any) -> bool:
+    """Return whether an element only leads to the neighbors of a page, as Texinfo and DocBook write it.
+
+    >>> from lxml import html
+    >>> is_way_through(html.fromstring("<p>Next: <a href='b.html' accesskey='n' rel='next'>Sorting</a></p>"))
+    True
+    """
+    links = [link for link in element.iter("a") if link.get("href")]
+    is_way = links and all(
+        link.get("accesskey") is not None or not _WAYS.isdisjoint((link.get("rel") or "").lower().split())
+        for link in links
+    )
+    if not is_way:
+        return False
+    words = folded("".join(element.itertext()))
+    return len(words) - sum(len(folded("".join(link.itertext()))) for link in links) <= _FEW_CHARACTERS
+
+
+def is_code_block(element: Any) -> bool:
+    """Return whether an element shows code by lines that are elements, as Doxygen writes it."""
+    return (
+        "fragment" in class_names(element)
+        and next(iter(element), None) is not None
+        and element[0].get("class") == "line"
+    )
 
 
 def is_menu(text: str, links: list[tuple[str, int, int]]) -> bool:

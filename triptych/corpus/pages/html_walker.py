@@ -15,19 +15,23 @@ from triptych.corpus.pages.html_rules import (
     class_names,
     heading_level,
     index_entries,
+    is_code_block,
     is_data_row,
     is_menu,
     is_mostly_links,
     is_skipped,
     is_way_back,
+    is_way_through,
     signature_name,
     slug,
     starts_section,
+    tag_of,
 )
 from triptych.corpus.pages.judgments import LinkSpan, folded
 
 _SPACE = re.compile(r"\s+")
 _ITEMS = ("dl", "li", "tr")
+_WAYS = ("p", "table", "ul")
 _TITLE_EDGES = " \u200b\u200c\u200d\u2060\ufeff¶"  # in links from a heading to itself
 
 
@@ -81,6 +85,8 @@ class HtmlWalker:
         self._link: tuple[str, int] | None = None  # the open link: (destination, start)
         self._in_heading = False  # in a heading that starts a section
         self._pre = self._rows = 0  # depth of <pre> and of rows of data
+        self._shift = 0  # levels that headings are below their own
+        self._lines: Any = None  # the open block of code whose lines are elements
         self._numbers: list[int | None] = []  # number of the current item of each open list; None if not numbered
         self._bullet, self._join = "", False  # prefix of the next block; whether it continues the last part
 
@@ -89,11 +95,16 @@ class HtmlWalker:
         candidates = (list(tree.iter("main")), tree.xpath("//*[@role='main']"), list(tree.iter("article")))
         root = next((elements[0] for elements in candidates if len(elements) == 1), None)
         whole, root = root is None, tree if root is None else root
+        self._shift = int(bool(tree.xpath("//div[@class='headertitle']")))
         walker = etree.iterwalk(root, events=("start", "end"))
         skipped = None
         for event, element in walker:
             if event == "start":
-                if is_skipped(element, whole, len(self.drafts) > 1) or self._is_contents(element):
+                if (
+                    is_skipped(element, whole, len(self.drafts) > 1)
+                    or self._is_contents(element)
+                    or self._is_way(element)
+                ):
                     skipped = element
                     walker.skip_subtree()
                 else:
@@ -123,8 +134,15 @@ class HtmlWalker:
             self.entries += index_entries(element) if self._is_index else ()
         return is_contents
 
+    def _is_way(self, element: Any) -> bool:
+        """Return whether an element only leads to the neighbors of a page; this also ends the block before it."""
+        is_way = element.tag in _WAYS and is_way_through(element)
+        if is_way:
+            self._break()
+        return is_way
+
     def _start(self, element: Any) -> None:
-        tag = element.tag
+        tag = tag_of(element)
         if tag in BLOCKS:
             self._break()
             if tag in _ITEMS:
@@ -138,6 +156,8 @@ class HtmlWalker:
         elif tag in _STARTS:
             _STARTS[tag](self, element)
         self._pre += tag == "pre"
+        if tag == "div" and self._lines is None and is_code_block(element):
+            self._lines, self._pre = element, self._pre + 1
         anchors = (element.get("id"), tag == "a" and element.get("name"))
         self._pending |= {cleaned(anchor): self._length for anchor in anchors if anchor}
 
@@ -185,14 +205,14 @@ class HtmlWalker:
         self._put(" " if self._rows or self._in_heading else "\n")
 
     def _end(self, element: Any) -> None:
-        tag = element.tag
+        tag = tag_of(element)
         if tag == "a" and self._link:
             self._block_links.append((*self._link, self._length))
             self._link = None
         elif tag in HEADINGS and self._in_heading:
             self._start_section(element)
         elif tag == "dt" and (entry := self._entry_of(element)):
-            entry.terms.append(signature_name(element) or folded("".join(self._pieces)))
+            entry.terms.append(signature_name(element) or folded("".join(self._pieces)).strip(_TITLE_EDGES))
         elif tag == "tr":
             self._rows -= is_data_row(element)
         if tag in BLOCKS:
@@ -201,6 +221,10 @@ class HtmlWalker:
             if tag in _ITEMS and self._items:
                 self._items.pop()
         self._pre -= tag == "pre"
+        if element is self._lines:
+            self._lines = None
+            self._break()
+            self._pre -= 1
         if tag == "dl" and self._lists and self._lists[-1][0] is element:
             self._lists.pop()
         elif tag in ("ul", "ol"):
@@ -213,7 +237,7 @@ class HtmlWalker:
         self._pieces, self._length, self._last = [], 0, ""
         if not title:
             return
-        level = heading_level(heading)
+        level = heading_level(heading) + self._shift
         self.has_top_heading |= level <= 1
         self._above = [one for one in self._above if one[0] < level] + [(level, title)]
         elements = (heading, *heading.iterancestors("section", "div", "a"))
@@ -238,6 +262,8 @@ class HtmlWalker:
         if not text:
             return
         text = cleaned(text)
+        if self._lines is not None:
+            text = text.replace("\n", "")  # between the lines
         if not self._pre:
             text = _SPACE.sub(" ", text)
             if self._last in ("", " ", "\n"):
@@ -252,7 +278,9 @@ class HtmlWalker:
 
     def _break(self) -> None:
         """End a block; in a table row or a heading, a block only adds a space."""
-        if self._rows or self._in_heading:
+        if self._lines is not None:
+            self._put("\n" if self._last not in ("", "\n") else "")
+        elif self._rows or self._in_heading:
             self._put(" " if self._last not in ("", " ", "\n") else "")
         else:
             self._flush()

@@ -1,30 +1,37 @@
 """Includes and snippets in Markdown: replaced with the text of the file if it is in the folder, else removed."""
 
+import html
 import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from triptych.corpus.files import BadFileError, has_suffix, links_outside, read_text
+import yaml
+
+from triptych.corpus.files import MARKDOWN, BadFileError, has_suffix, links_outside, read_text
 from triptych.corpus.pages.front_matter import split_front_matter
 
 Line = tuple[str, int]  # a line and its number in the page, 1-based; included lines have that of the include
 
-_MARKDOWN = (".md", ".mdx", ".markdown")
 _QUOTED = r"""["']?([^"'\s{}|]+?)["']?"""
 # Each takes a whole line; a preceding `;` or `\` shows the syntax instead.
 _INCLUDES = tuple(
     re.compile(rf"^(\s*)(?:>\s*)?{pattern}\s*$")
     for pattern in (
         rf"-{{1,2}}8<-{{1,2}}\s+{_QUOTED}",  # MkDocs snippets
+        r"\{%-?\s*include\s+(?:notitle\s+)?\[[^\]]*\]\(([^)\s]+)\)\s*-?%\}",  # Diplodoc
         rf"\{{%-?\s*include(?:-markdown|_relative)?\s+{_QUOTED}(?:\s[^%]*)?-?%\}}",  # Jekyll, MkDocs plugins
         rf"\{{!>?\s*{_QUOTED}(?:\s[^!]*)?!\}}",  # mdx_include
         rf"\{{\*\s*{_QUOTED}(?:\s[^*]*)?\*\}}",  # FastAPI's documentation
         rf"\{{\{{\s*#(?:rustdoc_)?include\s+{_QUOTED}(?:\s[^}}]*)?\}}\}}",  # mdBook
+        r"(?:`{3,}|:{3,})\{include\}\s+(\S+)",  # MyST; its options and its end follow
         rf"\{{\{{[<%]\s*(?:include|readfile|include-md)\s+(?:file=)?{_QUOTED}\s*/?[%>]\}}\}}",  # Hugo
+        rf"@include\s+{_QUOTED}",  # of remark
         rf"<<<\s+{_QUOTED}(?:\s*\{{[^}}]*\}})?",  # VitePress code
         rf"<!--\s*@include:\s*{_QUOTED}\s*-->",  # VitePress
+        r"\[[^\]]*\]\(([^)\s]+)\s+['\"][^'\"]*:include[^'\"]*['\"]\)",  # Docsify
         r"\[!INCLUDE\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX
         r"\[!code(?:-[\w-]*)?\s*\[[^\]]*\]\(([^)\s]+)\)\]",  # DocFX code
         r"\.\. (?:literalinclude|include)::\s*(\S+)",
@@ -35,6 +42,10 @@ _COMPONENT = re.compile(r"^\s*<([A-Z]\w*)(?:\s[^<>]*)?/>\s*$")
 _MAY_INCLUDE = re.compile(
     r"8<-|include|readfile|<<<|\{!|\{\*|\[!code|^import .*\.mdx?['\"]", re.IGNORECASE | re.MULTILINE
 )
+_VARIABLES = ("v.list", "variables.json", "_variables.yml", "_variables.yaml", "presets.yaml")
+_VARIABLE = re.compile(r"<var\s+name=\"([^\"]+)\"\s+value=\"([^\"]*)\"")
+_SHOWN = re.compile(r"%([\w.-]+)%|\{\{(?:\{|[<%]\s*var\s)?\s*\.?([\w.-]+)\s*[>%}]?\}\}")
+_DIRECTIVE = re.compile(r"\s*(`{3,}|:{3,})\{include\}\s+\S")
 _LINES = re.compile(r":(\d+)(?::(\d*))?(?=[\s}\"']|$)|#L(\d+)-L?(\d+)")
 _NAMED = re.compile(r"(?:\.\w+[:#]|[?]name=)([A-Za-z_][\w-]*)")
 _COMMENT = r"(?://|/\*|--|;|<!--|#)"
@@ -45,6 +56,38 @@ _DEEPEST = 5
 _LONGEST = 200_000  # characters of an included file
 _MOST_INCLUDED = 2_000_000  # characters that a page may include: one that includes itself twice a line has no end
 _PLACES = ("", "_includes", "includes", "snippets", "_snippets", "partials", "_partials")
+
+
+def site_variables(folder: Path) -> dict[str, str]:
+    """Return the values of the variables that pages show by name, from the files of Writerside, Quarto and others."""
+    found: dict[str, str] = {}
+    for name in _VARIABLES:
+        try:
+            text = read_text(folder / name) if (folder / name).is_file() else ""
+            values = dict(_VARIABLE.findall(text)) if name == "v.list" else yaml.safe_load(text)
+        except (BadFileError, yaml.YAMLError, RecursionError):
+            continue
+        if isinstance(values, dict):
+            values = values.get("default", values)  # of Diplodoc, beside other presets
+            found |= dict(_flattened(values)) if isinstance(values, dict) else {}
+    return found
+
+
+def _flattened(values: Mapping[Any, Any], prefix: str = "", depth: int = 4) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and depth:
+            yield from _flattened(value, f"{prefix}{key}.", depth - 1)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield f"{prefix}{key}", html.unescape(str(value))
+
+
+def with_values(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with the values of its variables; unknown ones stay.
+
+    >>> with_values("Sew %version% with {{ .tool }}, {{< var kind >}}, %x%", {"version": "2", "tool": "A", "kind": "B"})
+    'Sew 2 with A, B, %x%'
+    """
+    return _SHOWN.sub(lambda match: variables.get(match[1] or match[2], match[0]), text) if variables else text
 
 
 class Includes:
@@ -83,17 +126,25 @@ class Includes:
         self, name: str, lines: list[str], number: int | None, depth: int, counts: Counter[str]
     ) -> Iterator[Line]:
         partials = dict(_IMPORT.findall("\n".join(lines)))
-        fenced = False
+        fenced, ends = False, ""
         for at, line in enumerate(lines, 1):
             origin = number or at
-            fenced ^= line.lstrip().startswith(("```", "~~~"))
+            if ends:  # in an include of MyST
+                ends = "" if line.strip() == ends else ends
+                yield "", origin
+                continue
+            directive = _DIRECTIVE.match(line)
+            is_shown = bool(directive) and fenced
+            if directive and not is_shown and any(one.strip() == directive[1] for one in lines[at:]):
+                ends = directive[1]
+            fenced ^= (is_shown or not directive) and line.lstrip().startswith(("```", "~~~"))
             file, indent = _included(line, partials)
-            if file is None:
+            if file is None or is_shown:
                 yield line, origin
                 continue
             path = self._find(name, file) if depth else None
             body = None if path is None else self._text(path)
-            if body is not None and path is not None and not has_suffix(path, _MARKDOWN):
+            if body is not None and path is not None and not has_suffix(path, MARKDOWN):
                 body = _region(body, line)
             is_layout = path is not None and has_suffix(path, (".html", ".htm")) and not fenced  # a part of a theme
             if path is None or body is None or is_layout or len(body) > self._left:
@@ -103,7 +154,7 @@ class Includes:
             counts["includes_expanded"] += 1
             self._left -= len(body) + 1
             inner = body.rstrip("\n").split("\n")
-            if has_suffix(path, _MARKDOWN):
+            if has_suffix(path, MARKDOWN):
                 nested = self._lines(_name(path, self._folder), inner, origin, depth - 1, counts)
                 yield from ((indent + one, origin) for one, _ in nested)
             else:
@@ -177,7 +228,7 @@ def _name(path: Path, folder: Path) -> str:
 
 def _included(line: str, partials: dict[str, str]) -> tuple[str | None, str]:
     """Return the file that a line includes and the indent of the line; None for any other line."""
-    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ")):
+    if not any(mark in line for mark in ("8<", "{", "<", "[!", ".. ", ":include", "@include")):
         return None, ""
     if partials and (match := _COMPONENT.match(line)) and match[1] in partials:
         return partials[match[1]], ""

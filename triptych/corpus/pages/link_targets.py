@@ -13,7 +13,7 @@ from triptych.corpus.cleaning import cleaned
 from triptych.corpus.pages.inline_syntax import ELSEWHERE
 
 _PAGE_SUFFIX = re.compile(
-    r"\.(?:mdx?|markdown|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?)?(?:\.gz)?$",
+    r"\.(?:mdx?|markdown|mdown|mkd|qmd|rmd|html?|xhtml|rst|ipynb|adoc|php|aspx?)(?:\.[a-z]{2}(?:-[a-z]{2})?(?:\.[a-z][\w-]*)?)?(?:\.gz)?$",
     re.IGNORECASE,
 )
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
@@ -110,7 +110,8 @@ class LinkTargets:
         for name in sorted(pages, key=lambda one: (_is_index(one), one)):
             key = _key(name)
             self._by_key.setdefault(key, name)
-            for stem in {_wiki_key(posixpath.basename(one)) for one in (key, _PAGE_SUFFIX.sub("", name))}:
+            bases = {posixpath.basename(one) for one in (key, _PAGE_SUFFIX.sub("", name))}
+            for stem in {_wiki_key(one) for base in bases for one in (base, _NUMBER.sub("", base))}:
                 self._by_stem[stem].append(name)
         for name, page in pages.items():
             for key in self._other_keys(name, page):
@@ -129,7 +130,10 @@ class LinkTargets:
                 parts = folder.lower().split("/")
                 yield from (_trimmed(posixpath.join(*parts[: cut + 1], at)) for cut in range(len(parts)))
         yield key.lower()
-        yield _NUMBER.sub("", key).lower()
+        plain = _NUMBER.sub("", key).lower()
+        yield plain
+        if posixpath.basename(plain) in _INDEX:  # Nuxt: 1.index.md
+            yield posixpath.dirname(plain)
         yield key.replace("/_", "/").removeprefix("_").lower()
         if posixpath.basename(folder).lower() == posixpath.basename(key).lower() or key.endswith("/page"):
             yield folder.lower()  # Docusaurus: guide/guide.md is the page of guide/; Next.js: guide/page.mdx
@@ -198,7 +202,7 @@ class LinkTargets:
         parts = _split(destination)
         if parts is None:
             return Resolution(None, "not an address")
-        path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+        path, anchor = _path_and_anchor(parts)
         if parts.scheme in _OWN_SCHEMES and not parts.netloc:
             return self._own(name, parts.scheme, path, anchor)
         if "{{" in path or "{{" in destination:
@@ -212,7 +216,7 @@ class LinkTargets:
             return at if at.chunk_id else Resolution(None, EXTERNAL)
         if parts.scheme == ELSEWHERE and (found := self._from_root(path.lstrip("/"))):
             return self._at(found, anchor)
-        if parts.scheme or parts.netloc:
+        if parts.scheme or parts.netloc or path.startswith("`"):  # also code, which ExDoc looks up in a reference
             return Resolution(None, EXTERNAL)
         if not path and not anchor:
             return Resolution(None, EMPTY)
@@ -233,8 +237,8 @@ class LinkTargets:
 
     def page_of(self, name: str, path: str) -> str | None:
         """Return the page at a path as written in the page ``name``."""
-        if path.startswith(("/", "@site/", "~/")):
-            return self._from_root(re.sub(r"^(?:@site|~)?/+", "", path))
+        if path.startswith(("/", "@site/", "@/", "~/")):
+            return self._from_root(re.sub(r"^(?:@site|[@~])?/+", "", path))
         key = _key(name)
         folder = posixpath.dirname(name)
         exact = _joined(folder, path)
@@ -249,7 +253,11 @@ class LinkTargets:
                 continue
         # Sources that are served one level higher or lower, and paths from the root without a slash.
         bare = _joined("", path)
-        return self._from_root(bare) if bare else None
+        if bare and (found := self._from_root(bare)):
+            return found
+        # Writerside and Svelte: a name without a folder is that of its only page, in any folder.
+        named = set(self._by_stem.get(_wiki_key(_PAGE_SUFFIX.sub("", path)), ())) if "/" not in path else set()
+        return named.pop() if len(named) == 1 and bare not in self._files else None
 
     def _from_root(self, path: str) -> str | None:
         trimmed = _trimmed(path)
@@ -282,6 +290,8 @@ class LinkTargets:
     def _own(self, name: str, scheme: str, path: str, anchor: str) -> Resolution:
         """Resolve an address of a generator, such as ``ref:`` of Hugo."""
         found: str | None
+        if scheme == "xref" and not self._by_uid:
+            return Resolution(None, EXTERNAL)  # into another project, as in MyST
         if scheme == "xref":
             found = self._by_uid.get(path.lower())
         elif scheme == "label":
@@ -346,6 +356,20 @@ def _split(destination: str) -> SplitResult | None:
         return urlsplit(destination.strip())
     except ValueError:  # "//[::g]"
         return None
+
+
+def _path_and_anchor(parts: SplitResult) -> tuple[str, str]:
+    """Return the path of an address and the anchor in it.
+
+    >>> _path_and_anchor(urlsplit("#/a?id=b")), _path_and_anchor(urlsplit("a?id=b"))
+    (('/a', 'b'), ('a', 'b'))
+    """
+    path, anchor = cleaned(unquote(parts.path)), cleaned(unquote(parts.fragment))
+    if not path and anchor.startswith("/"):  # of Docsify
+        path, _, anchor = anchor.partition("?id=")
+    elif not anchor and parts.query.startswith("id="):
+        anchor = cleaned(unquote(parts.query[3:]))
+    return path, anchor
 
 
 def _joined(folder: str, path: str) -> str | None:

@@ -12,13 +12,14 @@ from triptych.corpus.files import BadFileError, files_under, links_outside, othe
 from triptych.corpus.outcomes import Merged, Outcome, Rejected, SourceCounts
 from triptych.corpus.pages.judgments import Reference
 from triptych.corpus.pages.link_targets import EMPTY, EXTERNAL, NO_ANCHOR, LinkTargets, PageAnchors
-from triptych.corpus.pages.site_pages import site_pages
+from triptych.corpus.pages.site_pages import SitePages, site_pages
 from triptych.corpus.records import INDEX, SUMMARY, UNSURE, Chunk, Link
 from triptych.engine.in_order import in_order
 from triptych.params.sections import Source
 
 # Parses a file, given its relative path and its path, and counts what it normalizes. Pickled where other machines work.
 Parse = Callable[[str, Path, Counter[str]], "Page"]
+_NEARLY_ALL = 0.9  # share of the pages in a folder that is no category
 _FILES = 16  # files that are parsed as one piece of work
 
 
@@ -55,8 +56,9 @@ def read_pages(
 ) -> Iterator[Outcome]:
     """Yield the sections of every page under a folder, or of a single file, and finally the links between them.
 
-    If the source has no category, the category of a chunk is that of its page, else the first folder of its path,
-    else the name of the folder of the source. The text of a page is dropped once its sections were yielded.
+    If the source has no category, the category of a chunk is that of its page, else the first folder of its path in
+    which not nearly all pages are, else the name of the folder that it is in. The text of a page is dropped once its
+    sections were yielded.
     ``included`` returns, for the files of the folder, in which page each of them is included.
     """
     root = Path(source.path)
@@ -67,6 +69,8 @@ def read_pages(
     site = site_pages(found, included(found) if included else {}, source.editions == "all")
     counts.left_out.update(site.left_out.values())
     counts.editions += site.editions
+    counts.pages = len(site.pages)
+    categories = _Categories(site, folder.resolve().name)
     outside = {name for name, path in site.pages.items() if path != root and links_outside(path, folder)}
     files = [(name, path) for name, path in site.pages.items() if name not in outside]
     pieces = (files[start : start + _FILES] for start in range(0, len(files), _FILES))
@@ -83,12 +87,48 @@ def read_pages(
             continue
         page = pages[name] = repeats.merge(parsed)
         counts.read += len(page.sections)
-        category = source.category or page.category or (name.split("/")[0] if "/" in name else folder.resolve().name)
+        category = source.category or page.category or categories.of(name)
         yield from (_outcome(section, name, category) for section in page.sections)
         page.sections = []
     others = other_files(root, suffixes)
     counts.left_out.update(others.counts)
     yield from _links(pages, LinkTargets(pages, others.names, site.aliases, site.left_out), counts)
+
+
+class _Categories:
+    """The folders of a site that divide it into parts: not those in which nearly all pages are, nor editions."""
+
+    def __init__(self, site: SitePages, name: str) -> None:
+        """Find the folders that say nothing; ``name`` is the category of pages beside all others."""
+        self._name = name
+        self._skipped = set(site.kept)
+        names = list(site.pages)
+        top = ""
+        while True:
+            folders = Counter(
+                one[len(top) :].partition("/")[0] for one in names if one.startswith(top) and "/" in one[len(top) :]
+            )
+            folder, number = folders.most_common(1)[0] if folders else ("", 0)
+            if not number or number < _NEARLY_ALL * len(names):
+                return
+            top += f"{folder}/"
+            self._skipped.add(top[:-1])
+
+    def of(self, name: str) -> str:
+        """Return the category of a page.
+
+        >>> from pathlib import Path
+        >>> site = SitePages({name: Path(name) for name in ("src/docs/api/a.md", "src/docs/b.md")})
+        >>> [_Categories(site, "site").of(name) for name in site.pages]
+        ['api', 'docs']
+        """
+        *folders, _ = name.split("/")
+        category = self._name
+        for depth, folder in enumerate(folders, 1):
+            category = folder
+            if "/".join(folders[:depth]) not in self._skipped:
+                break
+        return category
 
 
 def _parsed(parse: Parse, files: list[tuple[str, Path]]) -> list[tuple[Page | BadFileError, Counter[str]]]:

@@ -12,10 +12,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from triptych.corpus.cleaning import cleaned, one_line
-from triptych.corpus.files import BadFileError, read_text
+from triptych.corpus.files import MARKDOWN, BadFileError, read_text
 from triptych.corpus.outcomes import Outcome, SourceCounts
 from triptych.corpus.pages.front_matter import addresses_of, redirect_of, split_front_matter, title_of
-from triptych.corpus.pages.includes import Includes
+from triptych.corpus.pages.includes import Includes, site_variables, with_values
 from triptych.corpus.pages.inline_syntax import ELSEWHERE, Dialect
 from triptych.corpus.pages.judgments import Block, LinkSpan, folded, references
 from triptych.corpus.pages.linked_pages import Page, PageSection, read_pages
@@ -24,13 +24,15 @@ from triptych.params.sections import Source
 
 _PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 _MDX_PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable("code")
-SUFFIXES = (".md", ".mdx", ".markdown")
 _MOST_LINKS = 100_000  # the parser's time grows with their square
 # Longer indents and gaps mean nothing, and take a search for a mark the square of their length.
 _LONGEST_SPACE = 200  # characters
 _LONG_SPACE = re.compile(rf"[ \t]{{{_LONGEST_SPACE + 1},}}")
 _BLANK_EDGES = re.compile(r"\A(?:[ \t]*\n)+|\s+\Z")
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
+_DEFINITION = re.compile(
+    r" {0,3}\[(?!\^)[^\]]+\]:[ \t]+(?:<[^<>]*>|\S+)(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?[ \t]*"
+)  # of a link
 _RULER_AT_END = re.compile(r"(?:^|\n)[ \t]*(?:-[ \t]*){3,}\Z")
 _TITLE_EDGES = " \t\u200b\u200c\u200d\u2060\ufeff¶"
 _ITEMS, _ITEM_ENDS = ("list_item_open", "tr_open"), ("list_item_close", "tr_close")
@@ -53,16 +55,17 @@ def read_markdown(source: Source, counts: SourceCounts) -> Iterator[Outcome]:
     """
     root = Path(source.path)
     dialect = _dialect(root)
-    includes = Includes(root if root.is_dir() else root.parent, source.encoding)
+    folder = root if root.is_dir() else root.parent
+    includes, variables = Includes(folder, source.encoding), site_variables(folder)
 
     def page(name: str, path: Path, changes: Counter[str]) -> Page:
-        text = cleaned(read_text(path, source.encoding, page=True), changes)
+        text = cleaned(with_values(read_text(path, source.encoding, page=True), variables), changes)
         text = _LONG_SPACE.sub(" " * _LONGEST_SPACE, text)
         if (number := text.count("](")) > _MOST_LINKS:
             raise BadFileError(f"{path}: has {number:,} links, more than a page may have; divide it or remove it")
         return _page(name, text, changes, includes, dialect)
 
-    return read_pages(source, counts, SUFFIXES, page, includes.included)
+    return read_pages(source, counts, MARKDOWN, page, includes.included)
 
 
 def _dialect(root: Path) -> Dialect:
@@ -106,8 +109,9 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
         page.headed = int(bool(cuts) and not title)
     above: list[tuple[int, str]] = []
     is_repeated = bool(cuts) and cuts[0].title.casefold() == title.casefold()
-    if title and not is_repeated and not any(heading.token.tag == "h1" for heading in cuts):
-        above = [(0, title)]
+    if cuts and not is_repeated and not any(heading.token.tag == "h1" for heading in cuts):
+        root = title or _name_of(name)
+        above = [(0, root)] if root and root.casefold() != cuts[0].title.casefold() else []
     for heading, end in zip(cuts, ends[1:], strict=True):
         start, level = _span(heading.token), int(heading.token.tag[1:])
         above = [one for one in above if one[0] < level] + [(level, folded(heading.title))]
@@ -118,6 +122,17 @@ def _page(name: str, text: str, changes: Counter[str], includes: Includes, diale
     page.references = list(references(blocks, name))
     _locate_anchors(page, plain, cuts)
     return page
+
+
+def _name_of(name: str) -> str:
+    """Return the words of a file name, of which generators make the title of a page that has none.
+
+    >>> _name_of("guide/first_steps.md"), _name_of("release-notes/README.md"), _name_of("index.md")
+    ('first steps', 'release notes', '')
+    """
+    path = PurePosixPath(name)
+    stem = path.parent.name if path.stem.lower() in ("index", "_index", "readme") else path.stem
+    return re.sub(r"[-_\s]+", " ", re.sub(r"^\d+[-_.]\s*(?=\D)", "", stem)).strip()
 
 
 def _headings(tokens: list[Token], ids: dict[int, str]) -> list[_Heading]:
@@ -223,6 +238,8 @@ def _body(plain: Plain, start: int, end: int) -> str:
     """Return lines as a text; where removed syntax left several blank lines, one stays."""
     kept: list[str] = []
     for line, is_code in zip(plain.lines[start:end], plain.is_code[start:end], strict=True):
+        if not is_code and line.lstrip().startswith("[") and _DEFINITION.fullmatch(line):
+            continue  # no text
         if is_code or line.strip() or (kept and kept[-1].strip()):
             kept.append(line)
     text = _BLANK_EDGES.sub("", "\n".join(_without_empty_code(kept)).replace(f"]({ELSEWHERE}:", "]("))

@@ -9,14 +9,38 @@ from dataclasses import dataclass, field
 
 from markdown_it import MarkdownIt
 
-from triptych.corpus.pages.inline_syntax import SYNTAX, Dialect, Syntax, strong
+from triptych.corpus.pages.inline_syntax import HTML_TAGS, SYNTAX, Dialect, Syntax, attributes, strong, titled_link
 
-_CODE_DIRECTIVES = frozenset(("code", "code-block", "code-cell", "sourcecode", "literalinclude", "math", "mermaid"))
-_MENUS = frozenset(("toctree", "contents", "tableofcontents", "toc"))
+# Fenced code whose language stands in braces: of MyST, Quarto and R Markdown.
+_CODE_DIRECTIVES = frozenset(
+    """
+    bash code code-block code-cell css doctest dot graphviz ipython js javascript jupyter-execute julia latex
+    literalinclude math mermaid observable ojs output parsed-literal plantuml plot prompt pyodide python r rcpp sh shell
+    sourcecode sql stan testcode webr
+    """.split()  # noqa: SIM905
+)
+_MENUS = frozenset(("bibliography", "contents", "iframe", "raw", "tableofcontents", "toc", "toctree"))
+# Directives whose argument is a file, an address or a number, not a title.
+_UNTITLED = frozenset(
+    """
+    anywidget autoclass autofunction automodule button-link button-ref card-carousel csv-table download embed eval-rst
+    figure grid image include only video youtube
+    """.split()  # noqa: SIM905
+)
 
 _FENCE = re.compile(r"^\s*(?:>\s?)*\s*(?:[-*+]\s+|\d+[.)]\s+)?(`{3,}(?!.*`)|~{3,})\s*(.*?)\s*$")
 _INDENTED_BLOCK = re.compile(r"""^(\s*)(?:!!!|\?\?\?\+?|===[!+]?)\s+([\w -]*?)\s*(?:"(.*)")?\s*$""")
-_CONTAINER = re.compile(r"^(\s*(?:>\s?)*):{3,}\s*(?:\{?([\w-]+)\}?)?(?:\[(.*)\]|\s+(.*?))?\s*(?:\{[^}]*\})?\s*$")
+_CONTAINER = re.compile(
+    r"^(\s*(?:>\s?)*):{3,}\s*(?:\{?([\w-]+)\}?)?(?:\[(.*)\]|\s+(.*?))?\s*(\{[^}]*\})?\s*(?::{3,}\s*)?$"
+)
+# A block of two colons, of Nuxt and remark-directive, and its end.
+_COMPONENT = re.compile(r"^(\s*)::(?:([a-z][\w-]*)(?:\[([^\]]*)\])?(\{[^{}]*\})?)?\s*$")
+_SLOT = re.compile(
+    r"^\s*#(?:body|bottom|code|content|default|description|footer|header|headline|leading|links|preview|title|top|trailing)\s*$"
+)
+_PROPERTY = re.compile(r"^\s*([\w-]+):\s+[\"']?(.*?)[\"']?\s*$")
+_PAIRS = re.compile(r"(?:[\w-]+=(?:\"[^\"]*\"|'[^']*'|[^\s\"':]+)(?:\s+|$))+")  # attributes, not a title
+_TAB = re.compile(r"^(\s*)==\s+(\S.*?)\s*$")  # of a plugin of VitePress
 _SLASH_BLOCK = re.compile(r"^(\s*)/{3,}\s*(?:[\w-]+)?(?:\s*\|\s*(.*?))?\s*$")
 _ALERT = re.compile(r"^(\s*(?:>\s?)+)\[!(?:[\w-]+)(?:\s[^\]]*)?\][+-]?\s*(.*)$")
 _DOCFX_TAB = re.compile(r"^\s*#{1,6}\s+\[([^\]]+)\]\(#tab/[^)]*\)\s*$")
@@ -32,14 +56,21 @@ _MENU_LINE = re.compile(
     r"^\s*(?:\[TOC\]|\[\[_?toc_?\]\]|\$\{toc\}|<!--\s*toc\s*-->|[*-]\s+TOC|\{:\s*toc\b.*\}|\{\s*[.#][^{}]*\}|&nbsp;|<br\s*/?>)\s*$",
     re.I,
 )
-_KRAMDOWN = re.compile(r"^\s*\{:[^}#]*\}\s*$")
+_KRAMDOWN = re.compile(
+    r"^\s*(?:>\s?)*(?:\{:[^}#]*\}|\{\s*(?:[\w-]+=(?:\"[^\"]*\"|'[^']*')\s*)+\})\s*$"  # also of Writerside
+)
 _KRAMDOWN_ID = re.compile(r"^\{:[^}#]*#([\w.:-]+)[^}]*\}\s*$")
-_ID = r"\{:?\s*id=[\"']([^\"']+)[\"'][^}\n]*\}|\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
+_ID = (
+    r"\{:?\s*(?:[\w-]+=[\"'][^\"'\n]*[\"']\s+)*id=[\"']([^\"']+)[\"'][^}\n]*\}"
+    r"|\{:?\s*(?:\.[\w-]+\s+)*#([^\s}]+)[^}\n]*\}"
+)
+_HEADING_ATTRIBUTES = re.compile(r"\s*\{(?::?\s*(?:\.|[\w-]+=[\"'])[^{}\n]*|-|docsify-ignore(?:-all)?)\}\s*#*\s*$")
 _LINE_ID = re.compile(
     rf"\s*(?:{_ID}|\[#([\w.:-]+)\]|\{{/\*\s*#?([\w.:/-]+)\s*\*/\}}|<!--\s*#([\w.:-]+)\s*-->)\s*#*\s*$"
 )
 _BLOCK_ID = re.compile(r"(?:^|\s+)\^([\w-]+)\s*$")  # of Obsidian
 _ABBREVIATION = re.compile(r"^\*\[[^\]]+\]:\s.*$")
+_COMMENT_LINE = re.compile(r"^\s*\[(?://|comment)\]:\s*(?:#|<>)\s*[(\"'].*[)\"']\s*$")
 _FOOTNOTE = re.compile(r"^(\s*)\[\^([^\]\s]+)\]:\s*")
 _HEADING = re.compile(r"^[ ]{0,3}<h([1-6])\b([^<>]*)>((?:(?!</?h[1-6]\b)(?s:.))*?)</h\1\s*>[ \t]*$", re.I | re.M)
 _BOX = re.compile(r"<(?:div|aside)\b[^<>]*\bclass=[\"'](?!(?:[^\"']* )?section\b)[^<>]*>\s*\Z", re.IGNORECASE)
@@ -69,6 +100,8 @@ _MODULE = re.compile(
     re.MULTILINE,
 )
 _VAULT = re.compile(r"%%(?s:.*?)%%|^(?:#[^\W\d][\w/-]*[ \t]*)+$", re.MULTILINE)
+_CLOSED = re.compile(r"</([a-z][\w.-]*)\s*>")
+_INLINE_CODE = re.compile(r"`[^`\n]*`")
 _UID = re.compile(r"(?<![\w@/`.])@([A-Za-z]\w*(?:\.\w+)+)")  # of DocFX
 
 _BLOCKS = MarkdownIt("commonmark").disable(["inline", "html_block", "reference"])
@@ -85,6 +118,7 @@ class Plain:
     mdx: bool = False  # whether indented text is not code
     is_code: list[bool] = field(default_factory=list)  # of each line
     footnotes: frozenset[str] = frozenset()  # their names
+    elements: frozenset[str] = frozenset()  # names of tags that are not of HTML, and are closed
     heading_above: bool = False  # whether the line before is a heading, while ids are read
 
 
@@ -97,6 +131,9 @@ def plain_markdown(name: str, lines: list[str], dialect: Dialect | None = None) 
     plain = Plain([], [], ".mdx" in name.lower() or bool(_JSX_LINE.search(text)), footnotes=footnotes)
     lines = text.split("\n")
     is_code = plain.is_code = _code_lines(text, len(lines), plain.mdx)
+    if "</" in text:
+        prose = "\n".join(line for line, code in zip(lines, is_code, strict=True) if not code)
+        plain.elements = frozenset(_CLOSED.findall(_INLINE_CODE.sub("", prose))) - HTML_TAGS
     at = 0
     while at < len(lines):
         end = at
@@ -137,9 +174,11 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
     """Remove the marks of admonitions, tabs and directives; their text stays, with its indent removed."""
     frames: list[int] = []  # the indent that text in each open block has
     fence, in_menu, unwrapped = "", False, list[str]()
-    options = False  # at the head of an unwrapped directive
+    options, properties = False, False  # at the head of a directive: options, or a block of YAML
+    container = ""  # the end of one that is no text
     lines = list(_fenced(lines))
-    for raw in lines:
+    has_slots = any(line.lstrip().startswith("::") and _COMPONENT.match(line) for line in lines)
+    for number, raw in enumerate(lines):
         line = raw.expandtabs(4) if frames and raw[:1] in " \t" else raw
         indent = len(line) - len(line.lstrip())
         while frames and line.strip() and indent < frames[-1]:
@@ -153,6 +192,10 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
             yield "" if in_menu else line
             in_menu &= not closes
             continue
+        if container:
+            container = "" if line.strip() == container else container
+            yield ""
+            continue
         if match and unwrapped and match[1].startswith(unwrapped[-1]) and not match[2]:
             unwrapped.pop()
             yield ""
@@ -162,17 +205,40 @@ def _without_markers(lines: list[str]) -> Iterator[str]:
             if directive and directive[1] not in _CODE_DIRECTIVES and directive[1] not in _MENUS:
                 unwrapped.append(match[1])
                 options = True
-                yield strong(directive[2])
+                yield strong("" if directive[1] in _UNTITLED else directive[2])
                 continue
             in_menu = bool(directive and directive[1] in _MENUS) or match[2].startswith("dataview")
             fence = match[1]
             yield "" if in_menu else line
             continue
+        if properties or (options and line.strip() == "---" and _are_properties(lines, number + 1)):
+            properties = not properties or line.strip() != "---"
+            given = _PROPERTY.match(line)
+            yield strong(given[2]) if given and given[1] in ("title", "label") else ""
+            continue
         if options and re.match(r"\s*:[\w-]+:", line):
             yield ""
             continue
         options = False
-        yield _marker(line, indent, frames)
+        start = line.lstrip()
+        if start.startswith("::"):
+            options = bool(_COMPONENT.match(line)) or "{" in line
+            named = re.match(r"(:{3,})\s*\{([\w-]+)\}", start)
+            if named and named[2] in _MENUS:
+                container = named[1]
+                yield ""
+                continue
+        yield "" if has_slots and start.startswith("#") and _SLOT.match(line) else _marker(line, indent, frames)
+
+
+def _are_properties(lines: list[str], start: int) -> bool:
+    """Return whether lines up to the next ruler are YAML: keys, items and what is indented."""
+    for line in lines[start:]:
+        if line.strip() == "---":
+            return True
+        if not re.match(r"\s*$|\s+\S|\s*-\s|[\w.-]+:(?:\s|$)", line):
+            return False
+    return False
 
 
 def _fenced(lines: list[str]) -> Iterator[str]:
@@ -212,11 +278,21 @@ def _marker(line: str, indent: int, frames: list[int]) -> str:
     if start in "!?=" and (match := _INDENTED_BLOCK.match(line)):
         frames.append(indent + 4)
         return match[1] + strong(match[3] or "")
+    if start == "=" and (match := _TAB.match(line)):
+        return match[1] + strong(match[2])
+    if start == ":" and (match := _COMPONENT.match(line)):
+        return match[1] + (titled_link(attributes(match[4] or "")) or strong(match[3] or ""))
     if start == ":" and (match := _CONTAINER.match(line)):
-        title = match[3] or match[4] or ""
+        title, values = match[3] or match[4] or "", attributes(match[5] or "")
+        if _PAIRS.fullmatch(title):
+            title, values = "", attributes(title)
+        is_untitled = match[2] in _UNTITLED and f"{{{match[2]}}}" in line
+        title = "" if is_untitled else title or values.get("title", "")
         return match[1] + strong(re.sub(r"\s*\{[^}]*\}$", "", title))
     if start == "/" and (match := _SLASH_BLOCK.match(line)):
         return match[1] + strong(match[2] or "")
+    if start == "[" and _COMMENT_LINE.match(line):
+        return ""
     if start == "[" and (match := _ALERT.match(line)):
         return match[1] + strong(match[2]) if match[2] else ""
     if start == "[" and (match := _FOOTNOTE.match(line)):
@@ -245,8 +321,8 @@ def _add_prose(plain: Plain, lines: list[str], dialect: Dialect) -> None:
         text = _HEADING.sub(lambda match: _heading(match, first, plain.anchors), text)
     if dialect.vault:
         text = _VAULT.sub(lambda match: "\n" * match[0].count("\n"), text)
-    if any(mark in text for mark in "<{[:="):
-        syntax = Syntax(first, plain.anchors, dialect, plain.footnotes)
+    if any(mark in text for mark in "<{[:=&"):
+        syntax = Syntax(first, plain.anchors, dialect, plain.footnotes, plain.elements)
         text = SYNTAX.sub(syntax, text)
     if dialect.uids:
         text = _UID.sub(lambda match: f"[{match[1]}](xref:{match[1]})", text)
@@ -259,10 +335,13 @@ def _without_id(plain: Plain, at: int, line: str, dialect: Dialect) -> str:
         plain.anchors.append((at - (at > 0 and plain.heading_above), match[1]))
         return ""
     plain.heading_above = line.startswith("#")
+    is_heading = plain.heading_above or line.lstrip("> ").startswith("#")
     ends = ("{" in line, "<!--" in line, plain.heading_above and line.endswith("]"))
     if any(ends) and (match := _LINE_ID.search(line)):
         plain.anchors.append((at, next(one for one in match.groups() if one)))
         return line[: match.start()]
+    if is_heading and "{" in line:
+        return _HEADING_ATTRIBUTES.sub("", line)
     if dialect.vault and "^" in line and (match := _BLOCK_ID.search(line)):
         plain.anchors.append((at, "^" + match[1]))
         return line[: match.start()]

@@ -2,12 +2,13 @@
 
 import posixpath
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from triptych.corpus.files import BadFileError, read_page
+from triptych.corpus.pages.front_matter import split_front_matter
 
 _PARTS = frozenset(
     "_common _components _drafts _includes _layouts _partials _shared _snippets _templates".split()  # noqa: SIM905
@@ -24,13 +25,43 @@ _NEWEST = ("stable", "latest", "current")  # versions with a name, the first pre
 _UNRELEASED = ("next", "main", "master", "dev", "devel", "development", "edge", "nightly", "canary", "unstable")
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _CODE = r"[A-Za-z]{2}(?:[-_][A-Za-z]{2})?"
-_BEFORE_SUFFIX = re.compile(rf"(.+)\.({_CODE})(\.(?:mdx?|markdown|html?))")  # page.fr.md
+_BEFORE_SUFFIX = re.compile(rf"(.+)\.({_CODE})(\.(?:mdx?|markdown|[qr]md|html?))")  # page.fr.md
 _AFTER_SUFFIX = re.compile(rf"(.+\.html?)\.({_CODE})(?:\.[\w-]+)?")  # page.html.fr, page.html.tr.utf8
 _INDEX = re.compile(r"(?:_?index|readme|home)(?:\.\w+)+", re.IGNORECASE)
 _ALIKE = 0.5  # share of the pages of an edition that another one also has
 _MANY = 3  # pages that a folder named `dev` must share with those beside it to be a version of them
 _COMPLETE = 0.8  # share of the pages of the largest edition that English must have to be preferred
-_MENU_LINE = re.compile(r"\s*(?:(?:[-*+]|\d+\.)\s+)?!?\[.*\]\(.*\)\s*|\s*(?:#.*|-{3,}|={3,})\s*")
+_MENU = re.compile(
+    r"(?:_?side_?bar|_?nav_?bar|contents?|menu|nav|navigation|summary|toc)(?:[-_.][\w.-]*)?\.md", re.IGNORECASE
+)
+_MENU_LINE = re.compile(r"\s*(?:(?:[-*+]|\d+\.)\s+)?(?:\*\*|__)?!?\[.*\]\(.*\)(?:\*\*|__)?\s*")
+_MENU_GROUP = re.compile(r"\s*(?:#.*|-{3,}|={3,}|<!--.*-->)\s*")  # what may stand between its links
+_MENU_ITEM = re.compile(r"\s*[-*+]\s+[^.!?。]{1,60}")  # without a link, over those below it
+_FEWEST_LINKS = 3  # of a menu; SUMMARY.md is one with any number
+_FEWEST_TRANSLATED = 5  # pages of an edition whose names are translated too
+_SOURCES = (".qmd", ".rmd")  # of pages that may be beside them
+
+# Pages of an API reference that list code or names: (a page that only this generator writes, those pages). Its index
+# is no such page: the words in it are judgments.
+_LISTINGS = tuple(
+    (re.compile(sign), re.compile(rf"(?:^|/)(?:{listings})$"))
+    for sign, listings in (
+        (  # Javadoc
+            r"(?:^|/)(?:allclasses(?:-index|-frame|-noframe)?|overview-tree|package-tree)\.html$",
+            r"(?:class-use|src-html)/.*|(?:allclasses|allpackages|constant-values|overview-(?:frame|tree)|package-(?:frame|tree|use)"
+            r"|serialized-form|help-doc)(?:-\w+)?\.html",
+        ),
+        (  # Doxygen
+            r"(?:^|/)(?:annotated|doxygen_crawl|graph_legend)\.html$|_8(?:h|hpp|hh|py|java)_source\.html$",
+            r".*_source\.html|.*-members\.html|search/\w+\.html|dir_[0-9a-f]{32}\.html"
+            r"|(?:annotated|classes|doxygen_crawl|files|functions|globals|graph_legend|hierarchy|inherits|namespacemembers)"
+            r"(?:_\w+)?\.html",
+        ),
+        (r"\.rs\.html$", r"src/.*\.rs\.html|(?:all|help|settings)\.html"),  # Rustdoc
+        (r"(?:^|/)doc-index\.html$", r"src/.*"),  # Haddock
+        (r"(?:^|/)genindex\.html$", r"_modules/.*"),  # Sphinx
+    )
+)
 
 LANGUAGES, VERSIONS = "other languages", "other versions"
 
@@ -43,6 +74,7 @@ class SitePages:
     left_out: dict[str, str] = field(default_factory=dict)  # relative path → reason
     aliases: dict[str, str] = field(default_factory=dict)  # relative path → page that shows its text
     editions: list[str] = field(default_factory=list)  # which versions and languages were taken, as sentences
+    kept: list[str] = field(default_factory=list)  # their folders
 
     def leave_out(self, names: Iterable[str], reason: str) -> None:
         """Remove files from the pages."""
@@ -58,13 +90,23 @@ def site_pages(files: Mapping[str, Path], included: Mapping[str, str], every_edi
     version, and the most complete language, preferably English, are taken, unless ``every_edition`` is set.
     """
     site = SitePages(dict(files))
+    hidden = [
+        name for name in site.pages if any(one.startswith(".") or one == "node_modules" for one in name.split("/")[:-1])
+    ]
+    if len(hidden) < len(site.pages):
+        site.leave_out(hidden, "hidden folders")
     _leave_out_links(site)
+    _leave_out_listings(site)
+    rendered = {name: f"{name[:-4]}.md" for name in site.pages if name.lower().endswith(_SOURCES)}
+    rendered = {name: page for name, page in rendered.items() if page in site.pages}
+    site.leave_out(rendered, "sources of other pages")
+    site.aliases |= rendered
     if not every_edition:
         _leave_out_suffixed(site)
         for root in _folders(site.pages):
             _leave_out_editions(site, root)
     parts = [name for name in site.pages if is_part(name) or (included.get(name, name) != name)]
-    parts += [name for name, path in site.pages.items() if posixpath.basename(name) == "SUMMARY.md" and _is_menu(path)]
+    parts += [name for name, path in site.pages.items() if _MENU.fullmatch(posixpath.basename(name)) and _is_menu(path)]
     if len(set(parts)) < len(site.pages):
         site.leave_out(parts, "parts of other pages")
         site.aliases |= {name: page for name, page in included.items() if name not in site.pages and page in site.pages}
@@ -83,12 +125,17 @@ def is_part(name: str) -> bool:
 
 
 def _is_menu(path: Path) -> bool:
-    """Return whether all lines of a file are links, as in the ``SUMMARY.md`` of mdBook and GitBook."""
+    """Return whether all lines of a file are links or name a group of them, as in the ``SUMMARY.md`` of mdBook."""
     try:
-        lines = read_page(path).decode(errors="replace").splitlines()
+        text = read_page(path).decode(errors="replace")
     except BadFileError:
         return False
-    return all(_MENU_LINE.fullmatch(line) for line in lines if line.strip())
+    lines = [line for line in split_front_matter(text, Counter())[0].splitlines() if line.strip()]
+    links = sum(bool(_MENU_LINE.fullmatch(line)) for line in lines)
+    others = [line for line in lines if not _MENU_LINE.fullmatch(line) and not _MENU_GROUP.fullmatch(line)]
+    if links < _FEWEST_LINKS:
+        return path.name == "SUMMARY.md" and not others
+    return all(_MENU_ITEM.fullmatch(line) for line in others)
 
 
 def _leave_out_links(site: SitePages) -> None:
@@ -100,6 +147,15 @@ def _leave_out_links(site: SitePages) -> None:
             if original := originals.get(path.resolve()):
                 site.leave_out([name], "links to other pages")
                 site.aliases[name] = original
+
+
+def _leave_out_listings(site: SitePages) -> None:
+    """Leave out the pages of an API reference that show source code, or only list names."""
+    for sign, listings in _LISTINGS:
+        if any(sign.search(name) for name in site.pages):
+            found = [name for name in site.pages if listings.search(name)]
+            if len(found) < len(site.pages):
+                site.leave_out(found, "listings of code")
 
 
 def _leave_out_suffixed(site: SitePages) -> None:
@@ -159,6 +215,7 @@ def _leave_out_editions(site: SitePages, root: str) -> None:
             continue
         lost = [name for one in others for name in site.pages if name.startswith(f"{prefix}{one}/")]
         site.leave_out(lost, reason)
+        site.kept += [f"{prefix}{keep}"] if keep else []
         shown = ", ".join(others[:6]) + (", …" if len(others) > 6 else "")
         taken = f"{prefix}{keep}, not" if keep else f"the pages in {root or 'the folder'} itself, not in"
         site.editions.append(f"{reason.removeprefix('other ')}: took {taken} {shown} ({len(lost)} pages)")
@@ -195,11 +252,23 @@ def _kept(reason: str, editions: list[str], below: Mapping[str, set[str]]) -> st
         return None
     sizes = {one: len(below[one]) for one in editions}
     largest = max(sizes, key=lambda one: (sizes[one], one))
+    if reason == LANGUAGES and _are_translations(sizes, len(beside)):
+        return _best_language(sizes)
     sizes = {one: size for one, size in sizes.items() if _share(below[one], below[largest]) >= _ALIKE}
     editions[:] = list(sizes)
     if len(sizes) < 2:
         return None
     return _best_language(sizes) if reason == LANGUAGES else max(sizes, key=_version_key)
+
+
+def _are_translations(sizes: Mapping[str, int], beside: int) -> bool:
+    """Return whether folders are languages by their sizes, where the names of the pages are translated as well.
+
+    Three folders with the code of a language and about as many pages each, which are most of the pages, are no topics.
+    """
+    most = max(sizes.values())
+    alike = [size for size in sizes.values() if size >= max(_FEWEST_TRANSLATED, _ALIKE * most)]
+    return len(alike) > 2 and sum(sizes.values()) > beside
 
 
 def _share(names: set[str], others: set[str]) -> float:

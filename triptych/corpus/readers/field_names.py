@@ -34,8 +34,8 @@ KNOWN = {
         "heading",
         "section",
     ),
-    "title": ("title", "name"),
-    "content": ("content", "contents", "text", "body", "page_content", "passage", "chunk", "markdown"),
+    "title": ("title", "name", "question"),
+    "content": ("content", "contents", "text", "body", "page_content", "passage", "chunk", "markdown", "answer"),
 }
 
 

@@ -7,14 +7,14 @@ from hashlib import blake2b
 from pathlib import Path
 
 from triptych.corpus.chunking import cut, join_short
-from triptych.corpus.files import BadFileError, has_suffix
+from triptych.corpus.files import MARKDOWN, BadFileError, has_suffix
 from triptych.corpus.outcomes import Outcome, Rejected, SourceCounts
 from triptych.corpus.pages.html import SUFFIXES as HTML
 from triptych.corpus.pages.html import read_html
-from triptych.corpus.pages.markdown import SUFFIXES as MARKDOWN
 from triptych.corpus.pages.markdown import read_markdown
 from triptych.corpus.readers.beir import read_beir
 from triptych.corpus.readers.docstrings import read_package
+from triptych.corpus.readers.other_formats import unread_format
 from triptych.corpus.readers.tabular import Kind, read_records
 from triptych.corpus.records import WITHOUT_ORIGIN, Chunk, Link
 from triptych.errors import UserError
@@ -183,11 +183,8 @@ def _format_of(source: Source) -> str:
     kind = max(numbers, key=lambda one: (numbers[one], one == "markdown"))
     if numbers[kind]:
         return kind
-    if any(has_suffix(file, (".rst",)) for file in files):
-        raise UserError(
-            f"ingest.sources: {source.path} is reStructuredText; build it (sphinx-build -b html) and name the folder"
-            " with the HTML pages"
-        )
+    if known := unread_format(files):
+        raise UserError(f"ingest.sources: {source.path} is {known}")
     raise UserError(f"ingest.sources: cannot infer the format of {source.path}; set format in params.yaml")
 
 
