@@ -11,7 +11,7 @@ from flat_rows import CHUNKS, read, row, triplets_of
 
 from triptych.corpus.embedded_text import passage
 from triptych.errors import UserError
-from triptych.triplets.examples import Examples, TextTable
+from triptych.triplets.examples import Examples, TextTable, read_examples
 from triptych.triplets.exchange.flat import FLAT, IDS, write_round
 from triptych.triplets.exchange.import_export import export
 from triptych.triplets.false_negatives import Relations
@@ -44,6 +44,16 @@ def round_of(tiny_corpus, params_with, tmp_path_factory):
 @pytest.fixture(scope="module")
 def mixed(round_of):
     return round_of(lead=0.5, sentence=0.5)
+
+
+def test_of_very_many_examples_a_part_is_in_the_table(round_of, monkeypatch):
+    whole = round_of(lead=0.5, sentence=0.5)[1]
+    monkeypatch.setattr("triptych.triplets.exchange.flat.LARGEST_EPOCH", 30)
+    folder, rows = round_of(lead=0.5, sentence=0.5)
+    assert len(rows) == 30 < len(whole)
+    assert len(read_examples(folder / "examples.parquet")) == len(whole)
+    shares = [[row["category"] for row in of].count("ma") / len(of) for of in (rows, whole)]
+    assert shares[0] == pytest.approx(shares[1], abs=0.1)
 
 
 @pytest.mark.parametrize("name", FORMATS)

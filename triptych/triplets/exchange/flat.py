@@ -12,7 +12,7 @@ from triptych.ids import TextIds
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples, write_examples
 from triptych.triplets.negatives import STRATEGIES, TIERS
-from triptych.triplets.sampling.epoch_sampler import sample, tier_shares
+from triptych.triplets.sampling.epoch_sampler import LARGEST_EPOCH, sample, tier_shares
 from triptych.triplets.sampling.tier_sampler import SampledTriplets
 from triptych.triplets.views import VIEWS
 
@@ -32,9 +32,10 @@ def write_round(
 ) -> tuple[SampledTriplets, dict[str, Any]]:
     """Write the examples of a round and its first epoch as a flat table; return that epoch and metrics of both.
 
-    ``passage_ids`` holds the text id of each chunk.
+    An epoch has as many triplets as there are examples, at most `LARGEST_EPOCH`. ``passage_ids`` holds the text id of
+    each chunk.
     """
-    triplets = sample(examples, params, profile, 0, params.seed)
+    triplets = sample(examples, params, profile, 0, params.seed, min(len(examples), LARGEST_EPOCH))
     write_examples(folder / "examples.parquet", examples)
     with writing_table(folder / "triplets.parquet", _SCHEMA) as write:
         for start in range(0, max(len(triplets.example), 1), ROW_GROUP):

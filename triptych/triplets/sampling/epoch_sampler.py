@@ -15,6 +15,8 @@ from triptych.triplets.negatives import TIERS
 from triptych.triplets.sampling.tier_sampler import RemainderCarry, SampledTriplets, TierSampler, apportion
 from triptych.triplets.views import VIEWS
 
+LARGEST_EPOCH = 500_000  # triplets of a flat table; sampling takes kilobytes for each, and training draws its own
+
 
 class EpochSampler:
     """Samples a run's triplets a part at a time, in epochs of ``epoch`` triplets (default: the number of examples).

@@ -8,6 +8,7 @@ import numpy as np
 from triptych.params.triplets import Triplets
 from triptych.triplets.examples import Examples
 from triptych.triplets.negatives import STRATEGIES, TIERS
+from triptych.triplets.sampling.epoch_sampler import LARGEST_EPOCH
 from triptych.triplets.sampling.tier_sampler import SampledTriplets
 
 _MIN_TRIPLETS_PER_CHUNK = 0.25
@@ -45,6 +46,7 @@ def shortfall_warnings(
     """
     distinct = np.unique(np.stack([triplets.example, triplets.negative]), axis=1)[0]
     sizes = Counter(examples.categories[number] for number in examples.category[distinct].tolist())
+    sampled = min(1.0, LARGEST_EPOCH / max(len(examples), 1))
     warnings: list[str] = []
     for number, category in enumerate(examples.categories):
         rows = np.flatnonzero(examples.category == number)
@@ -56,7 +58,7 @@ def shortfall_warnings(
             )
         warnings += _missing_triplets(triplets, category, sizes[category])
     for category, chunk_count in sorted(chunks.items()):
-        minimum = max(params.min_triplets_per_category, round(_MIN_TRIPLETS_PER_CHUNK * chunk_count))
+        minimum = max(params.min_triplets_per_category, round(_MIN_TRIPLETS_PER_CHUNK * chunk_count * sampled))
         if sizes[category] < minimum:
             warnings.append(
                 f"{category}: {sizes[category]} distinct triplets of {chunk_count} chunks, fewer than {minimum}; raise"
