@@ -261,7 +261,7 @@ def test_inspect_prints_the_record_as_json(site):
     [
         ("gone", "does not exist"),
         ("empty", "contains no files"),
-        ("pictures", "contains no page (.md, .mdx, .markdown, .html, .htm), only 1 .png; name another folder"),
+        ("pictures", ".rmd, .html, .htm), only 1 .png; name another folder"),
         ("pictures/a.png", "is neither a page"),
         ("latin.md", "no file could be read; {}:1: byte 0xe9 is not UTF-8"),
         ("broken.json", "no file could be read; {}:1:2: invalid JSON"),
