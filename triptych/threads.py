@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-from threadpoolctl import ThreadpoolController
+from typing import Any
 
 _SPINS = "3000"  # docs/benchmarks.md compares
 
@@ -33,5 +32,7 @@ def one_thread() -> Iterator[None]:
 
 
 @cache
-def _openblas() -> ThreadpoolController:
+def _openblas() -> Any:
+    from threadpoolctl import ThreadpoolController  # of the extra search, which stages and commands may lack
+
     return ThreadpoolController().select(threading_layer="pthreads")  # of NumPy and SciPy; FAISS has its own

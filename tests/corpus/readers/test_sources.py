@@ -327,7 +327,8 @@ def test_texts_are_not_held_all_at_once(params_with, write, tmp_path, name, size
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert number == size
-    assert peak < size * 4000 * 0.66  # Python's own objects are larger from 3.12 on
+    most = 0.6 if sys.version_info < (3, 12) else 0.66  # whose own objects are larger
+    assert peak < size * 4000 * most
 
 
 FIELDS = st.fixed_dictionaries(
