@@ -1,5 +1,6 @@
 """``triptych serve`` as a process: it starts, stops cleanly, and what is wrong is one message."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -20,7 +21,7 @@ from typer.testing import CliRunner
 
 from triptych import Searcher
 from triptych.cli import app
-from triptych.server.run import serve_http
+from triptych.server.run import _listening, serve_http
 from triptych.server.settings import ServerSettings
 
 PLACES = ("data/index", "models/embedder", "models/reranker", "metrics/verdict.json")
@@ -217,3 +218,20 @@ def test_options_are_the_limits_of_the_server(indexed, monkeypatch):
         assert done.exit_code == 0, done.output
     wanted = ServerSettings("0.0.0.0", 81, "sesame", 7, 2.5, 2**19, "https://x.example/{filename}")
     assert served == [wanted, wanted]
+
+
+def test_an_answer_is_sent_at_once_and_does_not_wait_for_the_acknowledgment_of_its_head():
+    async def sends_at_once():
+        found = asyncio.get_running_loop().create_future()
+
+        async def answer(reader, writer):
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = _listening(ServerSettings(port=0))
+        async with await asyncio.start_server(answer, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.close()
+            return await asyncio.wait_for(found, 30)
+
+    assert asyncio.run(sends_at_once())

@@ -73,7 +73,9 @@ def _need(modules: tuple[str, ...], extra: str) -> None:
 def _listening(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise UserError(f"cannot listen on {settings.host}:{settings.port} ({reason}); set --host or --port") from None
+    # Without its protocol named asyncio does not send at once: an answer's body then waits 40 ms for the client's ACK.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
