@@ -1,11 +1,12 @@
 """Search over a million chunks: milliseconds a question, and recall of the exact hits, for each precision of the index.
 
-``python -m benchmarks.search_scale [--sizes 10000 100000 1000000] [--questions 200] [--vectors-only]``
+``python -m benchmarks.search_scale [--sizes 10000 100000 1000000] [--questions 200] [--rescore 4 16] [--vectors-only]``
 
 The vectors have the dimensions and the neighborhoods of a real model's: those of numpy's and pandas' documentation by
 the base model, each mixed with another one at random and with noise, as often as it takes; the questions are the first
 sentences of other sections. Words are searched in sections as `benchmarks.scale` makes them. One question after the
-other, one thread; *hybrid* is the vectors' search, BM25 and their fusion, without encoding the question.
+other, one thread; *hybrid* is the vectors' search, BM25 and their fusion, without encoding the question. With
+``--rescore`` the binary index is searched with each of these values of ``index.rescore``.
 """
 
 import argparse
@@ -32,7 +33,6 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.rankings import drop_unmatched, to_run
 from triptych.retrieval.vector_index import IndexPrecision, VectorIndex
 
-PRECISIONS: list[IndexPrecision] = ["float32", "int8", "binary"]
 _REAL, _NOISE, _K = 1_000, 0.02, 10  # real texts; noise of a dimension; hits that are compared
 
 
@@ -84,29 +84,35 @@ def word_index(size: int, questions: int) -> tuple[LexicalIndex, list[Query]]:
     return LexicalIndex([f"c{row}" for row in range(size)], texts), queries
 
 
-def measure(size: int, real: np.ndarray, asked: np.ndarray, vectors_only: bool) -> dict[str, dict[str, float]]:
+def measure(
+    size: int, real: np.ndarray, asked: np.ndarray, rescores: list[int], vectors_only: bool
+) -> dict[str, dict[str, float]]:
     """Build each index of a size; return recall@10 of the exact hits, bytes of a vector, and milliseconds."""
     params = load_params()
     settings, depth = params.index, params.evaluate.depth
+    kinds: list[tuple[IndexPrecision, int]] = [("float32", settings.rescore), ("int8", settings.rescore)]
+    kinds += [("binary", rescore) for rescore in rescores or [settings.rescore]]
     vectors = mixed(real, size)
     exact, _ = search(asked, vectors, _K)
     figures: dict[str, dict[str, float]] = {}
     lexical, queries = (None, []) if vectors_only else word_index(size, len(asked))
     if lexical is not None:
         figures["bm25"] = milliseconds(lambda number: lexical.search([queries[number].text], depth), len(asked))
-    for precision in PRECISIONS:
-        built = VectorIndex.build(vectors, precision, settings.clip_percentile, settings.rescore)
+    for precision, rescore in kinds:
+        built = VectorIndex.build(vectors, precision, settings.clip_percentile, rescore)
         with TemporaryDirectory() as folder:
             per_vector = built.save(Path(folder)) / size
-            index = VectorIndex.open(Path(folder), settings.rescore)
+            index = VectorIndex.open(Path(folder), rescore)
             hits = np.concatenate([index.search(one[None], depth)[0][:, :_K] for one in asked])
             recall = np.mean([len({*a} & {*b}) / _K for a, b in zip(hits.tolist(), exact.tolist(), strict=True)])
             times = milliseconds(lambda number, index=index: index.search(asked[number][None], depth), len(asked))
-            figures[precision] = {"recall@10": float(recall), "bytes": per_vector, **times}
+            of_kind = {"recall@10": float(recall), "bytes": per_vector, **times}
             if lexical is not None:
                 of_both = milliseconds(partial(_hybrid, index, lexical, asked, queries, depth), len(asked))
-                figures[precision] |= {f"hybrid {name}": value for name, value in of_both.items()}
-        print(f"{size:>9,}  {precision:8}", figures[precision], flush=True)
+                of_kind |= {f"hybrid {name}": value for name, value in of_both.items()}
+        name = f"{precision} x{rescore}" if precision == "binary" else precision
+        figures[name] = of_kind
+        print(f"{size:>9,}  {name:10}", of_kind, flush=True)
     return figures
 
 
@@ -124,10 +130,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="chunks")
     parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--rescore", type=int, nargs="+", default=[], help="of the binary index")
     parser.add_argument("--vectors-only", action="store_true", help="no BM25, whose index of 1 M takes minutes")
     args = parser.parse_args()
     real, asked = real_vectors(args.questions)
-    print(json.dumps({size: measure(size, real, asked, args.vectors_only) for size in args.sizes}))
+    print(json.dumps({size: measure(size, real, asked, args.rescore, args.vectors_only) for size in args.sizes}))
 
 
 if __name__ == "__main__":

@@ -83,6 +83,9 @@ def main(argv: list[str] | None = None) -> None:
     if record.sides == "query":
         text_ids = np.concatenate([evaluator.passage_ids, heldout.positive])
         of_tuned = replace(evaluator, frozen=encode_frozen(base, store, text_ids, evaluator.precision, args.vectors))
+    elif record.strength:
+        of_base = encode_frozen(base, store, evaluator.passage_ids, evaluator.precision, args.vectors)
+        systems.add_tuned_queries(blend.at(record.strength), of_base)
     tuned = blend.at(record.strength)
     systems.add_tuned(tuned, of_tuned.frozen, blend.base if of_tuned.frozen else None)
     triplets += [{"system": "tuned"} | row for row in held_out_triplet_metrics(tuned, of_tuned, heldout)]

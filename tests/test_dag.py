@@ -117,7 +117,9 @@ def test_the_whole_dag_ends_with_a_verdict_and_a_model_that_loads_plainly(projec
     # The questions that come with the project are about this slice too.
     assert chosen["questions"]
     without = {"base_unasked", "base_hybrid_unasked", "tuned_unasked"}
-    assert set(measures["all"]) == {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"} | without | ordered_anew
+    alone = {"tuned_queries", "tuned_queries_hybrid"} if chosen["strength"] else set()
+    plain = {"bm25", "base", "base_hybrid", "tuned", "tuned_hybrid"}
+    assert set(measures["all"]) == plain | without | alone | ordered_anew
     metadata = json.loads((project / "data" / "tokens" / "metadata.json").read_text(encoding="utf-8"))
     assert metadata["max_length"] % 8 == 0
     assert {

@@ -18,6 +18,7 @@ from triptych.corpus.embedded_text import framed_passage
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.encoding.text_encoder import load_saved
 from triptych.errors import UserError
+from triptych.evaluation.comparison import read_intervals
 from triptych.exporting.export import export_embedder, read_sample
 from triptych.exporting.runtimes import ExportedEncoder
 from triptych.models.round_loading import load_round
@@ -133,6 +134,32 @@ def test_verdict_and_card_name_the_side(project):
     assert (verdict["published"], verdict["sides"]) == ("tuned", "query")
     assert read_json(project / "metrics/evaluate.json")["chosen_on_dev"]["sides"] == "query"
     assert "queries alone" in (project / "models/embedder/README.md").read_text(encoding="utf-8")
+
+
+def test_an_adapter_of_both_sides_is_measured_for_queries_alone_too(tuned, tmp_path, monkeypatch, write_params):
+    shutil.copytree(tuned, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, **SETTINGS | {"train.sides": "both"})
+    record = read_json(Path("models/round0/round.json"))
+    del record["sides"]
+    Path("models/round0/round.json").write_text(json.dumps(record), encoding="utf-8")
+    evaluate.main(EVALUATE.split())
+    promote.main([*PROMOTE.split(), "models/embedder"])
+
+    def hits(folder, system):
+        found = pd.read_parquet(folder / "data/runs/runs.parquet").query(f"system == '{system}'")
+        return found.drop(columns="system").reset_index(drop=True)
+
+    for end in ("", "_hybrid"):  # the same weights, once trained for queries, once for both sides
+        pd.testing.assert_frame_equal(hits(tmp_path, f"tuned_queries{end}"), hits(tuned, f"tuned{end}"))
+    assert not hits(tmp_path, "tuned").equals(hits(tmp_path, "tuned_queries"))
+    values = read_json(Path("metrics/evaluate.json"))["measures"]["all"]
+    more = values["tuned_hybrid"]["mrr@10"] - values["tuned_queries_hybrid"]["mrr@10"]
+    (said,) = [one for one in read_json(Path("metrics/verdict.json"))["reasons"] if one.startswith("for queries alone")]
+    assert f"encoding the passages again adds {more:+.3f} [" in said
+    assert said in Path("models/embedder/README.md").read_text(encoding="utf-8")
+    alone = [one for one in read_intervals(Path("metrics/evaluate/intervals.csv")) if "queries" in one.system]
+    assert {one.system for one in alone} == {"tuned_queries", "tuned_queries_hybrid"}
 
 
 def test_negatives_are_mined_among_the_base_models_passages(project, encoded_counts, tmp_path, write_params):

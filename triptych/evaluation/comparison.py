@@ -26,6 +26,8 @@ SHOWN_ONLY = (
     "base_hybrid_unasked",
     "tuned",
     "tuned_unasked",
+    "tuned_queries",
+    "tuned_queries_hybrid",
     "previous",
 )
 UNTAUGHT = "(not taught)"  # the kinds of query that training did not learn, together

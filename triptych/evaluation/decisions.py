@@ -28,6 +28,7 @@ from triptych.evaluation.verdict import (
 )
 from triptych.params.sections import Promote
 
+TUNED_QUERIES_HYBRID = "tuned_queries_hybrid"
 _UNCHANGED = "no training improved on the base model on dev, so there is no other embedder to judge"
 _FREE = {
     "bm25": "BM25 alone",
@@ -134,6 +135,7 @@ class _Results:
             alone = decisive_interval(added, self.params)
             change = f"{alone.measure} {change_of(alone.interval)}{of_untaught(alone)}"
             reasons = [*reasons, f"by its vectors alone, against those of the base model, {change}"]
+            reasons += self._over_an_index_that_stays()
         used = decision == "promoted" or (changed and decision == "unproven" and self.params.unproven == "tuned")
         return SystemVerdict(
             system=system,
@@ -143,6 +145,19 @@ class _Results:
             used=used,
             against_free=against_free,
         )
+
+    def _over_an_index_that_stays(self) -> list[str]:
+        """Say what the tuned embedder gives for queries alone, and what encoding the passages with it adds."""
+        alone = [one for one in self._of_measure(self.intervals) if one.system == TUNED_QUERIES_HYBRID]
+        added = self._added("tuned_hybrid", TUNED_QUERIES_HYBRID)
+        if not alone or not added:
+            return []
+        without, more = (decisive_interval(one, self.params) for one in (alone, added))
+        return [
+            f"for queries alone, over the base model's vectors of passages with BM25, so that an index stays as it is,"
+            f" {without.measure} {change_of(without.interval)}{of_untaught(without)}; encoding the passages again adds"
+            f" {more.interval.difference:+.3f} [{more.interval.low:.3f}, {more.interval.high:.3f}]"
+        ]
 
     def against_previous(self, embedder: SystemVerdict) -> tuple[SystemVerdict, PreviousVerdict | None]:
         """Judge what the last publication had won; None where none was before.

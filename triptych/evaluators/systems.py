@@ -28,6 +28,8 @@ ABLATIONS = [
     ("tuned_unasked", "base_unasked"),
     ("base_hybrid", "base"),
     ("tuned", "base"),
+    ("tuned", "tuned_queries"),
+    ("tuned_hybrid", "tuned_queries_hybrid"),
     ("base_late", "base_hybrid"),
     ("tuned_late", "tuned_hybrid"),
     ("reranked", "tuned_late"),
@@ -107,13 +109,23 @@ class Systems:
             self.runs["tuned_unasked"] = self._run_of(vectors.without_questions())
         self._add("tuned", model, self._run_of(vectors), base)
 
+    def add_tuned_queries(self, model: SentenceTransformer, of_base: FrozenPassages) -> None:
+        """Add the tuned embedder for queries alone, over the base model's vectors of passages, and its hybrid.
+
+        It is what an index of the base model gives that is not built again. Written questions are encoded as queries.
+        """
+        self._add_with_hybrid("tuned_queries", model, of_base)
+
     def add_previous(self, model: SentenceTransformer, frozen: FrozenPassages | None = None) -> None:
         """Add the embedder of the last publication and its hybrid; it searches windows and questions likewise."""
+        self._add_with_hybrid("previous", model, frozen)
+
+    def _add_with_hybrid(self, name: str, model: SentenceTransformer, frozen: FrozenPassages | None) -> None:
         evaluator = replace(self._evaluator, frozen=frozen)
-        vectors = evaluator.vectors(model, "evaluate: previous", windows=self.windows, questions=self.questions)
+        vectors = evaluator.vectors(model, f"evaluate: {name}", windows=self.windows, questions=self.questions)
         fusion, fused = self._hybrid(dense := self._run_of(vectors))
-        self.runs |= {"previous": dense, "previous_hybrid": fused}
-        self.chosen["previous_hybrid"] = asdict(fusion)
+        self.runs |= {name: dense, f"{name}_hybrid": fused}
+        self.chosen[f"{name}_hybrid"] = asdict(fusion)
 
     def _run_of(self, vectors: ChunkVectors) -> Run:
         return self._evaluator.run_of(vectors, self._params.depth)
