@@ -1,6 +1,6 @@
 """Triplets as a flat table of texts, for other trainers: one sampled epoch, and metrics of its mix."""
 
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +49,18 @@ def write_round(
 def triplet_metrics(examples: Examples, triplets: SampledTriplets) -> dict[str, Any]:
     """Return counts of examples and triplets, the mix, strategies, pool sizes, and overlaps by tier."""
     pool = examples.pool
-    views, categories = np.array(VIEWS)[examples.view], np.array(examples.categories)[examples.category]
     in_tier = {tier: pool.tier == number for number, tier in enumerate(TIERS)}
     has_overlap = pool.strategy < STRATEGIES.index("mined")  # mined and imported negatives have none
     return {
         "examples": len(examples),
-        "examples_by_view": _counts(views),
-        "examples_by_category": _counts(categories),
+        "examples_by_view": _counts(examples.view, VIEWS),
+        "examples_by_category": _counts(examples.category, examples.categories),
         "triplets": len(triplets.example),
-        "triplets_by_view": _counts(views[triplets.example]),
-        "triplets_by_category": _counts(categories[triplets.example]),
+        "triplets_by_view": _counts(examples.view[triplets.example], VIEWS),
+        "triplets_by_category": _counts(examples.category[triplets.example], examples.categories),
         "mix": tier_shares(examples, triplets),
         "shortfall": triplets.shortfall,
-        "strategies": _counts(np.array(STRATEGIES)[pool.strategy]),
+        "strategies": _counts(pool.strategy, STRATEGIES),
         "pool_size": {tier: float(mask.sum()) / max(len(examples), 1) for tier, mask in in_tier.items()},
         "overlap": {
             tier: {"path": float(pool.path[mask].mean()), "lexical": float(pool.lexical[mask].mean())}
@@ -71,8 +70,10 @@ def triplet_metrics(examples: Examples, triplets: SampledTriplets) -> dict[str, 
     }
 
 
-def _counts(names: np.ndarray) -> dict[str, int]:
-    return dict(sorted(Counter(names.tolist()).items()))
+def _counts(codes: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """Count by name, without a string for each of what may be tens of millions."""
+    numbers = np.bincount(codes, minlength=len(names)).tolist()
+    return dict(sorted((name, number) for name, number in zip(names, numbers, strict=True) if number))
 
 
 def _flat(
