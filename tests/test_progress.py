@@ -98,6 +98,7 @@ def test_stages_and_the_command_line_take_quiet(stage, monkeypatch):
     assert os.environ["TQDM_DISABLE"] == "1"
 
 
+@pytest.mark.dag
 def test_training_shows_its_steps_and_does_not_print_dicts(prepared, tmp_path):
     """Run a stage of the real pipeline in a process whose standard error is a log."""
     code = (

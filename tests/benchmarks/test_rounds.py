@@ -10,6 +10,7 @@ import yaml
 from benchmarks import rounds
 
 
+@pytest.mark.dag
 @pytest.mark.parametrize("views", [{"crossref": 1.0}, {"lead": 1.0}], ids=["judged", "not judged"])
 def test_a_quick_run_evaluates_every_way_to_mine(prepared, tmp_path, monkeypatch, capsys, views):
     raw = yaml.safe_load((prepared / "params.yaml").read_text(encoding="utf-8"))

@@ -32,6 +32,7 @@ def evaluated(prepared, tmp_path, monkeypatch, write_params, capsys):
     return call
 
 
+@pytest.mark.dag
 def test_candidates_are_in_the_tables_beside_the_base(evaluated):
     metrics, printed = evaluated("./tiny", PACKAGED)
     systems = metrics["measures"]["all"]

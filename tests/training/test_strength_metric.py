@@ -49,6 +49,7 @@ def test_the_strength_is_the_best_by_the_metric(monkeypatch, metric, strength):
     assert by_strength[0.5] == {"api": pytest.approx(1 / 3)}
 
 
+@pytest.mark.dag
 def test_the_stage_trains_evaluates_and_records_by_the_metric(prepared, tmp_path, write_params, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,8 @@ def chart_data(results: RunResults) -> dict[str, Any]:
         "recall": [
             {"x": int(row["k"]), "y": float(row["recall"]), "of": system_name(row["system"])}
             for row in results.recall
-            if row["category"] == ALL
+            # Queries alone are in the tables: they search another index, and are no step of this search.
+            if row["category"] == ALL and not row["system"].startswith("tuned_queries")
         ],
         "lengths": results.tokens,
         "training": _training(results),

@@ -16,8 +16,8 @@ SYSTEMS = {
     "previous": "published before",
     "previous_hybrid": "published before + BM25",
     "tuned_unasked": "tuned, no questions",
-    "tuned_queries": "tuned for queries alone",  # over the base model's vectors of passages
-    "tuned_queries_hybrid": "tuned for queries alone + BM25",
+    "tuned_queries": "queries tuned",  # over the base model's vectors of passages
+    "tuned_queries_hybrid": "queries tuned + BM25",
     "tuned": "tuned",
     "tuned_hybrid": "tuned + BM25",
     "tuned_late": "tuned + BM25 + MaxSim",  # MaxSim: the short name of late interaction

@@ -86,6 +86,7 @@ def stage(prepared, tmp_path, monkeypatch, write_params, capsys):
     return call
 
 
+@pytest.mark.dag
 def test_the_stage_writes_when_it_mined_and_says_where_there_is_nothing_to_mine(stage):
     metrics, printed = stage(**{"rounds.train.round0.negatives": "stored"})
     assert [one["step"] for one in metrics["mined"]] == [2]
