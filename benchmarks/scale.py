@@ -203,7 +203,8 @@ def run_timed(command: list[str], folder: Path) -> tuple[float, float, float]:
 def _resident(process: psutil.Process) -> Iterator[int]:
     try:
         for one in (process, *process.children(recursive=True)):
-            yield one.memory_info().rss
+            memory = one.memory_full_info()
+            yield getattr(memory, "pss", memory.rss)  # Linux divides shared pages among the processes that have them
     except psutil.Error:  # it ended
         return
 
