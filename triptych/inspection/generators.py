@@ -32,6 +32,9 @@ _CONFIGS = (
     ("config/_default/*", "", "Hugo"),
     ("config.toml", r"baseURL|\[markup", "Hugo"),
     ("_config.y*ml", "", "Jekyll"),
+    ("eleventy.config.*", "", "Eleventy"),
+    (".eleventy.*js", "", "Eleventy"),
+    ("*.11ty*.*js", "", "Eleventy"),
     ("Doxyfile", "", "Doxygen"),
     ("conf.py", "extensions|sphinx", "Sphinx"),
 )
@@ -78,6 +81,7 @@ _META = (
     (r"docfx", "DocFX"),
     (r"hugo", "Hugo"),
     (r"jekyll", "Jekyll"),
+    (r"eleventy", "Eleventy"),
     (r"mdbook", "mdBook"),
     (r"nextra", "Nextra"),
     (r"next\.js", "Next.js"),
