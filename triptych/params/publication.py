@@ -12,7 +12,7 @@ class Index(Section):
 
     precision: Literal["float32", "float16", "int8", "binary"] = Field(
         default="int8",
-        description="Precision of the vectors; `binary` searches bits and rescores by int8 vectors on disk.",
+        description="Precision of the vectors; `binary` searches bits and rescores by float16 vectors on disk.",
     )
     dimensions: Count | None = Field(
         default=None,
