@@ -26,7 +26,9 @@ class Index(Section):
         description="Percentile of a dimension's absolute values at which they are clipped, for finer int8 steps.",
     )
     rescore: Count = Field(
-        default=4, description="Of precision `binary`: rescore this many times the number of hits that are asked for."
+        default=40,
+        description="Of precision `binary`: rescore this many times the number of hits that are asked for. With 40 the ten"
+        " best of a million vectors are found by 99 %.",
     )
 
 
