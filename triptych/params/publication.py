@@ -27,8 +27,8 @@ class Index(Section):
     )
     rescore: Count = Field(
         default=40,
-        description="Of precision `binary`: rescore this many times the number of hits that are asked for. With 40 the ten"
-        " best of a million vectors are found by 99 %.",
+        description="Of precision `binary`: rescore this many times the number of hits that are asked for. 40 finds 99 %"
+        " of the ten best among a million vectors.",
     )
 
 
