@@ -27,7 +27,7 @@ class Index(Section):
     )
     rescore: Count = Field(
         default=40,
-        description="Of precision `binary`: rescore this many times the number of hits that are asked for. 40 finds 99 %"
+        description="Of precision `binary`: rescore this many times as many hits as are asked for. 40 finds 99 %"
         " of the ten best among a million vectors.",
     )
 
