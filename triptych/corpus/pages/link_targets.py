@@ -18,7 +18,7 @@ _PAGE_SUFFIX = re.compile(
 )
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _INDEX = ("index", "readme", "_index")  # the page of their folder, in any case
-# The root of the site: of Docusaurus and Zola, or a placeholder that the build replaces (@docroot@, ${docs}, %PUBLIC_URL%).
+# The root of the site: of Docusaurus, of Zola, or a placeholder that a build replaces (@docroot@, ${docs}, %ROOT%).
 _ROOT = re.compile(r"(?:@site|[@~]|@[\w.-]+@|\$\w+|\$\{\w+\}|%\w+%)?/+")
 _NUMBER = re.compile(r"(?:^|(?<=/))\d+[-_.]\s*(?=[^\d/])")  # an order in front of a name: 01-intro
 _POST = re.compile(r"(?:^|.*/)_posts/(?:.*/)?(\d{4})-(\d\d)-(\d\d)-(.+)$")
