@@ -91,7 +91,7 @@ def precisions(passages: np.ndarray, queries: np.ndarray) -> dict[str, dict[str,
             corpus_embeddings=quantized,
             corpus_precision=precision,
             calibration_embeddings=passages,
-            rescore_multiplier=4,
+            rescore_multiplier=min(settings.rescore * depth, len(passages)) // 10,  # as many as ours
             output_index=True,
         )
         serialize = faiss.serialize_index_binary if precision == "ubinary" else faiss.serialize_index

@@ -136,7 +136,7 @@ def test_equal_inputs_give_equal_bytes_with_or_without_known_vectors(project):
     assert dvc_hash(project / "data/index") == before
 
 
-@pytest.mark.parametrize(("precision", "most"), [("float32", 132), ("float16", 68), ("binary", 40)])
+@pytest.mark.parametrize(("precision", "most"), [("float32", 132), ("float16", 68), ("binary", 72)])
 def test_the_precision_of_the_params_is_written(project, write_params, precision, most):
     write_params(project, **{"model.base": "./tiny", "train.precision": "fp32", "index.precision": precision})
     index.main(INDEX.split())

@@ -8,7 +8,7 @@ from triptych.retrieval.dense import search
 from triptych.retrieval.quantization import Scales
 from triptych.retrieval.vector_index import VectorIndex
 
-BYTES = {"float32": 4 * 256, "float16": 2 * 256, "int8": 256, "binary": 256 + 32}
+BYTES = {"float32": 4 * 256, "float16": 2 * 256, "int8": 256, "binary": 2 * 256 + 32}
 # Of near neighbors among 3,000 made vectors; the benchmark has the figures of real ones.
 RECALL = {"float32": 1.0, "float16": 0.999, "int8": 0.98, "binary": 0.98}
 
@@ -49,7 +49,7 @@ def test_what_is_found_and_how_much_it_takes(material, opened, precision):
     assert BYTES[precision] <= size / len(passages) < BYTES[precision] * 1.02
     assert np.all(np.diff(scores, axis=1) <= 0)
     true = np.einsum("qd,qkd->qk", queries, passages[found])
-    assert np.abs(scores - true).max() < 0.01
+    assert np.abs(scores - true).max() < (0.01 if precision == "int8" else 1e-3)  # bits are rescored by float16
 
 
 @pytest.mark.parametrize("precision", RECALL)

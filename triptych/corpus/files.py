@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO, cast
 
 from triptych.corpus.cleaning import one_line
-from triptych.errors import UserError
+from triptych.errors import UserError, disk_message
 
 _BOMS = {  # UTF-32 first: its byte order mark starts with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -30,6 +30,7 @@ _LARGEST_PAGE = 64 * 2**20  # bytes of a page, decompressed
 _PART = 2**16  # bytes read at a time
 _MOST_EXPANDED = 50  # bytes that a byte of gzip may give: of texts it is 3 to 30, of a file made to fill memory 1000
 _ALWAYS_EXPANDED = 16 * 2**20  # bytes that any gzip file may give
+_CHECK = "check its path in params.yaml (ingest.sources or split.queries)"
 _MANY_NULS = 0.1  # share of the head: UTF-16 without a byte order mark, or not text at all
 
 
@@ -216,7 +217,7 @@ def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     try:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             kind = "a folder" if path.is_dir() else "a pipe, socket or device"
-            raise BadFileError(f"{path}: is {kind}, not a file; check ingest.sources in params.yaml")
+            raise BadFileError(f"{path}: is {kind}, not a file; {_CHECK}")
         with path.open("rb") as raw:
             is_gzip = raw.read(len(_GZIP)) == _GZIP
             raw.seek(0)
@@ -224,7 +225,7 @@ def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BadFileError(f"{path}: gzip data is damaged ({error}); fetch the file again") from error
     except OSError as error:
-        raise BadFileError(f"{path}: {error.strerror or error}; check ingest.sources in params.yaml") from error
+        raise BadFileError(disk_message(error) or f"{path}: {error.strerror or error}; {_CHECK}") from error
 
 
 def _refuse_binary(path: Path, head: bytes) -> None:
@@ -237,6 +238,6 @@ def _refuse_binary(path: Path, head: bytes) -> None:
         nuls = len(head)
     if nuls > _MANY_NULS * len(head):
         raise BadFileError(
-            f"{path}: is not text; correct its path or format in ingest.sources (or, for UTF-16 without a byte order"
-            " mark, set encoding: utf-16-le or utf-16-be)"
+            f"{path}: is not text; {_CHECK}, and its format (of UTF-16 without a byte order mark, set encoding:"
+            " utf-16-le or utf-16-be)"
         )

@@ -19,7 +19,8 @@ class VectorIndex:
 
     ``int8`` is a standard FAISS `IndexScalarQuantizer` with the steps of `Scales`, which plain FAISS can read.
     ``binary`` keeps the sign of each value in an `IndexBinaryFlat` (Hamming distance), retrieves ``rescore`` times as
-    many passages as requested, and reranks them by their int8 vectors, of which only those few are read from disk.
+    many passages as requested, and reranks them by their float16 vectors, of which only those few are read from disk.
+    (int8 vectors would bound the recall: of a million passages the tenth hit and the eleventh are closer than a step.)
     """
 
     def __init__(self, vectors: faiss.Index, bits: faiss.IndexBinary | None = None, rescore: int = 1) -> None:
@@ -36,7 +37,7 @@ class VectorIndex:
         bits = faiss.IndexBinaryFlat(-(-dimensions // 8) * 8) if precision == "binary" else None
         for start in range(0, len(passage_vectors), _BLOCK):
             block = passage_vectors[start : start + _BLOCK]
-            index.add(scales.vectors(scales.codes(block)) if precision in ("int8", "binary") else block)
+            index.add(scales.vectors(scales.codes(block)) if precision == "int8" else block)
             if bits is not None:
                 bits.add(_signs(block))
         return cls(index, bits, rescore)
@@ -91,9 +92,9 @@ class VectorIndex:
 def _empty(dimensions: int, precision: IndexPrecision, scales: Scales) -> faiss.Index:
     if precision == "float32":
         return faiss.IndexFlatIP(dimensions)
-    kind = faiss.ScalarQuantizer.QT_fp16 if precision == "float16" else faiss.ScalarQuantizer.QT_8bit
+    kind = faiss.ScalarQuantizer.QT_8bit if precision == "int8" else faiss.ScalarQuantizer.QT_fp16
     index = faiss.IndexScalarQuantizer(dimensions, kind, faiss.METRIC_INNER_PRODUCT)
-    if precision != "float16":
+    if precision == "int8":
         # FAISS decodes c as low + width (c + ½) / 255: with these values, c - 128 steps, rounded to the nearest.
         low, width = -(LEVELS + 1.5) * scales.step, 255 * scales.step
         faiss.copy_array_to_vector(np.concatenate([low, width]).astype(np.float32), index.sq.trained)

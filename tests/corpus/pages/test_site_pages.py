@@ -58,6 +58,13 @@ def test_folders_that_are_no_editions_stay(names):
     assert taken(*names) == sorted(names)
 
 
+def test_an_old_version_with_other_pages_is_left_out_beside_three_that_are_alike():
+    alike = under("v3.1", "v3.2", "v3.8")
+    assert taken(*alike, "v2.3/admin.md", "v2.3/api.md") == under("v3.8")
+    assert taken(*alike, "v4.0/admin.md", "v4.0/api.md") == [*under("v3.8"), "v4.0/admin.md", "v4.0/api.md"]
+    assert taken(*under("v3.1", "v3.8"), "v2/admin.md") == ["v2/admin.md", *under("v3.8")]  # two say little
+
+
 def test_translations_beside_the_originals_are_left_out():
     assert taken("a.md", "b.md", "sub/c.md", "zh/a.md", "zh/sub/c.md") == ["a.md", "b.md", "sub/c.md"]
 

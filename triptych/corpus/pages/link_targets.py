@@ -18,6 +18,8 @@ _PAGE_SUFFIX = re.compile(
 )
 _FILE_SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,9}$")
 _INDEX = ("index", "readme", "_index")  # the page of their folder, in any case
+# The root of the site: of Docusaurus, of Zola, or a placeholder that a build replaces (@docroot@, ${docs}, %ROOT%).
+_ROOT = re.compile(r"(?:@site|[@~]|@[\w.-]+@|\$\w+|\$\{\w+\}|%\w+%)?/+")
 _NUMBER = re.compile(r"(?:^|(?<=/))\d+[-_.]\s*(?=[^\d/])")  # an order in front of a name: 01-intro
 _POST = re.compile(r"(?:^|.*/)_posts/(?:.*/)?(\d{4})-(\d\d)-(\d\d)-(.+)$")
 _OWN_SCHEMES = ("wiki", "ref", "post", "doc", "label", "xref")
@@ -237,8 +239,8 @@ class LinkTargets:
 
     def page_of(self, name: str, path: str) -> str | None:
         """Return the page at a path as written in the page ``name``."""
-        if path.startswith(("/", "@site/", "@/", "~/")):
-            return self._from_root(re.sub(r"^(?:@site|[@~])?/+", "", path))
+        if from_root := _ROOT.match(path):
+            return self._from_root(path[from_root.end() :])
         key = _key(name)
         folder = posixpath.dirname(name)
         exact = _joined(folder, path)

@@ -251,14 +251,21 @@ def _kept(reason: str, editions: list[str], below: Mapping[str, set[str]]) -> st
     if len(editions) < 2:
         return None
     sizes = {one: len(below[one]) for one in editions}
-    largest = max(sizes, key=lambda one: (sizes[one], one))
     if reason == LANGUAGES and _are_translations(sizes, len(beside)):
         return _best_language(sizes)
-    sizes = {one: size for one, size in sizes.items() if _share(below[one], below[largest]) >= _ALIKE}
+    numbered = [one for one in sizes if _VERSION.fullmatch(one.lower())]
+    like = {one: [other for other in sizes if _share(below[other], below[one]) >= _ALIKE] for one in sizes}
+    model = max(sizes, key=lambda one: (len(like[one]), sizes[one], one))  # the largest may be a new design
+    sizes = {one: size for one, size in sizes.items() if one in like[model]}
     editions[:] = list(sizes)
     if len(sizes) < 2:
         return None
-    return _best_language(sizes) if reason == LANGUAGES else max(sizes, key=_version_key)
+    if reason == LANGUAGES:
+        return _best_language(sizes)
+    newest = max(sizes, key=_version_key)
+    if len(sizes) > 2:  # so these are versions; one before them may have had other pages
+        editions += [one for one in numbered if one not in sizes and _version_key(one) < _version_key(newest)]
+    return newest
 
 
 def _are_translations(sizes: Mapping[str, int], beside: int) -> bool:
