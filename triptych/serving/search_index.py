@@ -2,15 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
-from threading import Lock
 from typing import Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from triptych.artifacts import intact, read_json, write_json, writing_table
 from triptych.corpus.chunk_questions import ChunkQuestions
@@ -22,9 +18,9 @@ from triptych.retrieval.lexical import LexicalIndex
 from triptych.retrieval.vector_index import BITS, VECTORS, IndexPrecision, VectorIndex
 from triptych.retrieval.windows import ChunkSearch, IndexedQuestions
 from triptych.serving.numpy_encoder import NumpyEncoderSettings
+from triptych.serving.row_groups import GROUP, RowGroups
 from triptych.serving.window_texts import WINDOW_TEXTS, WindowTexts
 
-_GROUP = 256  # chunks per row group, which is read as a whole to show one of them
 _SCHEMA = pa.schema([*CHUNK_SCHEMA, ("passage", pa.string())])
 _SETTINGS, _CHUNKS, _WORDS, _WINDOWS = "index.json", "chunks.parquet", "words", "windows.npy"
 _QUESTIONS = "questions.parquet"  # written where there are any
@@ -58,58 +54,40 @@ class ChunkTexts:
     """The chunks of an index, read from the disk when they are shown."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path, memory_map=True)
-        columns = self._file.read(columns=["chunk_id", "category"])
+        self._rows = RowGroups(path)
+        columns = self._rows.columns("chunk_id", "category")
         self.chunk_ids: list[str] = columns["chunk_id"].to_pylist()
         self.category: pa.ChunkedArray = columns["category"]
-        self._reading = Lock()  # a Parquet file is read by one thread at a time
-        self._group = lru_cache(64)(self._read_group)
 
     def __len__(self) -> int:
         return len(self.chunk_ids)
 
     def rows(self, rows: Sequence[int]) -> dict[int, tuple[Chunk, str]]:
         """Return chunk and passage by row."""
-        chunks = {}
-        for group, group_rows in groupby(sorted(set(rows)), key=lambda row: row // _GROUP):
-            wanted = list(group_rows)
-            records = self._group(group).take([row % _GROUP for row in wanted]).to_pylist()
-            for row, values in zip(wanted, records, strict=True):
-                passage, path = values.pop("passage"), tuple(values.pop("header_path"))
-                chunks[row] = (Chunk(**values, header_path=path), passage)
+        wanted, chunks = sorted(set(rows)), {}
+        for row, values in zip(wanted, self._rows.records(wanted), strict=True):
+            passage, path = values.pop("passage"), tuple(values.pop("header_path"))
+            chunks[row] = (Chunk(**values, header_path=path), passage)
         return chunks
-
-    def _read_group(self, group: int) -> pa.Table:
-        with self._reading:
-            return self._file.read_row_group(group)
 
 
 class QuestionTexts:
     """The written questions of an index, whose texts are read from the disk when they are shown; it may have none."""
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path, memory_map=True) if path.exists() else None
-        columns = self._file.read(columns=["chunk"])["chunk"] if self._file else np.empty(0, np.int64)
+        self._rows = RowGroups(path) if path.exists() else None
+        columns = self._rows.columns("chunk")["chunk"] if self._rows else np.empty(0, np.int64)
         self.chunk = np.asarray(columns, np.int64)  # row of the chunk of each question, ascending
-        self._reading = Lock()  # a Parquet file is read by one thread at a time
-        self._group = lru_cache(64)(self._read_group)
 
     def text(self, question: int) -> str:
         """Return the text of a question, given its position."""
-        text: str = self._group(question // _GROUP)[question % _GROUP].as_py()
+        assert self._rows is not None
+        text: str = self._rows.records([question])[0]["text"]
         return text
-
-    def _read_group(self, group: int) -> pa.ChunkedArray:
-        assert self._file is not None
-        with self._reading:
-            return self._file.read_row_group(group, ["text"])["text"]
 
     def texts(self) -> list[str]:
         """Return the texts of all questions."""
-        if self._file is None:
-            return []
-        with self._reading:
-            texts: list[str] = self._file.read(columns=["text"])["text"].to_pylist()
+        texts: list[str] = self._rows.columns("text")["text"].to_pylist() if self._rows else []
         return texts
 
 
@@ -131,13 +109,13 @@ def write_index(
     """
     lexical = LexicalIndex([chunk.chunk_id for chunk in chunks], questions.added_to(passages), settings.language)
     lexical.save(folder / _WORDS)
-    with writing_table(folder / _CHUNKS, _SCHEMA, _GROUP) as write:
+    with writing_table(folder / _CHUNKS, _SCHEMA, GROUP) as write:
         write(chunk_table(chunks).append_column("passage", pa.array(passages, pa.string())))
     vector_bytes = vectors.save(folder)
     np.save(folder / _WINDOWS, chunk_of_window.astype(np.int32))
     if len(questions):
         columns = {"chunk": pa.array(questions.chunk, pa.int32()), "text": pa.array(questions.texts, pa.string())}
-        with writing_table(folder / _QUESTIONS, (table := pa.table(columns)).schema, _GROUP) as write:
+        with writing_table(folder / _QUESTIONS, (table := pa.table(columns)).schema, GROUP) as write:
             write(table)
     written = asdict(settings)
     if settings.dimensions is None:

@@ -1,21 +1,17 @@
 """The windows of an index after the first of each chunk: read from the disk for the reranker and for snippets."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from triptych.artifacts import writing_table
 from triptych.corpus.embedded_text import FramedText
+from triptych.serving.row_groups import GROUP, RowGroups
 
 WINDOW_TEXTS = "window_texts.parquet"
 _SCHEMA = pa.schema([(name, pa.string()) for name in ("before", "content", "after")])
-_GROUP = 256  # windows per row group, which is read as a whole to show one of them
 
 
 class WindowTexts:
@@ -27,20 +23,18 @@ class WindowTexts:
         ``chunk_of_window`` is the row of the chunk of each vector, ascending.
         """
         self._chunk_of_window = chunk_of_window
-        self._file = pq.ParquetFile(path, memory_map=True)
+        self._rows = RowGroups(path)
         further = len(chunk_of_window) - int(chunk_of_window[-1]) - 1
-        if self._file.metadata.num_rows != further:
-            raise ValueError(f"{self._file.metadata.num_rows} texts for {further} windows")
-        self._reading = Lock()  # a Parquet file is read by one thread at a time
-        self._group = lru_cache(64)(self._read_group)
+        if len(self._rows) != further:
+            raise ValueError(f"{len(self._rows)} texts for {further} windows")
 
     def __getitem__(self, window: int) -> FramedText | None:
         """Return the text of a window; None for the first one of a chunk, which is the chunk's passage."""
         chunk = int(self._chunk_of_window[window])
         if window == 0 or chunk != self._chunk_of_window[window - 1]:
             return None
-        group, row = divmod(window - chunk - 1, _GROUP)  # after the first windows of this chunk and of those before it
-        return FramedText(**self._group(group)[row])
+        further = window - chunk - 1  # after the first windows of this chunk and of those before it
+        return FramedText(**self._rows.records([further])[0])
 
     def span(self, window: int, content: str) -> tuple[int, int]:
         """Return where the window begins and ends in the content of its chunk, in characters."""
@@ -53,10 +47,6 @@ class WindowTexts:
         end = content.find(following.content) if following is not None else len(content)
         return 0, end if end > 0 else len(content)
 
-    def _read_group(self, group: int) -> list[dict[str, Any]]:
-        with self._reading:
-            return list(self._file.read_row_group(group).to_pylist())
-
 
 def write_window_texts(folder: Path, windows: Sequence[Sequence[FramedText]]) -> int:
     """Write the windows of each chunk but its first into an existing folder; return the number of bytes.
@@ -67,6 +57,6 @@ def write_window_texts(folder: Path, windows: Sequence[Sequence[FramedText]]) ->
     if not further:
         return 0
     columns = {name: [getattr(window, name) for window in further] for name in _SCHEMA.names}
-    with writing_table(folder / WINDOW_TEXTS, _SCHEMA, _GROUP) as write:
+    with writing_table(folder / WINDOW_TEXTS, _SCHEMA, GROUP) as write:
         write(pa.table(columns, schema=_SCHEMA))
     return (folder / WINDOW_TEXTS).stat().st_size
