@@ -337,6 +337,31 @@ def of_bits(indexed, tmp_path_factory, write_params):
     return folder
 
 
+def _another_type(path):
+    path.write_text(path.read_text(encoding="utf-8").replace('"int32"', '"int#2"'), encoding="utf-8")
+
+
+def _rows_that_are_not_there(path):
+    rows = np.load(path)
+    np.save(path, np.full_like(rows, 2**30))
+
+
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [("words/params.index.json", _another_type), ("words/indices.csc.index.npy", _rows_that_are_not_there)],
+)
+def test_damage_that_only_a_search_finds_is_one_message(of_bits, tmp_path, file, harm):
+    shutil.copytree(of_bits / "data/index", tmp_path / "index")
+    before = (tmp_path / "index" / file).read_bytes()
+    harm(tmp_path / "index" / file)
+    assert (tmp_path / "index" / file).read_bytes() != before
+    questions = pq.read_table(tmp_path / "index/chunks.parquet")["content"].to_pylist()[:5]
+    paths = [of_bits / one for one in ("models/embedder", "models/reranker", "metrics/verdict.json")]
+    searcher = Searcher(tmp_path / "index", *paths)
+    with pytest.raises(UserError, match=r"index is damaged \("):
+        searcher.search_all(questions)
+
+
 WORDS = ["data.csc", "indices.csc", "indptr.csc"]
 
 

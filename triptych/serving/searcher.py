@@ -68,7 +68,7 @@ class Searcher:
         verdict: str | Path = "metrics/verdict.json",
     ) -> None:
         """Open index, models and verdicts; raise `UserError` where one is missing or they do not fit together."""
-        self._embedder, self._reranker = Path(embedder), Path(reranker)
+        self._index, self._embedder, self._reranker = Path(index), Path(embedder), Path(reranker)
         self._loading, self._scoring = Lock(), Lock()  # the reranker's tokenizer serves one thread at a time
         self._settings = IndexSettings.read(Path(index))
         self._check_embedder(Path(index))
@@ -185,10 +185,12 @@ class Searcher:
         among, depth = self._rows(category), self._settings.depth
         queries = [Query(str(number), question, "user", "") for number, question in enumerate(questions)]
         vectors = self.query_vectors(questions)
-        rows, scores = self._vectors.search(vectors, depth, among)
+        with intact(self._index):  # not all damage is found when an index is opened
+            rows, scores = self._vectors.search(vectors, depth, among)
         steps = {"dense": to_run(queries, self._texts.chunk_ids, rows, scores, depth)}
         if self._fusion is not None:
-            lexical_rows, scores = self._lexical.search(questions, depth, among)
+            with intact(self._index):
+                lexical_rows, scores = self._lexical.search(questions, depth, among)
             steps["bm25"] = drop_unmatched(to_run(queries, self._texts.chunk_ids, lexical_rows, scores, depth))
             steps["hybrid"] = self._fusion.fuse(steps["dense"], steps["bm25"], depth)
             rows = np.concatenate([rows, lexical_rows], axis=1)
