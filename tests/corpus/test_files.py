@@ -181,14 +181,6 @@ def test_a_line_without_end_is_refused(tmp_path, monkeypatch):
         list(files.bounded_lines(path, text))
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_said_to_be_one(tmp_path):
-    (tmp_path / "a.md").write_text("# A\n")
-    (tmp_path / "a.md").chmod(0)
-    with pytest.raises(BadFileError, match=r"a\.md: may not be read .*change its owner or mode"):
-        read_text(tmp_path / "a.md")
-
-
 def test_a_file_that_is_not_there_names_both_keys_that_may_have_named_it(tmp_path):
     with pytest.raises(BadFileError, match=r"a\.tsv: No such file .*ingest\.sources or split\.queries"):
         read_text(tmp_path / "a.tsv")

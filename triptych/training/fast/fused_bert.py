@@ -11,7 +11,7 @@ In bf16 the residual sum is rounded too, which autocast would keep in float32; n
 in both. ``train.fused: false`` turns this off.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +40,19 @@ _LAYERS = (
 _aten = torch.ops.aten
 
 
+@cache
+def _multiplied_by_onednn(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN multiplies matrices of a type on this CPU; without its instructions it raises an error."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    of_cpu: dict[torch.dtype, Callable[[], bool]] = {
+        torch.float32: lambda: True,
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported,
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported,
+    }
+    return dtype in of_cpu and of_cpu[dtype]()
+
+
 @dataclass(frozen=True, slots=True)
 class PackedLinear:
     """y = x W'^T + b of one linear map, or of several of equal width whose outputs are concatenated.
@@ -56,7 +69,7 @@ class PackedLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return y (N, out) of x (N, in)."""
-        if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        if x.device.type == "cpu" and _multiplied_by_onednn(x.dtype):
             # Adds the bias while writing the output; `linear` writes the bias first and reads it again.
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
         return linear(x, self.weight, self.bias)
