@@ -210,7 +210,8 @@ def plant(
     from triptych.corpus.records import Chunk, read_chunks, write_chunks
     from triptych.params.load import load_params
 
-    shutil.copytree(project / "data/corpus", out / "data/corpus")
+    for name in ("data/corpus", "data/questions"):
+        shutil.copytree(project / name, out / name)
     raw = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
     raw.setdefault("triplets", {}).update(settings)
     raw.setdefault("tokenize", {})["max_windows"] = windows
