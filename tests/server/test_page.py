@@ -107,6 +107,21 @@ def test_everything_is_done_by_keyboard(client, searcher, opened):
     assert page.input_value("#question") == "1/2"
 
 
+def test_what_is_typed_before_the_categories_have_come_stays(client, searcher, chromium):
+    context, held = chromium.new_context(), []
+    page = context.new_page()
+    page.route("**/info", lambda route: held.append(route))  # playwright marks what it is given
+    page.goto(client.url)
+    page.keyboard.type("mask an array")
+    page.wait_for_function("document.activeElement.value === 'mask an array'")
+    held[0].continue_()
+    page.wait_for_selector("#category option:nth-child(2)", state="attached")
+    assert page.input_value("#question") == "mask an array"
+    page.keyboard.press("Enter")
+    assert titles(page) == expected(searcher, "mask an array")
+    context.close()
+
+
 def test_words_of_the_question_are_marked(client, searcher, opened):
     page = opened(client, "?q=mask+array")
     titles(page)

@@ -86,11 +86,16 @@
     }
   };
 
-  const fromAddress = () => {
-    const asked = new URLSearchParams(location.search);
-    question.value = asked.get("q") ?? "";
-    category.value = asked.get("category") ?? "";
+  const inAddress = (name) => new URLSearchParams(location.search).get(name) ?? "";
+
+  const chooseCategory = () => {
+    category.value = inAddress("category");
     if (category.selectedIndex < 0) category.value = "";
+  };
+
+  const fromAddress = () => {
+    question.value = inAddress("q");
+    chooseCategory();
     return search();
   };
 
@@ -100,7 +105,9 @@
       category.replaceChildren(new Option("all", ""), ...categories.map((name) => new Option(name, name)));
       category.parentElement.hidden = categories.length < 2;
       tokenForm.hidden = true;
-      await fromAddress();
+      chooseCategory();
+      // What was typed since the page opened stays.
+      if (inAddress("q") && question.value.trim() === inAddress("q")) await search();
     } catch (error) {
       show(`${error.message}.`, true);
     }
@@ -143,6 +150,7 @@
     next.closest("li")?.scrollIntoView({ block: "nearest" });
   });
 
+  question.value ||= inAddress("q");
   question.focus();
   start();
 })();
