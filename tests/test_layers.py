@@ -11,6 +11,7 @@ ROOMS = [
     "errors",
     "ids",
     "artifacts",
+    "line_checksums",
     "pipeline",
     "stage_inputs",
     "progress",

@@ -122,3 +122,15 @@ def test_a_last_line_without_line_end_is_kept_and_a_cut_one_moved_aside(tmp_path
     assert Journal(tmp_path).labels == [one]
     assert path.read_bytes() == line
     assert (tmp_path / "labels.torn").read_bytes() == line[:-5] + b"\n"
+
+
+def test_a_changed_letter_is_seen_and_a_person_may_still_edit(tmp_path):
+    Journal(tmp_path).add(Label("a", "how to sort?", ("a",), "test"))
+    path = tmp_path / "labels.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace("sort", "sorb"), encoding="utf-8")
+    with pytest.raises(UserError, match=r'labels\.jsonl:1: .*changed since it was written.* take out its "check"'):
+        Journal(tmp_path)
+    row = json.loads(path.read_text(encoding="utf-8"))
+    del row["check"]
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert [label.question for label in Journal(tmp_path).labels] == ["how to sorb?"]

@@ -71,6 +71,12 @@ def test_files_of_editors_are_read(path):
     assert Journal(path).records == [Record("a", (("x y", ""),))]
 
 
+def test_a_changed_letter_is_seen(written):
+    written.write_bytes(written.read_bytes().replace(b"pump", b"puma"))
+    with pytest.raises(UserError, match=r'pumps\.jsonl:1: .*changed since it was written.* take out its "check"'):
+        Journal(written)
+
+
 WRONG = [
     "not JSON",
     "[]",

@@ -6,10 +6,12 @@ import pyarrow as pa
 import pytest
 
 from triptych.errors import UserError
-from triptych.tokens.token_store import ExampleTexts, open_store, read_windows, write_store
+from triptych.tokens.token_rows import TokenRows
+from triptych.tokens.token_store import ExampleTexts, FurtherWindows, open_store, read_windows, write_store
 
 ROWS = [[2, 7, 3], [2, *range(10, 20), 3], [2, 3], [2, *range(30, 48), 3]]
-WINDOWS = [[], [[2, 5, 3]], [], [[2, 6, 3], [2, 8, 9, 3]]]  # the further ones of each text
+WINDOWS = [[2, 5, 3], [2, 6, 3], [2, 8, 9, 3]]  # one of the second text, two of the fourth
+FURTHER = FurtherWindows(TokenRows.of(WINDOWS), np.array([0, 1, 0, 2]))
 EXAMPLES = ExampleTexts(np.array([0, 2]), np.array([1, 3]), np.array([3, 1, 1]), np.array([0, 1, 3]))
 
 
@@ -24,7 +26,7 @@ def store(tmp_path):
             "pad_token_id": 9,
         }
         (tmp_path / "tokens").mkdir(exist_ok=True)
-        write_store(tmp_path / "tokens", ROWS, metadata | changes, WINDOWS, EXAMPLES)
+        write_store(tmp_path / "tokens", ROWS, metadata | changes, FURTHER, EXAMPLES)
         return open_store(tmp_path / "tokens", "abc")
 
     return make
@@ -36,6 +38,10 @@ def test_each_text_comes_back_as_it_was_written(store):
     assert found.lengths.tolist() == [3, 12, 2, 20, 3, 3, 4]
     assert found.windows_of(np.array([0, 1, 3]))[0].tolist() == [0, 1, 4, 3, 5, 6]
     assert [found[row].tolist() for row in (4, 5, 6)] == [[2, 5, 3], [2, 6, 3], [2, 8, 9, 3]]
+
+
+def test_further_windows_know_their_tokens_by_text():
+    assert FURTHER.lengths.tolist() == [0, 3, 0, 7]
 
 
 def test_tokens_are_mapped_from_the_file_as_int32_without_a_copy(store):
@@ -54,7 +60,7 @@ def test_datasets_opens_the_texts_and_what_makes_an_example_without_our_code(sto
     store()
     opened = datasets.load_from_disk(str(tmp_path / "tokens"))
     texts, examples = opened["texts"], opened["examples"]
-    assert texts["input_ids"][:] == [*ROWS, *(window for of_text in WINDOWS for window in of_text)]
+    assert texts["input_ids"][:] == [*ROWS, *WINDOWS]
     assert texts["length"][:] == [3, 12, 2, 20, 3, 3, 4]
     assert texts["text_id"][:] == [0, 1, 2, 3, 1, 3, 3]  # the last three are further windows
     assert examples[:] == {"anchor": [0, 2], "positive": [1, 3], "negatives": [[3], [1, 1]]}

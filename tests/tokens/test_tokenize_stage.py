@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,15 @@ def test_where_everything_fits_there_are_no_windows(tokenized):
     if given["share_truncated"] == 0.0:  # else the model's own limit is shorter
         assert (auto["max_windows"], auto["windows"]) == (1, 0)
         assert auto["share_seen"] == given["share_seen"] == {"beginning": 1.0, "windows": 1.0}
+
+
+def test_small_blocks_give_the_same_bytes(tokenized, monkeypatch):
+    def written():
+        return [path.read_bytes() for path in sorted(Path("data/tokens").rglob("*")) if path.is_file()]
+
+    assert tokenized(max_length=32, max_windows=8)[0]["windows"] > 100
+    whole = written()
+    monkeypatch.setattr("triptych.tokens.token_rows._CUT", 7)
+    monkeypatch.setattr("stages.tokenize_texts.ROW_GROUP", 5)
+    tokenized(max_length=32, max_windows=8)
+    assert written() == whole

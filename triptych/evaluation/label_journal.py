@@ -18,6 +18,7 @@ from triptych.artifacts import write_jsonl
 from triptych.corpus.records import SPLITS, Chunk, Qrels, write_qrels
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
+from triptych.line_checksums import with_checksum, without_checksum
 
 _JUDGED = SPLITS[1:]  # dev and test: labels are for evaluation, not for training
 _TORN = ".torn"  # the suffix of the file that gets lines of the journal which a kill or a full disk cut
@@ -71,7 +72,7 @@ class Journal:
         """Append a label and rewrite the BEIR files."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8", newline="\n") as lines:
-            lines.write(json.dumps(asdict(label), ensure_ascii=False, sort_keys=True) + "\n")
+            lines.write(with_checksum(asdict(label)) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
         self.labels.append(label)
@@ -122,10 +123,10 @@ class Journal:
 
     def _label(self, number: int, line: bytes) -> Label:
         try:
-            row: dict[str, Any] = json.loads(line)
+            row: dict[str, Any] = without_checksum(json.loads(line))
             return Label(**row | {"relevant": tuple(row["relevant"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{self._path}:{number}: is not a label ({error}); remove the line") from error
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise UserError(f"{self._path}:{number}: is not a label ({error}); correct or remove the line") from error
 
 
 def _merged(labels: Iterable[Label]) -> tuple[dict[str, str], dict[str, Qrels]]:

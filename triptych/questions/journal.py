@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from triptych.errors import UserError
+from triptych.line_checksums import with_checksum, without_checksum
 
 TRANSIENT = ("timeout", "broken")  # reasons that say nothing about the chunk: it is asked again in the next run
 
@@ -87,8 +88,7 @@ class Journal:
             raise ValueError("the journal is not open")
         questions = [{"form": form, "text": text} for text, form in record.questions]
         row = {name: getattr(record, name) for name in ("chunk_id", "model", "prompt", "reason", "text", "tokens")}
-        line = json.dumps(row | {"questions": questions}, ensure_ascii=False, sort_keys=True)
-        self._file.write(f"{line}\n".encode())
+        self._file.write(f"{with_checksum(row | {'questions': questions})}\n".encode())
         self._file.flush()
         os.fsync(self._file.fileno())
         self.records.append(record)
@@ -146,6 +146,7 @@ def _record(row: Any) -> Record:
     """Return a record from a line of the journal: as `Journal.add` writes it, or with plain texts as questions."""
     if not isinstance(row, dict):
         raise TypeError("it is not an object")
+    row = without_checksum(row)
     questions = tuple(_question(one) for one in _list(row["questions"]))
     texts = {name: row.get(name) or "" for name in ("text", "prompt", "model")}
     reason, tokens = row.get("reason"), row.get("tokens", 0)

@@ -48,7 +48,7 @@ class Lengths:
 
 def choose_lengths(
     rows: TokenRows | Sequence[Sequence[int]],
-    passages: Sequence[int],
+    passages: Sequence[int] | np.ndarray,
     settings: Tokenize,
     limit: int | None,
     machine: Machine,

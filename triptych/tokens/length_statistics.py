@@ -10,7 +10,9 @@ from triptych.tokens.token_rows import TokenRows, row_lengths
 _BIN, _BINS = 16, 64  # tokens
 
 
-def statistics(rows: TokenRows | Sequence[Sequence[int]], anchors: Sequence[int], max_length: int) -> dict[str, Any]:
+def statistics(
+    rows: TokenRows | Sequence[Sequence[int]], anchors: Sequence[int] | np.ndarray, max_length: int
+) -> dict[str, Any]:
     """Return the mean, 90th and 95th percentile of the lengths of anchors and of all texts, and the share truncated.
 
     Lengths are in tokens before truncation, including special tokens; ``anchors`` holds the text id of each example's

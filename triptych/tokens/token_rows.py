@@ -6,6 +6,8 @@ from typing import Self
 
 import numpy as np
 
+_CUT = 65_536  # texts that are cut together: it takes some forty bytes for each of their tokens
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
@@ -49,14 +51,18 @@ class TokenRows:
         >>> TokenRows.of([[1, 5, 6, 7, 2], [1, 5, 2]]).cut(4, closing=1)
         TokenRows(ids=array([1, 5, 6, 2, 1, 5, 2], dtype=int32), offsets=array([0, 4, 7]))
         """
-        before = self.lengths
+        blocks = [self._cut(start, start + _CUT, most, closing) for start in range(0, len(self), _CUT)]
+        return self.join(blocks)
+
+    def _cut(self, first: int, last: int, most: int, closing: int) -> Self:
+        starts, before = self.offsets[:-1][first:last], self.lengths[first:last]
         after = np.minimum(before, most)
         offsets = np.cumsum(np.r_[0, after])
-        row = np.repeat(np.arange(len(self)), after)
+        row = np.repeat(np.arange(len(after)), after)
         column = np.arange(offsets[-1]) - offsets[row]
         is_end = column >= after[row] - closing
         column += np.where(is_end, before[row] - after[row], 0)
-        return type(self)(self.ids[self.offsets[row] + column], offsets)
+        return type(self)(self.ids[starts[row] + column], offsets)
 
 
 def row_lengths(rows: "TokenRows | Sequence[Sequence[int]]") -> np.ndarray:

@@ -92,18 +92,34 @@ class ExampleTexts:
     offsets: np.ndarray  # int64, shape (examples + 1,)
 
 
+@dataclass(frozen=True, slots=True)
+class FurtherWindows:
+    """The windows of texts after their first ones, text by text."""
+
+    rows: TokenRows
+    counts: np.ndarray  # int64, shape (texts,): windows of each text
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Return the number of tokens in the further windows of each text, int64 of shape (texts,)."""
+        ends = np.concatenate([[0], np.cumsum(self.counts)])
+        return np.diff(self.rows.offsets[ends])
+
+
 def write_store(
     folder: Path,
     rows: TokenRows | Sequence[Sequence[int]],
     metadata: dict[str, Any],
-    windows: Sequence[Sequence[Sequence[int] | np.ndarray]] | None = None,
+    windows: FurtherWindows | None = None,
     examples: ExampleTexts | None = None,
 ) -> None:
-    """Write a store into an existing folder; ``windows`` are the further windows of each text."""
-    numbers = list(map(len, windows)) if windows else np.zeros(len(rows), np.int64)
-    further = TokenRows.of(window for of_text in windows or () for window in of_text)
-    store = pack(TokenRows.join([rows if isinstance(rows, TokenRows) else TokenRows.of(rows), further]), metadata)
-    text_ids = np.concatenate([np.arange(len(rows)), np.repeat(np.arange(len(rows)), numbers)])
+    """Write a store into an existing folder."""
+    columns = rows if isinstance(rows, TokenRows) else TokenRows.of(rows)
+    text_ids = np.arange(len(columns))
+    if windows is not None:
+        columns = TokenRows.join([columns, windows.rows])
+        text_ids = np.concatenate([text_ids, np.repeat(text_ids, windows.counts)])
+    store = pack(columns, metadata)
     tables = {
         _TEXTS: pa.record_batch(
             {

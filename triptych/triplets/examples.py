@@ -1,6 +1,6 @@
 """Training examples as columns of ids: the table of texts, and anchors with their positives and pools."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -153,16 +153,12 @@ def read_texts(folder: Path) -> tuple[list[str], list[str]]:
     return table["role"].to_pylist(), table["text"].to_pylist()
 
 
-def read_framed_texts(folder: Path) -> list[FramedText | None]:
-    """Return the texts that may be cut into windows, by text id; None for the others."""
+def read_framed_texts(folder: Path) -> Iterator[FramedText | None]:
+    """Yield the texts that may be cut into windows, by text id; None for the others."""
     columns = ("text", "content_start", "content_end")
-    framed: list[FramedText | None] = []
     for batch in open_table(folder / "texts.parquet").iter_batches(ROW_GROUP, columns=list(columns)):
-        framed += [
-            FramedText(text[:start], text[start:end], text[end:]) if end > start else None
-            for text, start, end in zip(*(batch[name].to_pylist() for name in columns), strict=True)
-        ]
-    return framed
+        for text, start, end in zip(*(batch[name].to_pylist() for name in columns), strict=True):
+            yield FramedText(text[:start], text[start:end], text[end:]) if end > start else None
 
 
 def read_passage_ids(folder: Path) -> TextIds:
