@@ -6,14 +6,21 @@ from scipy.sparse import csr_array
 from triptych.ids import TextIds
 from triptych.tokens.token_store import TokenStore
 
+_COPIED = 65_536  # texts whose tokens are copied together
+
 
 def token_counts(store: TokenStore, text_ids: TextIds | np.ndarray, vocabulary: int) -> csr_array:
     """Return how often each token occurs in each text before the cut, float32 of shape (texts, vocabulary)."""
-    rows = [store[int(one)] for one in text_ids]
-    indices = np.concatenate([*rows, np.empty(0, np.int32)])
-    counts = csr_array(
-        (np.ones(len(indices), np.float32), indices, np.cumsum([0, *map(len, rows)])), (len(rows), vocabulary)
-    )
+    text_ids = np.asarray(text_ids, np.int64)
+    lengths = store.lengths[text_ids]
+    ends = np.cumsum(np.r_[0, lengths])
+    indices = np.empty(ends[-1], np.int32)
+    for start in range(0, len(text_ids), _COPIED):
+        block = slice(start, start + _COPIED)
+        first, last = ends[start], ends[min(start + _COPIED, len(text_ids))]
+        shift = np.repeat(store.offsets[text_ids[block]] - ends[:-1][block], lengths[block])
+        indices[first:last] = store.ids[np.arange(first, last) + shift]
+    counts = csr_array((np.ones(len(indices), np.float32), indices, ends), (len(text_ids), vocabulary))
     counts.sum_duplicates()
     return counts
 

@@ -51,13 +51,17 @@ def teacher():
 
 
 @pytest.fixture
+def vectors(teacher):
+    """Of the anchors: near those of their chunks."""
+    own = np.repeat(np.arange(5), 2)
+    return teacher.vectors[own] + np.random.default_rng(2).normal(scale=0.2, size=(10, 4)).astype(np.float32)
+
+
+@pytest.fixture
 def anchors(teacher):
     """Two anchors of each of the first five chunks; anchor 70 + i is of chunk i // 2."""
     own = np.repeat(np.arange(5), 2)
-    near = teacher.vectors[own] + np.random.default_rng(2).normal(scale=0.2, size=(10, 4)).astype(np.float32)
-    return DistillationAnchors(
-        70 + np.arange(10), own, near, counts([SEEN[chunk][:2] for chunk in own]), np.zeros(10, bool)
-    )
+    return DistillationAnchors(70 + np.arange(10), own, counts([SEEN[chunk][:2] for chunk in own]), np.zeros(10, bool))
 
 
 @pytest.fixture
@@ -69,9 +73,9 @@ def settings(params_with):
     return of
 
 
-def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anchors):
-    fused, scale = teacher.scores(anchors, np.array([3]), 0.7)
-    cosine = (teacher.vectors @ anchors.vectors[3]).tolist()
+def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anchors, vectors):
+    fused, scale = teacher.scores(anchors, np.array([3]), vectors[[3]], 0.7)
+    cosine = (teacher.vectors @ vectors[3]).tolist()
     names = [str(row) for row in ROWS]
     index = LexicalIndex(names, [" ".join(f"t{token}" for token in tokens) for tokens in SEEN])
     rows, found = index.search([" ".join(f"t{token}" for token in SEEN[1][:2])], 6)
@@ -85,34 +89,56 @@ def test_teacher_adds_standardized_cosine_and_bm25_by_their_weights(teacher, anc
     assert scale.tolist() == pytest.approx([np.std(cosine)], abs=1e-6)
 
 
-def test_the_chunk_for_which_a_question_was_written_is_ranked_first(teacher, anchors):
+def test_the_chunk_for_which_a_question_was_written_is_ranked_first(teacher, anchors, vectors):
     told = replace(anchors, told=np.arange(10) == 3)
-    (plain, other), _ = teacher.scores(anchors, np.array([3, 4]), 0.7)
-    (first, same), _ = teacher.scores(told, np.array([3, 4]), 0.7)
+    (plain, other), _ = teacher.scores(anchors, np.array([3, 4]), vectors[3:5], 0.7)
+    (first, same), _ = teacher.scores(told, np.array([3, 4]), vectors[3:5], 0.7)
     assert first[1] == pytest.approx(plain.max() + 1.0, abs=1e-5)  # chunk 1
     assert np.delete(first, 1).tolist() == np.delete(plain, 1).tolist()
     assert same.tolist() == other.tolist()
 
 
-def test_an_anchor_that_is_truncated_away_is_left_out():
+def test_an_anchor_that_is_truncated_away_is_left_out(monkeypatch):
     anchors = counts([[1, 2], [1, 2, 3, 4, 5], [6, 7]])
-    chunks = counts([[1, 2, 9], [1, 2, 3, 4, 9], [1, 2, 3]])
-    assert visible_before_cut(anchors, chunks).tolist() == [True, True, False]
+    chunks = counts([[1, 2, 3], [1, 2, 9], [1, 2, 3, 4, 9]])
+    assert visible_before_cut(anchors, chunks, np.array([1, 2, 0])).tolist() == [True, True, False]
+    monkeypatch.setattr("triptych.training.data.distillation._COMPARED", 2)
+    assert visible_before_cut(anchors, chunks, np.array([1, 2, 0])).tolist() == [True, True, False]
 
 
-def test_tokens_are_counted_before_the_cut(tmp_path):
+@pytest.mark.parametrize("copied", [1, 2, 65_536])
+def test_tokens_are_counted_before_the_cut(tmp_path, monkeypatch, copied):
+    monkeypatch.setattr("triptych.tokens.token_counts._COPIED", copied)
     metadata = {"max_length": 16, "padding_side": "right", "pad_token_id": 0, "tokenizer_sha256": "abc"}
     write_store(tmp_path, [[1, 2, 2], [], [5]], metadata)
     found = token_counts(open_store(tmp_path, "abc"), np.array([2, 0, 1]), 6)
     assert found.toarray().tolist() == [[0, 0, 0, 0, 0, 1], [0, 1, 2, 0, 0, 0], [0] * 6]
 
 
-def draw(teacher, anchors, seeds, params, seed=1):
-    return draw_distillation_batches(teacher, anchors, np.array(seeds), params, seed).batches
+@pytest.fixture
+def draw(teacher, anchors, vectors):
+    def batches(seeds, params, seed=1):
+        return draw_distillation_batches(teacher, anchors, vectors.__getitem__, np.array(seeds), params, seed).batches
+
+    return batches
 
 
-def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, anchors, settings):
-    batches = draw(teacher, anchors, [0, 2, 4, 6], settings())
+def test_each_drawn_anchor_is_encoded_once_and_no_other(teacher, anchors, vectors, settings):
+    asked = []
+
+    def encode(chosen):
+        asked.extend(chosen.tolist())
+        return vectors[chosen]
+
+    seeds = np.array([8, 0, 8, 2])
+    batches = draw_distillation_batches(teacher, anchors, encode, seeds, settings(batch_size=3), 1).batches
+    drawn = {anchor - 70 for batch in batches for anchor in batch["anchor"].tolist()}
+    assert sorted(asked) == sorted(drawn)
+    assert len(drawn) < len(vectors)
+
+
+def test_every_batch_has_its_size_and_one_list_of_chunks(draw, settings):
+    batches = draw([0, 2, 4, 6], settings())
     assert [len(batch["anchor"]) for batch in batches] == [4, 4]
     for batch in batches:
         assert (batch["windows"] == batch["windows"][0]).all()
@@ -120,46 +146,46 @@ def test_every_batch_has_its_size_and_one_list_of_chunks(teacher, anchors, setti
         assert len(set(batch["windows"][0])) == len(batch["windows"][0])
 
 
-def test_neighborhoods_begin_with_their_seeds_and_contain_their_own_chunks(teacher, anchors, settings):
-    (batch,) = draw(teacher, anchors, [0, 8], settings())
+def test_neighborhoods_begin_with_their_seeds_and_contain_their_own_chunks(draw, settings):
+    (batch,) = draw([0, 8], settings())
     assert batch["anchor"][:2].tolist() == [70, 78]
     assert {ROWS[0], ROWS[4]} <= set(batch["windows"][0])
 
 
-def test_other_anchors_are_of_the_chunks_of_the_batch(teacher, anchors, settings):
+def test_other_anchors_are_of_the_chunks_of_the_batch(draw, anchors, settings):
     for seed in range(20):
-        (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, batch_size=3), seed)
+        (batch,) = draw([0], settings(neighborhoods=1, batch_size=3), seed)
         own = {ROWS[anchors.own[anchor - 70]] for anchor in batch["anchor"]}
         assert own <= set(batch["windows"][0])
 
 
-def test_candidates_are_of_the_teachers_best(teacher, anchors, settings):
+def test_candidates_are_of_the_teachers_best(draw, teacher, anchors, vectors, settings):
     params = settings(neighborhoods=1, depth=2, candidates=2)
-    fused, _ = teacher.scores(anchors, np.array([5]), params.dense_weight)
+    fused, _ = teacher.scores(anchors, np.array([5]), vectors[[5]], params.dense_weight)
     best = [ROWS[index] for index in np.argsort(-fused[0]) if index != anchors.own[5]][:2]
     for seed in range(20):
-        assert set(best) <= set(draw(teacher, anchors, [5], params, seed)[0]["windows"][0])
+        assert set(best) <= set(draw([5], params, seed)[0]["windows"][0])
 
 
-def test_a_batch_has_the_teachers_score_of_each_chunk(teacher, anchors, settings):
+def test_a_batch_has_the_teachers_score_of_each_chunk(draw, teacher, anchors, vectors, settings):
     params = settings()
-    (batch,) = draw(teacher, anchors, [0, 8], params)
-    fused, scale = teacher.scores(anchors, batch["anchor"] - 70, params.dense_weight)
+    (batch,) = draw([0, 8], params)
+    fused, scale = teacher.scores(anchors, batch["anchor"] - 70, vectors[batch["anchor"] - 70], params.dense_weight)
     for number, chunks in enumerate(batch["windows"]):
         expected = fused[number][np.searchsorted(ROWS, chunks)].tolist()
         assert batch["teacher"][number].tolist() == pytest.approx(expected, abs=1e-5)
     assert batch["scale"].tolist() == pytest.approx(scale.tolist())
 
 
-def test_a_corpus_smaller_than_the_depth_is_used_whole(teacher, anchors, settings):
-    (batch,) = draw(teacher, anchors, [0], settings(neighborhoods=1, depth=40, candidates=8))
+def test_a_corpus_smaller_than_the_depth_is_used_whole(draw, settings):
+    (batch,) = draw([0], settings(neighborhoods=1, depth=40, candidates=8))
     assert set(batch["windows"][0]) == set(ROWS.tolist())
 
 
-def test_seed_chooses_the_candidates(teacher, anchors, settings):
-    (one,), (same,) = (draw(teacher, anchors, [0, 2], settings()) for _ in range(2))
+def test_seed_chooses_the_candidates(draw, settings):
+    (one,), (same,) = (draw([0, 2], settings()) for _ in range(2))
     assert all(np.array_equal(one[name], same[name]) for name in one)
-    assert len({str(draw(teacher, anchors, [0, 2], settings(), seed)[0]["windows"]) for seed in range(8)}) > 1
+    assert len({str(draw([0, 2], settings(), seed)[0]["windows"]) for seed in range(8)}) > 1
 
 
 def test_batch_marks_the_passages_of_each_row(tmp_path):

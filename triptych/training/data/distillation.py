@@ -8,7 +8,7 @@ chunks. The student learns to give the chunks of the batch the teacher's probabi
 teacher finds best. All batches are drawn before training starts.
 """
 
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,15 +27,15 @@ from triptych.training.data.collator import assemble
 _MIN_DEVIATION = 1e-6  # of scores over the chunks; chunks that are all alike have none
 _TOLD = 1.0  # standard deviations by which the chunk of a told anchor is ahead of all others
 _VISIBLE_SHARE = 0.8  # of an anchor's distinct tokens, which its own window must contain
+_COMPARED = 65_536  # anchors whose tokens are compared together with those of their windows
 
 
 @dataclass(frozen=True, slots=True)
 class DistillationAnchors:
-    """Anchors used for distillation, with their vectors and token counts."""
+    """Anchors used for distillation, with their token counts."""
 
     anchor: TextIds  # int, shape (anchors,)
     own: np.ndarray  # int64, shape (anchors,): the window of the anchor's chunk that answers it, as row of the teacher
-    vectors: Vectors  # float32, shape (anchors, dimensions)
     tokens: csr_array  # counts, shape (anchors, vocabulary)
     told: np.ndarray  # bool, shape (anchors,): whether somebody judged it or wrote it for its chunk
 
@@ -49,15 +49,16 @@ class Teacher:
     weights: csr_array  # float32, shape (windows, vocabulary)
 
     def scores(
-        self, anchors: DistillationAnchors, chosen: np.ndarray, dense_weight: float
+        self, anchors: DistillationAnchors, chosen: np.ndarray, vectors: Vectors, dense_weight: float
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return fused scores (chosen, windows) and the standard deviation of each anchor's cosines (chosen,), float32.
 
+        ``vectors`` are those of the chosen anchors, float32 of shape (chosen, dimensions).
         Both parts are standardized over all windows (`triptych.retrieval.fusion` does so over a list of hits). The
         deviations are at least `_MIN_DEVIATION`, since they divide. The own window of a told anchor is ahead of the
         others.
         """
-        dense = anchors.vectors[chosen] @ self.vectors.T
+        dense = vectors @ self.vectors.T
         lexical = (anchors.tokens[chosen] @ self.weights.T).toarray()
         fused = dense_weight * _standardized(dense) + (1 - dense_weight) * _standardized(lexical)
         told = np.flatnonzero(anchors.told[chosen])
@@ -70,40 +71,41 @@ def make_teacher(chunk_of_window: np.ndarray, vectors: Vectors, tokens: csr_arra
     return Teacher(chunk_of_window, vectors, bm25_weights(tokens))
 
 
-def visible_before_cut(anchors: csr_array, windows: csr_array) -> np.ndarray:
-    """Return whether each window contains most tokens of its anchor, from token counts; bool of shape (anchors,)."""
-    distinct = anchors > 0
-    shared = distinct.multiply(windows > 0).sum(axis=1)
-    return np.asarray(shared >= _VISIBLE_SHARE * np.maximum(distinct.sum(axis=1), 1)).ravel()
+def visible_before_cut(anchors: csr_array, windows: csr_array, own: np.ndarray) -> np.ndarray:
+    """Return whether the own window of each anchor contains most of its tokens; bool of shape (anchors,).
+
+    ``anchors`` and ``windows`` are token counts, ``own`` is the window of each anchor as row of ``windows``.
+    """
+    visible = np.empty(len(own), bool)
+    for start in range(0, len(own), _COMPARED):
+        block = slice(start, start + _COMPARED)
+        distinct = anchors[block] > 0
+        shared = distinct.multiply(windows[own[block]] > 0).sum(axis=1)
+        visible[block] = np.ravel(shared >= _VISIBLE_SHARE * np.maximum(distinct.sum(axis=1), 1))
+    return visible
 
 
 def draw_distillation_batches(
-    teacher: Teacher, anchors: DistillationAnchors, seeds: np.ndarray, params: Distill, seed: int
+    teacher: Teacher,
+    anchors: DistillationAnchors,
+    encode: Callable[[np.ndarray], Vectors],
+    seeds: np.ndarray,
+    params: Distill,
+    seed: int,
 ) -> FixedSchedule:
     """Draw the batches of a run: one of ``batch_size`` rows for each ``neighborhoods`` of the ``seeds``.
 
-    ``seeds`` are indices of anchors. Every anchor of a batch is trained on all of its chunks, each by one window.
+    ``seeds`` are indices of anchors; ``encode`` returns the vectors of anchors, given as ascending indices, and is
+    asked for those that are drawn only. Every anchor of a batch is trained on all of its chunks, each by one window.
     Columns are ``anchor`` (B,), ``windows`` (B, W), ``teacher`` (B, W) and ``scale`` (B,); the last two are float32,
     and the teacher's scores of a chunk's other windows -inf.
     """
-    random = np.random.default_rng(seed)
-    of_window: dict[int, list[int]] = defaultdict(list)
-    for anchor, window in enumerate(anchors.own.tolist()):
-        of_window[window].append(anchor)
+    vectors = _DrawnVectors(encode, seeds)
+    drawn = _draw(teacher, anchors, vectors, seeds, params, np.random.default_rng(seed))
+    vectors.add(np.concatenate([batch for batch, _ in drawn] or [seeds]))
     batches: list[Columns] = []
-    for start in range(0, len(seeds), params.neighborhoods):
-        first = seeds[start : start + params.neighborhoods]
-        fused, _ = teacher.scores(anchors, first, params.dense_weight)
-        near = [
-            _near(scores, own, teacher.chunk_of_window, params, random)
-            for scores, own in zip(fused, anchors.own[first], strict=True)
-        ]
-        windows = np.unique(np.concatenate(near))
-        others = [anchor for window in windows.tolist() for anchor in of_window[window] if anchor not in first]
-        missing = params.batch_size - len(first)
-        more = random.choice(others or first, missing, replace=len(others) < missing)
-        batch = np.concatenate([first, more]).astype(np.int64)
-        fused, scale = teacher.scores(anchors, batch, params.dense_weight)
+    for batch, windows in drawn:
+        fused, scale = teacher.scores(anchors, batch, vectors.of(batch), params.dense_weight)
         batches.append(
             {
                 "anchor": anchors.anchor[batch],
@@ -113,6 +115,55 @@ def draw_distillation_batches(
             }
         )
     return FixedSchedule(batches, params.batch_size)
+
+
+class _DrawnVectors:
+    """The vectors of those anchors that were drawn: a large corpus has far more than its steps take."""
+
+    def __init__(self, encode: Callable[[np.ndarray], Vectors], anchors: np.ndarray) -> None:
+        self._encode, self._anchors = encode, np.unique(anchors)
+        self._vectors = encode(self._anchors)
+
+    def add(self, anchors: np.ndarray) -> None:
+        """Encode those anchors that are not there yet."""
+        new = np.setdiff1d(anchors, self._anchors)
+        if not len(new):
+            return
+        order = np.argsort(np.concatenate([self._anchors, new]))
+        self._vectors = Vectors(np.concatenate([self._vectors, self._encode(new)])[order])
+        self._anchors = np.concatenate([self._anchors, new])[order]
+
+    def of(self, anchors: np.ndarray) -> Vectors:
+        """Return the vectors of anchors that were added, float32 of shape (anchors, dimensions)."""
+        return Vectors(self._vectors[np.searchsorted(self._anchors, anchors)])
+
+
+def _draw(
+    teacher: Teacher,
+    anchors: DistillationAnchors,
+    vectors: _DrawnVectors,
+    seeds: np.ndarray,
+    params: Distill,
+    random: np.random.Generator,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the anchors and the windows of each batch."""
+    by_window = np.argsort(anchors.own, kind="stable")
+    own = anchors.own[by_window]
+    drawn: list[tuple[np.ndarray, np.ndarray]] = []
+    for start in range(0, len(seeds), params.neighborhoods):
+        first = seeds[start : start + params.neighborhoods]
+        fused, _ = teacher.scores(anchors, first, vectors.of(first), params.dense_weight)
+        near = [
+            _near(scores, own_window, teacher.chunk_of_window, params, random)
+            for scores, own_window in zip(fused, anchors.own[first], strict=True)
+        ]
+        windows = np.unique(np.concatenate(near))
+        spans = zip(np.searchsorted(own, windows), np.searchsorted(own, windows, "right"), strict=True)
+        others = [one for begin, end in spans for one in by_window[begin:end].tolist() if one not in first]
+        missing = params.batch_size - len(first)
+        more = random.choice(others or first, missing, replace=len(others) < missing)
+        drawn.append((np.concatenate([first, more]).astype(np.int64), windows))
+    return drawn
 
 
 def _near(

@@ -238,7 +238,7 @@ class _Builder:
         own = self._own_windows(window_ids, chunk_of_window, np.searchsorted(rows, self.examples.positive_chunk))
         anchor_tokens = token_counts(store, TextIds(self.examples.anchor), len(model.tokenizer))
         told = np.isin(self.examples.view, [VIEWS.index(view) for view in _TOLD_VIEWS])
-        visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens[own]) | told)
+        visible = np.flatnonzero(visible_before_cut(anchor_tokens, window_tokens, own) | told)
         if not len(visible):
             raise NothingToTrainOnError(
                 f"train.loss: none of {len(self.examples)} anchors is found in its chunk before the cut at"
@@ -248,17 +248,15 @@ class _Builder:
         examples, own = self.examples.select(visible), own[visible]
         neighborhoods = self.batches(steps) * train.distill.neighborhoods
         seeds = anchors_for_run(examples, self.params.triplets, neighborhoods, self.seed)
-        anchors = DistillationAnchors(
-            TextIds(examples.anchor),
-            own,
-            self._encoded(TextIds(examples.anchor), "anchors"),
-            anchor_tokens[visible],
-            told[visible],
-        )
+        anchors = DistillationAnchors(TextIds(examples.anchor), own, anchor_tokens[visible], told[visible])
         frozen = self.frozen
         window_vectors = frozen.of(window_ids) if frozen else self._encoded(window_ids, "chunks")
         teacher = make_teacher(chunk_of_window, window_vectors, window_tokens)
-        schedule = draw_distillation_batches(teacher, anchors, seeds, train.distill, train.seed)
+
+        def encode_anchors(rows: np.ndarray) -> Vectors:
+            return self._encoded(TextIds(anchors.anchor[rows]), "anchors")
+
+        schedule = draw_distillation_batches(teacher, anchors, encode_anchors, seeds, train.distill, train.seed)
         collator = DistillationCollator(store, window_ids, self.fixed, frozen)
         return TrainingData(schedule, collator, "distill", steps, frozen=frozen)
 
