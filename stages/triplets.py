@@ -23,6 +23,7 @@ from triptych.triplets.exchange.flat import write_round
 from triptych.triplets.exchange.import_export import Imported, read_imported
 from triptych.triplets.false_negatives import Relations
 from triptych.triplets.heuristics.pools import PoolBuilder
+from triptych.triplets.sampling.anchor_sample import sample_anchors
 from triptych.triplets.sampling.shortfalls import cross_category_share, shortfall_warnings
 from triptych.triplets.views import anchors, query_anchors, same_source_share
 
@@ -64,6 +65,11 @@ def main(argv: list[str] | None = None) -> None:
     if params.imported is not None:
         imported = read_imported(Path(params.imported), chunks, params.text_template, forbidden, relations)
     train_anchors += imported.anchors
+    found = len(train_anchors)
+    categories = [category_label(chunk.category) for chunk in chunks]
+    train_anchors = sample_anchors(train_anchors, categories, params.max_anchors, params.seed)
+    if found > len(train_anchors):
+        print_line(f"triplets: {len(train_anchors)} of {found} anchors, a sample (triplets.max_anchors)")
     if not train_anchors:
         shares = ", ".join(view for view, share in params.views.model_dump().items() if share > 0)
         train_chunks = sum(chunk.split == "train" for chunk in chunks)
@@ -92,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     heldout = Examples.of_anchors(test_anchors, chunks, test_pools["embedder"], table)
     chunk_counts = Counter(category_label(chunk.category) for chunk in chunks if chunk.split == "train")
     metrics: dict[str, object] = {
+        "anchors": {"found": found, "kept": len(train_anchors)},
         "imported": {"kept": imported.kept} | imported.dropped,
         "same_source_positives": {"share": same_source, "wanted": params.same_source_positives},
     }

@@ -157,6 +157,11 @@ class Triplets(Section):
     )
     views: Views = Field(default_factory=Views)
     anchors_per_chunk: Count = Field(default=2, description="At most this many anchors of one view from one chunk.")
+    max_anchors: Count = Field(
+        default=300_000,
+        description="At most this many anchors in all; of more, those of rare views and categories and a sample of the"
+        " others. Training draws some thousands, and the rest would only cost time.",
+    )
     repeat_anchors: Count = Field(
         default=5,
         description="At most this many rows of an epoch for each anchor of a view; a small view gives the rest of its"

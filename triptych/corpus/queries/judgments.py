@@ -58,5 +58,5 @@ def read_judgments(
     queries, equal = merge_equal(queries)
     if equal:
         dropped |= {"equal_text": equal}
-        warnings.append(f"{equal} questions have the text of another one: each text is one question with all answers")
+        warnings.append(f"questions with the text of another one: {equal}; each text is one question with all answers")
     return Judgments(queries, dropped, kinds, warnings)
