@@ -136,6 +136,17 @@ def test_category_of_a_question_is_that_of_its_best_answer(questions):
     assert item.query.category == "tables"
 
 
+def test_ids_are_looked_up_once_for_all_questions(questions, monkeypatch):
+    """A lookup reads the ids of the whole corpus: one for each of 1,000 questions took most of a stage at 1 M chunks."""
+    lookups = []
+    found = type(COLUMNS).rows
+    monkeypatch.setattr(type(COLUMNS), "rows", lambda self, ids: lookups.append(ids) or found(self, ids))
+    texts = {f"q{number}": f"order {number}" for number in range(20)}
+    items, _ = user_queries(questions(texts, test=[(name, "sort", 1) for name in texts]), TABLE, COLUMNS)
+    assert len(items) == 20
+    assert len(lookups) == 1
+
+
 def test_a_page_is_named_by_its_file_or_by_a_title_that_no_other_page_has(questions):
     chunks = [
         Chunk("a1", "lists", "a.md", ("Sort",), "Sort", "One part.", "a:1"),

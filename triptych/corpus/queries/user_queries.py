@@ -39,11 +39,12 @@ def user_queries(folder: Path, corpus: ChunkTable, columns: CorpusColumns) -> tu
     dropped: Counter[str] = Counter()
     for split, table in sorted(qrels.items()):
         for query_id, grades in table.items():
-            relevant: dict[str, int] = {}
+            relevant, row_of = dict[str, int](), dict[str, ChunkRow]()
             for name, grade in grades.items():
                 for row in rows.get(name, []) if grade > 0 else []:
                     chunk = columns.chunk_id[row].as_py()
                     relevant[chunk] = max(grade, relevant.get(chunk, 0))
+                    row_of[chunk] = row
             dropped["unknown_chunk"] += sum(name not in rows for name in grades)
             dropped["grade_zero"] += sum(grade <= 0 for grade in grades.values())
             if query_id not in texts:
@@ -52,7 +53,7 @@ def user_queries(folder: Path, corpus: ChunkTable, columns: CorpusColumns) -> tu
                 dropped["nothing_relevant"] += 1
             else:
                 best = max(relevant, key=lambda chunk: (relevant[chunk], chunk))
-                category = columns.category_of(columns.rows([best])[0])
+                category = columns.category_of(row_of[best])
                 query = Query(f"user-{query_id}", texts[query_id], "user", category)
                 queries.append(LabeledQuery(query, relevant, split if sets_split else None, held_out))
     return queries, {reason: number for reason, number in sorted(dropped.items()) if number}
