@@ -137,7 +137,7 @@ def test_category_of_a_question_is_that_of_its_best_answer(questions):
 
 
 def test_ids_are_looked_up_once_for_all_questions(questions, monkeypatch):
-    """A lookup reads the ids of the whole corpus: one for each of 1,000 questions took most of a stage at 1 M chunks."""
+    """A lookup reads the ids of the whole corpus: one for each question took most of the stage at 1 M chunks."""
     lookups = []
     found = type(COLUMNS).rows
     monkeypatch.setattr(type(COLUMNS), "rows", lambda self, ids: lookups.append(ids) or found(self, ids))
