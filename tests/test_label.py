@@ -91,6 +91,12 @@ def test_before_the_split_chunks_of_ingest_are_labeled(project):
     assert [path.name for path in Path("asked/qrels").iterdir()] == ["questions.tsv"]
 
 
+def test_labeling_needs_no_stage_but_split(project):
+    shutil.rmtree(project / "data/questions")
+    assert typed("how do I begin", "", "q").exit_code == 0
+    assert len(labels()) == 1
+
+
 def test_nothing_is_written_where_nothing_was_answered(project):
     found = typed("q")
     assert found.exit_code == 0
