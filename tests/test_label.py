@@ -15,7 +15,7 @@ from triptych.cli import app
 from triptych.corpus.readers.judged_questions import answered_chunks
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.chosen_on_dev import FusionChoice
-from triptych.evaluators.own_questions import deployed_search
+from triptych.evaluators.own_questions import PRIOR, SearchSettings, deployed_search
 
 
 @pytest.fixture
@@ -91,7 +91,10 @@ def test_before_the_split_chunks_of_ingest_are_labeled(project):
     assert [path.name for path in Path("asked/qrels").iterdir()] == ["questions.tsv"]
 
 
-def test_labeling_needs_no_stage_but_split(project):
+def test_labeling_needs_no_stage_but_split(project, monkeypatch):
+    """The metrics of an earlier run, such as those in the repository, may say that written questions are searched."""
+    settings = SearchSettings(dict.fromkeys(("base", "tuned"), PRIOR), windows=True, questions=True)
+    monkeypatch.setattr("triptych.evaluators.own_questions.read_search_settings", lambda metrics: settings)
     shutil.rmtree(project / "data/questions")
     assert typed("how do I begin", "", "q").exit_code == 0
     assert len(labels()) == 1
