@@ -15,7 +15,7 @@ from triptych.cli import app
 from triptych.corpus.readers.judged_questions import answered_chunks
 from triptych.corpus.records import read_chunks, read_qrels, read_queries
 from triptych.evaluation.chosen_on_dev import FusionChoice
-from triptych.evaluators.own_questions import deployed_search
+from triptych.evaluators.own_questions import PRIOR, SearchSettings, deployed_search
 
 
 @pytest.fixture
@@ -89,6 +89,15 @@ def test_a_chunk_that_search_finds_is_marked_with_its_rank_and_search_follows_th
 def test_before_the_split_chunks_of_ingest_are_labeled(project):
     assert typed("how do I begin", "", "q", corpus="data/chunks").exit_code == 0
     assert [path.name for path in Path("asked/qrels").iterdir()] == ["questions.tsv"]
+
+
+def test_labeling_needs_no_stage_but_split(project, monkeypatch):
+    """The metrics of an earlier run, such as those in the repository, may say that written questions are searched."""
+    settings = SearchSettings(dict.fromkeys(("base", "tuned"), PRIOR), windows=True, questions=True)
+    monkeypatch.setattr("triptych.evaluators.own_questions.read_search_settings", lambda metrics: settings)
+    shutil.rmtree(project / "data/questions")
+    assert typed("how do I begin", "", "q").exit_code == 0
+    assert len(labels()) == 1
 
 
 def test_nothing_is_written_where_nothing_was_answered(project):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych.artifacts import write_jsonl
+from triptych.corpus.queries.user_queries import LABELS
 from triptych.corpus.records import SPLITS, Chunk, Qrels, write_qrels
 from triptych.corpus.texts import normalized
 from triptych.errors import UserError
@@ -65,7 +66,7 @@ class Journal:
     """The labels in a folder, oldest first."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / "labels.jsonl"
+        self._folder, self._path = folder, folder / LABELS
         self.labels = self._read()
 
     def add(self, label: Label) -> None:

@@ -114,12 +114,13 @@ def base_search(
 ) -> Callable[[str], list[str]]:
     """Return a search like `deployed_search` for the time before: base model and BM25.
 
-    Folders are as in `compare_on_questions`.
+    Folders are as in `compare_on_questions`, but ``written`` may be missing: stage ``ask`` has not run yet.
     """
     ids, depth = [chunk.chunk_id for chunk in chunks], params.evaluate.depth
     framed = [framed_passage(chunk, params.triplets.text_template) for chunk in chunks]
     passages = [one.text for one in framed]
-    asked = ChunkQuestions.read(written, ids) if settings.questions else ChunkQuestions.none()
+    are_written = settings.questions and written.exists()
+    asked = ChunkQuestions.read(written, ids) if are_written else ChunkQuestions.none()
     lexical = _lexical_index(chunks, asked.added_to(passages), params)
     model = load_frozen(params.model, base_weights(params.train))
     if isinstance(params.tokenize.max_length, int):

@@ -149,7 +149,7 @@ def inspect(paths: list[Path], report: Report = lambda _line: None) -> Inspectio
         shares=split.shares,
         categories=categories,
         warnings=_warnings(sources, reader.counts) + split.warnings,
-        params=_params(sources, any(counts.bad_files for counts in reader.counts)),
+        params=_params(sources, any(counts.bad_files for counts in reader.counts), one_category),
         run_time=run_time,
         seconds=perf_counter() - started,
     )
@@ -275,9 +275,11 @@ def _flow(entry: dict[str, str]) -> str:
     return yaml.safe_dump(entry, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
 
 
-def _params(sources: list[SourceInspection], bad_files: bool) -> str:
+def _params(sources: list[SourceInspection], bad_files: bool, one_category: bool) -> str:
     """Return the section of params.yaml that reads these sources."""
     lines = ["ingest:", "  sources:", *(f"  - {source.entry}" for source in sources)]
+    if one_category:
+        lines.insert(2, "  # One category: each folder alone has too few test queries. Without it they are categories.")
     return "\n".join(lines + ["  on_bad_file: skip"] * bad_files) + "\n"
 
 

@@ -45,9 +45,8 @@ def read_judgments(
     queries, dropped, kinds = authored.queries, authored.dropped, authored.kinds
     warnings: list[str] = []
     if folder is not None:
-        own, own_dropped = user_queries(Path(folder), corpus, columns)
+        own, own_dropped, warnings = user_queries(Path(folder), corpus, columns)
         queries, dropped = own + queries, dropped | {f"user_{reason}": n for reason, n in own_dropped.items()}
-        warnings = [f"split.queries: left out {n} of {reason}" for reason, n in own_dropped.items()]
         if not own:
             problem = ", ".join(f"{n} {reason}" for reason, n in own_dropped.items()) or "no judgments"
             warnings = [

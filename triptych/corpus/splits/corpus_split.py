@@ -213,7 +213,7 @@ def _evidence_warnings(
         return [f"all {number} questions only judge, and no link is usable: training uses no judgment"]
     if few:
         return [
-            f"{judgments.teaching} questions and usable links, fewer than split.min_train_queries"
+            f"{judgments.teaching} questions and links that may be learned, fewer than split.min_train_queries"
             f" ({params.min_train_queries}): all of them are in dev and test, and training uses no judgment"
         ]
     return []
