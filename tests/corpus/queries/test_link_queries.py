@@ -184,6 +184,15 @@ def test_the_name_of_a_page_means_the_page_though_its_first_chunk_has_it_as_id(q
     assert (found[0].relevant, warnings) == ({"docker.md": 1}, [])
 
 
+def test_an_object_of_a_package_is_its_first_chunk(questions):
+    chunks = [
+        Chunk("numpy.array", "numpy", "numpy.array", ("numpy", "array"), "array", "Create an array.", "a:1"),
+        Chunk("numpy.array#notes", "numpy", "numpy.array", ("numpy", "array", "Notes"), "Notes", "More.", "a:9"),
+    ]
+    found, _, warnings = user_queries(questions({"q1": "new"}, test=[("q1", "numpy.array", 1)]), *stored(chunks))
+    assert (found[0].relevant, warnings) == ({"numpy.array": 1}, [])
+
+
 def test_beside_ids_of_chunks_it_means_the_chunk_and_a_warning_says_so(questions):
     folder = questions({"q1": "images", "q2": "sign in"}, test=[("q1", "docker.md", 1), ("q2", "login.md#first", 1)])
     found, _, (warning,) = user_queries(folder, *stored(PAGES))

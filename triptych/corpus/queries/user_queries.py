@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from triptych.corpus.chunk_table import ChunkTable, CorpusColumns
+from triptych.corpus.files import MARKDOWN, has_suffix
+from triptych.corpus.pages.html import SUFFIXES as HTML
 from triptych.corpus.queries.labeled_query import LabeledQuery
 from triptych.corpus.readers.beir import read_beir_queries
 from triptych.corpus.records import Query
@@ -81,13 +83,13 @@ def _rows(
 ) -> tuple[dict[str, list[ChunkRow]], list[str]]:
     """Return the rows of the chunks of each name: of a chunk with this id, or else of the one page with this name.
 
-    The name of a page is its file name, or else the title of chunks that no other page has. The id of a page's first
-    chunk may be the file name too. Where all names are names of pages, it means the page, unless the answers are known
+    The name of a page is its file name, or else the title of chunks that no other page has. The id of the first
+    chunk of a file of Markdown or HTML may be the file name too. Where all names are names of pages, it means the page, unless the answers are known
     to be ``of_chunks``; else the chunk. A warning says so.
     """
     rows = {name: [row] for name, row in zip(names, columns.rows(names).tolist(), strict=True) if row >= 0}
     pages = _pages(set(names), "filename", corpus, columns)
-    both = [name for name in rows if len(pages.get(name, ())) > 1]
+    both = [name for name in rows if len(pages.get(name, ())) > 1 and has_suffix(Path(name), (*MARKDOWN, *HTML))]
     unknown = set(names) - rows.keys() - pages.keys()
     by_title = _pages(unknown, "title", corpus, columns) if unknown else {}
     warnings = list[str]()
