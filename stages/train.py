@@ -98,6 +98,11 @@ def main(argv: list[str] | None = None) -> None:
     if settings.mine_every and training_data.miner is None and is_main_process():
         negatives = "loss distill draws" if training_data.loss == "distill" else "negatives: batch has"
         print_line(f"train {args.model.name}: train.mine_every does nothing here: {negatives} no stored negatives")
+    if training_data.steps < round_params.steps and is_main_process():
+        print_line(
+            f"train {args.model.name}: {training_data.steps} of {round_params.steps} steps: without written"
+            " questions more of them gained nothing (train.distill.max_steps)"
+        )
     release_memory()  # the model of the round before has done its part: at no time are two models in memory
     model = load_to_train(params.model, settings)
     base, weights = describe(params.model, model), form_of(model)

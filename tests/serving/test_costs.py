@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from hand_made import INDEX
+from threadpoolctl import ThreadpoolController
 from typer.testing import CliRunner
 from verdicts import make_verdicts
 
@@ -13,6 +14,7 @@ from triptych.artifacts import read_json, write_json
 from triptych.cli import app
 from triptych.report.system_costs import SystemCosts
 from triptych.serving.costs import Costs
+from triptych.serving.numpy_encoder import NumpyEncoder
 
 
 @pytest.fixture
@@ -50,6 +52,22 @@ def test_each_system_costs_what_its_steps_cost(project):
     index.main(INDEX.split())  # with them: what was measured of the hits is near to what is stored
     stored = read_json(project / "metrics/index.json")["bytes_per_chunk"]["tokens"]
     assert costs.measured.bytes_per_chunk["tokens"] == pytest.approx(stored, rel=0.2)
+
+
+def test_a_question_is_timed_in_one_thread_as_a_search_computes_it(project, monkeypatch):
+    index.main(INDEX.split())
+    of_numpy = ThreadpoolController().select(threading_layer="pthreads")
+    threads, encode = [], NumpyEncoder.encode
+
+    def encoded(self, texts):
+        threads.append({pool.num_threads for pool in of_numpy.lib_controllers})
+        return encode(self, texts)
+
+    monkeypatch.setattr(NumpyEncoder, "encode", encoded)
+    with of_numpy.limit(limits=2):
+        assert CliRunner().invoke(app, ["costs"]).exit_code == 0
+    assert len(threads) > 1
+    assert all(of_question == {1} for of_question in threads[1:])  # the first loads and is not timed
 
 
 def test_times_of_another_index_are_not_shown(project):

@@ -96,6 +96,9 @@ def test_the_stage_writes_when_it_mined_and_says_where_there_is_nothing_to_mine(
     assert "train.mine_every does nothing here: negatives: batch has no stored negatives" in printed
     metrics, printed = stage(**{"train.loss": "distill"})
     assert "train.mine_every does nothing here: loss distill draws no stored negatives" in printed
+    assert "train.distill.max_steps" not in printed
+    metrics, printed = stage(**{"train.loss": "distill", "train.distill.max_steps": 3})
+    assert "train round0: 3 of 4 steps: without written questions more of them gained nothing" in printed
 
 
 def test_a_guide_is_refused(stage):

@@ -83,9 +83,9 @@ def _rows(
 ) -> tuple[dict[str, list[ChunkRow]], list[str]]:
     """Return the rows of the chunks of each name: of a chunk with this id, or else of the one page with this name.
 
-    The name of a page is its file name, or else the title of chunks that no other page has. The id of the first
-    chunk of a file of Markdown or HTML may be the file name too. Where all names are names of pages, it means the page, unless the answers are known
-    to be ``of_chunks``; else the chunk. A warning says so.
+    The name of a page is its file name, or else the title of chunks that no other page has. The id of the first chunk
+    of a file of Markdown or HTML may be the file name too. Where all names are names of pages, it means the page,
+    unless the answers are known to be ``of_chunks``; else the chunk. A warning says so.
     """
     rows = {name: [row] for name, row in zip(names, columns.rows(names).tolist(), strict=True) if row >= 0}
     pages = _pages(set(names), "filename", corpus, columns)
