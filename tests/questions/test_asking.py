@@ -199,4 +199,4 @@ def test_categories_take_turns_and_long_chunks_come_first():
 def test_the_journal_is_what_the_documentation_of_it_says(asked, path):
     asked(one_each, CHUNKS[:1])
     row = json.loads(path.read_text(encoding="utf-8"))
-    assert set(row) == {"chunk_id", "model", "prompt", "questions", "reason", "text", "tokens"}
+    assert set(row) == {"check", "chunk_id", "model", "prompt", "questions", "reason", "text", "tokens"}
