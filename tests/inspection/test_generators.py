@@ -101,6 +101,8 @@ def test_pages_say_what_wrote_them(tmp_path, tag, name):
         ('=== "Linux"', "mkdocs-material"),
         ("!!! note", "MkDocs"),
         ("/// tip", "MkDocs"),
+        ("/// details | More", "MkDocs"),
+        ("/// file: App.svelte", "plain Markdown"),
         ("See {doc}`install`.", "Sphinx (MyST)"),
         ("Plain text.", "plain Markdown"),
     ],

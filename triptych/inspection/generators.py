@@ -60,7 +60,8 @@ _SYNTAX = (
     (r"\{% (include|link|raw|highlight|post_url|for|if) ", "Jekyll"),
     (r"\(xref:|<xref:|^> \[!INCLUDE|\]\(~/", "DocFX"),
     (r"^=== \"|^\?\?\?\+? \w|:(material|octicons|fontawesome)-", "mkdocs-material"),
-    (r"^(!!!|///+) \w", "MkDocs"),
+    # A block names its kind alone or before a title; `/// file: App.svelte` is a comment of an example.
+    (r"^!!! \w|^///+ [\w-]+\s*(\||$)", "MkDocs"),
     (r"^```\{\w|\{(doc|ref|term)\}`", "Sphinx (MyST)"),
 )
 _MARKUP = (
