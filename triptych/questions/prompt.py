@@ -1,15 +1,16 @@
 """What a language model is asked about a chunk: the forms of questions, and the messages of a request."""
 
 from hashlib import sha256
+from itertools import cycle, islice
 
 from triptych.corpus.records import Chunk
 
-VERSION = 1  # of the texts below; a new one has every chunk asked again
-# Neighbors in this order differ least, so that two questions of one chunk are three forms apart.
+VERSION = 2  # of the texts below; a new one has every chunk asked again
+# Best first, as measured in the index (docs/experiments.md): every chunk gets the same ones, as many as are asked for.
 FORMS = {
     "task": "what somebody wants to get done, without the name of what does it",
-    "novice": "the question of a beginner, who does not know the terms",
     "keywords": "three to seven words, as typed into a search box",
+    "novice": "the question of a beginner, who does not know the terms",
     "symptom": "an error message or a surprising result that the passage explains or cures",
     "expert": "a precise question in the terms of the field",
     "difference": "how two things differ, or which of the two to use when",
@@ -50,16 +51,13 @@ def prompt_name(questions: int) -> str:
 def messages(text: str, questions: int) -> list[dict[str, str]]:
     """Return the messages of the request for a number of questions about a shown text.
 
-    The forms go in turn, from one that depends on the text, so that all are asked for about equally often. The marker
-    does too, so that no text contains its own.
+    They are of the first `FORMS`; more than there are begin anew. The marker depends on the text, so that no text
+    contains its own.
     """
-    digest = text_key(text)
-    names = list(FORMS)
-    first, step = int(digest, 16) % len(names), max(1, len(names) // questions)
-    chosen = [names[(first + step * number + number * step // len(names)) % len(names)] for number in range(questions)]
+    chosen = list(islice(cycle(FORMS), questions))
     number = "one question" if questions == 1 else f"{questions} questions"
     lines = "\n".join(f"- {name}: {FORMS[name]}" for name in chosen)
-    task = _TASK.format(number=number, marker=f"=={digest[:16]}==", forms=lines, text=text, example=chosen[0])
+    task = _TASK.format(number=number, marker=f"=={text_key(text)[:16]}==", forms=lines, text=text, example=chosen[0])
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
 
 
