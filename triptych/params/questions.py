@@ -34,7 +34,7 @@ class Ask(Section):
         default=2,
         ge=1,
         le=12,
-        description="Questions to ask for: a task, then keywords, a beginner's, a symptom, an expert's, a difference.",
+        description="Questions to ask for: a task, then others in turn (keywords, symptom, difference …).",
     )
     max_chunks: Count | None = Field(
         default=None,

@@ -6,11 +6,11 @@ from itertools import cycle, islice
 from triptych.corpus.records import Chunk
 
 VERSION = 2  # of the texts below; a new one has every chunk asked again
-# Best first, as measured in the index (docs/experiments.md): every chunk gets the same ones, as many as are asked for.
+# The first is worth most in the index (docs/experiments.md); a chunk without it loses to its neighbors, so all have it.
 FORMS = {
     "task": "what somebody wants to get done, without the name of what does it",
-    "keywords": "three to seven words, as typed into a search box",
     "novice": "the question of a beginner, who does not know the terms",
+    "keywords": "three to seven words, as typed into a search box",
     "symptom": "an error message or a surprising result that the passage explains or cures",
     "expert": "a precise question in the terms of the field",
     "difference": "how two things differ, or which of the two to use when",
@@ -51,13 +51,16 @@ def prompt_name(questions: int) -> str:
 def messages(text: str, questions: int) -> list[dict[str, str]]:
     """Return the messages of the request for a number of questions about a shown text.
 
-    They are of the first `FORMS`; more than there are begin anew. The marker depends on the text, so that no text
-    contains its own.
+    After the first of `FORMS` the others go in turn, from one that depends on the text, so that all are asked for about
+    equally often. The marker does too, so that no text contains its own.
     """
-    chosen = list(islice(cycle(FORMS), questions))
+    digest = text_key(text)
+    first, *others = FORMS
+    start = int(digest, 16) % len(others)
+    chosen = list(islice(cycle([first, *others[start:], *others[:start]]), questions))
     number = "one question" if questions == 1 else f"{questions} questions"
     lines = "\n".join(f"- {name}: {FORMS[name]}" for name in chosen)
-    task = _TASK.format(number=number, marker=f"=={text_key(text)[:16]}==", forms=lines, text=text, example=chosen[0])
+    task = _TASK.format(number=number, marker=f"=={digest[:16]}==", forms=lines, text=text, example=chosen[0])
     return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
 
 
