@@ -67,7 +67,7 @@ def test_every_chunk_has_its_own_questions_however_many_are_asked_at_once(asked,
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_no_more_requests_are_in_flight_than_allowed(asked, concurrency):
-    _, served = asked(lambda n, one: Reply(completion(questions("x y")), seconds=0.05), concurrency=concurrency)
+    _, served = asked(lambda n, one: Reply(completion(questions("x y")), seconds=0.25), concurrency=concurrency)
     assert served.most_at_once == concurrency
 
 
