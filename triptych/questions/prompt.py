@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from triptych.corpus.records import Chunk
 
 VERSION = 2  # of the texts below; a new one has every chunk asked again
-# The first is worth most in the index (docs/experiments.md); a chunk without it loses to its neighbors, so all have it.
+# The first is worth most in the index (docs/experiments.md), so every chunk is asked for it.
 FORMS = {
     "task": "what somebody wants to get done, without the name of what does it",
     "novice": "the question of a beginner, who does not know the terms",
