@@ -29,23 +29,25 @@ def test_a_chunk_cannot_close_its_own_marker():
     assert user.count(f"=={text_key(text)[:16]}==") == 3  # named once, then around the text
 
 
-@pytest.mark.parametrize("questions", range(1, 7))
-def test_every_chunk_is_asked_for_a_task_and_equally_often_for_the_other_forms(questions):
+@pytest.mark.parametrize("questions", range(1, 9))
+def test_every_chunk_is_asked_for_the_best_forms_first_and_equally_often_for_the_others(questions):
     counts = Counter()
     for row in range(600):
         forms = asked_forms(f"text {row}", questions)
         assert len(forms) == questions
         counts.update(forms)
-    assert counts.pop("task") == 600
-    if questions > 1:
-        assert set(counts) == set(FORMS) - {"task"}
+    first, others = list(FORMS)[:3], list(FORMS)[3:]
+    assert [counts.pop(form, 0) for form in first] == [600 * (questions > place) for place in range(3)]
+    if questions > 3:
+        assert set(counts) == set(others)
         assert min(counts.values()) > 0.7 * max(counts.values())
 
 
 def test_more_questions_than_forms_begin_anew():
-    task = messages("text", 8)[1]["content"]
-    assert sorted(task.count(f"\n- {form}: ") for form in FORMS) == [1, 1, 1, 1, 2, 2]
-    assert task.count("\n- task: ") == 2
+    task = messages("text", 10)[1]["content"]
+    assert {form: task.count(f"\n- {form}: ") for form in FORMS} == {
+        form: 1 + (form in ("title", "angle")) for form in FORMS
+    }
 
 
 def test_braces_in_a_chunk_are_left_alone():

@@ -34,7 +34,7 @@ class Ask(Section):
         default=2,
         ge=1,
         le=12,
-        description="Questions to ask for: a task, then others in turn (keywords, symptom, difference …).",
+        description="Questions to ask for: like the title of a post, from another angle, a task, then others in turn.",
     )
     max_chunks: Count | None = Field(
         default=None,
