@@ -31,7 +31,7 @@ _TASK = """Write {number} that the passage between the markers {marker} answers,
 Write as a person who has the problem and has not seen the passage: in everyday words rather than its own. A question
 must fit the passage better than others of the same documentation, so say in plain words what sets it apart. It must be
 understood alone, so name what it is about; never write "this function", "the text above" or "the passage". Ask more
-than what something is. Leave out a form that the passage has no answer for.
+than what something is, in at most 16 words. Leave out a form that the passage has no answer for.
 
 {marker}
 {text}
