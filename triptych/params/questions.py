@@ -34,7 +34,7 @@ class Ask(Section):
         default=2,
         ge=1,
         le=12,
-        description="Questions to ask for: like the title of a post, from another angle, a task, then others in turn.",
+        description="Questions to ask for: one like the title of a post, one from another angle, a task, then others.",
     )
     max_chunks: Count | None = Field(
         default=None,
