@@ -1,7 +1,7 @@
 """How long a run takes on this machine: texts that are trained on and encoded, times what one costs.
 
 The costs are those of an earlier default run (docs/benchmarks.md): 578 s on two cores that multiply float32 matrices at
-340 billion operations a second, 3,218 chunks, with two rounds of 80 and 35 steps. A run with written questions took 686 s
+340 billion operations a second, 3,218 chunks, with two rounds of 80 and 35 steps. With written questions it took 686 s
 at 361 billion operations a second and 1,295 s while the machine had slowed to 136 billion; the estimates are 732 s and
 1,721 s: within a factor of two, as on two other processors.
 """
