@@ -6,8 +6,7 @@ from itertools import cycle, islice
 from triptych.corpus.records import Chunk
 
 VERSION = 3  # of the texts below; a new one has every chunk asked again
-# What each chunk is asked for first, in this order: the first two are the pair worth most in the index
-# (docs/experiments.md).
+# What each chunk is asked for first, in this order; docs/experiments.md has what each was worth in the index.
 _FIRST = {
     "title": "the title of a post on a question-and-answer site, by somebody who has the problem that the passage"
     " solves and does not know what solves it: a concrete situation, without the name of the solution",
